@@ -1,0 +1,538 @@
+//! The whole cluster as one immutable value: a fold of the store's records (law 1), cheap to clone and to edit.
+//!
+//! The maps of records are the truth; the indices beside them are derived, updated by [`Cluster::fold`] alone and
+//! checked against a rebuild in tests.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use uuid::Uuid;
+
+use crate::change::{Change, Key, NumberClaim, NumberKey, Object, RecordKind};
+use crate::codec::Residue;
+use crate::ids::{Id, kind};
+use crate::job::Job;
+use crate::names::{KvsName, NodeName, ResourceGroupName, ResourceName, SnapshotName, StorPoolName};
+use crate::objects::{
+    ControllerObject, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup, StorPool, StorPoolDfn, Tombstone,
+};
+use crate::size::Kib;
+use crate::snapshot::Snapshot;
+
+/// What an item of a plan is, found by its generation id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemOwner {
+    /// A replica.
+    Resource(ResourceName, NodeName),
+    /// A snapshot's copy.
+    Snapshot(ResourceName, SnapshotName, NodeName),
+    /// What a tombstone still wants gone.
+    Tombstone(NodeName),
+}
+
+/// What lies in a pool by intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PoolUse {
+    /// Number of volumes.
+    pub volumes: u64,
+    /// Number of snapshots' volumes.
+    pub snapshot_volumes: u64,
+    /// Sum of the sizes of the volumes' backing objects.
+    pub reserved: Kib,
+}
+
+/// A record that could not be decoded: kept in the store, its name reserved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Kind as stored.
+    pub kind: String,
+    /// Key as stored.
+    pub key: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The cluster.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Id of the cluster, made once.
+    pub id: Id<kind::Cluster>,
+    /// Serial of the last transaction.
+    pub serial: u64,
+    /// Leader epoch under which this controller writes.
+    pub epoch: u64,
+    /// The cluster's properties.
+    pub controller: Arc<ControllerObject>,
+    /// Nodes.
+    pub nodes: OrdMap<NodeName, Arc<Node>>,
+    /// Storage pool definitions.
+    pub pool_definitions: OrdMap<StorPoolName, Arc<StorPoolDfn>>,
+    /// Storage pools by node and name.
+    pub pools: OrdMap<NodeName, OrdMap<StorPoolName, Arc<StorPool>>>,
+    /// Resource groups.
+    pub groups: OrdMap<ResourceGroupName, Arc<ResourceGroup>>,
+    /// Resource definitions.
+    pub definitions: OrdMap<ResourceName, Arc<ResourceDefinition>>,
+    /// Resources by definition and node. No empty inner maps.
+    pub resources: OrdMap<ResourceName, OrdMap<NodeName, Arc<Resource>>>,
+    /// Snapshots by definition and name. No empty inner maps.
+    pub snapshots: OrdMap<ResourceName, OrdMap<SnapshotName, Arc<Snapshot>>>,
+    /// Key-value stores.
+    pub stores: OrdMap<KvsName, Arc<KeyValueStore>>,
+    /// Open jobs.
+    pub jobs: OrdMap<Id<kind::Job>, Arc<Job>>,
+    /// Tombstones by the id of the item that must be gone.
+    pub tombstones: OrdMap<Uuid, Arc<Tombstone>>,
+    /// Taken numbers and who holds them.
+    pub numbers: OrdMap<NumberKey, Uuid>,
+    /// Records that could not be decoded.
+    pub quarantined: Arc<Vec<Quarantined>>,
+    /// Fields of documents that this version does not know.
+    pub residues: OrdMap<Key, Arc<Residue>>,
+
+    by_node: OrdMap<NodeName, OrdSet<ResourceName>>,
+    snapshots_by_node: OrdMap<NodeName, OrdSet<(ResourceName, SnapshotName)>>,
+    tombstones_by_node: OrdMap<NodeName, OrdSet<Uuid>>,
+    by_external_name: OrdMap<String, ResourceName>,
+    by_group: OrdMap<ResourceGroupName, OrdSet<ResourceName>>,
+    items: OrdMap<Uuid, ItemOwner>,
+    jobs_by_resource: OrdMap<ResourceName, OrdSet<Id<kind::Job>>>,
+    pool_use: OrdMap<(NodeName, StorPoolName), PoolUse>,
+    minors: Runs,
+}
+
+/// Taken numbers as runs without gaps, so that the lowest free one is found without looking at each.
+#[derive(Debug, Clone, Default)]
+struct Runs(OrdMap<u32, u32>);
+
+impl Runs {
+    fn insert(&mut self, number: u32) {
+        if self.contains(number) {
+            return;
+        }
+        let mut start = number;
+        let mut end = number;
+        if let Some((s, _)) = number.checked_sub(1).and_then(|before| self.run_of(before)) {
+            start = s;
+        }
+        if let Some((s, e)) = number.checked_add(1).and_then(|after| self.run_of(after)) {
+            end = e;
+            self.0.remove(&s);
+        }
+        self.0.insert(start, end);
+    }
+
+    fn remove(&mut self, number: u32) {
+        if let Some((start, end)) = self.run_of(number) {
+            self.0.remove(&start);
+            if start < number {
+                self.0.insert(start, number - 1);
+            }
+            if number < end {
+                self.0.insert(number + 1, end);
+            }
+        }
+    }
+
+    fn run_of(&self, number: u32) -> Option<(u32, u32)> {
+        self.0.range(..=number).next_back().map(|(s, e)| (*s, *e)).filter(|(_, end)| number <= *end)
+    }
+
+    fn contains(&self, number: u32) -> bool {
+        self.run_of(number).is_some()
+    }
+
+    fn lowest_free(&self, from: u32, to: u32) -> Option<u32> {
+        let free = match self.run_of(from) {
+            Some((_, end)) => end.checked_add(1)?,
+            None => from,
+        };
+        (free <= to).then_some(free)
+    }
+}
+
+impl Cluster {
+    /// A cluster without any record.
+    #[must_use]
+    pub fn empty(id: Id<kind::Cluster>) -> Self {
+        Self {
+            id,
+            serial: 0,
+            epoch: 0,
+            controller: Arc::default(),
+            nodes: OrdMap::new(),
+            pool_definitions: OrdMap::new(),
+            pools: OrdMap::new(),
+            groups: OrdMap::new(),
+            definitions: OrdMap::new(),
+            resources: OrdMap::new(),
+            snapshots: OrdMap::new(),
+            stores: OrdMap::new(),
+            jobs: OrdMap::new(),
+            tombstones: OrdMap::new(),
+            numbers: OrdMap::new(),
+            quarantined: Arc::default(),
+            residues: OrdMap::new(),
+            by_node: OrdMap::new(),
+            snapshots_by_node: OrdMap::new(),
+            tombstones_by_node: OrdMap::new(),
+            by_external_name: OrdMap::new(),
+            by_group: OrdMap::new(),
+            items: OrdMap::new(),
+            jobs_by_resource: OrdMap::new(),
+            pool_use: OrdMap::new(),
+            minors: Runs::default(),
+        }
+    }
+
+    /// Applies changes in their order. Total: any sequence of changes folds.
+    pub fn fold<'a>(&mut self, changes: impl IntoIterator<Item = &'a Change>) {
+        for change in changes {
+            self.unindex(&change.key());
+            match change {
+                Change::Put(object) => self.put(object),
+                Change::Delete(key) => self.delete(key),
+            }
+        }
+    }
+
+    fn put(&mut self, object: &Object) {
+        match object {
+            Object::Controller(o) => self.controller = Arc::new(o.clone()),
+            Object::Node(o) => {
+                // The key keeps the spelling of the newest object.
+                self.nodes.remove(&o.name);
+                self.nodes.insert(o.name.clone(), Arc::new(o.clone()));
+            }
+            Object::StorPoolDfn(o) => {
+                self.pool_definitions.insert(o.name.clone(), Arc::new(o.clone()));
+            }
+            Object::StorPool(o) => {
+                self.pools.entry(o.node.clone()).or_default().insert(o.name.clone(), Arc::new(o.clone()));
+            }
+            Object::ResourceGroup(o) => {
+                self.groups.remove(&o.name);
+                self.groups.insert(o.name.clone(), Arc::new(o.clone()));
+            }
+            Object::ResourceDefinition(o) => {
+                if let Some(external) = &o.external_name {
+                    self.by_external_name.insert(external.clone(), o.name.clone());
+                }
+                self.by_group.entry(o.group.clone()).or_default().insert(o.name.clone());
+                self.definitions.remove(&o.name);
+                self.definitions.insert(o.name.clone(), Arc::new(o.clone()));
+            }
+            Object::Resource(o) => {
+                self.by_node.entry(o.node.clone()).or_default().insert(o.name.clone());
+                self.items.insert(o.id.uuid(), ItemOwner::Resource(o.name.clone(), o.node.clone()));
+                for volume in o.volumes.values() {
+                    let used = self.pool_use.entry((o.node.clone(), volume.pool.clone())).or_default();
+                    used.volumes += 1;
+                    used.reserved = used.reserved.saturating_add(volume.backing_kib);
+                }
+                self.resources.entry(o.name.clone()).or_default().insert(o.node.clone(), Arc::new(o.clone()));
+            }
+            Object::Snapshot(o) => {
+                for (node, copy) in &o.copies {
+                    self.snapshots_by_node.entry(node.clone()).or_default().insert((o.resource.clone(), o.name.clone()));
+                    let owner = ItemOwner::Snapshot(o.resource.clone(), o.name.clone(), node.clone());
+                    self.items.insert(copy.id.uuid(), owner);
+                    for volume in copy.volumes.values() {
+                        self.pool_use.entry((node.clone(), volume.pool.clone())).or_default().snapshot_volumes += 1;
+                    }
+                }
+                self.snapshots.entry(o.resource.clone()).or_default().insert(o.name.clone(), Arc::new(o.clone()));
+            }
+            Object::KeyValueStore(name, o) => {
+                self.stores.insert(name.clone(), Arc::new(o.clone()));
+            }
+            Object::Job(o) => {
+                self.jobs_by_resource.entry(o.resource.clone()).or_default().insert(o.id);
+                self.jobs.insert(o.id, Arc::new(o.clone()));
+            }
+            Object::Tombstone(o) => {
+                let id = o.item.id();
+                self.tombstones_by_node.entry(o.node.clone()).or_default().insert(id);
+                self.items.insert(id, ItemOwner::Tombstone(o.node.clone()));
+                self.tombstones.insert(id, Arc::new(o.clone()));
+            }
+            Object::Number(NumberClaim { key, holder }) => {
+                if let NumberKey::Minor { minor } = key {
+                    self.minors.insert(*minor);
+                }
+                self.numbers.insert(key.clone(), *holder);
+            }
+        }
+    }
+
+    fn delete(&mut self, key: &Key) {
+        self.residues.remove(key);
+        match key {
+            Key::Controller => self.controller = Arc::default(),
+            Key::Node(name) => {
+                self.nodes.remove(name);
+            }
+            Key::StorPoolDfn(name) => {
+                self.pool_definitions.remove(name);
+            }
+            Key::StorPool(node, name) => remove_inner(&mut self.pools, node, name),
+            Key::ResourceGroup(name) => {
+                self.groups.remove(name);
+            }
+            Key::ResourceDefinition(name) => {
+                self.definitions.remove(name);
+            }
+            Key::Resource(name, node) => remove_inner(&mut self.resources, name, node),
+            Key::Snapshot(name, snapshot) => remove_inner(&mut self.snapshots, name, snapshot),
+            Key::KeyValueStore(name) => {
+                self.stores.remove(name);
+            }
+            Key::Job(id) => {
+                self.jobs.remove(id);
+            }
+            Key::Tombstone(id) => {
+                self.tombstones.remove(id);
+            }
+            Key::Number(number) => {
+                self.numbers.remove(number);
+            }
+        }
+    }
+
+    /// Takes what the record under `key` contributes to the indices out of them.
+    fn unindex(&mut self, key: &Key) {
+        match key {
+            Key::ResourceDefinition(name) => {
+                if let Some(old) = self.definitions.get(name).cloned() {
+                    if let Some(external) = &old.external_name {
+                        self.by_external_name.remove(external);
+                    }
+                    remove_member(&mut self.by_group, &old.group, name);
+                }
+            }
+            Key::Resource(name, node) => {
+                if let Some(old) = self.resource(name, node).cloned() {
+                    remove_member(&mut self.by_node, node, name);
+                    self.items.remove(&old.id.uuid());
+                    for volume in old.volumes.values() {
+                        self.unuse(node, &volume.pool, |used| {
+                            used.volumes = used.volumes.saturating_sub(1);
+                            used.reserved = used.reserved.saturating_sub(volume.backing_kib);
+                        });
+                    }
+                }
+            }
+            Key::Snapshot(name, snapshot) => {
+                if let Some(old) = self.snapshot(name, snapshot).cloned() {
+                    for (node, copy) in &old.copies {
+                        remove_member(&mut self.snapshots_by_node, node, &(name.clone(), snapshot.clone()));
+                        self.items.remove(&copy.id.uuid());
+                        for volume in copy.volumes.values() {
+                            self.unuse(node, &volume.pool, |used| used.snapshot_volumes = used.snapshot_volumes.saturating_sub(1));
+                        }
+                    }
+                }
+            }
+            Key::Job(id) => {
+                if let Some(old) = self.jobs.get(id).cloned() {
+                    remove_member(&mut self.jobs_by_resource, &old.resource, id);
+                }
+            }
+            Key::Tombstone(id) => {
+                if let Some(old) = self.tombstones.get(id).cloned() {
+                    remove_member(&mut self.tombstones_by_node, &old.node, id);
+                    self.items.remove(id);
+                }
+            }
+            Key::Number(NumberKey::Minor { minor }) => self.minors.remove(*minor),
+            Key::Controller
+            | Key::Node(_)
+            | Key::StorPoolDfn(_)
+            | Key::StorPool(..)
+            | Key::ResourceGroup(_)
+            | Key::KeyValueStore(_)
+            | Key::Number(NumberKey::Port { .. } | NumberKey::NodeId { .. }) => {}
+        }
+    }
+
+    fn unuse(&mut self, node: &NodeName, pool: &StorPoolName, edit: impl FnOnce(&mut PoolUse)) {
+        let place = (node.clone(), pool.clone());
+        if let Some(used) = self.pool_use.get_mut(&place) {
+            edit(used);
+            if *used == PoolUse::default() {
+                self.pool_use.remove(&place);
+            }
+        }
+    }
+
+    /// One replica.
+    #[must_use]
+    pub fn resource(&self, name: &ResourceName, node: &NodeName) -> Option<&Arc<Resource>> {
+        self.resources.get(name)?.get(node)
+    }
+
+    /// The replicas of a definition in the order of their nodes.
+    pub fn replicas(&self, name: &ResourceName) -> impl Iterator<Item = &Arc<Resource>> {
+        self.resources.get(name).into_iter().flat_map(|nodes| nodes.values())
+    }
+
+    /// One snapshot.
+    #[must_use]
+    pub fn snapshot(&self, name: &ResourceName, snapshot: &SnapshotName) -> Option<&Arc<Snapshot>> {
+        self.snapshots.get(name)?.get(snapshot)
+    }
+
+    /// The snapshots of a definition in the order of their names.
+    pub fn snapshots_of(&self, name: &ResourceName) -> impl Iterator<Item = &Arc<Snapshot>> {
+        self.snapshots.get(name).into_iter().flat_map(|snapshots| snapshots.values())
+    }
+
+    /// One storage pool.
+    #[must_use]
+    pub fn pool(&self, node: &NodeName, name: &StorPoolName) -> Option<&Arc<StorPool>> {
+        self.pools.get(node)?.get(name)
+    }
+
+    /// The storage pools of a node in the order of their names.
+    pub fn pools_of(&self, node: &NodeName) -> impl Iterator<Item = &Arc<StorPool>> {
+        self.pools.get(node).into_iter().flat_map(|pools| pools.values())
+    }
+
+    /// The replicas on a node in the order of their names.
+    pub fn resources_on<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = &'a Arc<Resource>> {
+        self.by_node.get(node).into_iter().flatten().filter_map(move |name| self.resource(name, node))
+    }
+
+    /// How many replicas are on a node.
+    #[must_use]
+    pub fn count_on(&self, node: &NodeName) -> usize {
+        self.by_node.get(node).map_or(0, OrdSet::len)
+    }
+
+    /// The snapshots that have a copy on a node.
+    pub fn snapshots_on<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = &'a Arc<Snapshot>> {
+        self.snapshots_by_node.get(node).into_iter().flatten().filter_map(move |(name, snapshot)| self.snapshot(name, snapshot))
+    }
+
+    /// The tombstones of a node.
+    pub fn tombstones_on<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = &'a Arc<Tombstone>> {
+        self.tombstones_by_node.get(node).into_iter().flatten().filter_map(move |id| self.tombstones.get(id))
+    }
+
+    /// The definition with this external name (exact).
+    #[must_use]
+    pub fn by_external_name(&self, external: &str) -> Option<&ResourceName> {
+        self.by_external_name.get(external)
+    }
+
+    /// The definitions of a group in the order of their names.
+    pub fn definitions_of<'a>(&'a self, group: &'a ResourceGroupName) -> impl Iterator<Item = &'a Arc<ResourceDefinition>> {
+        self.by_group.get(group).into_iter().flatten().filter_map(move |name| self.definitions.get(name))
+    }
+
+    /// What an item of a plan is.
+    #[must_use]
+    pub fn owner(&self, item: Uuid) -> Option<&ItemOwner> {
+        self.items.get(&item)
+    }
+
+    /// The open jobs on a definition, oldest first.
+    pub fn jobs_on<'a>(&'a self, name: &'a ResourceName) -> impl Iterator<Item = &'a Arc<Job>> {
+        self.jobs_by_resource.get(name).into_iter().flatten().filter_map(move |id| self.jobs.get(id))
+    }
+
+    /// What lies in a pool by intent.
+    #[must_use]
+    pub fn pool_use(&self, node: &NodeName, pool: &StorPoolName) -> PoolUse {
+        self.pool_use.get(&(node.clone(), pool.clone())).copied().unwrap_or_default()
+    }
+
+    /// The lowest free DRBD minor of `from..=to`.
+    #[must_use]
+    pub fn lowest_free_minor(&self, from: u32, to: u32) -> Option<u32> {
+        self.minors.lowest_free(from, to)
+    }
+
+    /// The TCP ports that are taken on a node.
+    #[must_use]
+    pub fn ports_on(&self, node: &NodeName) -> BTreeSet<u16> {
+        let from = NumberKey::Port { node: node.clone(), port: 0 };
+        let to = NumberKey::Port { node: node.clone(), port: u16::MAX };
+        self.numbers.range(from..=to).filter_map(|(key, _)| if let NumberKey::Port { port, .. } = key { Some(*port) } else { None }).collect()
+    }
+
+    /// The DRBD node ids that are taken among a definition's replicas.
+    #[must_use]
+    pub fn node_ids_of(&self, name: &ResourceName) -> BTreeSet<u8> {
+        let from = NumberKey::NodeId { resource: name.clone(), node_id: 0 };
+        let to = NumberKey::NodeId { resource: name.clone(), node_id: u8::MAX };
+        self.numbers
+            .range(from..=to)
+            .filter_map(|(key, _)| if let NumberKey::NodeId { node_id, .. } = key { Some(*node_id) } else { None })
+            .collect()
+    }
+
+    /// The quarantined record that reserves the name of `key`.
+    #[must_use]
+    pub fn reserved(&self, key: &Key) -> Option<&Quarantined> {
+        if self.quarantined.is_empty() {
+            return None;
+        }
+        let (kind, text) = (key.kind(), key.text());
+        self.quarantined.iter().find(|record| RecordKind::parse(&record.kind) == Some(kind) && record.key == text)
+    }
+
+    /// Every object, for writing all of them (export, first records, tests). Order: by kind.
+    pub fn objects(&self) -> impl Iterator<Item = Object> + '_ {
+        std::iter::once(Object::Controller((*self.controller).clone()))
+            .chain(self.nodes.values().map(|o| Object::Node((**o).clone())))
+            .chain(self.pool_definitions.values().map(|o| Object::StorPoolDfn((**o).clone())))
+            .chain(self.pools.values().flat_map(|m| m.values()).map(|o| Object::StorPool((**o).clone())))
+            .chain(self.groups.values().map(|o| Object::ResourceGroup((**o).clone())))
+            .chain(self.definitions.values().map(|o| Object::ResourceDefinition((**o).clone())))
+            .chain(self.resources.values().flat_map(|m| m.values()).map(|o| Object::Resource((**o).clone())))
+            .chain(self.snapshots.values().flat_map(|m| m.values()).map(|o| Object::Snapshot((**o).clone())))
+            .chain(self.stores.iter().map(|(name, o)| Object::KeyValueStore(name.clone(), (**o).clone())))
+            .chain(self.jobs.values().map(|o| Object::Job((**o).clone())))
+            .chain(self.tombstones.values().map(|o| Object::Tombstone((**o).clone())))
+            .chain(self.numbers.iter().map(|(key, holder)| Object::Number(NumberClaim { key: key.clone(), holder: *holder })))
+    }
+}
+
+fn remove_inner<A: Ord + Clone, B: Ord + Clone, T: Clone>(outer: &mut OrdMap<A, OrdMap<B, T>>, a: &A, b: &B) {
+    if let Some(inner) = outer.get_mut(a) {
+        inner.remove(b);
+        if inner.is_empty() {
+            outer.remove(a);
+        }
+    }
+}
+
+fn remove_member<A: Ord + Clone, B: Ord + Clone>(index: &mut OrdMap<A, OrdSet<B>>, a: &A, b: &B) {
+    if let Some(members) = index.get_mut(a) {
+        members.remove(b);
+        if members.is_empty() {
+            index.remove(a);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Runs behave as a set of numbers.
+        #[test]
+        fn runs_are_a_set(ops in prop::collection::vec((any::<bool>(), 0u32..40), 0..200)) {
+            let (mut runs, mut set) = (Runs::default(), BTreeSet::new());
+            for (add, number) in ops {
+                if add { runs.insert(number); set.insert(number); } else { runs.remove(number); set.remove(&number); }
+                for n in 0..42 { prop_assert_eq!(runs.contains(n), set.contains(&n)); }
+                prop_assert_eq!(runs.lowest_free(5, 30), (5..=30).find(|n| !set.contains(n)));
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What was seen: the reports of satellites, and the controller's memory of them. Never stored (design: only intent is).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::layers::{LayerKind, ProviderKind, words};
+use crate::names::{NodeName, StorPoolName, VolumeNumber};
+use crate::size::Kib;
+use crate::time::Timestamp;
+
+/// What a machine can do, told once for each session.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Capabilities {
+    /// Host name (`uname -n`).
+    pub uname: String,
+    /// Operating system, as in os-release `PRETTY_NAME`; empty: unknown.
+    pub os: String,
+    /// Kernel release (`uname -r`).
+    pub kernel: String,
+    /// Whether the satellite may attach devices.
+    pub root: bool,
+    /// Providers that work.
+    pub providers: Vec<ProviderKind>,
+    /// Layers that work.
+    pub layers: Vec<LayerKind>,
+    /// Why each other provider does not.
+    pub unsupported_providers: BTreeMap<ProviderKind, Vec<String>>,
+    /// Why each other layer does not.
+    pub unsupported_layers: BTreeMap<LayerKind, Vec<String>>,
+}
+
+/// One report of a satellite.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Observation {
+    /// Whether `items` names everything (first report of a session, and after a full scan).
+    pub whole: bool,
+    /// Items that were looked at.
+    pub items: Vec<ItemSeen>,
+    /// Pools that were looked at; each names its whole state.
+    pub pools: Vec<PoolSeen>,
+}
+
+/// Where an item stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// As the plan wants it.
+    Settled,
+    /// On the way; also a sign of life while a long step runs.
+    Working,
+    /// Not as the plan wants it, and `fault` says why. The satellite tries again by itself.
+    Faulty,
+    /// Nothing of it is on the machine, as the plan wants it (`Absent`).
+    Gone,
+}
+
+/// An item of the plan as it was seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ItemSeen {
+    /// Generation id of the item.
+    pub id: Uuid,
+    /// Generation of the plan that it was compared with.
+    pub generation: u64,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Its volumes (of a replica), in the order of their numbers.
+    #[serde(default)]
+    pub volumes: Vec<VolumeSeen>,
+    /// Why it is not as wanted.
+    #[serde(default)]
+    pub fault: Option<Fault>,
+}
+
+/// A volume as it was seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VolumeSeen {
+    /// Number.
+    pub number: VolumeNumber,
+    /// Device for use, e.g. `/dev/loop3`; `None`: not attached.
+    #[serde(default)]
+    pub device_path: Option<String>,
+    /// Size of the backing object.
+    pub backing_kib: Kib,
+    /// Space that it really takes.
+    pub allocated_kib: Kib,
+    /// Somebody has the device open, or it is mounted.
+    pub in_use: bool,
+    /// Content id of its mark; `None`: not there.
+    #[serde(default)]
+    pub content: Option<Uuid>,
+}
+
+/// A pool as it was seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PoolSeen {
+    /// Name.
+    pub name: StorPoolName,
+    /// Generation id.
+    pub id: Uuid,
+    /// Free space; `None`: unknown.
+    #[serde(default)]
+    pub free_kib: Option<Kib>,
+    /// Whole space; `None`: unknown.
+    #[serde(default)]
+    pub total_kib: Option<Kib>,
+    /// Unit of volume sizes.
+    pub extent_kib: Kib,
+    /// Whether snapshots, rollback, restore and clone work here.
+    pub snapshots: bool,
+    /// Why the pool cannot be used.
+    #[serde(default)]
+    pub fault: Option<Fault>,
+}
+
+/// What a fault means to whoever must decide what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// Somebody uses the device.
+    InUse,
+    /// The pool is full.
+    NoSpace,
+    /// The machine or pool cannot do this.
+    Unsupported,
+    /// Something is in the way that Berth did not make.
+    Foreign,
+    /// Data that was there is missing.
+    Lost,
+    /// The pool's place is missing or unusable.
+    Pool,
+    /// A tool failed or answered nonsense.
+    Tool,
+    /// A step took too long.
+    Timeout,
+    /// A defect of the satellite or of a provider.
+    Bug,
+}
+
+/// Why a thing is broken, for people: what, why, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What it means.
+    pub kind: FaultKind,
+    /// What went wrong, one sentence.
+    pub message: String,
+    /// Why; empty: unknown.
+    #[serde(default)]
+    pub cause: String,
+    /// What to do about it; begins with a verb. Empty: nothing known.
+    #[serde(default)]
+    pub correction: String,
+    /// Command line, exit code and output of the tool; empty: none.
+    #[serde(default)]
+    pub details: String,
+}
+
+words!(
+    /// State of a satellite connection (REST API v1: `Node.connection_status`; the numbers of `/metrics` are the positions here).
+    ConnectionStatus {
+        /// Not reachable.
+        Offline = "OFFLINE",
+        /// Reachable, not yet agreed.
+        Connected = "CONNECTED",
+        /// Usable.
+        Online = "ONLINE",
+        /// Speaks no common version.
+        VersionMismatch = "VERSION_MISMATCH",
+        /// Could not take the whole plan.
+        FullSyncFailed = "FULL_SYNC_FAILED",
+        /// Did not accept the credentials.
+        AuthenticationError = "AUTHENTICATION_ERROR",
+        /// Not known.
+        Unknown = "UNKNOWN",
+        /// Another host name than the node's.
+        HostnameMismatch = "HOSTNAME_MISMATCH",
+        /// Belongs to another cluster, or obeys a newer controller.
+        OtherController = "OTHER_CONTROLLER",
+        /// Accepted the credentials, not yet usable.
+        Authenticated = "AUTHENTICATED",
+        /// No interface has a satellite port.
+        NoStltConn = "NO_STLT_CONN",
+        /// Tools are missing.
+        MissingExtTools = "MISSING_EXT_TOOLS",
+        /// Two nodes with one host name.
+        DuplicateUname = "DUPLICATE_UNAME",
+    }
+);
+
+/// An item with the moment it was seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ItemRecord {
+    /// What was seen.
+    pub seen: ItemSeen,
+    /// When the controller heard of it.
+    pub at: Timestamp,
+}
+
+/// What is known of one node in this session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeSeen {
+    /// State of the connection.
+    pub status: ConnectionStatus,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why it is not online; `None`: it is, or nothing is known.
+    pub reason: Option<String>,
+    /// Attempts to connect since it was last online.
+    pub attempts: u64,
+    /// What the machine can do; `None`: was not connected since the start.
+    pub capabilities: Option<Arc<Capabilities>>,
+    /// Pools by name.
+    pub pools: OrdMap<StorPoolName, Arc<PoolSeen>>,
+    /// Items by generation id.
+    pub items: OrdMap<Uuid, Arc<ItemRecord>>,
+}
+
+impl NodeSeen {
+    /// A node of which nothing is known.
+    #[must_use]
+    pub fn unknown(status: ConnectionStatus, since: Timestamp) -> Self {
+        Self { status, since, reason: None, attempts: 0, capabilities: None, pools: OrdMap::new(), items: OrdMap::new() }
+    }
+}
+
+/// What the controller's satellites have seen. Cloning costs a pointer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Observed {
+    /// Nodes by name; one that is missing was never connected.
+    pub nodes: OrdMap<NodeName, Arc<NodeSeen>>,
+}
+
+impl Observed {
+    /// Whether the node's satellite can be used now.
+    #[must_use]
+    pub fn online(&self, node: &NodeName) -> bool {
+        self.nodes.get(node).is_some_and(|seen| seen.status == ConnectionStatus::Online)
+    }
+
+    /// An item of a node; `None` also while the node is not online (what was seen then is not shown as the state of now).
+    #[must_use]
+    pub fn item(&self, node: &NodeName, id: Uuid) -> Option<&ItemRecord> {
+        let seen = self.nodes.get(node)?;
+        if seen.status != ConnectionStatus::Online {
+            return None;
+        }
+        seen.items.get(&id).map(Arc::as_ref)
+    }
+
+    /// A pool of a node; `None` also while the node is not online.
+    #[must_use]
+    pub fn pool(&self, node: &NodeName, pool: &StorPoolName) -> Option<&PoolSeen> {
+        let seen = self.nodes.get(node)?;
+        if seen.status != ConnectionStatus::Online {
+            return None;
+        }
+        seen.pools.get(pool).map(Arc::as_ref)
+    }
+}
