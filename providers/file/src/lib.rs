@@ -1,1 +1,316 @@
-//! .
+//! The provider of `FILE` and `FILE_THIN`: each volume is a file `<name>.img` in the pool's folder, behind a loop device.
+//!
+//! It touches nothing itself; every request goes to the [`Machine`]. A new file is made under a temporary name
+//! (`<name>.img.berth-new`), marked there, and only then renamed: what has a final name is complete and marked, and what was
+//! cut short is known by its suffix. A rollback replaces the volume's file in one rename, so any snapshot can be rolled back to
+//! and all of them stay.
+
+#![forbid(unsafe_code)]
+
+use berth_plugin_sdk::{
+    BackingName, Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Filled, Found, Kib, Known, Machine, Manifest, Mark, Marked,
+    New, Over, PoolAbilities, Provider, Space,
+};
+
+/// End of the name of every file of ours.
+const IMAGE: &str = ".img";
+/// End of the name of a file that is being made.
+const TEMPORARY: &str = ".img.berth-new";
+/// Files that [`probe`](Provider::probe) makes and removes.
+const PROBES: [&str; 2] = [".berth-probe", ".berth-probe-copy"];
+/// Unit of sizes: a page, which every file system and loop device can take.
+const EXTENT: Kib = Kib(4);
+
+/// The provider.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct FileProvider;
+
+fn image(name: &BackingName) -> String {
+    format!("{name}{IMAGE}")
+}
+
+fn temporary(name: &BackingName) -> String {
+    format!("{name}{TEMPORARY}")
+}
+
+fn fill(on: &dyn Machine) -> Fill {
+    if on.pool().kind.eq_ignore_ascii_case("FILE") { Fill::Thick } else { Fill::Thin }
+}
+
+/// One call: the machine, its files, and errors as faults of its pool.
+struct Call<'a> {
+    on: &'a dyn Machine,
+    files: &'a dyn Files,
+}
+
+impl<'a> Call<'a> {
+    fn new(on: &'a dyn Machine) -> Result<Self, Fault> {
+        Ok(Self { on, files: on.files()? })
+    }
+
+    fn fault(&self, error: FileError) -> Fault {
+        error.fault(self.on.pool())
+    }
+
+    fn look(&self, file: &str) -> Result<Option<FileSeen>, Fault> {
+        self.files.look(file).map_err(|e| self.fault(e))
+    }
+
+    fn foreign(&self, file: &str, why: &str) -> Fault {
+        let pool = self.on.pool();
+        Fault::new(FaultKind::Foreign, format!("File '{file}' in storage pool '{}' is not the object that is meant", pool.name))
+            .cause(why)
+            .correction(format!("Move '{}/{file}' away, or delete it if it is not needed", pool.place))
+    }
+
+    /// The file of an object; `None`: missing.
+    fn find(&self, what: &Known) -> Result<Option<(FileSeen, Mark)>, Fault> {
+        let file = image(&what.name);
+        let Some(seen) = self.look(&file)? else { return Ok(None) };
+        match marked(&seen) {
+            Marked::Foreign(why) => Err(self.foreign(&file, &why)),
+            Marked::By(mark) if mark.cluster != what.cluster => {
+                Err(self.foreign(&file, &format!("it is marked as an object of cluster {}", mark.cluster)))
+            }
+            Marked::By(mark) if mark.generation != what.generation => {
+                Err(self.foreign(&file, &format!("it is marked as another object, {} ({})", mark.generation, mark.name)))
+            }
+            Marked::By(mark) => Ok(Some((seen, mark))),
+        }
+    }
+
+    fn need(&self, what: &Known) -> Result<(FileSeen, Mark), Fault> {
+        self.find(what)?.ok_or_else(|| self.fault(FileError::Missing(image(&what.name))))
+    }
+
+    /// Makes a file by `make` under its temporary name, marks it, and gives it its name.
+    fn make(&self, new: &New, over: Over, make: &dyn Fn(&str) -> Result<(), FileError>) -> Result<(), Fault> {
+        let (from, to) = (temporary(&new.name), image(&new.name));
+        let done = self
+            .files
+            .remove(&from)
+            .and_then(|()| make(&from))
+            .and_then(|()| self.files.mark(&from, &new.mark.render()))
+            .and_then(|()| if over == Over::Existing { self.files.detach(&to) } else { Ok(()) })
+            .and_then(|()| self.files.rename(&from, &to, over))
+            .and_then(|()| self.files.sync(&to));
+        done.map_err(|error| {
+            // What is left is found by the next call or by `clean` if this fails too.
+            if let Err(second) = self.files.remove(&from) {
+                self.on.log(&format!("'{from}' stays until the next start: {second}"));
+            }
+            self.fault(error)
+        })
+    }
+
+    /// A thick file keeps its promise of space also when it was born as a copy.
+    fn at_least(&self, what: &Known, size: Kib) -> Result<(), Fault> {
+        let file = image(&what.name);
+        let (seen, _) = self.need(what)?;
+        if seen.size < size {
+            self.files.grow(&file, size, fill(self.on)).and_then(|()| self.files.sync(&file)).map_err(|e| self.fault(e))?;
+        }
+        match self.files.device(&file).map_err(|e| self.fault(e))? {
+            Some(device) if device.size < size.max(seen.size) => self.files.resized(&file).map_err(|e| self.fault(e)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn remove(&self, what: &Known) -> Result<(), Fault> {
+        if self.find(what)?.is_none() {
+            return Ok(());
+        }
+        let file = image(&what.name);
+        self.files.detach(&file).and_then(|()| self.files.remove(&file)).and_then(|()| self.files.sync(&file)).map_err(|e| self.fault(e))
+    }
+
+    /// Copies by sharing blocks, refusing in words of snapshots.
+    fn copy(&self, what: &str, from: &Known, new: &New, over: Over) -> Result<(), Fault> {
+        let source = image(&from.name);
+        self.need(from)?;
+        self.make(new, over, &|to| self.files.reflink(&source, to)).map_err(|fault| match fault.kind {
+            FaultKind::Unsupported => no_snapshots(self.on, what, &fault.cause),
+            FaultKind::InUse
+            | FaultKind::NoSpace
+            | FaultKind::Foreign
+            | FaultKind::Lost
+            | FaultKind::Pool
+            | FaultKind::Tool
+            | FaultKind::Timeout
+            | FaultKind::Bug => fault,
+        })
+    }
+}
+
+fn no_snapshots(on: &dyn Machine, what: &str, cause: &str) -> Fault {
+    let pool = on.pool();
+    Fault::new(FaultKind::Unsupported, format!("{what} is not supported in storage pool '{}'", pool.name))
+        .cause(if cause.is_empty() {
+            format!("The file system of '{}' shares no blocks between files (no reflinks)", pool.place)
+        } else {
+            cause.into()
+        })
+        .correction("Put the pool on XFS (made with reflink=1) or on btrfs")
+}
+
+fn marked(seen: &FileSeen) -> Marked {
+    match &seen.mark {
+        None => Marked::Foreign("it carries no mark of Berth".into()),
+        Some(text) => match Mark::parse(text) {
+            Ok(mark) => Marked::By(mark),
+            Err(bad) => Marked::Foreign(bad.to_string()),
+        },
+    }
+}
+
+impl Provider for FileProvider {
+    fn manifest(&self) -> Manifest {
+        Manifest { name: "file".into(), kinds: vec!["FILE".into(), "FILE_THIN".into()], commands: Vec::new(), files: true }
+    }
+
+    fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
+        let call = Call::new(on)?;
+        let [probe, copy] = PROBES;
+        let clear = || call.files.remove(probe).and_then(|()| call.files.remove(copy));
+        let usable = clear()
+            .and_then(|()| call.files.create(probe, EXTENT, Fill::Thick))
+            .and_then(|()| call.files.mark(probe, "berth-probe"))
+            .map_err(|e| Fault { kind: FaultKind::Pool, ..call.fault(e) });
+        let shared = usable.and_then(|()| match call.files.reflink(probe, copy) {
+            Ok(()) => Ok(None),
+            Err(FileError::NotSupported { .. }) => Ok(Some(no_snapshots(on, "A snapshot", ""))),
+            Err(e) => Err(call.fault(e)),
+        });
+        clear().map_err(|e| call.fault(e))?;
+        Ok(PoolAbilities { extent: EXTENT, no_snapshots: shared? })
+    }
+
+    fn clean(&self, on: &dyn Machine) -> Result<Vec<String>, Fault> {
+        let call = Call::new(on)?;
+        let ours = |name: &str| PROBES.contains(&name) || name.strip_suffix(TEMPORARY).is_some_and(|stem| BackingName::parse(stem).is_ok());
+        let left: Vec<String> =
+            call.files.list().map_err(|e| call.fault(e))?.into_iter().map(|seen| seen.name).filter(|name| ours(name)).collect();
+        for name in &left {
+            call.files.remove(name).map_err(|e| call.fault(e))?;
+        }
+        Ok(left)
+    }
+
+    fn space(&self, on: &dyn Machine) -> Result<Space, Fault> {
+        let call = Call::new(on)?;
+        call.files.space().map_err(|e| call.fault(e))
+    }
+
+    fn list(&self, on: &dyn Machine) -> Result<Vec<Found>, Fault> {
+        let call = Call::new(on)?;
+        let mut all = Vec::new();
+        for seen in call.files.list().map_err(|e| call.fault(e))? {
+            let Some(name) = seen.name.strip_suffix(IMAGE).and_then(|stem| BackingName::parse(stem).ok()) else { continue };
+            let device = call.files.device(&seen.name).map_err(|e| call.fault(e))?;
+            all.push(Found { name, marked: marked(&seen), size: seen.size, allocated: seen.allocated, device });
+        }
+        Ok(all)
+    }
+
+    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
+        let call = Call::new(on)?;
+        let Some(seen) = call.look(&image(name))? else { return Ok(None) };
+        let device = call.files.device(&seen.name).map_err(|e| call.fault(e))?;
+        Ok(Some(Found { name: name.clone(), marked: marked(&seen), size: seen.size, allocated: seen.allocated, device }))
+    }
+
+    fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
+        let call = Call::new(on)?;
+        if call.find(&new.known())?.is_some() {
+            return call.at_least(&new.known(), size);
+        }
+        call.make(new, Over::Nothing, &|file| call.files.create(file, size, fill(on)))
+    }
+
+    fn grow(&self, on: &dyn Machine, volume: &Known, size: Kib) -> Result<(), Fault> {
+        Call::new(on)?.at_least(volume, size)
+    }
+
+    fn delete(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {
+        Call::new(on)?.remove(volume)
+    }
+
+    fn snapshot(&self, on: &dyn Machine, volume: &Known, new: &New) -> Result<(), Fault> {
+        let call = Call::new(on)?;
+        match call.find(&new.known())? {
+            Some(_) => Ok(()),
+            None => call.copy("A snapshot", volume, new, Over::Nothing),
+        }
+    }
+
+    fn delete_snapshot(&self, on: &dyn Machine, snapshot: &Known) -> Result<(), Fault> {
+        Call::new(on)?.remove(snapshot)
+    }
+
+    fn rollback(&self, on: &dyn Machine, new: &New, snapshot: &Known) -> Result<(), Fault> {
+        let call = Call::new(on)?;
+        let (_, mark) = call.need(&new.known())?;
+        if mark.content == new.mark.content { Ok(()) } else { call.copy("A rollback", snapshot, new, Over::Existing) }
+    }
+
+    fn restore(&self, on: &dyn Machine, snapshot: &Known, new: &New, size: Kib) -> Result<Filled, Fault> {
+        let call = Call::new(on)?;
+        if call.find(&new.known())?.is_none() {
+            call.copy("Restoring a snapshot", snapshot, new, Over::Nothing)?;
+        }
+        call.at_least(&new.known(), size)?;
+        Ok(Filled::Done)
+    }
+
+    fn clone_volume(&self, on: &dyn Machine, volume: &Known, new: &New, size: Kib) -> Result<Filled, Fault> {
+        let call = Call::new(on)?;
+        if call.find(&new.known())?.is_none() {
+            match call.copy("A clone", volume, new, Over::Nothing) {
+                Ok(()) => {}
+                Err(fault) if fault.kind == FaultKind::Unsupported => {
+                    let (source, _) = call.need(volume)?;
+                    let to = temporary(&new.name);
+                    call.files
+                        .remove(&to)
+                        .and_then(|()| call.files.create(&to, size.max(source.size), fill(on)))
+                        .map_err(|e| call.fault(e))?;
+                    return Ok(Filled::Copy { from: image(&volume.name), to });
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        call.at_least(&new.known(), size)?;
+        Ok(Filled::Done)
+    }
+
+    fn finish_copy(&self, on: &dyn Machine, new: &New) -> Result<(), Fault> {
+        let call = Call::new(on)?;
+        if call.find(&new.known())?.is_some() {
+            return Ok(());
+        }
+        let (from, to) = (temporary(&new.name), image(&new.name));
+        call.files
+            .mark(&from, &new.mark.render())
+            .and_then(|()| call.files.sync(&from))
+            .and_then(|()| call.files.rename(&from, &to, Over::Nothing))
+            .and_then(|()| call.files.sync(&to))
+            .map_err(|e| call.fault(e))
+    }
+
+    fn attach(&self, on: &dyn Machine, volume: &Known) -> Result<Device, Fault> {
+        let call = Call::new(on)?;
+        call.need(volume)?;
+        call.files.attach(&image(&volume.name), fill(on)).map_err(|e| call.fault(e))
+    }
+
+    fn detach(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {
+        let call = Call::new(on)?;
+        match call.find(volume)? {
+            Some(_) => call.files.detach(&image(&volume.name)).map_err(|e| call.fault(e)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

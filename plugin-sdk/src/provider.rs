@@ -1,0 +1,210 @@
+//! The trait that an author implements.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{BackingName, Device, Fault, Kib, Machine, Mark, Space};
+
+/// What a provider is and what it asks for. The host opens a door only if it is asked for here *and* granted by the operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Name, e.g. `file`.
+    pub name: String,
+    /// Words of the provider kinds that it serves, e.g. `FILE_THIN`.
+    pub kinds: Vec<String>,
+    /// Commands that it runs (the first word of their argument vectors, without a path).
+    pub commands: Vec<String>,
+    /// Whether it makes requests on the files of the pool's folder.
+    pub files: bool,
+}
+
+/// What a pool can do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolAbilities {
+    /// Unit of volume sizes.
+    pub extent: Kib,
+    /// Why snapshots, rollback and restore do not work here; `None`: they do.
+    pub no_snapshots: Option<Fault>,
+}
+
+/// A new object: its name and the mark that it gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct New {
+    /// Name in the pool.
+    pub name: BackingName,
+    /// Its mark.
+    pub mark: Mark,
+}
+
+impl New {
+    /// The object, once it is there.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        Known { name: self.name.clone(), cluster: self.mark.cluster, generation: self.mark.generation }
+    }
+}
+
+/// An object that is there: touched only if its mark says this cluster and generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// Name in the pool.
+    pub name: BackingName,
+    /// Cluster that it belongs to.
+    pub cluster: Uuid,
+    /// Its generation id.
+    pub generation: Uuid,
+}
+
+/// Whose an object is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Marked {
+    /// It carries a mark of Berth; compare cluster and generation before touching it.
+    By(Mark),
+    /// It carries none, or one that this version does not understand (why).
+    Foreign(String),
+}
+
+/// A backing object as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Name in the pool.
+    pub name: BackingName,
+    /// Whose it is.
+    pub marked: Marked,
+    /// Usable size.
+    pub size: Kib,
+    /// Space that it really takes.
+    pub allocated: Kib,
+    /// The device that serves it; `None`: not attached.
+    pub device: Option<Device>,
+}
+
+/// How far a filling operation came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Filled {
+    /// The object is there with its data, and marked.
+    Done,
+    /// The host shall copy the data (both names are files of the pool's folder), run, watch and cancel it as it sees fit,
+    /// and then call [`Provider::finish_copy`]. Copied while somebody writes to the source, it is not a point in time:
+    /// the host refuses that.
+    Copy {
+        /// Where the data is.
+        from: String,
+        /// Where it shall be; there already, with its size.
+        to: String,
+    },
+}
+
+/// Makes volumes in one pool; each call is bound to the pool of the [`Machine`] that it is handed.
+///
+/// Rules for every operation:
+/// - Repeating it is harmless: what is there already as wanted is success, so is a missing object of a delete.
+/// - Cut short at any point it leaves the old state, the new one, or something that the repeated call or [`clean`](Provider::clean)
+///   recognises and finishes or removes.
+/// - An object gets its mark before it gets its name. One that is unmarked, or marked with another cluster or generation, is never
+///   touched: `Foreign`, with the name and a correction.
+/// - Sizes are multiples of the pool's extent.
+/// - A provider keeps nothing between calls and does not move bulk data.
+///
+/// A provider crate exports a type that implements this and `Default`.
+pub trait Provider: Send + Sync + 'static {
+    /// What it is and what it asks for.
+    fn manifest(&self) -> Manifest;
+
+    /// Finds out what the pool can do; tries what cannot be known otherwise.
+    ///
+    /// # Errors
+    /// `Pool` if its place is missing or unusable.
+    fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault>;
+
+    /// Removes what operations that were cut short left behind; returns the names. Called at start, while no other operation runs.
+    ///
+    /// # Errors
+    /// Any fault of the machine.
+    fn clean(&self, on: &dyn Machine) -> Result<Vec<String>, Fault>;
+
+    /// Space of the pool.
+    ///
+    /// # Errors
+    /// `Pool`, or any fault of the machine.
+    fn space(&self, on: &dyn Machine) -> Result<Space, Fault>;
+
+    /// Every object of the pool, its own and foreign ones whose names could be its own.
+    ///
+    /// # Errors
+    /// `Pool`, or any fault of the machine.
+    fn list(&self, on: &dyn Machine) -> Result<Vec<Found>, Fault>;
+
+    /// One object; `None`: nothing of that name.
+    ///
+    /// # Errors
+    /// `Pool`, or any fault of the machine.
+    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault>;
+
+    /// Makes a volume of zeroes.
+    ///
+    /// # Errors
+    /// `Foreign`, `NoSpace`, or any fault of the machine.
+    fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault>;
+
+    /// Makes a volume at least so large, also its device if it has one. Never shrinks.
+    ///
+    /// # Errors
+    /// `Foreign`, `Lost`, `NoSpace`, or any fault of the machine.
+    fn grow(&self, on: &dyn Machine, volume: &Known, size: Kib) -> Result<(), Fault>;
+
+    /// Removes a volume with its data. The host has made sure that nobody uses it.
+    ///
+    /// # Errors
+    /// `Foreign`, `InUse`, or any fault of the machine.
+    fn delete(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault>;
+
+    /// Takes a snapshot: a copy at one moment, that stays as it is.
+    ///
+    /// # Errors
+    /// `Unsupported` where the pool cannot; `Foreign`, `Lost`, `NoSpace`, or any fault of the machine.
+    fn snapshot(&self, on: &dyn Machine, volume: &Known, new: &New) -> Result<(), Fault>;
+
+    /// Removes a snapshot. Volumes made from it stay.
+    ///
+    /// # Errors
+    /// `Foreign`, or any fault of the machine.
+    fn delete_snapshot(&self, on: &dyn Machine, snapshot: &Known) -> Result<(), Fault>;
+
+    /// Gives a volume the data and size of a snapshot, any of its snapshots, in one step; all snapshots stay.
+    /// Afterwards the volume's mark is `new`'s, which has the same generation and another content. The host has made sure that nobody uses it.
+    ///
+    /// # Errors
+    /// `Foreign`, `Lost`, `InUse`, `NoSpace`, or any fault of the machine.
+    fn rollback(&self, on: &dyn Machine, new: &New, snapshot: &Known) -> Result<(), Fault>;
+
+    /// Makes a volume from a snapshot, at least `size` large.
+    ///
+    /// # Errors
+    /// `Foreign`, `Lost`, `NoSpace`, or any fault of the machine.
+    fn restore(&self, on: &dyn Machine, snapshot: &Known, new: &New, size: Kib) -> Result<Filled, Fault>;
+
+    /// Makes a volume from another one as it is at one moment, at least `size` large.
+    ///
+    /// # Errors
+    /// `Foreign`, `Lost`, `NoSpace`, or any fault of the machine.
+    fn clone_volume(&self, on: &dyn Machine, volume: &Known, new: &New, size: Kib) -> Result<Filled, Fault>;
+
+    /// Makes the target of a finished [`Filled::Copy`] a volume.
+    ///
+    /// # Errors
+    /// `Foreign`, `Lost`, or any fault of the machine.
+    fn finish_copy(&self, on: &dyn Machine, new: &New) -> Result<(), Fault>;
+
+    /// Serves a volume as a block device.
+    ///
+    /// # Errors
+    /// `Foreign`, `Lost`, or any fault of the machine.
+    fn attach(&self, on: &dyn Machine, volume: &Known) -> Result<Device, Fault>;
+
+    /// Ends the device of a volume; its data stays. The host has made sure that nobody uses it.
+    ///
+    /// # Errors
+    /// `Foreign`, `InUse`, or any fault of the machine.
+    fn detach(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault>;
+}

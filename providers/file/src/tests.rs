@@ -1,0 +1,213 @@
+use berth_plugin_sdk::memory::{Memory, MemoryMachine};
+use berth_plugin_sdk::{MarkKind, Pool};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+
+const CLUSTER: Uuid = Uuid::from_u128(0xc1);
+
+fn machine(kind: &str) -> MemoryMachine {
+    let pool = Pool { name: "p".into(), kind: kind.into(), place: "/pool".into(), props: Default::default() };
+    MemoryMachine::new(pool, Memory::new(Kib(1 << 20)))
+}
+
+fn name(text: &str) -> BackingName {
+    BackingName::parse(text).unwrap()
+}
+
+fn new(text: &str, kind: MarkKind, generation: u128, content: u128) -> New {
+    let mark =
+        Mark { kind, cluster: CLUSTER, generation: Uuid::from_u128(generation), content: Uuid::from_u128(content), name: text.into() };
+    New { name: name(text), mark }
+}
+
+fn volume(text: &str, generation: u128, content: u128) -> New {
+    new(text, MarkKind::Volume, generation, content)
+}
+
+fn snapshot(text: &str, generation: u128, content: u128) -> New {
+    new(text, MarkKind::Snapshot, generation, content)
+}
+
+const P: FileProvider = FileProvider;
+
+#[test]
+fn a_volume_is_made_marked_served_grown_and_removed() {
+    for kind in ["FILE", "FILE_THIN"] {
+        let on = machine(kind);
+        let web = volume("web_00000", 1, 10);
+        for _ in 0..2 {
+            P.create(&on, &web, Kib(1024)).unwrap();
+        }
+        let device = P.attach(&on, &web.known()).unwrap();
+        assert_eq!(device, P.attach(&on, &web.known()).unwrap());
+        P.grow(&on, &web.known(), Kib(2048)).unwrap();
+        P.grow(&on, &web.known(), Kib(1024)).unwrap();
+        let found = P.look(&on, &web.name).unwrap().unwrap();
+        assert_eq!(found.size, Kib(2048));
+        assert_eq!(found.device.as_ref().map(|d| d.size), Some(Kib(2048)));
+        assert_eq!(found.marked, Marked::By(web.mark.clone()));
+        assert_eq!(found.allocated, if kind == "FILE" { Kib(2048) } else { Kib(0) });
+        for _ in 0..2 {
+            P.delete(&on, &web.known()).unwrap();
+        }
+        assert_eq!(on.memory().names(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn any_snapshot_can_be_rolled_back_to_and_all_stay() {
+    let on = machine("FILE_THIN");
+    let web = volume("web", 1, 10);
+    P.create(&on, &web, Kib(64)).unwrap();
+    for step in 1..=3u128 {
+        on.memory().write("web.img", u64::try_from(step).unwrap());
+        P.snapshot(&on, &web.known(), &snapshot(&format!("web_s{step}"), 100 + step, 10)).unwrap();
+    }
+    on.memory().write("web.img", 9);
+    for (content, step) in [(11, 1u128), (12, 3), (13, 2)] {
+        let wanted = volume("web", 1, content);
+        let from = snapshot(&format!("web_s{step}"), 100 + step, 10).known();
+        P.rollback(&on, &wanted, &from).unwrap();
+        assert_eq!(on.memory().read("web.img"), Some(u64::try_from(step).unwrap()));
+        // Repeated with the same content id it must not throw newer data away.
+        on.memory().write("web.img", 50);
+        P.rollback(&on, &wanted, &from).unwrap();
+        assert_eq!(on.memory().read("web.img"), Some(50));
+    }
+    assert_eq!(on.memory().names(), ["web.img", "web_s1.img", "web_s2.img", "web_s3.img"]);
+}
+
+#[test]
+fn foreign_files_are_never_touched() {
+    let on = machine("FILE_THIN");
+    let web = volume("web", 1, 10);
+    on.memory().put("web.img", Kib(7), None);
+    on.memory().write("web.img", 77);
+    let refused = |result: Result<(), Fault>| {
+        let fault = result.expect_err("a foreign file was taken");
+        assert_eq!(fault.kind, FaultKind::Foreign);
+        assert!(!fault.cause.is_empty() && !fault.correction.is_empty());
+    };
+    let all = |known: &New| {
+        refused(P.create(&on, known, Kib(4)));
+        refused(P.grow(&on, &known.known(), Kib(4096)));
+        refused(P.delete(&on, &known.known()));
+        refused(P.attach(&on, &known.known()).map(|_| ()));
+        refused(P.detach(&on, &known.known()));
+        refused(P.rollback(&on, known, &known.known()));
+        refused(P.restore(&on, &known.known(), known, Kib(4)).map(|_| ()));
+    };
+    all(&web);
+    for other in [volume("web", 2, 10), New { mark: Mark { cluster: Uuid::from_u128(0xc2), ..web.mark.clone() }, ..web.clone() }] {
+        on.memory().put("web.img", Kib(7), Some(other.mark.render()));
+        all(&web);
+    }
+    assert_eq!(P.clean(&on).unwrap(), Vec::<String>::new());
+    assert_eq!(on.memory().names(), ["web.img"]);
+    assert_eq!(on.memory().read("web.img"), Some(77));
+}
+
+#[test]
+fn without_reflinks_snapshots_are_refused_and_clones_are_copied_by_the_host() {
+    let on = machine("FILE_THIN");
+    on.memory().set_reflinks(false);
+    let web = volume("web", 1, 10);
+    P.create(&on, &web, Kib(64)).unwrap();
+    let abilities = P.probe(&on).unwrap();
+    assert_eq!(abilities.no_snapshots.map(|f| f.kind), Some(FaultKind::Unsupported));
+    let fault = P.snapshot(&on, &web.known(), &snapshot("web_s", 2, 10)).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Unsupported);
+    assert!(fault.correction.contains("XFS"));
+    on.memory().write("web.img", 5);
+    let copy = volume("copy", 3, 30);
+    let Filled::Copy { from, to } = P.clone_volume(&on, &web.known(), &copy, Kib(128)).unwrap() else { panic!("a copy was expected") };
+    on.memory().copy(&from, &to);
+    P.finish_copy(&on, &copy).unwrap();
+    P.finish_copy(&on, &copy).unwrap();
+    assert_eq!(P.clone_volume(&on, &web.known(), &copy, Kib(128)), Ok(Filled::Done));
+    assert_eq!(on.memory().read("copy.img"), Some(5));
+    assert_eq!(on.memory().names(), ["copy.img", "web.img"]);
+}
+
+#[test]
+fn a_full_pool_leaves_nothing_half_made() {
+    let on = machine("FILE");
+    let fault = P.create(&on, &volume("web", 1, 10), Kib(1 << 21)).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::NoSpace);
+    assert_eq!(on.memory().names(), Vec::<String>::new());
+    P.create(&on, &volume("web", 1, 10), Kib(1 << 19)).unwrap();
+    assert_eq!(P.grow(&on, &volume("web", 1, 10).known(), Kib(1 << 21)).unwrap_err().kind, FaultKind::NoSpace);
+    assert_eq!(P.look(&on, &name("web")).unwrap().unwrap().size, Kib(1 << 19));
+    assert_eq!(P.space(&on).unwrap().free, Kib(1 << 19));
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Create,
+    Grow,
+    Snapshot,
+    Rollback,
+    Restore,
+    Clone,
+    Delete,
+    DeleteSnapshot,
+    Attach,
+    Detach,
+}
+
+fn act(on: &MemoryMachine, act: Act) -> Result<(), Fault> {
+    let (web, snap, copy) = (volume("web", 1, 10), snapshot("web_s", 2, 10), volume("copy", 3, 30));
+    match act {
+        Act::Create => P.create(on, &web, Kib(64)),
+        Act::Grow => P.grow(on, &web.known(), Kib(128)),
+        Act::Snapshot => P.snapshot(on, &web.known(), &snap),
+        Act::Rollback => P.rollback(on, &volume("web", 1, 11), &snap.known()),
+        Act::Restore => P.restore(on, &snap.known(), &copy, Kib(96)).map(|_| ()),
+        Act::Clone => P.clone_volume(on, &web.known(), &copy, Kib(96)).map(|_| ()),
+        Act::Delete => P.delete(on, &web.known()),
+        Act::DeleteSnapshot => P.delete_snapshot(on, &snap.known()),
+        Act::Attach => P.attach(on, &web.known()).map(|_| ()),
+        Act::Detach => P.detach(on, &web.known()),
+    }
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    prop::sample::select(vec![
+        Act::Create,
+        Act::Grow,
+        Act::Snapshot,
+        Act::Rollback,
+        Act::Restore,
+        Act::Clone,
+        Act::Delete,
+        Act::DeleteSnapshot,
+        Act::Attach,
+        Act::Detach,
+    ])
+}
+
+proptest! {
+    /// Whatever was done before: an operation that is cut after its k-th change and then repeated after a start
+    /// ends where the uncut one ends, with the same result.
+    #[test]
+    fn cut_and_repeated_is_as_uncut(kind in prop::sample::select(vec!["FILE", "FILE_THIN"]), before in prop::collection::vec(acts(), 0..6), last in acts(), cut in 0u32..8) {
+        let (smooth, rough) = (machine(kind), machine(kind));
+        for on in [&smooth, &rough] {
+            on.memory().set_quiet();
+            for step in &before {
+                // Many orders make no sense; a refusal is as good a past as any.
+                drop(act(on, *step));
+                on.memory().write("web.img", 3);
+            }
+        }
+        let expected = act(&smooth, last);
+        rough.memory().cut_after(cut);
+        drop(act(&rough, last));
+        rough.memory().restart();
+        P.clean(&rough).unwrap();
+        prop_assert_eq!(act(&rough, last).map_err(|f| f.kind), expected.map_err(|f| f.kind));
+        prop_assert_eq!(rough.memory().state(), smooth.memory().state());
+    }
+}
