@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::check::{Checked, PropError, check, check_delete, is_below, normal_key};
 use super::table::{Effect, Owner};
 use super::{DRIVER_POOL, ON_NO_QUORUM, Props, QUORUM, QUORUM_BY_USER, QUORUM_SET_BY};
@@ -15,7 +17,8 @@ const VOLUME_GROUP: &str = "StorDriver/LvmVg";
 const POOL_OLD: [&str; 4] = [VOLUME_GROUP, "StorDriver/ZPool", "StorDriver/ZPoolThin", "StorDriver/FileDir"];
 
 /// What a user asks for (the fields of REST API v1's modify documents).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct PropChange {
     /// Keys to set.
     pub override_props: BTreeMap<String, String>,
