@@ -1,1 +1,43 @@
-//! .
+//! Real programs on loopback, for tests: what starts them, talks to them, waits for them and clears up behind them.
+//!
+//! This room may start processes, mount file systems and make loop devices, all of them below a folder of its own,
+//! and it ends only what it started. It knows nothing of the rooms under test: it sees the command line and the wire.
+//!
+//! Order: [`Scratch`] first, then [`Daemon`]s in it, or a [`Cluster`], which is both.
+
+#![forbid(unsafe_code)]
+
+mod cluster;
+mod command;
+mod daemon;
+mod device;
+mod python;
+mod rest;
+mod scratch;
+mod wait;
+
+pub use cluster::Cluster;
+pub use command::{Finished, berth, linstor, run, run_within, tool};
+pub use daemon::Daemon;
+pub use device::{mark, marked, size_bytes};
+pub use python::python_with_client;
+pub use rest::{Entry, Reply, Rest, Severity};
+pub use scratch::Scratch;
+pub use wait::{until, within};
+
+/// Whether we are root: only then are there loop devices and mounts.
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Says why a test, or a part of it, is left out.
+pub fn note(text: &str) {
+    eprintln!("note: {text}");
+}
+
+/// A count: the small one, or the large one of `cargo xtask test --long`.
+#[must_use]
+pub fn count(usual: u32, long: u32) -> u32 {
+    if std::env::var_os("BERTH_LONG").is_some() { long } else { usual }
+}

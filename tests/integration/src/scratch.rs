@@ -1,0 +1,170 @@
+//! A folder of a test's own, and everything that hangs on it: processes, mounts, loop devices.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::command::{run, tool};
+use crate::{is_root, note, wait};
+
+/// Size of the file system with reflinks; sparse, so it costs what is written.
+const IMAGE_BYTES: u64 = 3 << 30;
+
+/// A folder that goes with everything in it when the value goes.
+///
+/// At the end it ends processes that name the folder in their arguments, unmounts what is mounted below it and frees
+/// the loop devices whose files lie in it. Nothing else of the machine is touched.
+#[derive(Debug)]
+pub struct Scratch {
+    folder: TempDir,
+}
+
+impl Scratch {
+    /// A fresh, empty folder.
+    ///
+    /// # Errors
+    /// If the machine has no room for one.
+    pub fn new() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("berth-test-").tempdir().context("cannot make a folder for the test")?;
+        Ok(Self { folder })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A folder below, made if it is missing.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn sub(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path().join(name);
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// A folder on a file system with reflinks: an XFS image, mounted below. `None`, with a note, where that needs root
+    /// or `mkfs.xfs` and they are missing.
+    ///
+    /// # Errors
+    /// If both are there and it fails all the same.
+    pub fn reflink_dir(&self) -> Result<Option<PathBuf>> {
+        if !is_root() {
+            note("no file system with reflinks: mounting one needs root");
+            return Ok(None);
+        }
+        if tool("mkfs.xfs").is_err() {
+            note("no file system with reflinks: mkfs.xfs is not installed");
+            return Ok(None);
+        }
+        let image = self.path().join("reflink.xfs");
+        File::create(&image)?.set_len(IMAGE_BYTES)?;
+        run("mkfs.xfs", &[Path::new("-q"), Path::new("-m"), Path::new("reflink=1"), &image])?.ok()?;
+        let mount = self.sub("reflink")?;
+        run("mount", &[Path::new("-o"), Path::new("loop"), &image, &mount])?.ok()?;
+        Ok(Some(mount))
+    }
+
+    /// A folder for pools: with reflinks where the machine lets us, else a plain one.
+    ///
+    /// # Errors
+    /// As [`Scratch::reflink_dir`].
+    pub fn pools(&self) -> Result<PathBuf> {
+        match self.reflink_dir()? {
+            Some(folder) => Ok(folder),
+            None => self.sub("pools"),
+        }
+    }
+
+    /// Loop devices whose files lie in the folder, with those files; the image of the file system with reflinks is left out.
+    #[must_use]
+    pub fn loops(&self) -> Vec<(PathBuf, PathBuf)> {
+        all_loops(self.path()).into_iter().filter(|(_, file)| !file.ends_with("reflink.xfs") && !file.ends_with("pools.xfs")).collect()
+    }
+
+    /// Ends every process that names the folder in its arguments, with SIGKILL, and waits until they are gone.
+    ///
+    /// # Errors
+    /// If one is still there after some seconds.
+    pub fn kill_all(&self) -> Result<usize> {
+        let victims = processes(self.path());
+        for pid in &victims {
+            kill_process(*pid, Signal::KILL).ok();
+        }
+        wait::until(Duration::from_secs(10), "the processes are gone", || processes(self.path()).is_empty())?;
+        Ok(victims.len())
+    }
+
+    fn clear(&self) {
+        if let Err(error) = self.kill_all() {
+            note(&format!("{error:#}"));
+        }
+        // What lies on a mounted file system can be free only when that is gone, so look again.
+        for _ in 0..5 {
+            let (mounts, loops) = (mounts_below(self.path()), all_loops(self.path()));
+            if mounts.is_empty() && loops.is_empty() {
+                break;
+            }
+            for mount in mounts.iter().rev() {
+                if !run("umount", &[mount]).is_ok_and(|done| done.status.success()) {
+                    run("umount", &[Path::new("--lazy"), mount]).ok();
+                }
+            }
+            for (device, _) in loops {
+                run("losetup", &[Path::new("--detach"), &device]).ok();
+            }
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Mount points below `folder`, parents first.
+fn mounts_below(folder: &Path) -> Vec<PathBuf> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut found: Vec<PathBuf> = table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(|path| PathBuf::from(path.replace("\\040", " ")))
+        .filter(|path| path.starts_with(folder))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Loop devices whose files lie below `folder`, as (device, file).
+fn all_loops(folder: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let mut found: Vec<(PathBuf, PathBuf)> = entries
+        .filter_map(|entry| {
+            let file = fs::read_to_string(entry.path().join("loop/backing_file")).ok()?;
+            let file = PathBuf::from(file.trim_end().trim_end_matches(" (deleted)"));
+            file.starts_with(folder).then(|| (Path::new("/dev").join(entry.file_name()), file))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Processes other than this one that name the folder, or something below it, in their arguments.
+fn processes(folder: &Path) -> Vec<Pid> {
+    let needle = folder.as_os_str().as_encoded_bytes();
+    let own = std::process::id();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| *pid != own)
+        .filter(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.windows(needle.len()).any(|part| part == needle)))
+        .filter_map(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
+        .collect()
+}

@@ -1,0 +1,18 @@
+//! Every test against real programs, in one test program so that it is linked once.
+
+#[path = "all/bad_input.rs"]
+mod bad_input;
+#[path = "all/cuts.rs"]
+mod cuts;
+#[path = "all/daemons.rs"]
+mod daemons;
+#[path = "all/dev.rs"]
+mod dev;
+#[path = "all/durability.rs"]
+mod durability;
+#[path = "all/python.rs"]
+mod python;
+#[path = "all/volumes.rs"]
+mod volumes;
+#[path = "all/wire.rs"]
+mod wire;

@@ -1,0 +1,124 @@
+//! The programs as services: start, stop, settings.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use berth_integration::{Cluster, Daemon, Scratch, berth, linstor, run_within};
+use serde_json::json;
+
+/// Within this time a daemon ends after SIGTERM.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+#[test]
+fn every_daemon_ends_within_five_seconds_of_sigterm() -> Result<()> {
+    let mut cluster = Cluster::with_nodes(&["alpha"])?;
+    cluster.terminate(STOP_LIMIT)
+}
+
+#[test]
+fn the_same_folder_continues() -> Result<()> {
+    let mut cluster = Cluster::with_nodes(&["alpha"])?;
+    cluster.linstor(&["resource-definition", "create", "kept"])?;
+    cluster.terminate(STOP_LIMIT)?;
+    cluster.start_controller()?;
+    cluster.start_satellite("alpha", &[])?;
+    cluster.wait_online("alpha")?;
+    let list = cluster.linstor(&["resource-definition", "list"])?;
+    ensure!(list.contains("kept"), "{list}");
+    Ok(())
+}
+
+#[test]
+fn print_config_names_each_value_and_its_origin() -> Result<()> {
+    let scratch = Scratch::new()?;
+    for daemon in ["controller", "satellite"] {
+        let mut command = Command::new(berth()?);
+        command.args([daemon, "--data"]).arg(scratch.path()).args(["--listen", "127.0.0.1:0", "--print-config"]);
+        let printed = run_within(STOP_LIMIT, &mut command)?.ok()?;
+        ensure!(printed.contains("127.0.0.1:0"), "{daemon}: {printed}");
+        ensure!(printed.to_lowercase().contains("flag") || printed.contains("--listen"), "{daemon} names no origin: {printed}");
+    }
+    Ok(())
+}
+
+#[test]
+fn health_and_metrics_answer() -> Result<()> {
+    let cluster = Cluster::with_nodes(&["alpha"])?;
+    let rest = cluster.rest();
+    ensure!(rest.get("/health")?.status == 200);
+    let metrics = rest.get("/metrics")?;
+    ensure!(metrics.status == 200 && metrics.content_type.starts_with("text/plain"), "{metrics:?}");
+    ensure!(metrics.text.lines().any(|line| line.starts_with("# TYPE ")), "{}", metrics.text);
+    Ok(())
+}
+
+#[test]
+fn the_client_tells_by_its_exit_code_what_happened() -> Result<()> {
+    let cluster = Cluster::empty()?;
+    let address = cluster.address();
+    ensure!(linstor(address, &["node", "list"])?.code() == 0);
+    ensure!(linstor(address, &["nod", "list"])?.code() == 2, "an unknown word is an argument error");
+    ensure!(linstor(address, &["resource-definition", "create", "a name with blanks"])?.code() != 0);
+    let refused = linstor(address, &["volume-definition", "create", "missing", "1G"])?;
+    ensure!(refused.code() == 10, "{refused:?}");
+    ensure!(linstor("127.0.0.1:1", &["node", "list"])?.code() == 20, "nobody listens there");
+    let machine = linstor(address, &["--machine-readable", "node", "list"])?.ok()?;
+    ensure!(serde_json::from_str::<serde_json::Value>(&machine)?.is_array(), "{machine}");
+    let curl = linstor(address, &["--curl", "resource-definition", "create", "shown"])?.ok()?;
+    ensure!(curl.contains("curl -X POST") && curl.contains("/v1/resource-definitions"), "{curl}");
+    let list = linstor(address, &["resource-definition", "list"])?.ok()?;
+    ensure!(!list.contains("shown"), "--curl must only print: {list}");
+    ensure!(!list.contains('\u{1b}'), "colours where there is no terminal: {list:?}");
+    Ok(())
+}
+
+#[test]
+fn called_as_linstor_the_program_is_the_client() -> Result<()> {
+    let cluster = Cluster::empty()?;
+    let link = cluster.scratch().path().join("linstor");
+    std::os::unix::fs::symlink(berth()?, &link)?;
+    let mut command = Command::new(&link);
+    command.args(["--controllers", cluster.address(), "node", "list"]);
+    let table = run_within(Duration::from_secs(20), &mut command)?.ok()?;
+    for column in ["Node", "NodeType", "Addresses", "State"] {
+        ensure!(table.contains(column), "{table}");
+    }
+    Ok(())
+}
+
+#[test]
+fn lists_answer_while_a_satellite_hangs() -> Result<()> {
+    let mut cluster = Cluster::with_nodes(&["alpha", "bravo"])?;
+    cluster.rest().post("/v1/resource-definitions", &json!({"resource_definition": {"name": "any"}}))?.ok()?;
+    cluster.freeze("bravo", true)?;
+    for path in ["/v1/nodes", "/v1/view/storage-pools", "/v1/view/resources", "/v1/resource-definitions"] {
+        cluster.rest().call_within(Duration::from_secs(2), "GET", path, None)?.ok()?;
+    }
+    cluster.freeze("bravo", false)
+}
+
+#[test]
+fn a_second_controller_is_told_that_the_satellite_is_taken() -> Result<()> {
+    let mut cluster = Cluster::with_nodes(&["alpha"])?;
+    let port = cluster.satellite("alpha")?.port()?;
+    let other = Cluster::empty()?;
+    let interface = json!({"name": "default", "address": "127.0.0.1", "satellite_port": port, "satellite_encryption_type": "PLAIN"});
+    other.rest().post("/v1/nodes", &json!({"name": "alpha", "type": "SATELLITE", "net_interfaces": [interface]}))?;
+    other.rest().wait_for(Duration::from_secs(20), "/v1/nodes/alpha", |node| node["connection_status"] == "OTHER_CONTROLLER")?;
+    cluster.wait_online("alpha")
+}
+
+#[test]
+fn a_fresh_folder_is_set_up_without_asking() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let data = scratch.path().join("deep/below/controller");
+    let mut daemon = Daemon::start(
+        &scratch,
+        "controller",
+        ["controller".into(), "--data".into(), data.clone().into_os_string(), "--listen".into(), "127.0.0.1:0".into()],
+    )?;
+    ensure!(data.join("berth.db").is_file());
+    daemon.terminate(STOP_LIMIT)?;
+    Ok(())
+}

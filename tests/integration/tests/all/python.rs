@@ -1,0 +1,43 @@
+//! The Python client from its registry, unchanged, against our cluster.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use berth_integration::{Cluster, is_root, note, python_with_client, run_within};
+
+/// Time for one script.
+const LIMIT: Duration = Duration::from_secs(180);
+
+fn script(name: &str, cluster: &Cluster) -> Result<()> {
+    let python = python_with_client()?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name);
+    let mut command = Command::new(python);
+    command
+        .arg(script)
+        .arg(format!("linstor://{}", cluster.address()))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("HOME", cluster.scratch().path());
+    print!("{}", run_within(LIMIT, &mut command)?.ok()?);
+    ensure!(cluster.scratch().loops().is_empty(), "left behind: {:?}", cluster.scratch().loops());
+    Ok(())
+}
+
+#[test]
+fn the_low_level_calls_work() -> Result<()> {
+    if !is_root() {
+        note("no real devices without root");
+        return Ok(());
+    }
+    script("low_level.py", &Cluster::with_nodes(&["alpha", "bravo"])?)
+}
+
+#[test]
+fn the_resource_object_works() -> Result<()> {
+    if !is_root() {
+        note("no real devices without root");
+        return Ok(());
+    }
+    script("resource_object.py", &Cluster::with_nodes(&["alpha", "bravo"])?)
+}
