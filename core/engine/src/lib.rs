@@ -1,1 +1,30 @@
-//! .
+//! The brain: every rule of Berth as a function of values.
+//!
+//! Touches nothing but memory and cannot wait: no clock (time is an argument), no entropy (ids come with the request), no I/O.
+//! `apply` decides about a command, `plan` says what shall be on a node, `jobs::advance` moves durable jobs on by what was seen,
+//! `reconcile` says what a satellite must do next.
+
+#![forbid(unsafe_code)]
+
+pub mod access;
+pub mod apply;
+pub mod command;
+pub mod copies;
+pub mod definitions;
+pub mod deletion;
+pub mod draft;
+pub mod groups;
+pub mod jobs;
+pub mod lookup;
+pub mod nodes;
+pub mod numbers;
+pub mod placement;
+pub mod plan;
+pub mod pools;
+pub mod reconcile;
+pub mod resources;
+pub mod settings;
+pub mod sizes;
+pub mod snapshots;
+pub mod spawn;
+pub mod stack;

@@ -20,6 +20,8 @@ pub struct Job {
     pub resource: ResourceName,
     /// What it does.
     pub task: Task,
+    /// Serial of the transaction that set its present step: what was seen under an older plan says nothing about it.
+    pub serial: u64,
     /// Who asked for it.
     pub actor: String,
     /// When it was asked for.

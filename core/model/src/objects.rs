@@ -421,6 +421,9 @@ pub struct Tombstone {
     /// Numbers that stay taken until it is gone.
     #[serde(default)]
     pub ports: BTreeSet<u16>,
+    /// The DRBD node id that stays taken until it is gone.
+    #[serde(default)]
+    pub drbd_node_id: Option<u8>,
     /// When it was deleted.
     pub deleted: Timestamp,
 }

@@ -1,0 +1,90 @@
+//! The door of the engine: one command in, one decision out.
+
+use berth_model::cluster::Cluster;
+use berth_model::codes::Code;
+use berth_model::reply::Reply;
+
+use crate::command::Command;
+use crate::draft::{Applied, Context, Draft, Refused, RequestContext};
+
+/// A decision with the context that later entries of the same answer need.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// What was decided.
+    pub result: Result<Applied, Refused>,
+    /// The request's context.
+    pub request: RequestContext,
+}
+
+/// Decides about `command` in `cluster`. Changes nothing itself, never fails otherwise than by a refusal.
+#[must_use]
+pub fn apply(cluster: &Cluster, command: &Command, context: Context<'_>) -> Decision {
+    let mut draft = Draft::new(cluster, context);
+    let outcome = match crate::access::allowed(&draft.context.actor, command) {
+        true => dispatch(&mut draft, command),
+        false => Err(Reply::new(Code::FAIL_ACC_DENIED_COMMAND, format!("'{}' may not do this", draft.context.actor))
+            .correction("Sign in as somebody who may, or ask an administrator.")
+            .into()),
+    };
+    let request = draft.request_context();
+    let result = match outcome {
+        Ok(()) => Ok(draft.done()),
+        Err(refused) => Err(draft.refused(refused)),
+    };
+    Decision { result, request }
+}
+
+/// Each handler sets the request's context first ([`Draft::about`]), then checks everything, then changes.
+fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
+    match command {
+        Command::CreateNode { .. }
+        | Command::ModifyNode { .. }
+        | Command::DeleteNode { .. }
+        | Command::LoseNode { .. }
+        | Command::ReconnectNode { .. }
+        | Command::RestoreNode { .. }
+        | Command::CreateNetIf { .. }
+        | Command::ModifyNetIf { .. }
+        | Command::DeleteNetIf { .. } => crate::nodes::apply(draft, command),
+        Command::CreateStorPoolDfn { .. }
+        | Command::ModifyStorPoolDfn { .. }
+        | Command::DeleteStorPoolDfn { .. }
+        | Command::CreateStorPool { .. }
+        | Command::ModifyStorPool { .. }
+        | Command::DeleteStorPool { .. } => crate::pools::apply(draft, command),
+        Command::CreateResourceGroup { .. }
+        | Command::ModifyResourceGroup { .. }
+        | Command::DeleteResourceGroup { .. }
+        | Command::CreateVolumeGroup { .. }
+        | Command::ModifyVolumeGroup { .. }
+        | Command::DeleteVolumeGroup { .. } => crate::groups::apply(draft, command),
+        Command::CreateResourceDefinition { .. }
+        | Command::ModifyResourceDefinition { .. }
+        | Command::CreateVolumeDefinition { .. }
+        | Command::ModifyVolumeDefinition { .. } => crate::definitions::apply(draft, command),
+        Command::ModifyKeyValueStore { .. }
+        | Command::DeleteKeyValueStore { .. }
+        | Command::ModifyController { .. }
+        | Command::DeleteControllerProperty { .. } => crate::settings::apply(draft, command),
+        Command::SpawnResource { .. } | Command::AdjustResourceGroup { .. } | Command::Autoplace { .. } => crate::spawn::apply(draft, command),
+        Command::CreateResources { .. }
+        | Command::ModifyResource { .. }
+        | Command::MakeAvailable { .. }
+        | Command::ActivateResource { .. }
+        | Command::DeactivateResource { .. }
+        | Command::ToggleDisk { .. }
+        | Command::ModifyVolume { .. } => crate::resources::apply(draft, command),
+        Command::DeleteResourceDefinition { .. } | Command::DeleteVolumeDefinition { .. } | Command::DeleteResource { .. } => {
+            crate::deletion::apply(draft, command)
+        }
+        Command::CreateSnapshot { .. }
+        | Command::CreateMultiSnapshot { .. }
+        | Command::ModifySnapshot { .. }
+        | Command::DeleteSnapshot { .. }
+        | Command::RollbackSnapshot { .. } => crate::snapshots::apply(draft, command),
+        Command::RestoreVolumeDefinitions { .. } | Command::RestoreResources { .. } | Command::CloneResourceDefinition { .. } => {
+            crate::copies::apply(draft, command)
+        }
+        Command::CancelJob { .. } => crate::jobs::cancel(draft, command),
+    }
+}

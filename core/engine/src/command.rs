@@ -1,0 +1,207 @@
+//! Commands: what a request asks for, as values. Names are raw texts here; the engine alone judges them.
+//!
+//! A command is also what the log keeps of a request, so secrets do not belong in one.
+
+use std::collections::BTreeMap;
+
+use berth_model::objects::SelectFilter;
+use berth_model::props::PropChange;
+use serde::Serialize;
+
+/// A net interface in a request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct NetIfInput {
+    /// Name; empty: missing.
+    pub name: String,
+    /// Literal IP address; `None`: missing (keep, when modifying).
+    pub address: Option<String>,
+    /// Port of a satellite; `None`: not given.
+    pub satellite_port: Option<i64>,
+    /// `PLAIN` or `SSL` in any case; `None`: not given.
+    pub satellite_encryption_type: Option<String>,
+    /// Makes it the satellite connection.
+    pub is_active: Option<bool>,
+}
+
+/// A volume definition in a request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct VolumeDefinitionInput {
+    /// Number; `None`: the lowest free one.
+    pub volume_number: Option<i64>,
+    /// Size in KiB.
+    pub size_kib: i64,
+    /// Flag words.
+    pub flags: Vec<String>,
+    /// Properties.
+    pub props: BTreeMap<String, String>,
+    /// A fixed DRBD minor.
+    pub drbd_minor_number: Option<i64>,
+    /// Whether a pass phrase came with it (its text does not belong into a command).
+    pub has_passphrase: bool,
+}
+
+/// A replica in a request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ResourceInput {
+    /// Node.
+    pub node: String,
+    /// Flag words, e.g. `DISKLESS`.
+    pub flags: Vec<String>,
+    /// Properties, e.g. `StorPoolName`.
+    pub props: BTreeMap<String, String>,
+    /// Layers; empty: the definition's.
+    pub layer_list: Vec<String>,
+    /// A fixed DRBD node id.
+    pub drbd_node_id: Option<i64>,
+    /// Fixed DRBD ports.
+    pub drbd_tcp_ports: Vec<i64>,
+}
+
+/// A change of a select filter: a field that is `None` stays; an empty list clears.
+pub type FilterInput = FilterRequest;
+
+/// A select filter as it comes in: words are not judged yet.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct FilterRequest {
+    /// The fields that need no judgement.
+    pub filter: SelectFilter,
+    /// Layer words; `None`: not given; empty: clear.
+    pub layer_stack: Option<Vec<String>>,
+    /// Provider words; `None`: not given; empty: clear.
+    pub provider_list: Option<Vec<String>>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+#[allow(missing_docs)] // The fields are those of the API's request documents; what is not plain is said.
+pub enum Command {
+    // Nodes
+    CreateNode { name: String, node_type: Option<String>, net_interfaces: Vec<NetIfInput>, props: BTreeMap<String, String> },
+    ModifyNode { node: String, node_type: Option<String>, props: PropChange },
+    DeleteNode { node: String },
+    LoseNode { node: String },
+    ReconnectNode { node: String },
+    RestoreNode { node: String, delete_resources: bool, delete_snapshots: bool },
+    CreateNetIf { node: String, interface: NetIfInput },
+    ModifyNetIf { node: String, interface: NetIfInput },
+    DeleteNetIf { node: String, name: String },
+
+    // Storage pools
+    CreateStorPoolDfn { name: String, props: BTreeMap<String, String> },
+    ModifyStorPoolDfn { name: String, props: PropChange },
+    DeleteStorPoolDfn { name: String },
+    CreateStorPool {
+        node: String,
+        name: String,
+        provider_kind: String,
+        /// `free_space_mgr_name` or `shared_space`.
+        shared_space: Option<String>,
+        external_locking: bool,
+        props: BTreeMap<String, String>,
+    },
+    ModifyStorPool { node: String, name: String, props: PropChange },
+    DeleteStorPool { node: String, name: String },
+
+    // Resource groups
+    CreateResourceGroup { name: String, description: Option<String>, filter: FilterRequest, peer_slots: Option<i64>, props: BTreeMap<String, String> },
+    ModifyResourceGroup { name: String, description: Option<String>, filter: FilterRequest, peer_slots: Option<i64>, props: PropChange },
+    DeleteResourceGroup { name: String },
+    SpawnResource {
+        group: String,
+        name: Option<String>,
+        external_name: Option<String>,
+        volume_sizes: Vec<i64>,
+        partial: bool,
+        definitions_only: bool,
+        filter: FilterRequest,
+        /// Properties of the new definition.
+        props: BTreeMap<String, String>,
+        peer_slots: Option<i64>,
+        /// Number of pass phrases that came with it.
+        passphrases: usize,
+    },
+    /// `group` `None`: every group.
+    AdjustResourceGroup { group: Option<String>, filter: FilterRequest },
+    CreateVolumeGroup { group: String, number: Option<i64>, flags: Vec<String>, props: BTreeMap<String, String> },
+    ModifyVolumeGroup { group: String, number: i64, flags: Vec<String>, props: PropChange },
+    DeleteVolumeGroup { group: String, number: i64 },
+
+    // Resource definitions
+    CreateResourceDefinition {
+        name: Option<String>,
+        external_name: Option<String>,
+        group: Option<String>,
+        layers: Vec<String>,
+        props: BTreeMap<String, String>,
+        drbd_port: Option<i64>,
+        drbd_secret: bool,
+        drbd_transport_type: Option<String>,
+        drbd_peer_slots: Option<i64>,
+    },
+    ModifyResourceDefinition {
+        name: String,
+        props: PropChange,
+        drbd_port: Option<i64>,
+        drbd_peer_slots: Option<i64>,
+        layers: Option<Vec<String>>,
+        group: Option<String>,
+    },
+    DeleteResourceDefinition { name: String },
+    CloneResourceDefinition {
+        source: String,
+        name: Option<String>,
+        external_name: Option<String>,
+        layers: Vec<String>,
+        group: Option<String>,
+        props: PropChange,
+        use_zfs_clone: Option<bool>,
+        passphrases: usize,
+    },
+    CreateVolumeDefinition { resource: String, volume: VolumeDefinitionInput },
+    ModifyVolumeDefinition { resource: String, number: i64, size_kib: Option<i64>, flags: Vec<String>, props: PropChange },
+    DeleteVolumeDefinition { resource: String, number: i64 },
+
+    // Resources
+    /// `diskless_on_remaining` and `layers`: the outer members, which win over the filter's (`None`: not given).
+    Autoplace { resource: String, filter: FilterRequest, diskless_on_remaining: Option<bool>, layers: Option<Vec<String>> },
+    CreateResources { resource: String, replicas: Vec<ResourceInput> },
+    ModifyResource { resource: String, node: String, props: PropChange, drbd_tiebreaker: Option<bool>, drbd_client: Option<bool> },
+    DeleteResource { resource: String, node: String, keep_tiebreaker: Option<bool> },
+    MakeAvailable { resource: String, node: String, diskful: bool, layers: Vec<String>, drbd_tcp_ports: Vec<i64> },
+    ActivateResource { resource: String, node: String },
+    DeactivateResource { resource: String, node: String },
+    /// `operation`: `INTO_DRBD_DISKFUL`, `INTO_DRBD_DISKLESS`, `INTO_DRBD_CLIENT`.
+    ToggleDisk { resource: String, node: String, operation: String, storage_pool: Option<String>, migrate_from: Option<String> },
+    ModifyVolume { resource: String, node: String, number: i64, props: PropChange },
+
+    // Snapshots
+    CreateSnapshot { resource: String, name: String, nodes: Vec<String>, props: BTreeMap<String, String> },
+    CreateMultiSnapshot { snapshots: Vec<SnapshotInput> },
+    ModifySnapshot { resource: String, name: String, props: PropChange },
+    DeleteSnapshot { resource: String, name: String, nodes: Vec<String> },
+    RestoreVolumeDefinitions { resource: String, name: String, to_resource: String },
+    RestoreResources { resource: String, name: String, to_resource: String, nodes: Vec<String>, stor_pool_rename: BTreeMap<String, String> },
+    RollbackSnapshot { resource: String, name: String, zfs_rollback_strategy: Option<String> },
+
+    // The rest
+    ModifyKeyValueStore { name: String, override_props: BTreeMap<String, String>, delete_props: Vec<String>, delete_namespaces: Vec<String> },
+    DeleteKeyValueStore { name: String },
+    ModifyController { props: PropChange },
+    DeleteControllerProperty { key: String },
+    /// Cancels a job, where that can still be done without harm.
+    CancelJob { id: String },
+}
+
+/// One snapshot of several that are taken together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct SnapshotInput {
+    /// Resource definition.
+    pub resource: String,
+    /// Name of the snapshot.
+    pub name: String,
+    /// Nodes; empty: every diskful one.
+    pub nodes: Vec<String>,
+    /// Properties.
+    pub props: BTreeMap<String, String>,
+}

@@ -1,0 +1,324 @@
+//! New resources with the data of others: restore of a snapshot, clone of a resource.
+
+use std::collections::BTreeMap;
+
+use berth_model::change::{Key, Object};
+use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::flags::{DefinitionFlag, ResourceFlag, SnapshotFlag, VolumeDefinitionFlag, VolumeDefinitionFlags, VolumeFlag};
+use berth_model::job::Task;
+use berth_model::layers::LayerKind;
+use berth_model::names::VolumeNumber;
+use berth_model::objects::{DrbdDefinition, Resource, ResourceDefinition, VolumeDefinition};
+use berth_model::plan::ContentSource;
+use berth_model::props::{Owner, PropChange, Props};
+use berth_model::reply::Reply;
+use berth_model::snapshot::Snapshot;
+
+use crate::command::Command;
+use crate::draft::{Draft, Refused};
+use crate::resources::{NewReplica, deploy, misdirected};
+use crate::{lookup, numbers, stack};
+
+/// Commands that copy.
+///
+/// # Errors
+/// As the restore and clone operations of REST API v1.
+pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
+    match command {
+        Command::RestoreVolumeDefinitions { resource, name, to_resource } => {
+            draft.about(Operation::Create, ObjectMask::Snapshot, &[]);
+            restore_volume_definitions(draft, resource, name, to_resource)
+        }
+        Command::RestoreResources { resource, name, to_resource, nodes, stor_pool_rename } => {
+            draft.about(Operation::Create, ObjectMask::Resource, &[("RscDfn", to_resource)]);
+            restore_resources(draft, resource, name, to_resource, nodes, stor_pool_rename)
+        }
+        Command::CloneResourceDefinition { source, name, external_name, layers, group, props, use_zfs_clone: _, passphrases: _ } => {
+            let shown = name.clone().unwrap_or_default();
+            draft.about(Operation::Create, ObjectMask::ResourceDefinition, &[("RscDfn", &shown)]);
+            let request = CloneRequest { name: name.as_deref(), external_name: external_name.as_deref(), layers, group: group.as_deref(), props };
+            clone(draft, source, &request)
+        }
+        other => Err(misdirected(other)),
+    }
+}
+
+fn complete_snapshot(draft: &Draft<'_>, resource: &str, name: &str) -> Result<std::sync::Arc<Snapshot>, Refused> {
+    let snapshot = lookup::snapshot(&draft.cluster, resource, name, Code::FAIL_NOT_FOUND_SNAPSHOT_DFN)?.clone();
+    if snapshot.flags.has(SnapshotFlag::Successful) && !snapshot.flags.has(SnapshotFlag::Delete) {
+        return Ok(snapshot);
+    }
+    Err(Reply::new(Code::FAIL_SNAPSHOT_NOT_UPTODATE, format!("Snapshot '{}' is not complete.", snapshot.name))
+        .correction("Choose another snapshot: 'linstor snapshot list'.")
+        .into())
+}
+
+/// Makes the volume definitions of the snapshot on an existing definition: numbers, sizes and encryption, nothing else.
+fn restore_volume_definitions(draft: &mut Draft<'_>, resource: &str, name: &str, to: &str) -> Result<(), Refused> {
+    let snapshot = complete_snapshot(draft, resource, name)?;
+    let mut target = (**lookup::definition(&draft.cluster, to)?).clone();
+    if snapshot.volumes.is_empty() {
+        draft.reply(Reply::new(Code::WARN_NOT_FOUND, format!("Snapshot '{}' has no volumes.", snapshot.name)));
+        return Ok(());
+    }
+    for (number, snapped) in &snapshot.volumes {
+        if target.volumes.contains_key(number) {
+            return Err(Reply::new(Code::FAIL_EXISTS_VLM_DFN, format!("'{}' has a volume definition {number} already.", target.name))
+                .correction("Restore to a resource definition without volume definitions.")
+                .into());
+        }
+        let mut flags = VolumeDefinitionFlags::default();
+        if snapped.flags.has(VolumeDefinitionFlag::Encrypted) {
+            flags.set(VolumeDefinitionFlag::Encrypted);
+        }
+        // The size of the data, whatever layers it had: gross sizes were made usable ones when it was taken.
+        if snapped.flags.has(VolumeDefinitionFlag::GrossSize) {
+            flags.set(VolumeDefinitionFlag::GrossSize);
+        }
+        let volume = new_volume_definition(draft, &target, snapped.size_kib, flags, Props::default())?;
+        target.volumes.insert(*number, volume);
+    }
+    let text = format!("Volume definitions of snapshot '{}' restored to '{}'.", snapshot.name, target.name);
+    draft.put(Object::ResourceDefinition(target));
+    draft.say(Code::DELETED, text);
+    Ok(())
+}
+
+/// A volume definition with a minor, where the stack may have DRBD.
+fn new_volume_definition(
+    draft: &mut Draft<'_>,
+    definition: &ResourceDefinition,
+    size_kib: berth_model::size::Kib,
+    flags: VolumeDefinitionFlags,
+    props: Props,
+) -> Result<VolumeDefinition, Refused> {
+    let id = draft.context.ids.next();
+    let mut minor = None;
+    if definition.layers.is_empty() || definition.layers.contains(&LayerKind::Drbd) {
+        let (number, claim) = numbers::minor(&draft.cluster, None, berth_model::ids::Id::<berth_model::ids::kind::VolumeDefinition>::uuid(id))?;
+        draft.put(Object::Number(claim));
+        minor = Some(number);
+    }
+    Ok(VolumeDefinition { id, size_kib, flags, minor, props })
+}
+
+/// Makes replicas with the snapshot's data on the nodes that have it.
+fn restore_resources(
+    draft: &mut Draft<'_>,
+    resource: &str,
+    name: &str,
+    to: &str,
+    nodes: &[String],
+    rename: &BTreeMap<String, String>,
+) -> Result<(), Refused> {
+    let snapshot = complete_snapshot(draft, resource, name)?;
+    let target = lookup::definition(&draft.cluster, to)?.clone();
+    if draft.cluster.replicas(&target.name).next().is_some() {
+        return Err(Reply::new(Code::FAIL_EXISTS_RSC, format!("'{}' has resources already.", target.name))
+            .cause("A restore fills a definition that is not deployed.")
+            .correction("Restore to a new resource definition.")
+            .into());
+    }
+    if rename.iter().any(|(from, into)| !from.eq_ignore_ascii_case(into)) {
+        return Err(Reply::new(Code::FAIL_INVLD_STOR_POOL_NAME, "A snapshot is restored in the pool that it lies in.")
+            .cause("Its data shares blocks with that pool and cannot be moved by a restore.")
+            .correction("Leave out the renaming of pools; move the restored resource afterwards.")
+            .into());
+    }
+    let mut chosen = Vec::new();
+    if nodes.is_empty() {
+        chosen.extend(snapshot.copies.keys().cloned());
+    }
+    for node in nodes {
+        let node = lookup::node(&draft.cluster, node)?.name.clone();
+        if !snapshot.copies.contains_key(&node) {
+            return Err(Reply::new(Code::FAIL_NOT_FOUND_SNAPSHOT, format!("Node '{node}' has no copy of snapshot '{}'.", snapshot.name))
+                .correction("Name nodes from 'linstor snapshot list', or none to restore on all of them.")
+                .into());
+        }
+        chosen.push(node);
+    }
+    if target.volumes.is_empty() {
+        draft.reply(
+            Reply::new(Code::WARN_NOT_FOUND, format!("Resource definition '{}' has no volumes.", target.name))
+                .correction("Restore the volume definitions first: 'linstor snapshot volume-definition restore'."),
+        );
+    }
+    let mut filled = (*target).clone();
+    filled.flags.set(DefinitionFlag::RestoreTarget);
+    for (key, value) in snapshot.definition_props.iter() {
+        filled.props.insert_internal(key, value);
+    }
+    let explicit = if target.layers.is_empty() { snapshot.layers.clone() } else { target.layers.clone() };
+    draft.put(Object::ResourceDefinition(filled));
+    let mut replicas = Vec::new();
+    for node in chosen {
+        let Some(copy) = snapshot.copies.get(&node) else { continue };
+        let sources: BTreeMap<VolumeNumber, ContentSource> = copy
+            .volumes
+            .iter()
+            .map(|(number, volume)| (*number, ContentSource::Snapshot { id: volume.id, backing: volume.backing.clone() }))
+            .collect();
+        let new = NewReplica {
+            pool: copy.volumes.values().next().map(|volume| volume.pool.clone()),
+            flags: [ResourceFlag::RestoreFromSnapshot].into_iter().collect(),
+            props: copy.resource_props.clone(),
+            sources,
+            ..NewReplica::plain(&target.name, &node, &explicit)
+        };
+        let awaited = deploy_in_place(draft, new, &snapshot)?;
+        replicas.push(awaited);
+    }
+    draft.say(Code::CREATED, format!("Resource '{}' is restored from snapshot '{}' of '{}'.", target.name, snapshot.name, snapshot.resource));
+    if target.volumes.is_empty() {
+        draft.reply(Reply::new(Code::WARN_NOT_FOUND, format!("Nothing of the snapshot's data is in '{}'.", target.name)));
+    }
+    draft.start(&target.name, Task::Restore { from: snapshot.resource.clone(), snapshot: snapshot.name.clone(), replicas });
+    Ok(())
+}
+
+/// As [`deploy`], with each volume in the pool of its copy.
+fn deploy_in_place(draft: &mut Draft<'_>, new: NewReplica, snapshot: &Snapshot) -> Result<berth_model::job::Awaited, Refused> {
+    let node = new.node.clone();
+    let name = new.resource.clone();
+    let awaited = deploy(draft, new)?;
+    let (Some(resource), Some(copy)) = (draft.cluster.resource(&name, &node).cloned(), snapshot.copies.get(&node)) else {
+        return Ok(awaited);
+    };
+    let mut placed = (*resource).clone();
+    for (number, volume) in &mut placed.volumes {
+        if let Some(source) = copy.volumes.get(number) {
+            volume.pool = source.pool.clone();
+            volume.provider = source.provider;
+            volume.backing_kib = volume.backing_kib.max(source.backing_kib);
+        }
+    }
+    if placed != *resource {
+        draft.put(Object::Resource(placed));
+    }
+    Ok(awaited)
+}
+
+struct CloneRequest<'a> {
+    name: Option<&'a str>,
+    external_name: Option<&'a str>,
+    layers: &'a [String],
+    group: Option<&'a str>,
+    props: &'a PropChange,
+}
+
+/// Makes a definition like the source's, with replicas on the nodes of its disks that take its data.
+fn clone(draft: &mut Draft<'_>, source: &str, request: &CloneRequest<'_>) -> Result<(), Refused> {
+    let source = lookup::definition(&draft.cluster, source)?.clone();
+    let (name, external_name) = crate::definitions::name_for(draft, request.name, request.external_name)?;
+    lookup::unreserved(&draft.cluster, &Key::ResourceDefinition(name.clone()))?;
+    if draft.cluster.definitions.contains_key(&name) {
+        return Err(Reply::new(Code::FAIL_EXISTS_RSC_DFN, format!("Resource definition '{name}' exists already."))
+            .cause("The clone needs a name that is free.")
+            .correction("Choose another name.")
+            .into());
+    }
+    let mut layers = source.layers.clone();
+    if !request.layers.is_empty() {
+        layers = stack::parse(draft, request.layers)?;
+    }
+    crate::resources::idle(&draft.cluster, &source.name, "cloned")?;
+    let replicas = cloneable(draft, &source)?;
+    if !request.layers.is_empty() && replicas.iter().any(|replica| replica.layers != layers) {
+        return Err(Reply::new(Code::FAIL_INVLD_LAYER_STACK, "A clone has the layers of its source.")
+            .cause("The data contains what the layers wrote into it.")
+            .correction("Leave out the layers, or name those of the source.")
+            .into());
+    }
+    let group = match request.group {
+        Some(text) => lookup::group(&draft.cluster, text)?.name.clone(),
+        None => source.group.clone(),
+    };
+    let props = crate::change_props::changed(draft, Owner::ResourceDefinition, &source.props, request.props)?;
+    let mut definition = ResourceDefinition {
+        id: draft.context.ids.next(),
+        name: name.clone(),
+        external_name,
+        group,
+        layers,
+        drbd: DrbdDefinition { port: None, secret: draft.context.secret.clone(), ..source.drbd.clone() },
+        flags: [DefinitionFlag::Cloning].into_iter().collect(),
+        props,
+        volumes: BTreeMap::new(),
+        created: draft.context.now,
+    };
+    for (number, volume) in &source.volumes {
+        let copy = new_volume_definition(draft, &definition, volume.size_kib, volume.flags.clone(), volume.props.clone())?;
+        definition.volumes.insert(*number, copy);
+    }
+    let id = definition.id;
+    draft.put(Object::ResourceDefinition(definition));
+    let mut awaited = Vec::new();
+    for replica in &replicas {
+        let sources = replica.volumes.iter().map(|(number, volume)| {
+            (*number, ContentSource::Volume { id: volume.id, backing: volume.backing.clone() })
+        });
+        let new = NewReplica {
+            pool: replica.volumes.values().next().map(|volume| volume.pool.clone()),
+            props: replica.props.clone(),
+            sources: sources.collect(),
+            ..NewReplica::plain(&name, &replica.node, &replica.layers)
+        };
+        awaited.push(deploy(draft, new)?);
+        let Some(made) = draft.cluster.resource(&name, &replica.node).cloned() else { continue };
+        let mut marked = (*made).clone();
+        for (number, volume) in &mut marked.volumes {
+            volume.flags.set(VolumeFlag::Cloning);
+            if let Some(from) = replica.volumes.get(number) {
+                volume.pool = from.pool.clone();
+                volume.provider = from.provider;
+                volume.backing_kib = volume.backing_kib.max(from.backing_kib);
+            }
+        }
+        draft.put(Object::Resource(marked));
+    }
+    draft.reply(
+        Reply::new(Code::CREATED, format!("Clone '{name}' of '{}' registered.", source.name)).details(format!("UUID: {id}")).refer("UUID", id).refer("RscDfn", &name),
+    );
+    let job = draft.start(&name, Task::Clone { from: source.name.clone(), replicas: awaited });
+    // The caller asks for the state itself; the answer does not wait.
+    draft.applied.jobs.retain(|waited| *waited != job);
+    Ok(())
+}
+
+/// The replicas with disks, if every one of them can be copied now. Errors 996, 227, 995.
+fn cloneable(draft: &Draft<'_>, source: &ResourceDefinition) -> Result<Vec<Resource>, Refused> {
+    let replicas: Vec<Resource> = draft
+        .cluster
+        .replicas(&source.name)
+        .filter(|replica| !replica.flags.has(ResourceFlag::Diskless) && !replica.flags.has(ResourceFlag::Delete))
+        .map(|replica| (**replica).clone())
+        .collect();
+    if replicas.is_empty() {
+        return Err(Reply::new(Code::FAIL_NOT_ENOUGH_NODES, format!("'{}' has no replica to clone.", source.name))
+            .correction("Place it first: 'linstor resource-definition auto-place'.")
+            .into());
+    }
+    for replica in &replicas {
+        if !draft.context.observed.online(&replica.node) {
+            return Err(Reply::new(Code::FAIL_NOT_CONNECTED, format!("No connection to satellite '{}'.", replica.node))
+                .cause("The clone takes the data of every replica.")
+                .correction("Start the satellite and try again.")
+                .into());
+        }
+        for volume in replica.volumes.values() {
+            let able = volume.provider.takes_snapshots()
+                && draft.context.observed.pool(&replica.node, &volume.pool).is_none_or(|pool| pool.snapshots);
+            if !able {
+                return Err(Reply::new(
+                    Code::FAIL_INVLD_PROVIDER,
+                    format!("Pool '{}' on node '{}' cannot clone.", volume.pool, replica.node),
+                )
+                .cause("A file pool clones by reflink, which its file system cannot do.")
+                .correction("Put the pool on XFS or Btrfs, or copy the data by other means.")
+                .into());
+            }
+        }
+    }
+    Ok(replicas)
+}

@@ -1,0 +1,271 @@
+//! Deletions: what blocks them, what they mark, and the job that ends them.
+
+use berth_model::change::{Key, NumberKey, Object};
+use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::flags::{DefinitionFlag, ResourceFlag, VolumeDefinitionFlag, VolumeFlag};
+use berth_model::job::{Awaited, Task};
+use berth_model::names::ResourceName;
+use berth_model::objects::Resource;
+use berth_model::reply::Reply;
+
+use crate::command::Command;
+use crate::draft::{Draft, Refused};
+use crate::lookup;
+use crate::resources::misdirected;
+
+/// Commands that delete definitions, volume definitions and replicas.
+///
+/// # Errors
+/// As the DELETE operations of REST API v1; deleting what is not there is no error (WARN 3000).
+pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
+    match command {
+        Command::DeleteResourceDefinition { name } => {
+            draft.about(Operation::Delete, ObjectMask::ResourceDefinition, &[("RscDfn", name)]);
+            definition(draft, name)
+        }
+        Command::DeleteVolumeDefinition { resource, number } => {
+            draft.about(Operation::Delete, ObjectMask::VolumeDefinition, &[("RscDfn", resource), ("VlmNr", &number.to_string())]);
+            volume_definition(draft, resource, *number)
+        }
+        Command::DeleteResource { resource, node, keep_tiebreaker } => {
+            draft.about(Operation::Delete, ObjectMask::Resource, &[("RscDfn", resource), ("Node", node)]);
+            replica(draft, resource, node, keep_tiebreaker.unwrap_or(false))
+        }
+        other => Err(misdirected(other)),
+    }
+}
+
+fn missing(draft: &mut Draft<'_>, what: String) {
+    draft.reply(Reply::new(Code::WARN_NOT_FOUND, what).cause("It does not exist, or was deleted already."));
+}
+
+fn definition(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
+    let name = lookup::resource_name(text)?;
+    let Some(definition) = draft.cluster.definitions.get(&name).cloned() else {
+        missing(draft, format!("Resource definition '{name}' not found."));
+        return Ok(());
+    };
+    let snapshots: Vec<String> = draft.cluster.snapshots_of(&name).map(|snapshot| snapshot.name.to_string()).collect();
+    if !snapshots.is_empty() {
+        return Err(Reply::new(Code::FAIL_EXISTS_SNAPSHOT_DFN, format!("Resource definition '{name}' has snapshots."))
+            .cause(format!("These would be lost with it: {}.", snapshots.join(", ")))
+            .correction(format!("Delete them first: 'linstor snapshot delete {name} {}'.", snapshots.join(" ")))
+            .into());
+    }
+    let replicas: Vec<Resource> = draft.cluster.replicas(&name).map(|resource| (**resource).clone()).collect();
+    for replica in &replicas {
+        crate::resources::unused_replica(draft, replica)?;
+    }
+    if !definition.flags.has(DefinitionFlag::Delete) {
+        not_a_source(draft, &name)?;
+        end_other_jobs(draft, &name, "deleted")?;
+    }
+    if replicas.is_empty() {
+        for volume in definition.volumes.values() {
+            let minor = volume.minor.map(|minor| NumberKey::Minor { minor });
+            for change in crate::jobs::release(&draft.cluster, volume.id.uuid(), minor) {
+                draft.change(change);
+            }
+        }
+        draft.delete(Key::ResourceDefinition(name.clone()));
+        draft.say(Code::DELETED, format!("Resource definition '{name}' deleted."));
+        return Ok(());
+    }
+    draft.say(Code::DELETED, format!("Resource definition '{name}' marked for deletion."));
+    if join(draft, &name, true) {
+        return Ok(());
+    }
+    let mut marked = (*definition).clone();
+    marked.flags.set(DefinitionFlag::Delete);
+    draft.put(Object::ResourceDefinition(marked));
+    let awaited = mark(draft, replicas);
+    draft.start(&name, Task::Delete { replicas: awaited, definition: true });
+    Ok(())
+}
+
+fn mark(draft: &mut Draft<'_>, replicas: Vec<Resource>) -> Vec<Awaited> {
+    let mut awaited = Vec::new();
+    for mut resource in replicas {
+        awaited.push(Awaited { node: resource.node.clone(), item: resource.id.uuid() });
+        resource.flags.set(ResourceFlag::Delete);
+        draft.put(Object::Resource(resource));
+    }
+    awaited
+}
+
+/// Waits for a deletion that is under way instead of starting a second one.
+fn join(draft: &mut Draft<'_>, name: &ResourceName, whole: bool) -> bool {
+    let open = draft.cluster.jobs_on(name).find(|job| matches!(&job.task, Task::Delete { definition, .. } if *definition == whole)).map(|job| job.id);
+    match open {
+        Some(id) => {
+            draft.applied.jobs.push(id);
+            true
+        }
+        None => false,
+    }
+}
+
+/// Refuses to delete what a clone or restore still copies from. Error 992.
+fn not_a_source(draft: &Draft<'_>, name: &ResourceName) -> Result<(), Refused> {
+    let reader = draft.cluster.jobs.values().find(|job| matches!(&job.task, Task::Clone { from, .. } | Task::Restore { from, .. } if from == name));
+    match reader {
+        None => Ok(()),
+        Some(job) => Err(Reply::new(Code::FAIL_RSC_BUSY, format!("'{name}' is being copied to '{}'.", job.resource))
+            .cause(format!("Job {} has not ended.", job.id))
+            .correction("Wait for it, or delete its target first.")
+            .into()),
+    }
+}
+
+/// A deletion ends jobs that only wait to make or change what is going away; it does not cut into a rollback or snapshot.
+fn end_other_jobs(draft: &mut Draft<'_>, name: &ResourceName, what: &str) -> Result<(), Refused> {
+    let open: Vec<_> = draft.cluster.jobs_on(name).cloned().collect();
+    for job in open {
+        match &job.task {
+            Task::Create { .. }
+            | Task::CreateVolume { .. }
+            | Task::Restore { .. }
+            | Task::Clone { .. }
+            | Task::Resize { .. }
+            | Task::Activate { .. }
+            | Task::Delete { definition: false, .. }
+            | Task::DeleteVolume { .. } => draft.delete(Key::Job(job.id)),
+            Task::Delete { definition: true, .. } => {}
+            Task::Snapshot { .. } | Task::DeleteSnapshot { .. } | Task::Rollback { .. } => {
+                return Err(Reply::new(Code::FAIL_RSC_BUSY, format!("'{name}' cannot be {what} now: a {} is under way.", job.task.word()))
+                    .cause(format!("Job {} has not ended.", job.id))
+                    .correction("Wait for it and try again.")
+                    .into());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn volume_definition(draft: &mut Draft<'_>, text: &str, number: i64) -> Result<(), Refused> {
+    let name = lookup::resource_name(text)?;
+    let Some(definition) = draft.cluster.definitions.get(&name).cloned() else {
+        missing(draft, format!("Resource definition '{name}' not found."));
+        return Ok(());
+    };
+    let number = lookup::volume_number(number)?;
+    let Some(volume) = definition.volumes.get(&number) else {
+        missing(draft, format!("Volume definition {number} of '{name}' not found."));
+        return Ok(());
+    };
+    let replicas: Vec<Resource> = draft.cluster.replicas(&name).map(|resource| (**resource).clone()).collect();
+    for replica in &replicas {
+        crate::resources::unused_replica(draft, replica)?;
+    }
+    not_a_source(draft, &name)?;
+    let mut marked = (*definition).clone();
+    if replicas.is_empty() {
+        let minor = volume.minor.map(|minor| NumberKey::Minor { minor });
+        for change in crate::jobs::release(&draft.cluster, volume.id.uuid(), minor) {
+            draft.change(change);
+        }
+        marked.volumes.remove(&number);
+        draft.put(Object::ResourceDefinition(marked));
+        draft.say(Code::DELETED, format!("Volume definition {number} of '{name}' deleted."));
+        return Ok(());
+    }
+    draft.say(Code::DELETED, format!("Volume definition {number} of '{name}' marked for deletion."));
+    let open = draft.cluster.jobs_on(&name).find(|job| matches!(&job.task, Task::DeleteVolume { number: n, .. } if *n == number)).map(|job| job.id);
+    if let Some(id) = open {
+        draft.applied.jobs.push(id);
+        return Ok(());
+    }
+    crate::resources::idle(&draft.cluster, &name, "changed")?;
+    if let Some(volume) = marked.volumes.get_mut(&number) {
+        volume.flags.set(VolumeDefinitionFlag::Delete);
+    }
+    draft.put(Object::ResourceDefinition(marked));
+    let mut awaited = Vec::new();
+    for mut resource in replicas {
+        awaited.push(Awaited { node: resource.node.clone(), item: resource.id.uuid() });
+        if let Some(volume) = resource.volumes.get_mut(&number) {
+            volume.flags.set(VolumeFlag::Delete);
+        }
+        draft.put(Object::Resource(resource));
+    }
+    draft.start(&name, Task::DeleteVolume { number, replicas: awaited });
+    Ok(())
+}
+
+fn replica(draft: &mut Draft<'_>, name: &str, node: &str, keep_tiebreaker: bool) -> Result<(), Refused> {
+    let name = lookup::resource_name(name)?;
+    let node = lookup::node_name(node)?;
+    let Some(resource) = draft.cluster.resource(&name, &node).map(|resource| (**resource).clone()) else {
+        missing(draft, format!("Resource '{name}' on node '{node}' not found."));
+        return Ok(());
+    };
+    if resource.flags.has(ResourceFlag::TieBreaker) && keep_tiebreaker {
+        draft.say(Code::DONE, format!("The tiebreaker of '{name}' stays on '{node}'."));
+        return Ok(());
+    }
+    crate::resources::unused_replica(draft, &resource)?;
+    if !resource.flags.has(ResourceFlag::Diskless) {
+        let others = || draft.cluster.replicas(&name).filter(|other| other.node != node);
+        let last_disk = others().all(|other| other.flags.has(ResourceFlag::Diskless));
+        let clients = others().any(|other| !other.flags.has(ResourceFlag::TieBreaker));
+        if last_disk && clients {
+            return Err(Reply::new(Code::FAIL_IN_USE, format!("'{node}' holds the last disk of '{name}', and diskless nodes use it."))
+                .cause("The data would be gone while others still depend on it.")
+                .correction("Delete the diskless resources first, or create another replica.")
+                .into());
+        }
+    }
+    not_a_source(draft, &name)?;
+    draft.say(Code::DELETED, format!("Resource '{name}' on node '{node}' marked for deletion."));
+    if resource.flags.has(ResourceFlag::Delete) {
+        let item = resource.id.uuid();
+        let open: Vec<_> = draft
+            .cluster
+            .jobs_on(&name)
+            .filter(|job| matches!(job.task, Task::Delete { .. }) && job.task.awaited().iter().any(|a| a.item == item))
+            .map(|job| job.id)
+            .collect();
+        draft.applied.jobs.extend(open);
+        return Ok(());
+    }
+    end_jobs_of(draft, &resource)?;
+    let awaited = mark(draft, vec![resource]);
+    draft.start(&name, Task::Delete { replicas: awaited, definition: false });
+    Ok(())
+}
+
+/// Jobs that wait for this replica go on without it.
+fn end_jobs_of(draft: &mut Draft<'_>, resource: &Resource) -> Result<(), Refused> {
+    let item = resource.id.uuid();
+    let open: Vec<_> =
+        draft.cluster.jobs_on(&resource.name).filter(|job| job.task.awaited().iter().any(|a| a.item == item)).cloned().collect();
+    for job in open {
+        match &job.task {
+            Task::Create { replicas } if replicas.len() == 1 => draft.delete(Key::Job(job.id)),
+            Task::Activate { .. } => draft.delete(Key::Job(job.id)),
+            Task::Create { replicas } => {
+                let mut rest = (*job).clone();
+                rest.task = Task::Create { replicas: replicas.iter().filter(|a| a.item != item).cloned().collect() };
+                draft.put(Object::Job(rest));
+            }
+            Task::CreateVolume { .. }
+            | Task::Restore { .. }
+            | Task::Clone { .. }
+            | Task::Delete { .. }
+            | Task::DeleteVolume { .. }
+            | Task::Resize { .. }
+            | Task::Snapshot { .. }
+            | Task::DeleteSnapshot { .. }
+            | Task::Rollback { .. } => {
+                return Err(Reply::new(
+                    Code::FAIL_RSC_BUSY,
+                    format!("The resource cannot be deleted now: a {} of '{}' is under way.", job.task.word(), resource.name),
+                )
+                .cause(format!("Job {} has not ended.", job.id))
+                .correction("Wait for it and try again, or delete the resource definition.")
+                .into());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! Jobs that remove replicas and volumes. What cannot be asked is left to a tombstone, so that a deletion ends and its name is free (law 3).
+
+use std::collections::BTreeSet;
+
+use berth_model::change::{Key, NumberKey, Object};
+use berth_model::cluster::Cluster;
+use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::flags::{DefinitionFlag, ResourceFlag, VolumeDefinitionFlag, VolumeFlag};
+use berth_model::job::Job;
+use berth_model::names::{NodeName, VolumeNumber};
+use berth_model::objects::{Resource, Tombstone};
+use berth_model::observed::FaultKind;
+use berth_model::reply::Reply;
+use berth_model::time::Timestamp;
+
+use super::{Look, Stand, fault_reply, not_connected, numbers_of, release, troubles};
+
+/// What is left of a replica whose node cannot be asked. `None`: it has no storage of its own, or its node is not known.
+pub(crate) fn tombstone_of(cluster: &Cluster, resource: &Resource, now: Timestamp) -> Option<Tombstone> {
+    let node = cluster.nodes.get(&resource.node)?;
+    let drbd = resource.drbd.as_ref();
+    Some(Tombstone {
+        node: resource.node.clone(),
+        node_id: node.id,
+        item: crate::plan::absent_resource(cluster, resource),
+        resource: resource.name.clone(),
+        snapshot: None,
+        ports: drbd.map(|drbd| drbd.ports.iter().copied().collect::<BTreeSet<u16>>()).unwrap_or_default(),
+        drbd_node_id: drbd.map(|drbd| drbd.node_id),
+        deleted: now,
+    })
+}
+
+/// Delete: replicas go as they are seen gone; those on nodes that are away leave a tombstone; the definition goes with the last.
+pub(super) fn delete(look: &mut Look<'_>, job: &Job, definition: bool) {
+    let stands = look.stands(job);
+    let mut away: Vec<NodeName> = Vec::new();
+    let mut removed = 0usize;
+    let mut left = 0usize;
+    let mut in_use = None;
+    for ((node, item), stand) in &stands {
+        match stand {
+            Stand::Gone => {
+                remove(look, job, node, Tomb::None);
+                removed += 1;
+            }
+            Stand::Offline => {
+                remove(look, job, node, Tomb::Left);
+                away.push(node.clone());
+            }
+            Stand::Unknown => removed += 1,
+            Stand::Faulty(fault) if fault.kind == FaultKind::InUse => {
+                in_use = Some(fault_reply(node, fault));
+                left += 1;
+            }
+            Stand::Faulty(_) | Stand::Pending | Stand::Settled => {
+                debug_assert!(!item.is_nil());
+                left += 1;
+            }
+        }
+    }
+    if left == 0 {
+        let mut replies = not_connected(&away, "what it holds of the resource is removed when it is back");
+        if definition {
+            replies.extend(remove_definition(look, job));
+        } else {
+            replies.push(Reply::new(Code::DELETED, format!("Resource '{}' is deleted.", job.resource)));
+        }
+        look.end(job, replies);
+    } else if let (Some(reply), true) = (in_use, removed == 0 && away.is_empty()) {
+        // Nothing is gone yet: take the deletion back rather than wait for whoever holds the device.
+        take_back(look, job);
+        look.end(job, vec![reply]);
+    } else {
+        let replies = troubles(&stands, "it is deleted when the satellite is back");
+        look.wait(job, replies);
+    }
+}
+
+/// Whether a removed replica leaves a tombstone.
+enum Tomb {
+    None,
+    Left,
+}
+
+fn remove(look: &mut Look<'_>, job: &Job, node: &NodeName, tomb: Tomb) {
+    let Some(resource) = look.cluster.resource(&job.resource, node).cloned() else { return };
+    look.remove(Key::Resource(resource.name.clone(), node.clone()));
+    match tomb {
+        Tomb::None => {
+            for change in release(&look.cluster, resource.id.uuid(), numbers_of(&resource)) {
+                look.change(change);
+            }
+        }
+        Tomb::Left => {
+            if let Some(tombstone) = tombstone_of(&look.cluster, &resource, look.now) {
+                look.put(Object::Tombstone(tombstone));
+            }
+        }
+    }
+}
+
+fn remove_definition(look: &mut Look<'_>, job: &Job) -> Vec<Reply> {
+    let Some(definition) = look.cluster.definitions.get(&job.resource).cloned() else { return Vec::new() };
+    if look.cluster.replicas(&job.resource).next().is_some() {
+        return Vec::new();
+    }
+    for volume in definition.volumes.values() {
+        let minor = volume.minor.map(|minor| NumberKey::Minor { minor });
+        for change in release(&look.cluster, volume.id.uuid(), minor) {
+            look.change(change);
+        }
+    }
+    look.remove(Key::ResourceDefinition(job.resource.clone()));
+    vec![Reply::new(Code::DELETED, format!("Resource definition '{}' is deleted.", job.resource))]
+}
+
+fn take_back(look: &mut Look<'_>, job: &Job) {
+    let replicas: Vec<Resource> = look.cluster.replicas(&job.resource).map(|r| (**r).clone()).collect();
+    for resource in replicas {
+        if job.task.awaited().iter().any(|a| a.item == resource.id.uuid()) {
+            let mut edited = resource.clone();
+            edited.flags.clear(ResourceFlag::Delete);
+            look.put(Object::Resource(edited));
+        }
+    }
+    if let Some(definition) = look.cluster.definitions.get(&job.resource).cloned() {
+        if definition.flags.has(DefinitionFlag::Delete) {
+            let mut edited = (*definition).clone();
+            edited.flags.clear(DefinitionFlag::Delete);
+            look.put(Object::ResourceDefinition(edited));
+        }
+    }
+}
+
+/// Deletes one volume of every replica, then its definition. Replicas on nodes that are away keep the job open.
+pub(super) fn delete_volume(look: &mut Look<'_>, job: &Job, number: VolumeNumber) {
+    let stands = look.stands(job);
+    let in_use = stands.iter().find_map(|((node, _), stand)| match stand {
+        Stand::Faulty(fault) if fault.kind == FaultKind::InUse => Some(fault_reply(node, fault)),
+        Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Gone | Stand::Offline | Stand::Unknown => None,
+    });
+    if stands.values().all(|stand| matches!(stand, Stand::Settled | Stand::Gone | Stand::Unknown)) {
+        edit_replicas(look, job, |resource| {
+            resource.volumes.remove(&number);
+        });
+        if let Some(definition) = look.cluster.definitions.get(&job.resource).cloned() {
+            let mut edited = (*definition).clone();
+            if let Some(volume) = edited.volumes.remove(&number) {
+                let minor = volume.minor.map(|minor| NumberKey::Minor { minor });
+                for change in release(&look.cluster, volume.id.uuid(), minor) {
+                    look.change(change);
+                }
+            }
+            look.put(Object::ResourceDefinition(edited));
+        }
+        let reply = Reply::new(Code::DELETED, format!("Volume definition {number} of '{}' is deleted.", job.resource))
+            .of(Operation::Delete, ObjectMask::VolumeDefinition);
+        look.end(job, vec![reply]);
+    } else if let (Some(reply), true) = (in_use, stands.values().all(|stand| !matches!(stand, Stand::Settled))) {
+        edit_replicas(look, job, |resource| {
+            if let Some(volume) = resource.volumes.get_mut(&number) {
+                volume.flags.clear(VolumeFlag::Delete);
+            }
+        });
+        if let Some(definition) = look.cluster.definitions.get(&job.resource).cloned() {
+            let mut edited = (*definition).clone();
+            if let Some(volume) = edited.volumes.get_mut(&number) {
+                volume.flags.clear(VolumeDefinitionFlag::Delete);
+            }
+            look.put(Object::ResourceDefinition(edited));
+        }
+        look.end(job, vec![reply]);
+    } else {
+        let replies = troubles(&stands, "the volume is deleted there when it is back");
+        look.wait(job, replies);
+    }
+}
+
+fn edit_replicas(look: &mut Look<'_>, job: &Job, edit: impl Fn(&mut Resource)) {
+    let replicas: Vec<Resource> = look.cluster.replicas(&job.resource).map(|r| (**r).clone()).collect();
+    for resource in replicas {
+        let mut edited = resource.clone();
+        edit(&mut edited);
+        if edited != resource {
+            look.put(Object::Resource(edited));
+        }
+    }
+}

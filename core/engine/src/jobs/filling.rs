@@ -1,0 +1,201 @@
+//! Jobs that make replicas, volumes or sizes: create, restore, clone, grow, activate.
+
+use berth_model::change::Object;
+use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::flags::{DefinitionFlag, ResourceFlag, VolumeDefinitionFlag, VolumeFlag};
+use berth_model::ids::kind;
+use berth_model::job::{Awaited, Job, Task};
+use berth_model::names::VolumeNumber;
+use berth_model::objects::{Resource, ResourceDefinition};
+use berth_model::observed::FaultKind;
+use berth_model::plan::ContentSource;
+use berth_model::reply::Reply;
+use berth_model::size::Kib;
+
+use super::{Look, Stand, fault_reply, troubles};
+
+/// A replica that was seen as wanted has its content for good: if it is missing later, it is lost and not made anew.
+pub(super) fn keep(look: &mut Look<'_>, job: &Job, awaited: &Awaited) {
+    let Some(resource) = look.cluster.resource(&job.resource, &awaited.node).cloned() else { return };
+    if resource.id.uuid() != awaited.item {
+        return;
+    }
+    let mut kept = (*resource).clone();
+    for volume in kept.volumes.values_mut() {
+        volume.content.source = ContentSource::Kept;
+    }
+    kept.flags.clear(ResourceFlag::RestoreFromSnapshot);
+    if kept != *resource {
+        look.put(Object::Resource(kept));
+    }
+}
+
+/// Create, restore and clone: ends when every replica was seen as wanted.
+pub(super) fn fill(look: &mut Look<'_>, job: &Job) {
+    let stands = look.stands(job);
+    let settled: Vec<Awaited> = job
+        .task
+        .awaited()
+        .iter()
+        .filter(|a| stands.get(&(a.node.clone(), a.item)) == Some(&Stand::Settled))
+        .cloned()
+        .collect();
+    for awaited in &settled {
+        keep(look, job, awaited);
+    }
+    let done = stands.values().all(|stand| matches!(stand, Stand::Settled | Stand::Gone | Stand::Unknown));
+    if done {
+        unmark(look, job);
+        let replies = settled.iter().map(|awaited| made(job, awaited)).collect();
+        look.end(job, replies);
+    } else {
+        let what = match job.task {
+            Task::Restore { .. } => "the restore goes on when it is back",
+            Task::Clone { .. } => "the clone goes on when it is back",
+            _ => "the resource is made there when it is back",
+        };
+        let replies = troubles(&stands, what);
+        if matches!(job.task, Task::Clone { .. }) && stands.values().any(|stand| matches!(stand, Stand::Faulty(_))) {
+            flag_definition(look, job, |definition| definition.flags.set(DefinitionFlag::Failed));
+        }
+        look.wait(job, replies);
+    }
+}
+
+fn made(job: &Job, awaited: &Awaited) -> Reply {
+    let reply = Reply::new(Code::MODIFIED, format!("(Node: '{}') The volumes of '{}' are ready.", awaited.node, job.resource));
+    match job.task {
+        Task::CreateVolume { number, .. } => reply.of(Operation::Create, ObjectMask::VolumeDefinition).refer("VlmNr", number),
+        _ => reply,
+    }
+}
+
+fn unmark(look: &mut Look<'_>, job: &Job) {
+    flag_definition(look, job, |definition| {
+        definition.flags.clear(DefinitionFlag::RestoreTarget);
+        definition.flags.clear(DefinitionFlag::Cloning);
+        definition.flags.clear(DefinitionFlag::Failed);
+    });
+    if matches!(job.task, Task::Clone { .. }) {
+        flag_volumes(look, job, None, |volume| {
+            volume.clear(VolumeFlag::CloningStart);
+            volume.clear(VolumeFlag::Cloning);
+        });
+    }
+}
+
+fn flag_definition(look: &mut Look<'_>, job: &Job, edit: impl Fn(&mut ResourceDefinition)) {
+    let Some(definition) = look.cluster.definitions.get(&job.resource).cloned() else { return };
+    let mut edited = (*definition).clone();
+    edit(&mut edited);
+    if edited != *definition {
+        look.put(Object::ResourceDefinition(edited));
+    }
+}
+
+fn flag_volumes(look: &mut Look<'_>, job: &Job, only: Option<VolumeNumber>, edit: impl Fn(&mut berth_model::flags::VolumeFlags)) {
+    let replicas: Vec<Resource> = look.cluster.replicas(&job.resource).map(|r| (**r).clone()).collect();
+    for resource in replicas {
+        let mut edited = resource.clone();
+        for (number, volume) in &mut edited.volumes {
+            if only.is_none_or(|wanted| wanted == *number) {
+                edit(&mut volume.flags);
+            }
+        }
+        if edited != resource {
+            look.put(Object::Resource(edited));
+        }
+    }
+}
+
+/// Grow: ends when every replica has the size. A full pool ends it, too: the size goes back to what it was.
+pub(super) fn resize(look: &mut Look<'_>, job: &Job, number: VolumeNumber, from: Kib) {
+    let stands = look.stands(job);
+    if stands.values().all(|stand| matches!(stand, Stand::Settled | Stand::Gone | Stand::Unknown)) {
+        flag_volumes(look, job, Some(number), |flags| flags.clear(VolumeFlag::Resize));
+        flag_definition(look, job, |definition| {
+            if let Some(volume) = definition.volumes.get_mut(&number) {
+                volume.flags.clear(VolumeDefinitionFlag::Resize);
+            }
+        });
+        let replies = job.task.awaited().iter().map(|a| {
+            Reply::new(Code::MODIFIED, format!("(Node: '{}') Volume {number} of '{}' has its new size.", a.node, job.resource))
+        });
+        let replies = replies.collect();
+        look.end(job, replies);
+        return;
+    }
+    let full = stands.iter().find_map(|((node, _), stand)| match stand {
+        Stand::Faulty(fault) if fault.kind == FaultKind::NoSpace => Some(fault_reply(node, fault)),
+        Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Gone | Stand::Offline | Stand::Unknown => None,
+    });
+    match full {
+        Some(reply) => {
+            take_back_size(look, job, number, from);
+            look.end(job, vec![reply]);
+        }
+        None => {
+            let replies = troubles(&stands, "the volume grows there when it is back");
+            look.wait(job, replies);
+        }
+    }
+}
+
+/// The definition's size goes back; a replica that has grown already keeps the room (volumes are never shrunk on their own).
+fn take_back_size(look: &mut Look<'_>, job: &Job, number: VolumeNumber, from: Kib) {
+    flag_definition(look, job, |definition| {
+        if let Some(volume) = definition.volumes.get_mut(&number) {
+            volume.size_kib = from;
+            volume.flags.clear(VolumeDefinitionFlag::Resize);
+        }
+    });
+    let Some(definition) = look.cluster.definitions.get(&job.resource).cloned() else { return };
+    let replicas: Vec<Resource> = look.cluster.replicas(&job.resource).map(|r| (**r).clone()).collect();
+    for resource in replicas {
+        let mut edited = resource.clone();
+        let size = crate::resources::backing_size(&look.cluster, look.observed, &definition, number, &resource);
+        if let (Some(volume), Ok(size)) = (edited.volumes.get_mut(&number), size) {
+            volume.backing_kib = size;
+            volume.flags.clear(VolumeFlag::Resize);
+        }
+        if edited != resource {
+            look.put(Object::Resource(edited));
+        }
+    }
+}
+
+/// Activate and deactivate. A device in use ends a deactivation: the replica stays active.
+pub(super) fn activate(look: &mut Look<'_>, job: &Job, active: bool) {
+    let stands = look.stands(job);
+    if stands.values().all(|stand| matches!(stand, Stand::Settled | Stand::Gone | Stand::Unknown)) {
+        let word = if active { "active" } else { "inactive" };
+        let replies =
+            job.task.awaited().iter().map(|a| Reply::new(Code::MODIFIED, format!("(Node: '{}') '{}' is {word}.", a.node, job.resource)));
+        let replies = replies.collect();
+        look.end(job, replies);
+        return;
+    }
+    let in_use = stands.iter().find_map(|((node, _), stand)| match stand {
+        Stand::Faulty(fault) if fault.kind == FaultKind::InUse && !active => Some((node.clone(), fault_reply(node, fault))),
+        Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Gone | Stand::Offline | Stand::Unknown => None,
+    });
+    match in_use {
+        Some((node, reply)) => {
+            if let Some(resource) = look.cluster.resource(&job.resource, &node).cloned() {
+                let mut edited = (*resource).clone();
+                edited.flags.clear(ResourceFlag::Inactive);
+                look.put(Object::Resource(edited));
+            }
+            look.end(job, vec![reply]);
+        }
+        None => {
+            let replies = troubles(&stands, "the resource follows when it is back");
+            look.wait(job, replies);
+        }
+    }
+}
+
+/// A content id for data that a volume does not have yet.
+pub(super) fn new_content(look: &mut Look<'_>) -> berth_model::ids::Id<kind::Content> {
+    look.ids.next()
+}

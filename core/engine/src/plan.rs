@@ -1,0 +1,232 @@
+//! What shall be on a node, as a function of the cluster alone. The generation of a plan is the serial that it was made from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use berth_model::change::{Change, Key};
+use berth_model::cluster::{Cluster, ItemOwner};
+use berth_model::flags::{ResourceFlag, VolumeFlag};
+use berth_model::job::{RollbackStep, Task};
+use berth_model::layers::ProviderKind;
+use berth_model::names::NodeName;
+use berth_model::objects::{Resource, StorPool};
+use berth_model::plan::{PlanBody, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan, SnapshotVolumePlan, VolumePlan, Wanted};
+use berth_model::snapshot::{CopyState, Snapshot};
+use uuid::Uuid;
+
+/// Property that names a pool's folder, volume group or dataset.
+pub const POOL_PLACE: &str = "StorDriver/StorPoolName";
+
+/// What changes mean for one node's plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touch {
+    /// A pool was made, changed or removed.
+    pub pools: bool,
+    /// Items that were made, changed or removed.
+    pub items: BTreeSet<Uuid>,
+}
+
+/// The plan item of a replica.
+#[must_use]
+pub fn resource_item(cluster: &Cluster, resource: &Resource) -> ResourcePlan {
+    let wanted = if resource.flags.has(ResourceFlag::Delete) {
+        Wanted::Absent
+    } else if resource.flags.has(ResourceFlag::Inactive) || is_down(cluster, resource) {
+        Wanted::Inactive
+    } else {
+        Wanted::Active
+    };
+    let volumes = resource
+        .volumes
+        .iter()
+        .map(|(number, volume)| VolumePlan {
+            id: volume.id,
+            number: *number,
+            wanted: if volume.flags.has(VolumeFlag::Delete) { Wanted::Absent } else { wanted },
+            pool: volume.pool.clone(),
+            backing: volume.backing.clone(),
+            backing_kib: volume.backing_kib,
+            content: volume.content.clone(),
+        })
+        .collect();
+    ResourcePlan {
+        id: resource.id,
+        resource: resource.name.clone(),
+        wanted,
+        layers: resource.layers.clone(),
+        diskless: resource.flags.has(ResourceFlag::Diskless),
+        volumes,
+    }
+}
+
+/// Whether a rollback holds the replica down.
+fn is_down(cluster: &Cluster, resource: &Resource) -> bool {
+    cluster.jobs_on(&resource.name).any(|job| match &job.task {
+        Task::Rollback { step: RollbackStep::Down | RollbackStep::Roll, replicas, .. } => {
+            replicas.iter().any(|replica| replica.item == resource.id.uuid())
+        }
+        Task::Rollback { step: RollbackStep::Up, .. }
+        | Task::Create { .. }
+        | Task::CreateVolume { .. }
+        | Task::Restore { .. }
+        | Task::Clone { .. }
+        | Task::Delete { .. }
+        | Task::DeleteVolume { .. }
+        | Task::Resize { .. }
+        | Task::Snapshot { .. }
+        | Task::DeleteSnapshot { .. }
+        | Task::Activate { .. } => false,
+    })
+}
+
+/// The plan item of a snapshot's copy; `None`: the node has none.
+#[must_use]
+pub fn snapshot_item(snapshot: &Snapshot, node: &NodeName) -> Option<SnapshotPlan> {
+    let copy = snapshot.copies.get(node)?;
+    let volumes = copy
+        .volumes
+        .iter()
+        .map(|(number, volume)| SnapshotVolumePlan {
+            id: volume.id,
+            number: *number,
+            pool: volume.pool.clone(),
+            backing: volume.backing.clone(),
+            source: volume.source,
+            source_backing: volume.source_backing.clone(),
+        })
+        .collect();
+    Some(SnapshotPlan {
+        id: copy.id,
+        snapshot: snapshot.name.clone(),
+        resource: snapshot.resource.clone(),
+        wanted: match copy.state {
+            CopyState::Wanted | CopyState::Taken => Wanted::Active,
+            CopyState::Deleting => Wanted::Absent,
+        },
+        taken: copy.state == CopyState::Taken,
+        volumes,
+    })
+}
+
+fn pool_plan(pool: &StorPool) -> Option<PoolPlan> {
+    if pool.provider == ProviderKind::Diskless {
+        return None;
+    }
+    Some(PoolPlan {
+        id: pool.id,
+        name: pool.name.clone(),
+        provider: pool.provider,
+        place: pool.props.get(POOL_PLACE).unwrap_or_default().to_owned(),
+        props: pool.props.clone(),
+    })
+}
+
+fn pool_plans(cluster: &Cluster, node: &NodeName) -> Vec<PoolPlan> {
+    cluster.pools_of(node).filter_map(|pool| pool_plan(pool)).collect()
+}
+
+/// The whole plan of a node.
+#[must_use]
+pub fn whole(cluster: &Cluster, node: &NodeName) -> PlanBody {
+    let resources = cluster.resources_on(node).map(|resource| PlanItem::Resource(resource_item(cluster, resource)));
+    let snapshots = cluster.snapshots_on(node).filter_map(|snapshot| snapshot_item(snapshot, node)).map(PlanItem::Snapshot);
+    let tombstones = cluster.tombstones_on(node).map(|tombstone| tombstone.item.clone());
+    PlanBody { pools: Some(pool_plans(cluster, node)), items: tombstones.chain(resources).chain(snapshots).collect(), forget: Vec::new() }
+}
+
+/// What a node must be told after `touch`.
+#[must_use]
+pub fn partial(cluster: &Cluster, node: &NodeName, touch: &Touch) -> PlanBody {
+    let mut body = PlanBody { pools: touch.pools.then(|| pool_plans(cluster, node)), ..PlanBody::default() };
+    for id in &touch.items {
+        match item(cluster, node, *id) {
+            Some(item) => body.items.push(item),
+            None => body.forget.push(*id),
+        }
+    }
+    body
+}
+
+fn item(cluster: &Cluster, node: &NodeName, id: Uuid) -> Option<PlanItem> {
+    match cluster.owner(id)? {
+        ItemOwner::Resource(name, on) if on == node => {
+            cluster.resource(name, on).map(|resource| PlanItem::Resource(resource_item(cluster, resource)))
+        }
+        ItemOwner::Snapshot(name, snapshot, on) if on == node => {
+            snapshot_item(cluster.snapshot(name, snapshot)?, on).map(PlanItem::Snapshot)
+        }
+        ItemOwner::Tombstone(on) if on == node => cluster.tombstones.get(&id).map(|tombstone| tombstone.item.clone()),
+        ItemOwner::Resource(..) | ItemOwner::Snapshot(..) | ItemOwner::Tombstone(_) => None,
+    }
+}
+
+/// Which nodes' plans `changes` touch, between the cluster `before` and `after` them.
+#[must_use]
+pub fn touched(before: &Cluster, after: &Cluster, changes: &[Change]) -> BTreeMap<NodeName, Touch> {
+    let mut touches: BTreeMap<NodeName, Touch> = BTreeMap::new();
+    let mut add = |node: &NodeName, id: Uuid| {
+        touches.entry(node.clone()).or_default().items.insert(id);
+    };
+    let mut pools = Vec::new();
+    for change in changes {
+        match change.key() {
+            Key::Resource(name, node) => {
+                for cluster in [before, after] {
+                    if let Some(resource) = cluster.resource(&name, &node) {
+                        add(&node, resource.id.uuid());
+                    }
+                }
+            }
+            Key::Snapshot(name, snapshot) => {
+                for cluster in [before, after] {
+                    if let Some(snapshot) = cluster.snapshot(&name, &snapshot) {
+                        snapshot.copies.iter().for_each(|(node, copy)| add(node, copy.id.uuid()));
+                    }
+                }
+            }
+            Key::Tombstone(id) => {
+                for cluster in [before, after] {
+                    if let Some(tombstone) = cluster.tombstones.get(&id) {
+                        add(&tombstone.node, id);
+                    }
+                }
+            }
+            Key::Job(id) => {
+                for cluster in [before, after] {
+                    if let Some(Task::Rollback { replicas, .. }) = cluster.jobs.get(&id).map(|job| &job.task) {
+                        replicas.iter().for_each(|replica| add(&replica.node, replica.item));
+                    }
+                }
+            }
+            Key::StorPool(node, _) => pools.push(node),
+            Key::Controller
+            | Key::Node(_)
+            | Key::StorPoolDfn(_)
+            | Key::ResourceGroup(_)
+            | Key::ResourceDefinition(_)
+            | Key::KeyValueStore(_)
+            | Key::Number(_) => {}
+        }
+    }
+    for node in pools {
+        touches.entry(node).or_default().pools = true;
+    }
+    touches
+}
+
+/// The tombstone item of a replica: the same, wanted absent with all its volumes.
+#[must_use]
+pub fn absent_resource(cluster: &Cluster, resource: &Resource) -> PlanItem {
+    let mut item = resource_item(cluster, resource);
+    item.wanted = Wanted::Absent;
+    item.volumes.iter_mut().for_each(|volume| volume.wanted = Wanted::Absent);
+    PlanItem::Resource(item)
+}
+
+/// The tombstone item of a snapshot's copy.
+#[must_use]
+pub fn absent_snapshot(snapshot: &Snapshot, node: &NodeName) -> Option<PlanItem> {
+    let mut item = snapshot_item(snapshot, node)?;
+    item.wanted = Wanted::Absent;
+    Some(PlanItem::Snapshot(item))
+}
+

@@ -1,0 +1,479 @@
+//! Replicas: made, changed, served, grown. Each ends in a job where a satellite has to do something.
+
+use std::collections::BTreeMap;
+
+use berth_model::change::Object;
+use berth_model::cluster::Cluster;
+use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::flags::{DefinitionFlag, NodeFlag, ResourceFlag, ResourceFlags, VolumeDefinitionFlag, VolumeFlag, VolumeFlags};
+use berth_model::job::{Awaited, Task};
+use berth_model::layers::{LayerKind, ProviderKind};
+use berth_model::names::{DISKLESS_POOL, NodeName, ResourceName, StorPoolName, VolumeNumber};
+use berth_model::objects::{DrbdResource, Node, Resource, ResourceDefinition, Volume};
+use berth_model::observed::Observed;
+use berth_model::plan::{Content, ContentSource, PlanItem};
+use berth_model::props::{Owner, PropChange, Props};
+use berth_model::reply::Reply;
+use berth_model::size::Kib;
+
+use crate::command::{Command, ResourceInput};
+use crate::draft::{Draft, Refused};
+use crate::{lookup, numbers, placement, sizes, stack};
+
+mod serve;
+
+pub(crate) use serve::unused as unused_replica;
+pub use serve::{activate, deactivate, make_available};
+
+/// A replica to be made.
+#[derive(Debug, Clone)]
+pub struct NewReplica {
+    /// Its definition.
+    pub resource: ResourceName,
+    /// Its node.
+    pub node: NodeName,
+    /// Pool of every volume; `None`: resolved for each by the properties.
+    pub pool: Option<StorPoolName>,
+    /// Its stack, checked, ending with STORAGE.
+    pub layers: Vec<LayerKind>,
+    /// Flags.
+    pub flags: ResourceFlags,
+    /// Properties, checked.
+    pub props: Props,
+    /// A wished DRBD node id.
+    pub drbd_node_id: Option<i64>,
+    /// Wished DRBD ports; empty: any.
+    pub drbd_ports: Vec<i64>,
+    /// Where the data of volumes comes from; a number that is missing: fresh.
+    pub sources: BTreeMap<VolumeNumber, ContentSource>,
+}
+
+impl NewReplica {
+    /// A plain new replica.
+    #[must_use]
+    pub fn plain(resource: &ResourceName, node: &NodeName, layers: &[LayerKind]) -> Self {
+        Self {
+            resource: resource.clone(),
+            node: node.clone(),
+            pool: None,
+            layers: layers.to_vec(),
+            flags: ResourceFlags::default(),
+            props: Props::default(),
+            drbd_node_id: None,
+            drbd_ports: Vec::new(),
+            sources: BTreeMap::new(),
+        }
+    }
+}
+
+/// Puts a new replica with a volume for each volume definition. The caller starts the job and has checked that there is none yet.
+///
+/// # Errors
+/// 300, 301, 309 to 311 (no pool), 980 (no space), 975 (node on its way out), 8xx (no number left).
+pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused> {
+    let definition = lookup::definition(&draft.cluster, new.resource.as_str())?.clone();
+    let node = lookup::node(&draft.cluster, new.node.as_str())?.clone();
+    staying(&node)?;
+    lookup::unreserved(&draft.cluster, &berth_model::change::Key::Resource(definition.name.clone(), node.name.clone()))?;
+    let id = draft.context.ids.next();
+    let drbd = if new.layers.contains(&LayerKind::Drbd) { Some(claim_drbd(draft, &definition, &node, &new, id)?) } else { None };
+    let mut resource = Resource {
+        id,
+        definition: definition.id,
+        name: definition.name.clone(),
+        node: node.name.clone(),
+        layers: new.layers,
+        flags: new.flags,
+        drbd,
+        volumes: BTreeMap::new(),
+        props: new.props,
+        created: draft.context.now,
+    };
+    for number in definition.volumes.keys() {
+        let source = new.sources.get(number).cloned().unwrap_or(ContentSource::Fresh);
+        let volume = new_volume(draft, &definition, *number, &resource, new.pool.as_ref(), source)?;
+        resource.volumes.insert(*number, volume);
+    }
+    let awaited = Awaited { node: node.name.clone(), item: resource.id.uuid() };
+    draft.put(Object::Resource(resource));
+    Ok(awaited)
+}
+
+/// Refuses a node that is on its way out. Error 975.
+fn staying(node: &Node) -> Result<(), Refused> {
+    let leaving = [NodeFlag::Evacuate, NodeFlag::Evicted, NodeFlag::Delete].into_iter().find(|flag| node.flags.has(*flag));
+    match leaving {
+        None => Ok(()),
+        Some(flag) => Err(Reply::new(Code::FAIL_EVACUATING, format!("Node '{}' takes no new resources.", node.name))
+            .cause(format!("It is marked {flag}."))
+            .correction("Choose another node, or bring this one back with 'linstor node restore'.")
+            .into()),
+    }
+}
+
+fn claim_drbd(
+    draft: &mut Draft<'_>,
+    definition: &ResourceDefinition,
+    node: &Node,
+    new: &NewReplica,
+    id: berth_model::ids::Id<berth_model::ids::kind::Resource>,
+) -> Result<DrbdResource, Refused> {
+    let holder = id.uuid();
+    let (node_id, claim) = numbers::node_id(&draft.cluster, &definition.name, new.drbd_node_id, holder)?;
+    draft.put(Object::Number(claim));
+    let wished: Vec<i64> = match (new.drbd_ports.is_empty(), definition.drbd.port) {
+        (true, Some(port)) => vec![i64::from(port)],
+        _ => new.drbd_ports.clone(),
+    };
+    let (ports, claims) = numbers::ports(&draft.cluster, &node.name, &wished, holder)?;
+    for claim in claims {
+        draft.put(Object::Number(claim));
+    }
+    let peer_slots = numbers::peer_slots(&draft.cluster, definition);
+    Ok(DrbdResource { node_id, ports, peer_slots })
+}
+
+/// A volume of a replica, not yet put.
+fn new_volume(
+    draft: &mut Draft<'_>,
+    definition: &ResourceDefinition,
+    number: VolumeNumber,
+    resource: &Resource,
+    pool: Option<&StorPoolName>,
+    source: ContentSource,
+) -> Result<Volume, Refused> {
+    let id = draft.context.ids.next();
+    let content = Content { id: draft.context.ids.next(), source };
+    let diskless = resource.flags.has(ResourceFlag::Diskless);
+    if diskless {
+        let pool = match pool {
+            Some(name) => name.clone(),
+            None => lookup::pool_name(DISKLESS_POOL)?,
+        };
+        return Ok(Volume {
+            id,
+            pool,
+            provider: ProviderKind::Diskless,
+            backing: String::new(),
+            backing_kib: Kib(0),
+            content: Content { source: ContentSource::Kept, ..content },
+            flags: VolumeFlags::default(),
+            props: Props::default(),
+        });
+    }
+    let found = match pool {
+        Some(name) => lookup::pool(&draft.cluster, resource.node.as_str(), name.as_str())?.clone(),
+        None => placement::resolve_pool(&draft.cluster, definition, number, &resource.node, &resource.props)?,
+    };
+    let mut volume = Volume {
+        id,
+        pool: found.name.clone(),
+        provider: found.provider,
+        backing: free_backing(&draft.cluster, &resource.node, &found.name, &backing_name(&resource.name, number)),
+        backing_kib: Kib(0),
+        content,
+        flags: VolumeFlags::default(),
+        props: Props::default(),
+    };
+    volume.backing_kib = size_of(draft.context.observed, definition, number, resource, &volume)?;
+    placement::room_for(&draft.cluster, draft.context.observed, &found, volume.backing_kib)?;
+    Ok(volume)
+}
+
+/// Name of a volume's backing object: `<resource>_<number, five digits>`.
+fn backing_name(resource: &ResourceName, number: VolumeNumber) -> String {
+    format!("{resource}_{:05}", number.get())
+}
+
+/// `wanted`, with a suffix where something of that name may still be in the pool (an object that a tombstone names).
+/// The suffix `.-N` cannot come out of a resource's or snapshot's name.
+#[must_use]
+pub fn free_backing(cluster: &Cluster, node: &NodeName, pool: &StorPoolName, wanted: &str) -> String {
+    let taken = |name: &str| {
+        let same = |text: &str, in_pool: &StorPoolName| in_pool == pool && text.eq_ignore_ascii_case(name);
+        cluster.tombstones_on(node).any(|tombstone| match &tombstone.item {
+            PlanItem::Resource(plan) => plan.volumes.iter().any(|volume| same(&volume.backing, &volume.pool)),
+            PlanItem::Snapshot(plan) => plan.volumes.iter().any(|volume| same(&volume.backing, &volume.pool)),
+        })
+    };
+    if !taken(wanted) {
+        return wanted.to_owned();
+    }
+    (1u32..).map(|n| format!("{wanted}.-{n}")).find(|name| !taken(name)).unwrap_or_else(|| wanted.to_owned())
+}
+
+fn size_of(
+    observed: &Observed,
+    definition: &ResourceDefinition,
+    number: VolumeNumber,
+    resource: &Resource,
+    volume: &Volume,
+) -> Result<Kib, Refused> {
+    let Some(wanted) = definition.volumes.get(&number) else { return Ok(Kib(0)) };
+    let extent = observed.pool(&resource.node, &volume.pool).map_or(Kib(volume.provider.default_extent_kib()), |pool| pool.extent_kib);
+    let geometry = sizes::DrbdGeometry::with_peers(resource.drbd.as_ref().map_or(sizes::DEFAULT_PEERS, |drbd| drbd.peer_slots));
+    let gross = wanted.flags.has(VolumeDefinitionFlag::GrossSize);
+    let sizes = sizes::backing_size(wanted.size_kib, gross, &resource.layers, extent, geometry).map_err(|error| {
+        Refused::from(
+            Reply::new(Code::FAIL_INVLD_VLM_SIZE, error.to_string())
+                .cause("The size with the metadata of all layers cannot be made.")
+                .correction("Choose a size from 4 KiB to 1 PiB."),
+        )
+    })?;
+    Ok(sizes.backing)
+}
+
+/// The size that a replica's backing object of a volume must have.
+///
+/// # Errors
+/// 206 if the size with all metadata cannot be made.
+pub fn backing_size(
+    _cluster: &Cluster,
+    observed: &Observed,
+    definition: &ResourceDefinition,
+    number: VolumeNumber,
+    resource: &Resource,
+) -> Result<Kib, Refused> {
+    match resource.volumes.get(&number) {
+        Some(volume) if volume.provider != ProviderKind::Diskless => size_of(observed, definition, number, resource, volume),
+        Some(_) | None => Ok(Kib(0)),
+    }
+}
+
+/// Makes the volume of a new volume definition on every replica, and starts the job for it.
+///
+/// # Errors
+/// As [`deploy`].
+pub fn add_volume(draft: &mut Draft<'_>, name: &ResourceName, number: VolumeNumber) -> Result<(), Refused> {
+    let definition = lookup::definition(&draft.cluster, name.as_str())?.clone();
+    let replicas: Vec<Resource> = draft.cluster.replicas(name).map(|resource| (**resource).clone()).collect();
+    let mut awaited = Vec::new();
+    for mut resource in replicas {
+        if resource.flags.has(ResourceFlag::Delete) {
+            continue;
+        }
+        let volume = new_volume(draft, &definition, number, &resource, None, ContentSource::Fresh)?;
+        resource.volumes.insert(number, volume);
+        awaited.push(Awaited { node: resource.node.clone(), item: resource.id.uuid() });
+        draft.put(Object::Resource(resource));
+    }
+    if !awaited.is_empty() {
+        draft.start(name, Task::CreateVolume { number, replicas: awaited });
+    }
+    Ok(())
+}
+
+/// Grows a volume on every replica to the definition's new `size`, and starts the job for it. The caller has checked the size.
+///
+/// # Errors
+/// 980 if a fat pool has no room, 992 while another job resizes it.
+pub fn resize(draft: &mut Draft<'_>, name: &ResourceName, number: VolumeNumber, size: Kib) -> Result<(), Refused> {
+    idle(&draft.cluster, name, "resized")?;
+    let mut definition = (**lookup::definition(&draft.cluster, name.as_str())?).clone();
+    let Some(volume) = definition.volumes.get_mut(&number) else { return Ok(()) };
+    let from = volume.size_kib;
+    volume.size_kib = size;
+    let replicas: Vec<Resource> = draft.cluster.replicas(name).map(|resource| (**resource).clone()).collect();
+    if !replicas.is_empty() {
+        volume.flags.set(VolumeDefinitionFlag::Resize);
+    }
+    draft.put(Object::ResourceDefinition(definition.clone()));
+    let mut awaited = Vec::new();
+    for mut resource in replicas {
+        let backing = backing_size(&draft.cluster, draft.context.observed, &definition, number, &resource)?;
+        if let Some(volume) = resource.volumes.get_mut(&number) {
+            let more = backing.saturating_sub(volume.backing_kib);
+            if let Some(pool) = draft.cluster.pool(&resource.node, &volume.pool).cloned() {
+                placement::room_for(&draft.cluster, draft.context.observed, &pool, more)?;
+            }
+            volume.backing_kib = backing.max(volume.backing_kib);
+            volume.flags.set(VolumeFlag::Resize);
+        }
+        awaited.push(Awaited { node: resource.node.clone(), item: resource.id.uuid() });
+        draft.put(Object::Resource(resource));
+    }
+    if !awaited.is_empty() {
+        draft.start(name, Task::Resize { number, from, replicas: awaited });
+    }
+    Ok(())
+}
+
+/// Refuses while a job works on the definition. Error 992; a job that ends by itself is named.
+pub fn idle(cluster: &Cluster, name: &ResourceName, what: &str) -> Result<(), Refused> {
+    match cluster.jobs_on(name).next() {
+        None => Ok(()),
+        Some(job) => Err(Reply::new(Code::FAIL_RSC_BUSY, format!("'{name}' cannot be {what} now: a {} is under way.", job.task.word()))
+            .cause(format!("Job {} has not ended.", job.id))
+            .correction("Wait for it and try again; 'berth job list' says what it waits for.")
+            .into()),
+    }
+}
+
+/// Commands on replicas.
+///
+/// # Errors
+/// As the operations of REST API v1 on resources and volumes.
+pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
+    match command {
+        Command::CreateResources { resource, replicas } => create(draft, resource, replicas),
+        Command::ModifyResource { resource, node, props, drbd_tiebreaker, drbd_client } => {
+            draft.about(Operation::Modify, ObjectMask::Resource, &[("RscDfn", resource), ("Node", node)]);
+            modify(draft, resource, node, props, *drbd_tiebreaker, *drbd_client)
+        }
+        Command::ModifyVolume { resource, node, number, props } => modify_volume(draft, resource, node, *number, props),
+        Command::MakeAvailable { resource, node, diskful, layers, drbd_tcp_ports } => {
+            make_available(draft, resource, node, *diskful, layers, drbd_tcp_ports)
+        }
+        Command::ActivateResource { resource, node } => activate(draft, resource, node),
+        Command::DeactivateResource { resource, node } => deactivate(draft, resource, node),
+        Command::ToggleDisk { resource, node, operation, storage_pool, migrate_from } => {
+            serve::toggle_disk(draft, resource, node, operation, storage_pool.as_deref(), migrate_from.as_deref())
+        }
+        other => Err(misdirected(other)),
+    }
+}
+
+/// A command that came to a module which does not know it: a defect, answered instead of panicking.
+#[must_use]
+pub fn misdirected(command: &Command) -> Refused {
+    Reply::new(Code::FAIL_IMPL_ERROR, format!("Nothing handles the command {command:?}."))
+        .cause("This is a defect of Berth.")
+        .correction("Report it with the text of this message.")
+        .into()
+}
+
+fn create(draft: &mut Draft<'_>, name: &str, inputs: &[ResourceInput]) -> Result<(), Refused> {
+    draft.about(Operation::Create, ObjectMask::Resource, &[("RscDfn", name)]);
+    let definition = lookup::definition(&draft.cluster, name)?.clone();
+    if definition.flags.has(DefinitionFlag::Delete) {
+        return Err(Reply::new(Code::FAIL_EXISTS_RSC_DFN, format!("'{}' is being deleted.", definition.name))
+            .correction("Wait until it is gone, then create it again.")
+            .into());
+    }
+    let mut awaited = Vec::new();
+    for input in inputs {
+        if let Some(one) = create_one(draft, &definition, input)? {
+            awaited.push(one);
+        }
+    }
+    if !awaited.is_empty() {
+        let name = definition.name.clone();
+        draft.start(&name, Task::Create { replicas: awaited });
+    }
+    Ok(())
+}
+
+fn create_one(draft: &mut Draft<'_>, definition: &ResourceDefinition, input: &ResourceInput) -> Result<Option<Awaited>, Refused> {
+    let node = lookup::node(&draft.cluster, &input.node)?.clone();
+    if draft.cluster.resource(&definition.name, &node.name).is_some() {
+        draft.say(Code::INFO_RSC_ALREADY_EXISTS, format!("Resource '{}' is on node '{}' already.", definition.name, node.name));
+        return Ok(None);
+    }
+    let layers = stack::for_replica(draft, definition, &input.layer_list, &node.name)?;
+    let flags = wanted_flags(&layers, &input.flags)?;
+    let change = PropChange { override_props: input.props.clone(), ..PropChange::default() };
+    let props = crate::change_props::changed(draft, Owner::Resource, &Props::default(), &change)?;
+    let new = NewReplica {
+        flags,
+        props,
+        drbd_node_id: input.drbd_node_id,
+        drbd_ports: input.drbd_tcp_ports.clone(),
+        ..NewReplica::plain(&definition.name, &node.name, &layers)
+    };
+    let awaited = deploy(draft, new)?;
+    let id = awaited.item;
+    draft.reply(
+        Reply::new(Code::CREATED, format!("New resource '{}' on node '{}' registered.", definition.name, node.name))
+            .details(format!("UUID: {id}"))
+            .refer("UUID", id),
+    );
+    let numbers: Vec<VolumeNumber> = definition.volumes.keys().copied().collect();
+    for number in &numbers {
+        draft.reply(
+            Reply::new(Code::CREATED, format!("Volume {number} of '{}' on node '{}' registered.", definition.name, node.name))
+                .of(Operation::Create, ObjectMask::Volume)
+                .refer("VlmNr", number)
+                .refer("Node", &node.name),
+        );
+    }
+    if numbers.is_empty() {
+        draft.reply(
+            Reply::new(Code::WARN_NOT_FOUND, format!("Resource definition '{}' has no volumes yet.", definition.name))
+                .correction("Add one with 'linstor volume-definition create'."),
+        );
+    }
+    Ok(Some(awaited))
+}
+
+/// The flags of a new replica; `DISKLESS` becomes what the stack makes of it.
+fn wanted_flags(layers: &[LayerKind], words: &[String]) -> Result<ResourceFlags, Refused> {
+    let mut flags = ResourceFlags::default();
+    for word in words {
+        let flag = ResourceFlag::parse(word).ok_or_else(|| {
+            Reply::new(Code::FAIL_INVLD_REQUEST, format!("'{word}' is not a flag of a resource."))
+                .correction("Use DISKLESS, DRBD_DISKLESS, NVME_INITIATOR or INACTIVE.")
+        })?;
+        let flag = match flag {
+            ResourceFlag::Diskless if layers.contains(&LayerKind::Drbd) => ResourceFlag::DrbdDiskless,
+            ResourceFlag::Diskless if layers.contains(&LayerKind::Nvme) => ResourceFlag::NvmeInitiator,
+            ResourceFlag::Diskless | ResourceFlag::DrbdDiskless | ResourceFlag::NvmeInitiator
+                if !layers.contains(&LayerKind::Drbd) && !layers.contains(&LayerKind::Nvme) =>
+            {
+                return Err(Reply::new(Code::FAIL_INVLD_LAYER_STACK, "A diskless resource needs DRBD or NVME in its layers.")
+                    .cause("Without them the node has no way to the data of another.")
+                    .correction("Leave out --diskless, or choose layers with DRBD or NVME.")
+                    .into());
+            }
+            other => other,
+        };
+        flags.set(flag);
+    }
+    Ok(flags)
+}
+
+fn modify(
+    draft: &mut Draft<'_>,
+    name: &str,
+    node: &str,
+    props: &PropChange,
+    tiebreaker: Option<bool>,
+    client: Option<bool>,
+) -> Result<(), Refused> {
+    let mut resource = (**lookup::resource(&draft.cluster, name, node)?).clone();
+    if tiebreaker == Some(true) && client == Some(true) {
+        return Err(Reply::new(Code::FAIL_INVLD_CONF, "A resource cannot be tiebreaker and client at once.")
+            .correction("Ask for one of drbd_tiebreaker and drbd_client.")
+            .into());
+    }
+    if tiebreaker.is_some() || client.is_some() {
+        if !resource.flags.has(ResourceFlag::DrbdDiskless) {
+            return Err(Reply::new(Code::FAIL_INVLD_RSC_STATE, "Only a diskless DRBD resource can be tiebreaker or client.")
+                .correction("Make it diskless first: 'linstor resource toggle-disk --diskless'.")
+                .into());
+        }
+        resource.flags.clear(ResourceFlag::TieBreaker);
+        resource.flags.set(if tiebreaker == Some(true) { ResourceFlag::TieBreaker } else { ResourceFlag::DrbdDiskless });
+    }
+    resource.props = crate::change_props::changed(draft, Owner::Resource, &resource.props, props)?;
+    let id = resource.id;
+    let text = format!("Resource '{}' on node '{}' modified.", resource.name, resource.node);
+    draft.put(Object::Resource(resource));
+    draft.reply(Reply::new(Code::MODIFIED, text).details(format!("UUID: {id}")).refer("UUID", id));
+    Ok(())
+}
+
+fn modify_volume(draft: &mut Draft<'_>, name: &str, node: &str, number: i64, props: &PropChange) -> Result<(), Refused> {
+    draft.about(Operation::Modify, ObjectMask::Volume, &[("RscDfn", name), ("Node", node), ("VlmNr", &number.to_string())]);
+    let mut resource = (**lookup::resource(&draft.cluster, name, node)?).clone();
+    let number = lookup::volume_number(number)?;
+    let Some(volume) = resource.volumes.get_mut(&number) else {
+        return Err(Reply::new(Code::FAIL_NOT_FOUND_VLM, format!("Resource '{name}' on node '{node}' has no volume {number}."))
+            .correction("List the volumes with 'linstor volume list'.")
+            .into());
+    };
+    volume.props = crate::change_props::changed(draft, Owner::Volume, &volume.props, props)?;
+    let id = volume.id;
+    draft.put(Object::Resource(resource));
+    draft.reply(Reply::new(Code::MODIFIED, format!("Volume {number} of '{name}' on node '{node}' modified.")).details(format!("UUID: {id}")).refer("UUID", id));
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! Serving a replica: activate, deactivate, make available, toggle the disk.
+
+use berth_model::change::Object;
+use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::flags::{ResourceFlag, ResourceFlags};
+use berth_model::job::{Awaited, Task};
+use berth_model::layers::LayerKind;
+use berth_model::names::NodeName;
+use berth_model::objects::{Resource, ResourceDefinition, SelectFilter};
+use berth_model::plan::{Content, ContentSource};
+use berth_model::reply::Reply;
+
+use super::{NewReplica, deploy, idle};
+use crate::draft::{Draft, Refused};
+use crate::{lookup, placement, stack};
+
+fn refs<'a>(resource: &'a str, node: &'a str) -> [(&'a str, &'a str); 2] {
+    [("RscDfn", resource), ("Node", node)]
+}
+
+fn awaited(resource: &Resource) -> Vec<Awaited> {
+    vec![Awaited { node: resource.node.clone(), item: resource.id.uuid() }]
+}
+
+/// Serves a replica again. Already served: INFO 10007.
+///
+/// # Errors
+/// 300 to 302, 992 while a job works on it.
+pub fn activate(draft: &mut Draft<'_>, name: &str, node: &str) -> Result<(), Refused> {
+    draft.about(Operation::Modify, ObjectMask::Resource, &refs(name, node));
+    let mut resource = (**lookup::resource(&draft.cluster, name, node)?).clone();
+    if resource.flags.has(ResourceFlag::InactivePermanently) {
+        return Err(Reply::new(Code::FAIL_INVLD_RSC_STATE, format!("Resource '{name}' on node '{node}' cannot be activated again."))
+            .cause("It is marked INACTIVE_PERMANENTLY.")
+            .correction("Delete it and create it anew.")
+            .into());
+    }
+    if !resource.flags.has(ResourceFlag::Inactive) {
+        draft.say(Code::INFO_NOOP, format!("Resource '{name}' on node '{node}' is active already."));
+        return Ok(());
+    }
+    idle(&draft.cluster, &resource.name, "activated")?;
+    resource.flags.clear(ResourceFlag::Inactive);
+    let (name, replicas) = (resource.name.clone(), awaited(&resource));
+    draft.put(Object::Resource(resource));
+    draft.start(&name, Task::Activate { replicas, active: true });
+    Ok(())
+}
+
+/// Stops serving a replica; its data stays. Already so: INFO 10007.
+///
+/// # Errors
+/// 300 to 302, 992 while a job works on it, 997 if its device is in use.
+pub fn deactivate(draft: &mut Draft<'_>, name: &str, node: &str) -> Result<(), Refused> {
+    draft.about(Operation::Modify, ObjectMask::Resource, &refs(name, node));
+    let mut resource = (**lookup::resource(&draft.cluster, name, node)?).clone();
+    if resource.flags.has(ResourceFlag::Inactive) {
+        draft.say(Code::INFO_NOOP, format!("Resource '{name}' on node '{node}' is inactive already."));
+        return Ok(());
+    }
+    unused(draft, &resource)?;
+    idle(&draft.cluster, &resource.name, "deactivated")?;
+    resource.flags.set(ResourceFlag::Inactive);
+    let (name, replicas) = (resource.name.clone(), awaited(&resource));
+    draft.put(Object::Resource(resource));
+    draft.start(&name, Task::Activate { replicas, active: false });
+    Ok(())
+}
+
+/// Refuses a replica whose device somebody has open. Error 997.
+pub(crate) fn unused(draft: &Draft<'_>, resource: &Resource) -> Result<(), Refused> {
+    let seen = draft.context.observed.item(&resource.node, resource.id.uuid());
+    let volume = seen.and_then(|record| record.seen.volumes.iter().find(|volume| volume.in_use));
+    match volume {
+        None => Ok(()),
+        Some(volume) => {
+            let device = volume.device_path.clone().unwrap_or_default();
+            Err(Reply::new(
+                Code::FAIL_IN_USE,
+                format!("Resource '{}' is in use on node '{}' (volume {}, {device}).", resource.name, resource.node, volume.number),
+            )
+            .cause("Somebody has the device open, or it is mounted.")
+            .correction("Unmount it and stop what uses it, then try again.")
+            .into())
+        }
+    }
+}
+
+/// Makes sure that a definition can be used on a node; does nothing where it can already.
+///
+/// # Errors
+/// 300, 301; 225 for other layers than the definition's; 310 if the node has no fitting pool.
+pub fn make_available(
+    draft: &mut Draft<'_>,
+    name: &str,
+    node: &str,
+    diskful: bool,
+    layers: &[String],
+    ports: &[i64],
+) -> Result<(), Refused> {
+    draft.about(Operation::Modify, ObjectMask::Resource, &refs(name, node));
+    let definition = lookup::definition(&draft.cluster, name)?.clone();
+    let node = lookup::node(&draft.cluster, node)?.name.clone();
+    match draft.cluster.resource(&definition.name, &node).cloned() {
+        Some(resource) => available_already(draft, &definition, &resource, diskful),
+        None => available_anew(draft, &definition, &node, diskful, layers, ports),
+    }
+}
+
+fn available_already(draft: &mut Draft<'_>, definition: &ResourceDefinition, resource: &Resource, diskful: bool) -> Result<(), Refused> {
+    if resource.flags.has(ResourceFlag::Delete) {
+        return Err(Reply::new(Code::FAIL_RSC_BUSY, format!("Resource '{}' on '{}' is being deleted.", resource.name, resource.node))
+            .correction("Wait until it is gone, then try again.")
+            .into());
+    }
+    if resource.flags.has(ResourceFlag::Inactive) {
+        return activate(draft, resource.name.as_str(), resource.node.as_str());
+    }
+    if diskful && resource.flags.has(ResourceFlag::Diskless) {
+        return into_diskful(draft, definition, resource, None);
+    }
+    if resource.flags.has(ResourceFlag::TieBreaker) {
+        let mut client = resource.clone();
+        client.flags.clear(ResourceFlag::TieBreaker);
+        client.flags.set(ResourceFlag::DrbdDiskless);
+        draft.put(Object::Resource(client));
+    }
+    draft.say(Code::DONE, format!("Resource '{}' on '{}' is deployed as requested already.", resource.name, resource.node));
+    join_jobs(draft, resource);
+    Ok(())
+}
+
+/// A repeated call waits for what the first one started.
+fn join_jobs(draft: &mut Draft<'_>, resource: &Resource) {
+    let item = resource.id.uuid();
+    let open: Vec<_> =
+        draft.cluster.jobs_on(&resource.name).filter(|job| job.task.awaited().iter().any(|a| a.item == item)).map(|job| job.id).collect();
+    draft.applied.jobs.extend(open);
+}
+
+fn available_anew(
+    draft: &mut Draft<'_>,
+    definition: &ResourceDefinition,
+    node: &NodeName,
+    diskful: bool,
+    layers: &[String],
+    ports: &[i64],
+) -> Result<(), Refused> {
+    let layers = stack::for_replica(draft, definition, layers, node)?;
+    let has_data = draft.cluster.replicas(&definition.name).any(|replica| !replica.flags.has(ResourceFlag::Diskless));
+    let mut new = NewReplica { drbd_ports: ports.to_vec(), ..NewReplica::plain(&definition.name, node, &layers) };
+    if !diskful && has_data && layers.contains(&LayerKind::Drbd) {
+        new.flags = [ResourceFlag::DrbdDiskless].into_iter().collect();
+    } else {
+        let group = lookup::group(&draft.cluster, definition.group.as_str())?.clone();
+        let filter = SelectFilter {
+            place_count: None,
+            additional_place_count: Some(1),
+            node_name_list: Some(vec![node.to_string()]),
+            layer_stack: Some(layers.clone()),
+            ..group.filter.clone()
+        };
+        new.pool = Some(placement::pool_on(&draft.cluster, draft.context.observed, definition, &filter, node).map_err(|why| {
+            // Clients look for these words.
+            Refused::from(
+                Reply::new(Code::FAIL_NOT_FOUND_STOR_POOL, format!("Autoplacer could not find diskful stor pool on node '{node}'."))
+                    .cause(why)
+                    .correction("Create a storage pool with enough space on the node, or let the group's filter allow one."),
+            )
+        })?);
+    }
+    let one = deploy(draft, new)?;
+    draft.reply(
+        Reply::new(Code::CREATED, format!("Resource '{}' made available on node '{node}'.", definition.name))
+            .of(Operation::Create, ObjectMask::Resource),
+    );
+    draft.start(&definition.name, Task::Create { replicas: vec![one] });
+    Ok(())
+}
+
+/// Makes a diskful replica diskless, or the other way round. Nothing to do: INFO 10007.
+///
+/// # Errors
+/// 234 for an unknown operation, 225 without DRBD, 991 for the last disk, 208 and 310 for a bad pool.
+pub(super) fn toggle_disk(
+    draft: &mut Draft<'_>,
+    name: &str,
+    node: &str,
+    operation: &str,
+    pool: Option<&str>,
+    migrate_from: Option<&str>,
+) -> Result<(), Refused> {
+    draft.about(Operation::Modify, ObjectMask::Resource, &refs(name, node));
+    let definition = lookup::definition(&draft.cluster, name)?.clone();
+    if migrate_from.is_some() {
+        return Err(Reply::new(Code::FAIL_INVLD_REQUEST, "Moving a disk from another node is not possible in this version.")
+            .cause("It needs DRBD to copy the data.")
+            .correction("Create the new replica, wait until it is synchronised, then delete the old one.")
+            .into());
+    }
+    let resource = (**lookup::resource(&draft.cluster, name, node)?).clone();
+    if !resource.layers.contains(&LayerKind::Drbd) {
+        return Err(Reply::new(Code::FAIL_INVLD_LAYER_STACK, format!("Resource '{name}' has no DRBD layer."))
+            .cause("Only DRBD can serve a node without a disk.")
+            .correction("Create the definition with the layers DRBD,STORAGE.")
+            .into());
+    }
+    let diskless = resource.flags.has(ResourceFlag::Diskless);
+    match operation.to_ascii_uppercase().as_str() {
+        "INTO_DRBD_DISKFUL" if !diskless => draft.say(Code::INFO_NOOP, format!("Resource '{name}' on '{node}' has a disk already.")),
+        "INTO_DRBD_DISKFUL" => return into_diskful(draft, &definition, &resource, pool),
+        "INTO_DRBD_DISKLESS" | "INTO_DRBD_CLIENT" if diskless => {
+            draft.say(Code::INFO_NOOP, format!("Resource '{name}' on '{node}' is diskless already."));
+        }
+        "INTO_DRBD_DISKLESS" | "INTO_DRBD_CLIENT" => return into_diskless(draft, &resource),
+        other => {
+            return Err(Reply::new(Code::FAIL_INVLD_REQUEST, format!("'{other}' is not an operation of toggle-disk."))
+                .correction("Use INTO_DRBD_DISKFUL, INTO_DRBD_DISKLESS or INTO_DRBD_CLIENT.")
+                .into());
+        }
+    }
+    Ok(())
+}
+
+/// A new replica takes the place of the diskless one: another object, with data of its own.
+fn into_diskful(draft: &mut Draft<'_>, definition: &ResourceDefinition, resource: &Resource, pool: Option<&str>) -> Result<(), Refused> {
+    idle(&draft.cluster, &resource.name, "given a disk")?;
+    let pool = match pool {
+        Some(text) => Some(lookup::pool(&draft.cluster, resource.node.as_str(), text)?.name.clone()),
+        None => None,
+    };
+    let mut full = resource.clone();
+    full.flags = ResourceFlags::default();
+    for number in definition.volumes.keys() {
+        let volume = super::new_volume(draft, definition, *number, &full, pool.as_ref(), ContentSource::Fresh)?;
+        full.volumes.insert(*number, volume);
+    }
+    let replicas = awaited(&full);
+    draft.put(Object::Resource(full));
+    draft.say(Code::MODIFIED, format!("Resource '{}' on '{}' gets a disk.", resource.name, resource.node));
+    draft.start(&resource.name, Task::Create { replicas });
+    Ok(())
+}
+
+fn into_diskless(draft: &mut Draft<'_>, resource: &Resource) -> Result<(), Refused> {
+    idle(&draft.cluster, &resource.name, "made diskless")?;
+    let disks = draft.cluster.replicas(&resource.name).filter(|replica| !replica.flags.has(ResourceFlag::Diskless)).count();
+    if disks <= 1 {
+        return Err(Reply::new(Code::FAIL_INSUFFICIENT_REPLICA_COUNT, format!("'{}' has no other disk.", resource.name))
+            .cause("Without its last disk the data would be lost.")
+            .correction("Create a replica on another node first.")
+            .into());
+    }
+    // The disk's volumes leave with a replica of their own, so that the deletion is an item of the node's plan.
+    let node = draft.cluster.nodes.get(&resource.node).map(|node| node.id);
+    let mut client = resource.clone();
+    client.id = draft.context.ids.next();
+    client.flags = [ResourceFlag::DrbdDiskless].into_iter().collect();
+    for volume in client.volumes.values_mut() {
+        volume.id = draft.context.ids.next();
+        volume.pool = lookup::pool_name(berth_model::names::DISKLESS_POOL)?;
+        volume.provider = berth_model::layers::ProviderKind::Diskless;
+        volume.backing = String::new();
+        volume.backing_kib = berth_model::size::Kib(0);
+        volume.content = Content { id: volume.content.id, source: ContentSource::Kept };
+    }
+    if let Some(node_id) = node {
+        let tombstone = berth_model::objects::Tombstone {
+            node: resource.node.clone(),
+            node_id,
+            item: crate::plan::absent_resource(&draft.cluster, resource),
+            resource: resource.name.clone(),
+            snapshot: None,
+            ports: std::collections::BTreeSet::new(),
+            drbd_node_id: None,
+            deleted: draft.context.now,
+        };
+        let replicas = awaited(&client);
+        draft.put(Object::Resource(client));
+        draft.put(Object::Tombstone(tombstone));
+        draft.say(Code::MODIFIED, format!("Resource '{}' on '{}' becomes diskless.", resource.name, resource.node));
+        draft.start(&resource.name, Task::Activate { replicas, active: true });
+    }
+    Ok(())
+}
