@@ -1,5 +1,6 @@
 //! A folder of a test's own, and everything that hangs on it: processes, mounts, loop devices.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -88,17 +89,22 @@ impl Scratch {
         all_loops(self.path()).into_iter().filter(|(_, file)| !file.ends_with("reflink.xfs") && !file.ends_with("pools.xfs")).collect()
     }
 
-    /// Ends every process that names the folder in its arguments, with SIGKILL, and waits until they are gone.
+    /// Ends every process that names the folder in its arguments, with SIGKILL, waits until they are gone, and counts them.
     ///
     /// # Errors
     /// If one is still there after some seconds.
     pub fn kill_all(&self) -> Result<usize> {
-        let victims = processes(self.path());
-        for pid in &victims {
-            kill_process(*pid, Signal::KILL).ok();
-        }
-        wait::until(Duration::from_secs(10), "the processes are gone", || processes(self.path()).is_empty())?;
-        Ok(victims.len())
+        let mut killed = BTreeSet::new();
+        // Again and again: one that was just started may show its arguments a moment later.
+        wait::until(Duration::from_secs(10), "the processes are gone", || {
+            let victims = processes(self.path());
+            for pid in &victims {
+                kill_process(*pid, Signal::KILL).ok();
+                killed.insert(pid.as_raw_nonzero().get());
+            }
+            victims.is_empty()
+        })?;
+        Ok(killed.len())
     }
 
     fn clear(&self) {

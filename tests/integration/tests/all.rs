@@ -10,6 +10,8 @@ mod daemons;
 mod dev;
 #[path = "all/durability.rs"]
 mod durability;
+#[path = "all/harness.rs"]
+mod harness;
 #[path = "all/python.rs"]
 mod python;
 #[path = "all/volumes.rs"]
