@@ -1,1 +1,17 @@
-//! .
+//! The REST API v1 from the outside: what the command line, the plugins and the tests use to reach a controller.
+//!
+//! This room may open connections to controllers; no other room speaks HTTP as a client.
+//! It knows how a request is written ([`Call`]), where controllers are ([`Endpoint`]), how replies are judged
+//! ([`Reply`], [`Severity`]) and that controllers are tried in order ([`Client`]). It knows no documents: bodies are JSON values.
+#![forbid(unsafe_code)]
+
+mod call;
+mod client;
+mod endpoint;
+mod reply;
+
+pub use call::{Call, escape};
+pub use client::{Client, ClientError, Login, Options, Response};
+pub use endpoint::{BadEndpoint, Endpoint, parse_controllers};
+pub use reply::{Reply, Severity, parse_replies};
+pub use reqwest::Method;

@@ -1,0 +1,253 @@
+//! Sends calls to the first controller that answers.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use serde_json::Value;
+
+use crate::reply::{Reply, parse_replies};
+use crate::{Call, Endpoint};
+
+/// How long a controller may take to accept a connection before the next one is tried.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Who asks.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Login {
+    /// Nobody in particular.
+    None,
+    /// Name and password (HTTP Basic).
+    Basic {
+        /// Account name.
+        user: String,
+        /// Its password.
+        password: String,
+    },
+    /// A token (HTTP Bearer).
+    Bearer(String),
+}
+
+/// How a client behaves.
+#[derive(Clone)]
+pub struct Options {
+    /// Longest wait for a whole answer; `None` waits as long as the connection lives.
+    pub timeout: Option<Duration>,
+    /// Who asks.
+    pub login: Login,
+    /// Value of the `User-Agent` header.
+    pub user_agent: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { timeout: None, login: Login::None, user_agent: concat!("berth/", env!("CARGO_PKG_VERSION")).to_owned() }
+    }
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The list of controllers is empty.
+    #[error("no controller is named")]
+    NoController,
+    /// A controller asks for TLS, which this build cannot do.
+    #[error("{0} needs TLS, which this version cannot do")]
+    Tls(Endpoint),
+    /// None of the controllers accepted a connection.
+    #[error("cannot connect to {}", tried.iter().map(|(endpoint, why)| format!("{endpoint} ({why})")).collect::<Vec<_>>().join(", "))]
+    Unreachable {
+        /// Each controller with its reason, in the order tried.
+        tried: Vec<(Endpoint, String)>,
+    },
+    /// The controller took longer than the timeout.
+    #[error("{endpoint} gave no answer in time")]
+    Timeout {
+        /// Who was asked.
+        endpoint: Endpoint,
+    },
+    /// The connection broke after the request was sent: whether it was carried out is unknown.
+    #[error("the connection to {endpoint} broke: {why}")]
+    Broken {
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// What the transport said.
+        why: String,
+    },
+    /// The HTTP client could not be set up.
+    #[error("cannot set up the HTTP client: {0}")]
+    Setup(String),
+}
+
+/// An answer, whatever its status.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers as received.
+    pub headers: HeaderMap,
+    /// The body as received.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// Whether the status says that it worked.
+    pub fn ok(&self) -> bool {
+        self.status < 400
+    }
+
+    /// The body as a JSON value, if it is one.
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// The body as a reply list, if it is one.
+    pub fn replies(&self) -> Option<Vec<Reply>> {
+        parse_replies(&self.body)
+    }
+}
+
+/// A REST client over a list of controllers.
+///
+/// The first that accepts a connection is asked, and is asked first from then on. A request that was sent is never sent
+/// again to another one: it may have been carried out.
+pub struct Client {
+    http: reqwest::Client,
+    endpoints: Vec<Endpoint>,
+    current: AtomicUsize,
+    options: Options,
+}
+
+impl Client {
+    /// A client for `endpoints`, tried in this order.
+    ///
+    /// # Errors
+    /// [`ClientError::NoController`] for an empty list, [`ClientError::Setup`] if the HTTP library refuses.
+    pub fn new(endpoints: Vec<Endpoint>, options: Options) -> Result<Self, ClientError> {
+        if endpoints.is_empty() {
+            return Err(ClientError::NoController);
+        }
+        let mut builder = reqwest::Client::builder().user_agent(&options.user_agent).connect_timeout(CONNECT_WITHIN).no_proxy();
+        if let Some(timeout) = options.timeout {
+            builder = builder.timeout(timeout);
+        }
+        let http = builder.build().map_err(|why| ClientError::Setup(reason(&why)))?;
+        Ok(Self { http, endpoints, current: AtomicUsize::new(0), options })
+    }
+
+    /// The controllers in the order given.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// The controller that answered last; before the first answer the first of the list.
+    pub fn current(&self) -> &Endpoint {
+        let at = self.current.load(Ordering::Relaxed) % self.endpoints.len().max(1);
+        &self.endpoints[at]
+    }
+
+    /// Sends `call` and returns the answer, whatever its status.
+    ///
+    /// # Errors
+    /// No controller reachable, timeout, or a connection that broke half way.
+    pub async fn send(&self, call: &Call) -> Result<Response, ClientError> {
+        let start = self.current.load(Ordering::Relaxed);
+        let mut tried = Vec::new();
+        for step in 0..self.endpoints.len() {
+            let at = (start + step) % self.endpoints.len();
+            let endpoint = &self.endpoints[at];
+            if endpoint.tls {
+                if self.endpoints.len() == 1 {
+                    return Err(ClientError::Tls(endpoint.clone()));
+                }
+                tried.push((endpoint.clone(), "needs TLS, which this version cannot do".to_owned()));
+                continue;
+            }
+            match self.send_to(endpoint, call).await {
+                Ok(response) => {
+                    self.current.store(at, Ordering::Relaxed);
+                    return Ok(response);
+                }
+                Err(why) if why.is_connect() => tried.push((endpoint.clone(), reason(&why))),
+                Err(why) if why.is_timeout() => return Err(ClientError::Timeout { endpoint: endpoint.clone() }),
+                Err(why) => return Err(ClientError::Broken { endpoint: endpoint.clone(), why: reason(&why) }),
+            }
+        }
+        Err(ClientError::Unreachable { tried })
+    }
+
+    async fn send_to(&self, endpoint: &Endpoint, call: &Call) -> Result<Response, reqwest::Error> {
+        let mut request = self.http.request(call.method.clone(), format!("{}{}", endpoint.base(), call.target()));
+        if let Some(body) = &call.body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        request = match &self.options.login {
+            Login::None => request,
+            Login::Basic { user, password } => request.basic_auth(user, Some(password)),
+            Login::Bearer(token) => request.bearer_auth(token),
+        };
+        let answer = request.send().await?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = answer.bytes().await?.to_vec();
+        Ok(Response { status, headers, body })
+    }
+}
+
+/// The innermost reason of a transport error: the outer ones repeat the URL.
+fn reason(error: &reqwest::Error) -> String {
+    let mut deepest: &dyn Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Client, ClientError, Options};
+    use crate::{Call, Endpoint};
+
+    async fn serve() -> Endpoint {
+        let app = axum::Router::new().fallback(|method: axum::http::Method, uri: axum::http::Uri, body: String| async move {
+            format!("{method} {uri} {body}")
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Endpoint { tls: false, host: "127.0.0.1".into(), port }
+    }
+
+    async fn closed() -> Endpoint {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        Endpoint { tls: false, host: "127.0.0.1".into(), port }
+    }
+
+    #[tokio::test]
+    async fn the_next_controller_is_asked_when_the_first_is_down() {
+        let up = serve().await;
+        let client = Client::new(vec![closed().await, up.clone()], Options::default()).expect("a client");
+        let call = Call::put(&["nodes", "n1"]).body(serde_json::json!({"a": 1}));
+        let response = client.send(&call).await.expect("an answer");
+        assert_eq!(response.status, 200);
+        assert_eq!(String::from_utf8_lossy(&response.body), r#"PUT /v1/nodes/n1 {"a":1}"#);
+        assert_eq!(client.current(), &up);
+    }
+
+    #[tokio::test]
+    async fn all_down_names_each() {
+        let client = Client::new(vec![closed().await, closed().await], Options::default()).expect("a client");
+        match client.send(&Call::get(&["nodes"])).await {
+            Err(ClientError::Unreachable { tried }) => assert_eq!(tried.len(), 2),
+            other => panic!("expected unreachable, got {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn tls_is_refused_with_its_reason() {
+        let endpoint = Endpoint::parse("linstor+ssl://localhost").expect("parses");
+        let client = Client::new(vec![endpoint], Options::default()).expect("a client");
+        assert!(matches!(client.send(&Call::get(&["nodes"])).await, Err(ClientError::Tls(_))));
+    }
+}
