@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 /// How one looks whether a package is there.
 enum Probe {
@@ -37,6 +37,10 @@ const SYSTEM_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/us
 /// The packages that are missing, with what each is for.
 #[must_use]
 pub fn missing() -> Vec<(&'static str, &'static str)> {
+    missing_with(is_there)
+}
+
+fn missing_with(is_there: impl Fn(&Probe) -> bool) -> Vec<(&'static str, &'static str)> {
     NEEDS.iter().filter(|need| !is_there(&need.probe)).map(|need| (need.package, need.purpose)).collect()
 }
 
@@ -54,7 +58,7 @@ pub fn ensure(install: bool) -> Result<()> {
         eprintln!("missing: {package} ({purpose})");
     }
     if !install {
-        bail!("{} missing; install with: apt-get install --no-install-recommends {}", names.join(", "), names.join(" "));
+        return Err(refusal(&names));
     }
     let Some(apt) = find("apt-get") else {
         bail!("{} missing, and there is no apt-get on this machine to install them with", names.join(", "));
@@ -79,6 +83,10 @@ pub fn find(program: &str) -> Option<PathBuf> {
         .chain(SYSTEM_FOLDERS.iter().map(PathBuf::from))
         .map(|folder| folder.join(program))
         .find(|file| file.is_file())
+}
+
+fn refusal(names: &[&str]) -> anyhow::Error {
+    anyhow!("{} missing; install with: apt-get install --no-install-recommends {}", names.join(", "), names.join(" "))
 }
 
 fn is_there(probe: &Probe) -> bool {
@@ -116,14 +124,16 @@ fn run_as_root(program: &Path, words: &[&str]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{NEEDS, find, missing};
+    use super::{NEEDS, Probe, find, missing_with, refusal};
 
     #[test]
-    fn every_missing_package_is_one_of_the_list() {
-        for (package, purpose) in missing() {
-            assert!(NEEDS.iter().any(|need| need.package == package));
-            assert!(!purpose.is_empty());
-        }
+    fn what_is_missing_is_named_with_the_remedy() {
+        assert!(missing_with(|_| true).is_empty());
+        assert_eq!(missing_with(|_| false).len(), NEEDS.len());
+        let missing = missing_with(|probe| !matches!(probe, Probe::Program("mkfs.xfs")));
+        assert_eq!(missing.iter().map(|(package, _)| *package).collect::<Vec<_>>(), ["xfsprogs"]);
+        let message = refusal(&["xfsprogs", "strace"]).to_string();
+        assert!(message.contains("apt-get install --no-install-recommends xfsprogs strace"), "{message}");
     }
 
     #[test]

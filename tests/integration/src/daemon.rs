@@ -39,7 +39,7 @@ impl Daemon {
         Self::start_with(scratch, name, &[], &[], words)
     }
 
-    /// The same with a program in front (`strace …`) and with environment variables.
+    /// The same with words in front (`strace …`) and with environment variables.
     ///
     /// # Errors
     /// As [`Daemon::start`].
@@ -50,8 +50,19 @@ impl Daemon {
         environment: &[(&str, &str)],
         words: impl IntoIterator<Item = W>,
     ) -> Result<Self> {
+        let mut call = wrapper.to_vec();
+        call.push(berth()?.into());
+        call.extend(words.into_iter().map(Into::into));
+        Self::start_program(scratch, name, environment, &call)
+    }
+
+    /// Starts any program that prints a line `ready …`.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_program(scratch: &Scratch, name: &str, environment: &[(&str, &str)], call: &[OsString]) -> Result<Self> {
         let log = scratch.path().join(format!("{name}.log"));
-        let mut child = spawn(scratch, &log, wrapper, environment, words)?;
+        let mut child = spawn(scratch, &log, environment, call)?;
         let lines = read_lines(child.stdout.take().context("no standard output")?);
         let mut daemon = Self { name: name.to_owned(), child, address: String::new(), log, lines };
         daemon.address = daemon.line_after("ready ", READY_LIMIT)?;
@@ -69,7 +80,9 @@ impl Daemon {
         words: impl IntoIterator<Item = W>,
     ) -> Result<(ExitStatus, String)> {
         let log = scratch.path().join(format!("{name}.log"));
-        let mut child = spawn(scratch, &log, &[], &[], words)?;
+        let mut call = vec![berth()?.into_os_string()];
+        call.extend(words.into_iter().map(Into::into));
+        let mut child = spawn(scratch, &log, &[], &call)?;
         let lines = read_lines(child.stdout.take().context("no standard output")?);
         let mut daemon = Self { name: name.to_owned(), child, address: String::new(), log, lines };
         let status = daemon.ended_within(limit)?;
@@ -202,16 +215,10 @@ impl Drop for Daemon {
 }
 
 /// Starts the program in a process group of its own; it is killed, too, should this program die.
-fn spawn<W: Into<OsString>>(
-    scratch: &Scratch,
-    log: &Path,
-    wrapper: &[OsString],
-    environment: &[(&str, &str)],
-    words: impl IntoIterator<Item = W>,
-) -> Result<Child> {
+fn spawn(scratch: &Scratch, log: &Path, environment: &[(&str, &str)], call: &[OsString]) -> Result<Child> {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(tool("setpriv")?);
-    command.args(["--pdeathsig", "KILL"]).args(wrapper).arg(berth()?).args(words.into_iter().map(Into::into));
+    command.args(["--pdeathsig", "KILL"]).args(call);
     command.env("HOME", scratch.path()).env_remove("LS_CONTROLLERS").env_remove("XDG_CONFIG_HOME").env("RUST_BACKTRACE", "1");
     command.envs(environment.iter().copied());
     let log = File::options().create(true).append(true).open(log).with_context(|| format!("cannot write {}", log.display()))?;

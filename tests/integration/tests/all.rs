@@ -6,6 +6,8 @@ mod bad_input;
 mod cuts;
 #[path = "all/daemons.rs"]
 mod daemons;
+#[path = "all/database.rs"]
+mod database;
 #[path = "all/dev.rs"]
 mod dev;
 #[path = "all/durability.rs"]

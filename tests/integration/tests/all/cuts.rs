@@ -30,7 +30,7 @@ struct Operation {
     is_done: fn(&Rest) -> Result<bool>,
 }
 
-const OPERATIONS: [Operation; 6] = [
+const OPERATIONS: [Operation; 7] = [
     Operation {
         name: "create",
         prepare: |cluster| {
@@ -82,6 +82,19 @@ const OPERATIONS: [Operation; 6] = [
         },
         ask: |rest| ask(rest, "POST", "/v1/resource-definitions/cut/snapshot-rollback/s1", &json!({})),
         is_done: |rest| holds(rest, "cut", DATA),
+    },
+    Operation {
+        name: "restore",
+        prepare: |cluster| {
+            made(cluster)?;
+            let rest = cluster.rest();
+            rest.post("/v1/resource-definitions/cut/snapshots", &json!({"name": "s1"}))?.ok()?;
+            mark(&cluster.device("cut", "alpha")?, LATER)?;
+            rest.post("/v1/resource-definitions", &json!({"resource_definition": {"name": "twin"}}))?.ok()?;
+            rest.post("/v1/resource-definitions/cut/snapshot-restore-volume-definition/s1", &json!({"to_resource": "twin"}))?.ok().map(drop)
+        },
+        ask: |rest| ask(rest, "POST", "/v1/resource-definitions/cut/snapshot-restore-resource/s1", &json!({"to_resource": "twin"})),
+        is_done: |rest| holds(rest, "twin", DATA),
     },
     Operation {
         name: "clone",
@@ -216,6 +229,11 @@ fn snapshot_survives_a_cut_after_any_step() -> Result<()> {
 #[test]
 fn rollback_survives_a_cut_after_any_step() -> Result<()> {
     named("rollback")
+}
+
+#[test]
+fn restore_survives_a_cut_after_any_step() -> Result<()> {
+    named("restore")
 }
 
 #[test]

@@ -1,14 +1,21 @@
 //! The programs as services: start, stop, settings.
 
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use berth_integration::{Cluster, Daemon, Scratch, berth, linstor, run_within};
-use serde_json::json;
+use berth_integration::{Cluster, Daemon, Rest, Scratch, berth, is_root, linstor, run_within};
+use serde_json::{Value, json};
 
 /// Within this time a daemon ends after SIGTERM.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// User and group that own nothing.
+const NOBODY: u32 = 65534;
 
 #[test]
 fn every_daemon_ends_within_five_seconds_of_sigterm() -> Result<()> {
@@ -39,6 +46,27 @@ fn print_config_names_each_value_and_its_origin() -> Result<()> {
         ensure!(printed.contains("127.0.0.1:0"), "{daemon}: {printed}");
         ensure!(printed.to_lowercase().contains("flag") || printed.contains("--listen"), "{daemon} names no origin: {printed}");
     }
+    Ok(())
+}
+
+#[test]
+fn settings_come_from_flag_environment_and_file_in_this_order() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let file = scratch.path().join("controller.toml");
+    fs::write(&file, "listen = \"127.0.0.1:1003\"\n")?;
+    let printed = |words: &[&str], environment: &[(&str, &str)]| -> Result<String> {
+        let mut command = Command::new(berth()?);
+        command.args(["controller", "--print-config", "--data"]).arg(scratch.path()).arg("--config").arg(&file).args(words);
+        command.env_remove("BERTH_CONTROLLER_LISTEN").envs(environment.iter().copied());
+        run_within(STOP_LIMIT, &mut command)?.ok()
+    };
+    let environment = [("BERTH_CONTROLLER_LISTEN", "127.0.0.1:1002")];
+    ensure!(printed(&["--listen", "127.0.0.1:1001"], &environment)?.contains("127.0.0.1:1001"));
+    ensure!(printed(&[], &environment)?.contains("127.0.0.1:1002"));
+    ensure!(printed(&[], &[])?.contains("127.0.0.1:1003"));
+    fs::write(&file, "listn = \"127.0.0.1:1003\"\n")?;
+    let misspelt = printed(&[], &[]).unwrap_err().to_string();
+    ensure!(misspelt.contains("listn"), "{misspelt}");
     Ok(())
 }
 
@@ -107,6 +135,39 @@ fn a_second_controller_is_told_that_the_satellite_is_taken() -> Result<()> {
     other.rest().post("/v1/nodes", &json!({"name": "alpha", "type": "SATELLITE", "net_interfaces": [interface]}))?;
     other.rest().wait_for(Duration::from_secs(20), "/v1/nodes/alpha", |node| node["connection_status"] == "OTHER_CONTROLLER")?;
     cluster.wait_online("alpha")
+}
+
+#[test]
+fn without_root_plain_files_are_served() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let dir = scratch.sub("cluster")?;
+    let program = scratch.path().join("berth");
+    fs::copy(berth()?, &program)?;
+    let mut call: Vec<OsString> = Vec::new();
+    if is_root() {
+        // Nobody must reach the folder and the program.
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755))?;
+        std::os::unix::fs::chown(&dir, Some(NOBODY), Some(NOBODY))?;
+        let nobody = NOBODY.to_string();
+        call.extend(["setpriv", "--reuid", nobody.as_str(), "--regid", nobody.as_str(), "--clear-groups", "--"].map(OsString::from));
+    }
+    call.push(program.into());
+    call.extend(["dev", "--listen", "127.0.0.1:0", "--nodes", "1", "--dir"].map(OsString::from));
+    call.push(dir.clone().into());
+    let mut dev = Daemon::start_program(&scratch, "dev", &[("HOME", "/nonexistent")], &call)?;
+    let rest = Rest::new(dev.address());
+    let asked = json!({"name": "plain", "select_filter": {"place_count": 1, "storage_pool_list": ["DfltStorPool"]}});
+    rest.post("/v1/resource-groups", &asked)?.ok()?;
+    rest.post("/v1/resource-groups/plain/volume-groups", &json!({}))?.ok()?;
+    let spawned = json!({"resource_definition_name": "web", "volume_sizes": [65536]});
+    rest.post("/v1/resource-groups/plain/spawn", &spawned)?.ok()?;
+    let there = |list: &Value| list[0]["volumes"][0]["device_path"].as_str().is_some_and(|path| Path::new(path).is_file());
+    rest.wait_for(Duration::from_secs(30), "/v1/view/resources?resources=web", there)?;
+    let mut said = dev.log_text();
+    said.push_str(&dev.lines_so_far().join("\n"));
+    ensure!(said.to_lowercase().contains("root"), "it does not say what it cannot do without root:\n{said}");
+    dev.terminate(Duration::from_secs(10))?;
+    Ok(())
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use berth_integration::{Daemon, Rest, Scratch, is_root, linstor, note, run, within};
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// Time to end after SIGTERM: three satellites and a controller, one after the other.
@@ -169,7 +170,8 @@ fn without_a_folder_nothing_stays() -> Result<()> {
     let temporary = scratch.sub("tmp")?;
     let folder = temporary.to_str().context("a plain path")?;
     let mut dev = Daemon::start_with(&scratch, "dev", &[], &[("TMPDIR", folder)], ["dev", "--listen", "127.0.0.1:0", "--nodes", "1"])?;
-    let (_, status) = dev.terminate(STOP_LIMIT)?;
+    dev.signal(Signal::INT)?;
+    let status = dev.ended_within(STOP_LIMIT)?;
     ensure!(status.success(), "{status}");
     let left: Vec<_> = fs::read_dir(&temporary)?.flatten().map(|entry| entry.path()).collect();
     ensure!(left.is_empty(), "left behind: {left:?}");

@@ -1,11 +1,13 @@
 //! What an operator does with volumes, on real devices.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use berth_integration::{Cluster, is_root, mark, marked, note, run, size_bytes, within};
+use berth_integration::{Cluster, berth, is_root, mark, marked, note, run, run_within, size_bytes, within};
 use serde_json::json;
 
 /// 64 MiB.
@@ -159,10 +161,46 @@ fn attach_and_detach_work_without_the_controller() -> Result<()> {
     }
     cluster.start_satellite("alpha", &[])?;
     let stable = cluster.dev_dir("alpha")?.join("by-res/web/0");
-    within(Duration::from_secs(20), "the volume is attached again", || match marked(&stable, 7) {
-        Ok(text) if text == "offline" => Ok(()),
-        other => Err(format!("{other:?}")),
-    })
+    let there = || {
+        within(Duration::from_secs(20), "the volume is attached", || match marked(&stable, 7) {
+            Ok(text) if text == "offline" => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+    };
+    local(&cluster, &["attach", "web"])?;
+    there()?;
+    local(&cluster, &["detach", "web"])?;
+    ensure!(!stable.exists() && cluster.scratch().loops().is_empty(), "still attached: {:?}", cluster.scratch().loops());
+    local(&cluster, &["attach", "web"])?;
+    there()
+}
+
+/// Asks the satellite on this machine, past the controller.
+fn local(cluster: &Cluster, words: &[&str]) -> Result<String> {
+    let mut command = Command::new(berth()?);
+    command.arg("local").args(words).arg("--data").arg(cluster.scratch().sub("satellite-alpha")?);
+    run_within(Duration::from_secs(30), &mut command)?.ok()
+}
+
+#[test]
+fn a_thick_volume_takes_its_room_at_once() -> Result<()> {
+    if without_root() {
+        return Ok(());
+    }
+    let cluster = Cluster::with_nodes(&["alpha"])?;
+    let folder = cluster.scratch().sub("thick")?;
+    let pool = json!({"storage_pool_name": "thick", "provider_kind": "FILE", "props": {"StorDriver/StorPoolName": folder}});
+    let rest = cluster.rest();
+    rest.post("/v1/nodes/alpha/storage-pools", &pool)?.ok()?;
+    rest.post("/v1/resource-definitions", &json!({"resource_definition": {"name": "db", "layer_data": [{"type": "STORAGE"}]}}))?.ok()?;
+    rest.post("/v1/resource-definitions/db/volume-definitions", &json!({"volume_definition": {"size_kib": SIZE_KIB}}))?.ok()?;
+    let replica = json!([{"resource": {"node_name": "alpha", "props": {"StorPoolName": "thick"}}}]);
+    rest.post("/v1/resource-definitions/db/resources", &replica)?.ok()?;
+    let device = cluster.device("db", "alpha")?;
+    ensure!(size_bytes(&device)? == SIZE_KIB * 1024);
+    let used: u64 = fs::read_dir(&folder)?.flatten().filter_map(|entry| entry.metadata().ok()).map(|file| file.blocks() * 512).sum();
+    ensure!(used >= SIZE_KIB * 1024, "{used} bytes are taken");
+    cluster.delete_all_of("db")
 }
 
 #[test]

@@ -1,0 +1,83 @@
+//! The controller's database: looked after while it does not run.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use berth_integration::{Cluster, Finished, Scratch, berth, run, run_within};
+use serde_json::json;
+
+/// Time for one verb.
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn db(verb: &str, data: &Path, words: &[&Path]) -> Result<Finished> {
+    let mut command = Command::new(berth()?);
+    command.args(["db", verb, "--data"]).arg(data).args(words);
+    run_within(LIMIT, &mut command)
+}
+
+/// Makes the body of one record unreadable, as a damaged disk would.
+fn break_record(data: &Path, key: &str) -> Result<()> {
+    let script = "import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+changed = db.execute('UPDATE record SET body = ? WHERE lower(key) = ?', ('{broken', sys.argv[2])).rowcount
+assert changed == 1, changed
+db.commit()";
+    let file = data.join("berth.db");
+    run("python3", &["-c".as_ref(), script.as_ref(), file.as_os_str(), key.as_ref()])?.ok().map(drop)
+}
+
+#[test]
+fn a_broken_record_is_set_aside_and_the_rest_is_served() -> Result<()> {
+    let mut cluster = Cluster::empty()?;
+    for name in ["first", "second", "third"] {
+        cluster.rest().post("/v1/resource-definitions", &json!({"resource_definition": {"name": name}}))?.ok()?;
+    }
+    cluster.terminate(Duration::from_secs(5))?;
+    let data = cluster.controller_data()?;
+    ensure!(db("check", &data, &[])?.code() == 0);
+    break_record(&data, "second")?;
+    let checked = db("check", &data, &[])?;
+    ensure!(checked.code() == 1 && format!("{}{}", checked.stdout, checked.stderr).to_lowercase().contains("second"), "{checked:?}");
+    cluster.start_controller()?;
+    let rest = cluster.rest();
+    rest.get("/v1/resource-definitions/first")?.ok()?;
+    rest.put("/v1/resource-definitions/third", &json!({"override_props": {"Aux/still": "writable"}}))?.ok()?;
+    // Its name stays taken: whatever it stands for may still be out there.
+    let again = rest.post("/v1/resource-definitions", &json!({"resource_definition": {"name": "second"}}))?;
+    ensure!(!again.errors().is_empty(), "{} {}", again.status, again.text);
+    let health = rest.get("/health")?;
+    ensure!(health.text.to_lowercase().contains("second"), "/health does not name it: {} {:?}", health.status, health.text);
+    let reports = rest.get("/v1/error-reports")?.ok()?;
+    ensure!(reports.json.as_array().is_some_and(|reports| !reports.is_empty()), "{}", reports.text);
+    cluster.terminate(Duration::from_secs(5))?;
+    ensure!(db("repair", &data, &[])?.code() == 0);
+    ensure!(db("check", &data, &[])?.code() == 0);
+    cluster.start_controller()?;
+    cluster.rest().get("/v1/resource-definitions/third")?.ok().map(drop)
+}
+
+#[test]
+fn an_export_becomes_the_same_cluster_again() -> Result<()> {
+    let mut cluster = Cluster::empty()?;
+    cluster.linstor(&["resource-group", "create", "grp", "--place-count", "3"])?;
+    cluster.linstor(&["resource-definition", "create", "web", "--resource-group", "grp"])?;
+    cluster.linstor(&["volume-definition", "create", "web", "1G"])?;
+    let before = cluster.rest().get("/v1/resource-definitions?with_volume_definitions=true")?.ok()?.json;
+    cluster.terminate(Duration::from_secs(5))?;
+    let data = cluster.controller_data()?;
+    let exported = db("export", &data, &[])?.ok()?;
+    ensure!(serde_json::from_str::<serde_json::Value>(&exported)?.is_object(), "{exported}");
+    let scratch = Scratch::new()?;
+    let file = scratch.path().join("export.json");
+    std::fs::write(&file, &exported)?;
+    ensure!(db("import", &data, &[&file])?.code() != 0, "an import must not overwrite a database");
+    std::fs::remove_dir_all(&data)?;
+    std::fs::create_dir_all(&data)?;
+    db("import", &data, &[&file])?.ok()?;
+    cluster.start_controller()?;
+    let after = cluster.rest().get("/v1/resource-definitions?with_volume_definitions=true")?.ok()?.json;
+    ensure!(before == after, "before: {before}\nafter: {after}");
+    Ok(())
+}
