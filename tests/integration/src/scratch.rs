@@ -15,6 +15,9 @@ use crate::{is_root, note, wait};
 /// Size of the file system with reflinks; sparse, so it costs what is written.
 const IMAGE_BYTES: u64 = 3 << 30;
 
+/// Names of such images: ours, and the one that `berth dev` makes in its folder.
+const IMAGES: [&str; 2] = ["reflink.xfs", "pools.img"];
+
 /// A folder that goes with everything in it when the value goes.
 ///
 /// At the end it ends processes that name the folder in their arguments, unmounts what is mounted below it and frees
@@ -83,10 +86,10 @@ impl Scratch {
         }
     }
 
-    /// Loop devices whose files lie in the folder, with those files; the image of the file system with reflinks is left out.
+    /// Loop devices whose files lie in the folder, with those files; images of file systems with reflinks are left out.
     #[must_use]
     pub fn loops(&self) -> Vec<(PathBuf, PathBuf)> {
-        all_loops(self.path()).into_iter().filter(|(_, file)| !file.ends_with("reflink.xfs") && !file.ends_with("pools.xfs")).collect()
+        all_loops(self.path()).into_iter().filter(|(_, file)| !IMAGES.iter().any(|image| file.ends_with(image))).collect()
     }
 
     /// Ends every process that names the folder in its arguments, with SIGKILL, waits until they are gone, and counts them.

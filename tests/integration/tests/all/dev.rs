@@ -170,9 +170,14 @@ fn without_a_folder_nothing_stays() -> Result<()> {
     let temporary = scratch.sub("tmp")?;
     let folder = temporary.to_str().context("a plain path")?;
     let mut dev = Daemon::start_with(&scratch, "dev", &[], &[("TMPDIR", folder)], ["dev", "--listen", "127.0.0.1:0", "--nodes", "1"])?;
+    make_group(&dev)?;
+    placed(&dev, "web")?;
     dev.signal(Signal::INT)?;
     let status = dev.ended_within(STOP_LIMIT)?;
     ensure!(status.success(), "{status}");
+    ensure!(scratch.loops().is_empty(), "left behind: {:?}", scratch.loops());
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    ensure!(!mounts.contains(folder), "still mounted:\n{mounts}");
     let left: Vec<_> = fs::read_dir(&temporary)?.flatten().map(|entry| entry.path()).collect();
     ensure!(left.is_empty(), "left behind: {left:?}");
     Ok(())
