@@ -1,2 +1,84 @@
-//! .
-fn main() {}
+//! The binary: picks controller, satellite, development cluster or command line by its words.
+//!
+//! Called as `linstor` (a link) it is the LINSTOR client. Decides nothing itself.
+
+#![forbid(unsafe_code)]
+
+mod daemon;
+mod database;
+mod dev;
+mod local;
+mod settings;
+mod words;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::words::{Program, Words};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let called_as = arguments.next().unwrap_or_default();
+    let rest: Vec<OsString> = arguments.collect();
+    let as_client = Path::new(&called_as).file_name().is_some_and(|name| name == "linstor");
+    if as_client || !is_own_word(rest.first()) {
+        return client(rest);
+    }
+    let matches = match Words::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _printed = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match Words::from_arg_matches(&matches) {
+        Ok(words) => report(run(words.program, &matches)),
+        Err(error) => {
+            let _printed = error.print();
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether the first word belongs to Berth itself and not to the LINSTOR client's grammar.
+fn is_own_word(first: Option<&OsString>) -> bool {
+    let Some(first) = first.and_then(|word| word.to_str()) else { return false };
+    Words::command().get_subcommands().any(|command| command.get_name() == first) || matches!(first, "--help" | "-h" | "--version" | "-V")
+}
+
+fn client(arguments: Vec<OsString>) -> ExitCode {
+    match daemon::runtime(2) {
+        Ok(runtime) => ExitCode::from(runtime.block_on(berth_cli::run(arguments))),
+        Err(error) => report(Err(error)),
+    }
+}
+
+fn run(program: Program, matches: &clap::ArgMatches) -> anyhow::Result<()> {
+    match program {
+        Program::Controller(_) => daemon::controller(matches),
+        Program::Satellite(_) => daemon::satellite(matches),
+        Program::Simulate(options) => daemon::simulate(&options),
+        Program::Dev(options) => dev::run(&options),
+        Program::Db(options) => database::run(&options),
+        Program::Local(options) => local::run(&options),
+        Program::Completions { shell } => {
+            let mut command = berth_cli::command();
+            clap_complete::generate(shell, &mut command, "linstor", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// Prints what went wrong, the whole chain once.
+fn report(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ERROR: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

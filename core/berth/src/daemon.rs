@@ -1,0 +1,182 @@
+//! Starting and ending the daemons: settings, logging, signals, `ready` lines.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ArgMatches;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::{Known, Settings};
+use crate::words::SimulateWords;
+
+/// Longest time from a signal to the end of the process; past it, it ends at once.
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+const CONTROLLER: &[Known] = &[
+    Known { name: "data", variable: "BERTH_CONTROLLER_DATA", default: Some("/var/lib/berth/controller") },
+    Known { name: "listen", variable: "BERTH_CONTROLLER_LISTEN", default: Some("[::]:3370") },
+    Known { name: "log", variable: "BERTH_LOG", default: Some("info") },
+    Known { name: "log_format", variable: "BERTH_LOG_FORMAT", default: Some("text") },
+];
+
+const SATELLITE: &[Known] = &[
+    Known { name: "data", variable: "BERTH_SATELLITE_DATA", default: Some("/var/lib/berth/satellite") },
+    Known { name: "listen", variable: "BERTH_SATELLITE_LISTEN", default: Some("[::]:3366") },
+    Known { name: "name", variable: "BERTH_SATELLITE_NAME", default: None },
+    Known { name: "dev_dir", variable: "BERTH_SATELLITE_DEV_DIR", default: Some("/dev/berth") },
+    Known { name: "log", variable: "BERTH_LOG", default: Some("info") },
+    Known { name: "log_format", variable: "BERTH_LOG_FORMAT", default: Some("text") },
+];
+
+/// A runtime with so many threads.
+pub fn runtime(threads: usize) -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().context("cannot start the runtime")
+}
+
+/// `berth controller`.
+pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
+    let (words, settings) = resolve(matches, CONTROLLER, "/etc/berth/controller.toml")?;
+    if words.get_flag("print_config") {
+        print!("{}", settings.print());
+        return Ok(());
+    }
+    start_logging(&settings)?;
+    let data = PathBuf::from(settings.require("data")?);
+    let listen = address(&settings)?;
+    let stdin = words.get_flag("until_stdin_closes");
+    runtime(2)?.block_on(async move {
+        let stop = stop_on_signals(stdin)?;
+        let config = berth_controller::Config::new(data, listen);
+        berth_controller::serve(config, stop, |address| ready(&format!("http://{address}"))).await?;
+        Ok(())
+    })
+}
+
+/// `berth satellite`.
+pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
+    let (words, settings) = resolve(matches, SATELLITE, "/etc/berth/satellite.toml")?;
+    if words.get_flag("print_config") {
+        print!("{}", settings.print());
+        return Ok(());
+    }
+    start_logging(&settings)?;
+    let mut config = berth_satellite::Config::new(settings.require("data")?, address(&settings)?);
+    config.name = settings.get("name").map(str::to_owned);
+    config.dev_dir = settings.require("dev_dir")?.into();
+    let stdin = words.get_flag("until_stdin_closes");
+    runtime(2)?.block_on(async move {
+        let stop = stop_on_signals(stdin)?;
+        let (announce, announced) = oneshot::channel::<SocketAddr>();
+        config.announce = Some(announce);
+        tokio::spawn(async move {
+            if let Ok(address) = announced.await {
+                ready(&address.to_string());
+            }
+        });
+        berth_satellite::serve(config, stop).await?;
+        Ok(())
+    })
+}
+
+/// `berth simulate`.
+pub fn simulate(options: &SimulateWords) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        options.listen.len() == options.name.len(),
+        "{} addresses and {} names: give one --name for each --listen",
+        options.listen.len(),
+        options.name.len()
+    );
+    init_logging("warn", "text")?;
+    let mut configs = Vec::new();
+    for (listen, name) in options.listen.iter().zip(&options.name) {
+        let listen = listen.parse().with_context(|| format!("'{listen}' is not an address; write it as 127.0.0.1:3366"))?;
+        let mut config = berth_satellite::SimConfig::new(name.clone(), options.data.join(name), listen);
+        config.latency = Duration::from_millis(options.faults.latency_ms);
+        config.failures_permille = options.faults.failures_permille;
+        config.seed = options.faults.seed;
+        configs.push(config);
+    }
+    let stdin = options.until_stdin_closes;
+    runtime(2)?.block_on(async move {
+        let stop = stop_on_signals(stdin)?;
+        berth_satellite::serve_simulated(configs, stop, |addresses| {
+            let words: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            ready(&words.join(" "));
+        })
+        .await?;
+        Ok(())
+    })
+}
+
+fn resolve<'m>(matches: &'m ArgMatches, known: &[Known], file: &str) -> anyhow::Result<(&'m ArgMatches, Settings)> {
+    let words = matches.subcommand().map(|(_, words)| words).context("no program is named")?;
+    let settings = Settings::resolve(known, words, |name| std::env::var(name).ok(), Path::new(file))?;
+    Ok((words, settings))
+}
+
+fn address(settings: &Settings) -> anyhow::Result<SocketAddr> {
+    let text = settings.require("listen")?;
+    text.parse().with_context(|| format!("'{text}' is not an address to listen on; write it as 0.0.0.0:3370 or [::]:3370"))
+}
+
+fn start_logging(settings: &Settings) -> anyhow::Result<()> {
+    init_logging(settings.require("log")?, settings.require("log_format")?)
+}
+
+fn init_logging(filter: &str, format: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).with_context(|| format!("'{filter}' is not a log filter; write info or berth_controller=debug"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        "text" => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        "json" => log.json().init(),
+        other => anyhow::bail!("'{other}' is not a log format; write text or json"),
+    }
+    Ok(())
+}
+
+/// Says on standard output, as one line, where the daemon can be reached, and tells the service manager.
+fn ready(at: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let _closed = writeln!(out, "ready {at}").and_then(|()| out.flush());
+    let _not_a_service = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+}
+
+/// A token that is cancelled by SIGTERM, SIGINT or (if wanted) the end of standard input. A process that has not ended in
+/// time then is ended: what matters is on disk before it is acknowledged.
+fn stop_on_signals(stdin: bool) -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let (closed, stdin_closed) = oneshot::channel::<()>();
+    if stdin {
+        std::thread::spawn(move || {
+            let mut rest = [0u8; 64];
+            while std::io::stdin().read(&mut rest).is_ok_and(|read| read > 0) {}
+            let _gone = closed.send(());
+        });
+    } else {
+        // Kept for the life of the process, so that its receiver never wakes.
+        std::mem::forget(closed);
+    }
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = stdin_closed => {}
+        }
+        token.cancel();
+        tokio::time::sleep(END_WITHIN).await;
+        tracing::warn!("not ended in time; ending now");
+        std::process::exit(0);
+    });
+    Ok(stop)
+}

@@ -1,0 +1,116 @@
+//! `berth dev`: a whole cluster on this machine, in the foreground, as separate processes.
+//!
+//! The processes are the ones of a real cluster; only their places differ. What the folder keeps:
+//! `cluster.json` (ports), `controller/`, `<node>/` (a satellite's data and, in `dev/`, its device paths), `pools/` and,
+//! where the folder's file system has no reflinks, `pools.img`, a sparse XFS image mounted on it.
+
+mod grow;
+mod place;
+mod processes;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::words::DevWords;
+use place::Pools;
+use processes::Processes;
+
+/// Runs the cluster until SIGTERM, SIGINT, or a daemon that does not stay up.
+///
+/// # Errors
+/// If the folder cannot be used, a port is taken, or a daemon does not start.
+pub fn run(words: &DevWords) -> anyhow::Result<()> {
+    crate::daemon::runtime(2)?.block_on(cluster(words))
+}
+
+async fn cluster(words: &DevWords) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let home = Home::open(words.dir.as_deref())?;
+    let pools = Pools::open(home.path())?;
+    if let Some(why) = &pools.without_snapshots {
+        eprintln!("NOTE: {why}");
+    }
+    let mut processes = Processes::new(home.path())?;
+    let outcome = tokio::select! {
+        outcome = serve(words, &home, &pools, &mut processes) => outcome,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    processes.end().await;
+    pools.close(home.is_temporary());
+    home.close();
+    outcome
+}
+
+async fn serve(words: &DevWords, home: &Home, pools: &Pools, processes: &mut Processes) -> anyhow::Result<()> {
+    let url = processes.start_controller(&words.listen).await?;
+    for number in 1..=words.nodes {
+        processes.start_satellite(&format!("dev-{number}")).await?;
+    }
+    if words.simulated > 0 {
+        let names: Vec<String> = (1..=words.simulated).map(|number| format!("sim-{number}")).collect();
+        processes.start_simulation(&names, &words.faults).await?;
+    }
+    grow::grow(&url, processes.satellites(), &pools.path).await?;
+    introduce(&url, home.path());
+    processes.watch().await
+}
+
+/// The `ready` line is for programs, the rest for people.
+fn introduce(url: &str, home: &Path) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let address = url.trim_start_matches("http://");
+    let text = format!(
+        "ready {url}\n\nThe cluster is in {}. Try, in another terminal:\n  export LS_CONTROLLERS={address}\n  berth node list\n  berth resource-group spawn-resources DfltRscGrp first 200M --place-count 1\n  berth resource list\n",
+        home.display()
+    );
+    let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// The folder of the cluster.
+enum Home {
+    Kept(PathBuf),
+    Temporary(tempfile::TempDir),
+}
+
+impl Home {
+    fn open(named: Option<&Path>) -> anyhow::Result<Self> {
+        match named {
+            Some(path) => {
+                std::fs::create_dir_all(path).with_context(|| format!("cannot make the folder {}", path.display()))?;
+                Ok(Self::Kept(path.canonicalize().with_context(|| format!("cannot use the folder {}", path.display()))?))
+            }
+            None => {
+                let folder = tempfile::Builder::new().prefix("berth-dev-").tempdir().context("cannot make a temporary folder")?;
+                Ok(Self::Temporary(folder))
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(folder) => folder.path(),
+        }
+    }
+
+    fn is_temporary(&self) -> bool {
+        matches!(self, Self::Temporary(_))
+    }
+
+    fn close(self) {
+        match self {
+            Self::Kept(_) => {}
+            Self::Temporary(folder) => {
+                let path = folder.path().to_owned();
+                if let Err(error) = folder.close() {
+                    eprintln!("WARNING: {} could not be removed: {error}", path.display());
+                }
+            }
+        }
+    }
+}

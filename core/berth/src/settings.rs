@@ -1,0 +1,160 @@
+//! Settings of the daemons: flag > environment > file > default, resolved once, each with where it came from.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::ArgMatches;
+
+/// One setting that a daemon knows.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// Name in the file; the flag is the same with `-` for `_`.
+    pub name: &'static str,
+    /// Environment variable.
+    pub variable: &'static str,
+    /// Value where none is given; `None`: there is no value then.
+    pub default: Option<&'static str>,
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Name in the file.
+    pub name: &'static str,
+    /// Value; `None`: not set.
+    pub value: Option<String>,
+    /// `flag`, `environment NAME`, `file PATH` or `default`.
+    pub origin: String,
+}
+
+/// Every setting of a daemon, resolved.
+#[derive(Debug)]
+pub struct Settings(Vec<Setting>);
+
+impl Settings {
+    /// Resolves `known` from the words of the command line, the environment, and the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not TOML, or has a key that is not known.
+    pub fn resolve(
+        known: &[Known],
+        matches: &ArgMatches,
+        environment: impl Fn(&str) -> Option<String>,
+        default_file: &Path,
+    ) -> anyhow::Result<Self> {
+        let named = matches.get_one::<PathBuf>("config").cloned();
+        let file = read_file(named.as_deref(), default_file, known)?;
+        let path = named.unwrap_or_else(|| default_file.to_owned());
+        let mut settings = Vec::new();
+        for one in known {
+            let (value, origin) = if let Some(value) = flag(matches, one.name) {
+                (Some(value), "flag".to_owned())
+            } else if let Some(value) = environment(one.variable) {
+                (Some(value), format!("environment {}", one.variable))
+            } else if let Some(value) = file.get(one.name) {
+                (Some(text(value)), format!("file {}", path.display()))
+            } else {
+                (one.default.map(str::to_owned), "default".to_owned())
+            };
+            settings.push(Setting { name: one.name, value, origin });
+        }
+        Ok(Self(settings))
+    }
+
+    /// The value of a setting; `None`: not set.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|setting| setting.name == name).and_then(|setting| setting.value.as_deref())
+    }
+
+    /// The value of a setting that has a default.
+    ///
+    /// # Errors
+    /// If it is not set.
+    pub fn require(&self, name: &str) -> anyhow::Result<&str> {
+        self.get(name).with_context(|| format!("the setting '{name}' is missing; give it as --{}", name.replace('_', "-")))
+    }
+
+    /// One line for each setting: `name = "value"  # origin`.
+    #[must_use]
+    pub fn print(&self) -> String {
+        let line = |setting: &Setting| match &setting.value {
+            Some(value) => format!("{} = {}  # {}\n", setting.name, toml::Value::String(value.clone()), setting.origin),
+            None => format!("# {} is not set\n", setting.name),
+        };
+        self.0.iter().map(line).collect()
+    }
+}
+
+fn flag(matches: &ArgMatches, name: &str) -> Option<String> {
+    matches
+        .try_get_raw(name)
+        .ok()
+        .flatten()
+        .and_then(|mut values| values.next().map(|value| value.to_string_lossy().into_owned()))
+}
+
+fn text(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn read_file(named: Option<&Path>, default_file: &Path, known: &[Known]) -> anyhow::Result<toml::Table> {
+    let path = named.unwrap_or(default_file);
+    let content = match std::fs::read_to_string(path) {
+        Ok(content) => content,
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(toml::Table::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read the settings file {}", path.display())),
+    };
+    let table: toml::Table = content.parse().with_context(|| format!("the settings file {} is not valid TOML", path.display()))?;
+    if let Some(key) = table.keys().find(|key| !known.iter().any(|one| one.name == *key)) {
+        let names: Vec<&str> = known.iter().map(|one| one.name).collect();
+        bail!("the settings file {} has the unknown key '{key}'; known are: {}", path.display(), names.join(", "));
+    }
+    Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::{Arg, Command};
+
+    const KNOWN: &[Known] = &[
+        Known { name: "data", variable: "BERTH_DATA", default: Some("/d") },
+        Known { name: "dev_dir", variable: "BERTH_DEV_DIR", default: None },
+    ];
+
+    fn words(arguments: &[&str]) -> ArgMatches {
+        Command::new("x")
+            .arg(Arg::new("config").long("config").value_parser(clap::value_parser!(PathBuf)))
+            .arg(Arg::new("data").long("data"))
+            .arg(Arg::new("dev_dir").long("dev-dir"))
+            .try_get_matches_from([&["x"], arguments].concat())
+            .unwrap()
+    }
+
+    #[test]
+    fn a_flag_wins_over_environment_over_file_over_default() {
+        let folder = std::env::temp_dir().join(format!("berth-settings-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("c.toml");
+        std::fs::write(&file, "data = \"/file\"\n").unwrap();
+        let none = |_: &str| None;
+        let set = |name: &str| (name == "BERTH_DATA").then(|| "/env".to_owned());
+        let get = |arguments: &[&str], environment: &dyn Fn(&str) -> Option<String>, file: &Path| {
+            let settings = Settings::resolve(KNOWN, &words(arguments), environment, file).unwrap();
+            settings.0[0].clone()
+        };
+        let missing = folder.join("none.toml");
+        assert_eq!(get(&[], &none, &missing).origin, "default");
+        assert_eq!(get(&[], &none, &file).value.as_deref(), Some("/file"));
+        assert_eq!(get(&[], &set, &file).value.as_deref(), Some("/env"));
+        assert_eq!(get(&["--data", "/flag"], &set, &file).value.as_deref(), Some("/flag"));
+        std::fs::write(&file, "dta = 1\n").unwrap();
+        let error = Settings::resolve(KNOWN, &words(&[]), none, &file).unwrap_err().to_string();
+        assert!(error.contains("unknown key 'dta'"), "{error}");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,221 @@
+//! The grammar of Berth's own words. Everything else is the LINSTOR client's.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Storage for hypervisors and container hosts.
+#[derive(Debug, Parser)]
+#[command(
+    name = "berth",
+    version,
+    about = "Storage control plane: controller, satellite, development cluster, and the LINSTOR command line",
+    after_help = "Every other word is a command of the LINSTOR client:\n  berth node list\n  berth resource list\n  berth help\n\nExample: a whole cluster on this machine\n  berth dev"
+)]
+pub struct Words {
+    /// What to run.
+    #[command(subcommand)]
+    pub program: Program,
+}
+
+/// What to run.
+#[derive(Debug, Subcommand)]
+pub enum Program {
+    /// Run the controller in the foreground.
+    #[command(after_help = "Example:\n  berth controller --data /var/lib/berth/controller --listen 0.0.0.0:3370")]
+    Controller(ControllerWords),
+    /// Run a satellite in the foreground.
+    #[command(after_help = "Example:\n  berth satellite --data /var/lib/berth/satellite --listen 0.0.0.0:3366")]
+    Satellite(SatelliteWords),
+    /// Run a whole cluster on this machine in the foreground.
+    #[command(after_help = "Example: three satellites with real devices and ten simulated ones; the folder keeps everything\n  berth dev --dir ~/cluster --simulated 10")]
+    Dev(DevWords),
+    /// Check, repair, export or import the controller's database (the controller must not run).
+    Db(DbWords),
+    /// Ask the satellite on this machine, also while the controller is away.
+    Local(LocalWords),
+    /// Run simulated satellites: every layer and provider, no devices.
+    Simulate(SimulateWords),
+    /// Print shell completion for the LINSTOR command line.
+    #[command(after_help = "Example:\n  berth completions bash > /etc/bash_completion.d/linstor")]
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Words that both daemons know.
+#[derive(Debug, Args)]
+pub struct CommonWords {
+    /// Settings file (TOML); a missing default file is no error.
+    #[arg(long, value_name = "FILE", env = "BERTH_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Which messages are logged, e.g. `info` or `berth_controller=debug`.
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// `text` or `json`.
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Print every setting with its value and where it comes from, and end.
+    #[arg(long)]
+    pub print_config: bool,
+    /// End when standard input closes (for a parent that may be killed).
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
+}
+
+/// `berth controller`.
+#[derive(Debug, Args)]
+pub struct ControllerWords {
+    /// Folder for the database and error reports; made if it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address of the REST API; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    #[command(flatten)]
+    pub common: CommonWords,
+}
+
+/// `berth satellite`.
+#[derive(Debug, Args)]
+pub struct SatelliteWords {
+    /// Folder for the last plan; made if it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address for the controller; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// Accept only this node name; without it the controller's name is taken at first contact.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Folder for stable device paths.
+    #[arg(long, value_name = "DIR")]
+    pub dev_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: CommonWords,
+}
+
+/// `berth dev`.
+#[derive(Debug, Args)]
+pub struct DevWords {
+    /// Folder that keeps the cluster; without it nothing is left behind.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Address of the REST API; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3370")]
+    pub listen: String,
+    /// Satellites with real devices, `dev-1` and so on.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub nodes: u16,
+    /// Simulated satellites, `sim-1` and so on, with a pool `sim` of 1 TiB each.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub simulated: u16,
+    #[command(flatten)]
+    pub faults: FaultWords,
+}
+
+/// How simulated satellites behave.
+#[derive(Debug, Args, Clone)]
+pub struct FaultWords {
+    /// How long each simulated step takes, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 1)]
+    pub latency_ms: u64,
+    /// How many of a thousand simulated steps fail.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub failures_permille: u16,
+    /// Seed of the simulated failures.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// `berth simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateWords {
+    /// Addresses to listen on, one for each satellite; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", required = true, num_args = 1..)]
+    pub listen: Vec<String>,
+    /// Names, as many as addresses.
+    #[arg(long, value_name = "NAME", required = true, num_args = 1..)]
+    pub name: Vec<String>,
+    /// Folder for what the satellites keep; made if it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub faults: FaultWords,
+    /// End when standard input closes (for a parent that may be killed).
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
+}
+
+/// `berth db`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  berth db check --data /var/lib/berth/controller")]
+pub struct DbWords {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: DbVerb,
+}
+
+/// Where the database is.
+#[derive(Debug, Args)]
+pub struct DbPlace {
+    /// The controller's data folder.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/berth/controller")]
+    pub data: PathBuf,
+}
+
+/// What to do with the database.
+#[derive(Debug, Subcommand)]
+pub enum DbVerb {
+    /// Name every broken record; changes nothing. Exit 1 if there is one.
+    Check(DbPlace),
+    /// Put broken records aside; nothing is thrown away.
+    Repair(DbPlace),
+    /// Write everything as one JSON document to standard output or a file.
+    Export {
+        #[command(flatten)]
+        place: DbPlace,
+        /// File to write; it must not exist.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Make a new database from an exported document.
+    Import {
+        #[command(flatten)]
+        place: DbPlace,
+        /// File to read; `-`: standard input.
+        file: PathBuf,
+    },
+}
+
+/// `berth local`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: attach a volume while the controller is away\n  berth local attach web")]
+pub struct LocalWords {
+    /// The satellite's data folder.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/berth/satellite", env = "BERTH_SATELLITE_DATA", global = true)]
+    pub data: PathBuf,
+    /// What to ask.
+    #[command(subcommand)]
+    pub verb: LocalVerb,
+}
+
+/// What to ask a satellite.
+#[derive(Debug, Subcommand)]
+pub enum LocalVerb {
+    /// Its node name, cluster, plan and connection.
+    Status,
+    /// The resources of its last plan.
+    Resources,
+    /// Serve a resource.
+    Attach {
+        /// Name of the resource.
+        resource: String,
+    },
+    /// Stop serving a resource; its data stays.
+    Detach {
+        /// Name of the resource.
+        resource: String,
+    },
+}
