@@ -13,6 +13,7 @@
 //! This contract is version 0: it may still change; names arrive complete (with the suffix of a layer, if there is one).
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod fault;
 mod machine;

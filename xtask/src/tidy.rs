@@ -41,6 +41,9 @@ const IMPURE: [(&str, &str); 16] = [
     ("tokio::", "waiting belongs to the shells"),
 ];
 
+/// What the `lib.rs` of a room without I/O must say, so that clippy.toml holds for it.
+const GUARD: &str = "#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]";
+
 /// Runs every rule.
 #[must_use]
 pub fn every_rule(root: &Path) -> Vec<String> {
@@ -51,6 +54,7 @@ pub fn every_rule(root: &Path) -> Vec<String> {
     problems.extend(banned_words(root));
     problems.extend(impure_manifests(root));
     problems.extend(impure_sources(root));
+    problems.extend(unguarded_rooms(root));
     problems.extend(rooms_without_mention(root));
     problems.extend(broken_links(root));
     problems.extend(unexplained_dependencies(root));
@@ -170,6 +174,17 @@ pub fn impure_sources(root: &Path) -> Vec<String> {
         }
     }
     problems
+}
+
+/// Rooms without I/O that do not switch on the ban of calls in clippy.toml.
+#[must_use]
+pub fn unguarded_rooms(root: &Path) -> Vec<String> {
+    rooms_without_io(root)
+        .into_iter()
+        .map(|room| room.join("src/lib.rs"))
+        .filter(|file| !fs::read_to_string(file).is_ok_and(|text| text.lines().any(|line| line == GUARD)))
+        .map(|file| format!("{}: lacks the line {GUARD}", shown(root, &file)))
+        .collect()
 }
 
 /// Members of the workspace that ARCHITECTURE.md does not name by their folder.
@@ -330,6 +345,7 @@ mod tests {
     #[test]
     fn rooms_without_io_call_nothing_that_does_some() {
         none(&super::impure_sources(&root()));
+        none(&super::unguarded_rooms(&root()));
     }
 
     #[test]

@@ -92,18 +92,12 @@ impl TestOptions {
 
 fn check() -> Result<u8> {
     let mut failed = Vec::new();
-    let steps: [(&str, &[&str], Option<(&str, &str)>); 3] = [
-        ("fmt", &["fmt", "--all", "--check"], None),
-        ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], None),
-        ("doc", &["doc", "--workspace", "--no-deps"], Some(("RUSTDOCFLAGS", "-D warnings"))),
-    ];
-    for (name, words, environment) in steps {
-        let mut command = cargo();
-        command.args(words);
-        if let Some((key, value)) = environment {
-            command.env(key, value);
-        }
-        if !status(&mut command)?.success() {
+    for (name, words) in [
+        ("fmt", ["fmt", "--all", "--check"].as_slice()),
+        ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        ("doc", &["doc", "--workspace", "--no-deps"]),
+    ] {
+        if !status(cargo().args(words).env("RUSTDOCFLAGS", "-D warnings"))?.success() {
             failed.push(name);
         }
     }

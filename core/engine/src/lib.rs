@@ -5,6 +5,7 @@
 //! `reconcile` says what a satellite must do next.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod access;
 pub mod apply;

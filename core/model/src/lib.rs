@@ -4,6 +4,7 @@
 //! The nouns and their JSON spelling are LINSTOR's (REST API v1); what each may contain is said at the type.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod change;
 pub mod cluster;
