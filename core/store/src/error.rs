@@ -1,0 +1,271 @@
+//! What can go wrong between the caller and the database; one variant for each thing the caller can do about it.
+
+use std::path::{Path, PathBuf};
+
+/// What the operating system, the database or a parser said.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// From a file operation.
+    #[error("{0}")]
+    File(std::io::Error),
+    /// From the database engine.
+    #[error("{0}")]
+    Database(sqlx::Error),
+    /// From a JSON document.
+    #[error("{0}")]
+    Json(serde_json::Error),
+    /// Seen by this crate itself.
+    #[error("{0}")]
+    Seen(String),
+}
+
+/// Why the store did not do what was asked. Nothing of a refused change is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The state has moved on: load it again and decide anew.
+    #[error("the state is at serial {found}, not at {expected}")]
+    Conflict {
+        /// The serial that the caller built on.
+        expected: u64,
+        /// The serial in the database.
+        found: u64,
+    },
+    /// Another controller took the lead: stop writing, for good.
+    #[error("epoch {found} has replaced epoch {expected}")]
+    Deposed {
+        /// The epoch that the caller holds.
+        expected: u64,
+        /// The epoch in the database.
+        found: u64,
+    },
+    /// The change is too large for one command: make it a job of several steps.
+    #[error("{what}: {found} exceeds the limit of {limit}")]
+    TooLarge {
+        /// What was measured.
+        what: &'static str,
+        /// Its measure.
+        found: usize,
+        /// The largest that is accepted.
+        limit: usize,
+    },
+    /// The caller broke the contract: correct the call.
+    #[error("{why}")]
+    Invalid {
+        /// Which rule was broken, with the value that broke it.
+        why: String,
+    },
+    /// The name belongs to a quarantined record: choose another, or release that one.
+    #[error("the name {key} of kind {kind} is kept for a quarantined record: {why}")]
+    Reserved {
+        /// Kind of the record.
+        kind: String,
+        /// Key of the record.
+        key: String,
+        /// Why it is in quarantine.
+        why: String,
+    },
+    /// There is no such record.
+    #[error("there is no {place} of kind {kind} with the key {key}")]
+    NotFound {
+        /// Where it was looked for: "record" or "quarantined record".
+        place: &'static str,
+        /// Kind that was asked for.
+        kind: String,
+        /// Key that was asked for.
+        key: String,
+    },
+    /// Another program has the database open: end it, or use another folder.
+    #[error("{} is in use by {holder}", file.display())]
+    InUse {
+        /// The file that is locked.
+        file: PathBuf,
+        /// Who holds it, as far as it can be told.
+        holder: String,
+    },
+    /// The file is not a Berth database: move it away or choose another folder.
+    #[error("{} is not a Berth database: {why}", file.display())]
+    NotOurs {
+        /// The file.
+        file: PathBuf,
+        /// What was found in it.
+        why: String,
+    },
+    /// The database was written by a newer release: install that one.
+    #[error("{} has schema version {found}, this release knows versions up to {supported}", file.display())]
+    TooNew {
+        /// The file.
+        file: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest version known here.
+        supported: i64,
+    },
+    /// There is a database already, and the call makes only fresh ones.
+    #[error("{} exists", file.display())]
+    Exists {
+        /// The file.
+        file: PathBuf,
+    },
+    /// There is no database to work on.
+    #[error("there is no database {}", file.display())]
+    Missing {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The folder or file cannot be written: change its permissions or mount.
+    #[error("{} cannot be written: {cause}", file.display())]
+    ReadOnly {
+        /// The file or folder.
+        file: PathBuf,
+        /// What was said.
+        #[source]
+        cause: Cause,
+    },
+    /// No space: make some; the next commit works then.
+    #[error("no space left for {}: {cause}", file.display())]
+    Full {
+        /// The database.
+        file: PathBuf,
+        /// What was said.
+        #[source]
+        cause: Cause,
+    },
+    /// The database is damaged where it was needed: check and repair it.
+    #[error("{} is damaged: {cause}", file.display())]
+    Corrupt {
+        /// The database.
+        file: PathBuf,
+        /// What was said.
+        #[source]
+        cause: Cause,
+    },
+    /// The disk or the engine failed otherwise: look at the machine, then start again.
+    /// A commit that ended so may turn up whole at the next start, or not at all; until then the store accepts no other.
+    #[error("{}: {cause}", file.display())]
+    Disk {
+        /// The database.
+        file: PathBuf,
+        /// What was said.
+        #[source]
+        cause: Cause,
+    },
+    /// The document to be imported is none.
+    #[error("the document cannot be imported: {cause}")]
+    Document {
+        /// What is wrong with it.
+        #[source]
+        cause: Cause,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// What a person does about it: one or two sentences, the first begins with a verb.
+    #[must_use]
+    pub fn correction(&self) -> String {
+        match self {
+            StoreError::Conflict { .. } => "Load the state again and repeat the command.".into(),
+            StoreError::Deposed { .. } => "Send the request to the controller that leads now.".into(),
+            StoreError::TooLarge { .. } => "Split the change into smaller commands.".into(),
+            StoreError::Invalid { .. } => "Correct the named value.".into(),
+            StoreError::Reserved { .. } => "Choose another name, or look at the record with `berth db check`.".into(),
+            StoreError::NotFound { .. } => "Check the kind and the key.".into(),
+            StoreError::InUse { .. } => "Stop the program that uses it, or choose another data folder.".into(),
+            StoreError::NotOurs { .. } => "Move the file away, or choose another data folder.".into(),
+            StoreError::TooNew { .. } => "Install the release that wrote it, or a later one.".into(),
+            StoreError::Exists { .. } => "Name an empty data folder, or allow the database to be replaced.".into(),
+            StoreError::Missing { .. } => "Name the data folder of a controller.".into(),
+            StoreError::ReadOnly { .. } => "Make the folder and its files writable for the user that runs the controller.".into(),
+            StoreError::Full { .. } => "Free some space on this file system; the next change works then.".into(),
+            StoreError::Corrupt { .. } => "Stop the controller, run `berth db check` and then `berth db repair`.".into(),
+            StoreError::Disk { .. } => "Look at the kernel's messages about this disk, then restart the controller.".into(),
+            StoreError::Document { .. } => "Use a document written by `berth db export`.".into(),
+            StoreError::Closed => "Restart the controller.".into(),
+        }
+    }
+
+    /// A refused call, in one sentence.
+    pub(crate) fn invalid(why: impl Into<String>) -> Self {
+        StoreError::Invalid { why: why.into() }
+    }
+
+    /// A failed file operation on `file`.
+    pub(crate) fn file(file: &Path, error: std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        let (file, kind) = (file.to_path_buf(), error.kind());
+        let cause = Cause::File(error);
+        match kind {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { file, cause },
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full { file, cause },
+            _ => StoreError::Disk { file, cause },
+        }
+    }
+
+    /// A failed statement on the database `file`; result codes: <https://sqlite.org/rescode.html>.
+    pub(crate) fn sqlite(file: &Path, error: sqlx::Error) -> Self {
+        let code = result_code(&error);
+        let file = file.to_path_buf();
+        let undecodable = matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound);
+        let cause = Cause::Database(error);
+        match code & 0xff {
+            3 | 8 => StoreError::ReadOnly { file, cause },
+            5 | 6 => StoreError::InUse { file, holder: "another program".into() },
+            11 => StoreError::Corrupt { file, cause },
+            13 => StoreError::Full { file, cause },
+            14 => StoreError::ReadOnly { file, cause },
+            26 => StoreError::NotOurs { file, why: "it is not an SQLite file".into() },
+            0 if undecodable => StoreError::Corrupt { file, cause },
+            _ => StoreError::Disk { file, cause },
+        }
+    }
+}
+
+/// The extended result code of a database error, 0 for errors from elsewhere.
+pub(crate) fn result_code(error: &sqlx::Error) -> i32 {
+    match error {
+        sqlx::Error::Database(inner) => inner.code().and_then(|code| code.parse().ok()).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Whether the error says that a page of the file is damaged.
+pub(crate) fn is_corruption(error: &sqlx::Error) -> bool {
+    matches!(result_code(error) & 0xff, 11 | 26)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_correction_is_a_sentence() {
+        let file = PathBuf::from("berth.db");
+        let cause = || Cause::Seen("x".into());
+        let name = || ("volume".to_string(), "a".to_string());
+        let all = [
+            StoreError::Conflict { expected: 1, found: 2 },
+            StoreError::Deposed { expected: 1, found: 2 },
+            StoreError::TooLarge { what: "writes", found: 2, limit: 1 },
+            StoreError::invalid("x"),
+            StoreError::Reserved { kind: name().0, key: name().1, why: "x".into() },
+            StoreError::NotFound { place: "record", kind: name().0, key: name().1 },
+            StoreError::InUse { file: file.clone(), holder: "x".into() },
+            StoreError::NotOurs { file: file.clone(), why: "x".into() },
+            StoreError::TooNew { file: file.clone(), found: 9, supported: 1 },
+            StoreError::Exists { file: file.clone() },
+            StoreError::Missing { file: file.clone() },
+            StoreError::ReadOnly { file: file.clone(), cause: cause() },
+            StoreError::Full { file: file.clone(), cause: cause() },
+            StoreError::Corrupt { file: file.clone(), cause: cause() },
+            StoreError::Disk { file, cause: cause() },
+            StoreError::Document { cause: cause() },
+            StoreError::Closed,
+        ];
+        for error in all {
+            let text = error.correction();
+            assert!(text.ends_with('.') && text.starts_with(char::is_uppercase), "{error}: {text}");
+        }
+    }
+}

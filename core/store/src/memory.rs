@@ -1,0 +1,233 @@
+//! A store without a database, for the tests of others: it keeps the contract, and has faults that can be switched on.
+
+use crate::error::{Cause, StoreError};
+use crate::store::{Pending, Store, check_restore};
+use crate::types::{Cluster, Loaded, LogEntry, Quarantined, Record, Transaction, Write, check_json, check_name, fold};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{RwLock, RwLockWriteGuard};
+
+/// The state in memory. [`MemoryStore::restart`] gives what a new process would find.
+#[derive(Default)]
+pub struct MemoryStore {
+    disk: Arc<Mutex<Disk>>,
+    /// Commits read it; a test that holds it for writing delays them.
+    gate: RwLock<()>,
+}
+
+#[derive(Default)]
+struct Disk {
+    now: State,
+    /// What survives a crash while the disk lies.
+    synced: Option<State>,
+    refuse: usize,
+    closed: bool,
+}
+
+type Name = (String, String);
+
+#[derive(Default, Clone)]
+struct State {
+    serial: u64,
+    epoch: u64,
+    cluster: Option<Cluster>,
+    records: BTreeMap<Name, Record>,
+    quarantined: BTreeMap<Name, Quarantined>,
+    log: Vec<LogEntry>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        MemoryStore::default()
+    }
+
+    /// Fault: the next `count` commits find the disk full and change nothing.
+    pub fn refuse_commits(&self, count: usize) {
+        self.disk().refuse = count;
+    }
+
+    /// Fault: commits wait until the returned guard is dropped.
+    pub async fn hold_commits(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().await
+    }
+
+    /// Fault: from now on commits are acknowledged but lost by [`MemoryStore::restart`], like on a disk that lies about its cache.
+    pub fn lose_commits(&self) {
+        let mut disk = self.disk();
+        let state = disk.now.clone();
+        disk.synced.get_or_insert(state);
+    }
+
+    /// What the next process finds after this one was killed. This store answers [`StoreError::Closed`] from then on.
+    #[must_use]
+    pub fn restart(&self) -> MemoryStore {
+        let mut disk = self.disk();
+        disk.closed = true;
+        let now = match disk.synced.take() {
+            Some(synced) => synced,
+            None => disk.now.clone(),
+        };
+        MemoryStore { disk: Arc::new(Mutex::new(Disk { now, ..Disk::default() })), gate: RwLock::default() }
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut disk = self.disk();
+        if disk.closed {
+            return Err(StoreError::Closed);
+        }
+        work(&mut disk.now)
+    }
+
+    fn commit_now(&self, transaction: &Transaction) -> Result<u64, StoreError> {
+        transaction.check()?;
+        let mut disk = self.disk();
+        if disk.closed {
+            return Err(StoreError::Closed);
+        }
+        if disk.refuse > 0 {
+            disk.refuse -= 1;
+            return Err(StoreError::Full { file: PathBuf::from("memory"), cause: Cause::Seen("refused by the test".into()) });
+        }
+        let state = &mut disk.now;
+        if state.epoch != transaction.epoch {
+            return Err(StoreError::Deposed { expected: transaction.epoch, found: state.epoch });
+        }
+        if state.serial != transaction.expected_serial {
+            return Err(StoreError::Conflict { expected: transaction.expected_serial, found: state.serial });
+        }
+        for write in transaction.entries.iter().flat_map(|entry| &entry.writes) {
+            let (kind, key) = write.name();
+            if let Some(lost) = state.quarantined.get(&(kind.to_string(), key.to_string())) {
+                return Err(StoreError::Reserved { kind: kind.into(), key: key.into(), why: lost.why.clone() });
+            }
+        }
+        for (write, serial) in fold(&transaction.entries) {
+            match write.clone() {
+                Write::Put { kind, key, version, body } => {
+                    state.records.insert((kind.clone(), key.clone()), Record { kind, key, version, serial, body });
+                }
+                Write::Delete { kind, key } => {
+                    state.records.remove(&(kind, key));
+                }
+            }
+        }
+        state.log.extend(transaction.entries.iter().map(|entry| entry.log.clone()));
+        state.serial = transaction.serial();
+        Ok(state.serial)
+    }
+}
+
+fn ready<'a, T: Send + 'a>(result: Result<T, StoreError>) -> Pending<'a, T> {
+    Box::pin(std::future::ready(result))
+}
+
+impl Store for MemoryStore {
+    fn load(&self) -> Pending<'_, Loaded> {
+        ready(self.with(|state| {
+            Ok(Loaded {
+                serial: state.serial,
+                epoch: state.epoch,
+                cluster: state.cluster.clone(),
+                records: state.records.values().cloned().collect(),
+                quarantined: state.quarantined.values().cloned().collect(),
+                damage: Vec::new(),
+            })
+        }))
+    }
+
+    fn commit(&self, transaction: Transaction) -> Pending<'_, u64> {
+        Box::pin(async move {
+            let _open = self.gate.read().await;
+            self.commit_now(&transaction)
+        })
+    }
+
+    fn take_epoch(&self, expected: u64) -> Pending<'_, u64> {
+        ready(self.with(|state| {
+            if state.epoch != expected {
+                return Err(StoreError::Deposed { expected, found: state.epoch });
+            }
+            state.epoch = expected.checked_add(1).ok_or_else(|| StoreError::invalid("there is no epoch after this one"))?;
+            Ok(state.epoch)
+        }))
+    }
+
+    fn found(&self, cluster: Cluster) -> Pending<'_, Cluster> {
+        ready(self.with(|state| Ok(state.cluster.get_or_insert(cluster).clone())))
+    }
+
+    fn log(&self, after: u64, limit: usize) -> Pending<'_, Vec<LogEntry>> {
+        ready(self.with(|state| Ok(state.log.iter().filter(|entry| entry.serial > after).take(limit).cloned().collect())))
+    }
+
+    fn trim_log(&self, before_ms: i64) -> Pending<'_, u64> {
+        ready(self.with(|state| {
+            let keep = state.log.iter().position(|entry| entry.time_ms >= before_ms).unwrap_or(state.log.len());
+            state.log.drain(..keep);
+            Ok(keep as u64)
+        }))
+    }
+
+    fn quarantine(&self, kind: &str, key: &str, why: &str, now_ms: i64) -> Pending<'_, ()> {
+        let name = (kind.to_string(), key.to_string());
+        ready(self.with(|state| {
+            check_name("kind", kind)?;
+            check_name("key", key)?;
+            if state.quarantined.contains_key(&name) {
+                return Ok(());
+            }
+            let Some(Record { kind, key, version, serial, body }) = state.records.remove(&name) else {
+                return Err(StoreError::NotFound { place: "record", kind: name.0, key: name.1 });
+            };
+            let (why, body) = (why.to_string(), body.into_bytes());
+            state.quarantined.insert(name, Quarantined { kind, key, version, serial, why, since_ms: now_ms, body });
+            Ok(())
+        }))
+    }
+
+    fn release(&self, kind: &str, key: &str) -> Pending<'_, Record> {
+        let name = (kind.to_string(), key.to_string());
+        ready(self.with(|state| {
+            let Some(Quarantined { kind, key, version, serial, body, .. }) = state.quarantined.get(&name).cloned() else {
+                return Err(StoreError::NotFound { place: "quarantined record", kind: name.0, key: name.1 });
+            };
+            let body = String::from_utf8(body).map_err(|_| StoreError::invalid(format!("the body of {kind} {key} is not text")))?;
+            check_json(&format!("the body of {kind} {key}"), &body)?;
+            let record = Record { kind, key, version, serial, body };
+            state.quarantined.remove(&name);
+            state.records.insert(name, record.clone());
+            Ok(record)
+        }))
+    }
+
+    fn restore(&self, loaded: Loaded, log: Vec<LogEntry>) -> Pending<'_, ()> {
+        ready(self.with(|state| {
+            check_restore(&loaded, &log)?;
+            if state.serial != 0
+                || state.epoch != 0
+                || state.cluster.is_some()
+                || !state.records.is_empty()
+                || !state.quarantined.is_empty()
+            {
+                return Err(StoreError::invalid("a state can only be restored into an empty database"));
+            }
+            let Loaded { serial, epoch, cluster, records, quarantined, damage: _ } = loaded;
+            let records = records.into_iter().map(|record| ((record.kind.clone(), record.key.clone()), record)).collect();
+            let quarantined = quarantined.into_iter().map(|lost| ((lost.kind.clone(), lost.key.clone()), lost)).collect();
+            *state = State { serial, epoch, cluster, records, quarantined, log };
+            Ok(())
+        }))
+    }
+
+    fn close(&self) -> Pending<'_, ()> {
+        self.disk().closed = true;
+        ready(Ok(()))
+    }
+}

@@ -1,0 +1,291 @@
+//! The embedded database: one SQLite file, one writer, one reader beside it.
+//!
+//! The log of the engine (WAL) is synced (fdatasync) at each commit, before the caller hears of it: `synchronous = FULL`, <https://sqlite.org/pragma.html#pragma_synchronous>.
+
+pub(crate) mod file;
+pub(crate) mod read;
+pub(crate) mod schema;
+mod write;
+
+pub use file::{DATABASE_FILE, LOCK_FILE};
+pub use schema::SCHEMA_VERSION;
+
+use crate::error::StoreError;
+use crate::store::{Pending, Store, check_restore};
+use crate::tools::Broken;
+use crate::types::{Cluster, Loaded, LogEntry, Quarantined, Record, Transaction, check_name};
+use file::Lock;
+use schema::Format;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use write::Writer;
+
+/// How long a statement waits for an outsider's lock, e.g. an operator's shell or a backup.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Size that the log file is cut to after it grew under a long read.
+const LOG_FILE_BYTES: &str = "67108864";
+
+/// The state in one SQLite file.
+pub struct SqliteStore {
+    file: PathBuf,
+    writer: Mutex<Option<Writer>>,
+    reader: Mutex<Option<SqliteConnection>>,
+    reserved: RwLock<Reserved>,
+}
+
+/// Kind to key to reason, for all names in quarantine.
+type Reserved = HashMap<String, HashMap<String, String>>;
+
+impl SqliteStore {
+    /// Opens the database of a data folder; makes folder and database where there are none, and brings an older schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] while another program has it; [`StoreError::NotOurs`], [`StoreError::TooNew`], [`StoreError::ReadOnly`], [`StoreError::Full`], [`StoreError::Corrupt`], [`StoreError::Disk`].
+    pub async fn open(dir: &Path) -> Result<Self, StoreError> {
+        file::make_folder(dir)?;
+        let lock = file::lock(dir)?;
+        Self::open_file(&dir.join(DATABASE_FILE), Some(lock)).await
+    }
+
+    /// Opens a database file under a lock that the caller took, or that its caller holds.
+    pub(crate) async fn open_file(path: &Path, lock: Option<Lock>) -> Result<Self, StoreError> {
+        let failed = |error| StoreError::sqlite(path, error);
+        file::make_file(path)?;
+        // A first look without the log's mode: nothing of another program's file may change.
+        let mut probe = reading(path).connect().await.map_err(failed)?;
+        let format = schema::identify(&mut probe, path).await;
+        probe.close().await.map_err(failed)?;
+        let format = format?;
+        let mut conn = writing(path).connect().await.map_err(failed)?;
+        // The first look saw an empty file where all of it was still in the log.
+        let format = if format == Format::Fresh { schema::identify(&mut conn, path).await? } else { format };
+        schema::migrate(&mut conn, path, &format).await?;
+        let mut reader = reading(path).connect().await.map_err(failed)?;
+        let mut reserved = Reserved::new();
+        let sql = "SELECT CAST(kind AS TEXT), CAST(key AS TEXT), CAST(why AS TEXT) FROM quarantine";
+        // A damaged quarantine must not keep the rest from being served; `load` names it.
+        for (kind, key, why) in sqlx::query_as::<_, (String, String, String)>(sql).fetch_all(&mut reader).await.unwrap_or_default() {
+            reserved.entry(kind).or_default().insert(key, why);
+        }
+        Ok(SqliteStore {
+            file: path.to_path_buf(),
+            writer: Mutex::new(Some(Writer::new(path, conn, lock))),
+            reader: Mutex::new(Some(reader)),
+            reserved: RwLock::new(reserved),
+        })
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Refuses a write to a name in quarantine.
+    fn check_reserved<'a>(&self, names: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), StoreError> {
+        let reserved = self.reserved.read().unwrap_or_else(PoisonError::into_inner);
+        if reserved.is_empty() {
+            return Ok(());
+        }
+        for (kind, key) in names {
+            if let Some(why) = reserved.get(kind).and_then(|keys| keys.get(key)) {
+                return Err(StoreError::Reserved { kind: kind.into(), key: key.into(), why: why.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn reserve(&self, names: impl Iterator<Item = (String, String, String)>) {
+        let mut reserved = self.reserved.write().unwrap_or_else(PoisonError::into_inner);
+        for (kind, key, why) in names {
+            reserved.entry(kind).or_default().insert(key, why);
+        }
+    }
+
+    fn unreserve(&self, kind: &str, key: &str) {
+        let mut reserved = self.reserved.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keys) = reserved.get_mut(kind) {
+            keys.remove(key);
+            if keys.is_empty() {
+                reserved.remove(kind);
+            }
+        }
+    }
+
+    async fn load_now(&self) -> Result<Loaded, StoreError> {
+        let mut guard = self.reader.lock().await;
+        let loaded = read::scan(guard.as_mut().ok_or(StoreError::Closed)?, &self.file).await?.loaded;
+        self.reserve(loaded.quarantined.iter().map(|Quarantined { kind, key, why, .. }| (kind.clone(), key.clone(), why.clone())));
+        Ok(loaded)
+    }
+
+    async fn commit_now(&self, transaction: Transaction) -> Result<u64, StoreError> {
+        transaction.check()?;
+        let mut guard = self.writer.lock().await;
+        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
+        self.check_reserved(transaction.entries.iter().flat_map(|entry| entry.writes.iter().map(crate::types::Write::name)))?;
+        writer.begin().await?;
+        let result = writer.apply(&transaction).await;
+        writer.end(result).await
+    }
+
+    async fn quarantine_now(&self, kind: String, key: String, why: String, now_ms: i64) -> Result<(), StoreError> {
+        let mut guard = self.writer.lock().await;
+        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
+        writer.begin().await?;
+        let result = writer.quarantine(&kind, &key, &why, now_ms).await;
+        writer.end(result).await?;
+        self.reserve(std::iter::once((kind, key, why)));
+        Ok(())
+    }
+
+    async fn release_now(&self, kind: String, key: String) -> Result<Record, StoreError> {
+        let mut guard = self.writer.lock().await;
+        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
+        writer.begin().await?;
+        let result = writer.release(&kind, &key).await;
+        let record = writer.end(result).await?;
+        self.unreserve(&kind, &key);
+        Ok(record)
+    }
+
+    /// Moves unreadable rows and records that nobody understands into quarantine, all in one transaction.
+    pub(crate) async fn quarantine_rows(&self, rows: &[(i64, Quarantined)], named: &[Broken], now_ms: i64) -> Result<(), StoreError> {
+        let mut guard = self.writer.lock().await;
+        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
+        writer.begin().await?;
+        let result = async {
+            for (id, lost) in rows {
+                writer.quarantine_row(*id, lost, now_ms).await?;
+            }
+            for Broken { kind, key, why } in named {
+                writer.quarantine(kind, key, why, now_ms).await?;
+            }
+            Ok(())
+        }
+        .await;
+        writer.end(result).await
+    }
+
+    async fn restore_now(&self, state: Loaded, log: Vec<LogEntry>) -> Result<(), StoreError> {
+        check_restore(&state, &log)?;
+        let mut guard = self.writer.lock().await;
+        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
+        writer.begin().await?;
+        let result = writer.restore(&state, &log).await;
+        writer.end(result).await?;
+        self.reserve(state.quarantined.into_iter().map(|Quarantined { kind, key, why, .. }| (kind, key, why)));
+        Ok(())
+    }
+}
+
+/// Runs one write operation of [`Writer`] in a transaction.
+macro_rules! in_transaction {
+    ($store:ident, $writer:ident, $work:expr) => {
+        Box::pin(async move {
+            let mut guard = $store.writer.lock().await;
+            let $writer = guard.as_mut().ok_or(StoreError::Closed)?;
+            $writer.begin().await?;
+            let result = $work.await;
+            $writer.end(result).await
+        })
+    };
+}
+
+impl Store for SqliteStore {
+    fn load(&self) -> Pending<'_, Loaded> {
+        Box::pin(self.load_now())
+    }
+
+    fn commit(&self, transaction: Transaction) -> Pending<'_, u64> {
+        Box::pin(self.commit_now(transaction))
+    }
+
+    fn take_epoch(&self, expected: u64) -> Pending<'_, u64> {
+        in_transaction!(self, writer, writer.take_epoch(expected))
+    }
+
+    fn found(&self, cluster: Cluster) -> Pending<'_, Cluster> {
+        in_transaction!(self, writer, writer.found(&cluster))
+    }
+
+    fn log(&self, after: u64, limit: usize) -> Pending<'_, Vec<LogEntry>> {
+        Box::pin(async move {
+            let mut guard = self.reader.lock().await;
+            read::log(guard.as_mut().ok_or(StoreError::Closed)?, &self.file, after, limit).await
+        })
+    }
+
+    fn trim_log(&self, before_ms: i64) -> Pending<'_, u64> {
+        Box::pin(async move {
+            let mut trimmed: u64 = 0;
+            loop {
+                // The writer is free between two batches, so commits never wait long.
+                let batch: u64 = in_transaction!(self, writer, writer.trim_log(before_ms)).await?;
+                trimmed = trimmed.saturating_add(batch);
+                if batch == 0 {
+                    return Ok(trimmed);
+                }
+            }
+        })
+    }
+
+    fn quarantine(&self, kind: &str, key: &str, why: &str, now_ms: i64) -> Pending<'_, ()> {
+        Box::pin(self.quarantine_now(kind.into(), key.into(), why.into(), now_ms))
+    }
+
+    fn release(&self, kind: &str, key: &str) -> Pending<'_, Record> {
+        Box::pin(self.release_now(kind.into(), key.into()))
+    }
+
+    fn restore(&self, state: Loaded, log: Vec<LogEntry>) -> Pending<'_, ()> {
+        Box::pin(self.restore_now(state, log))
+    }
+
+    fn close(&self) -> Pending<'_, ()> {
+        Box::pin(async move {
+            // The reader first: the last one to close folds the log into the file.
+            let reader = self.reader.lock().await.take();
+            let writer = self.writer.lock().await.take();
+            if let Some(reader) = reader {
+                reader.close().await.map_err(|error| StoreError::sqlite(&self.file, error))?;
+            }
+            match writer {
+                Some(writer) => writer.close().await,
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// The writer's connection.
+fn writing(path: &Path) -> SqliteConnectOptions {
+    options(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("journal_size_limit", LOG_FILE_BYTES)
+        .pragma("temp_store", "MEMORY")
+}
+
+/// A connection that cannot change the state.
+pub(crate) fn reading(path: &Path) -> SqliteConnectOptions {
+    options(path).read_only(true)
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(path).create_if_missing(false).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
+}
+
+/// A name as [`Store`] accepts it.
+fn check_names(kind: &str, key: &str) -> Result<(), StoreError> {
+    check_name("kind", kind)?;
+    check_name("key", key)
+}
+
+#[cfg(test)]
+mod tests;

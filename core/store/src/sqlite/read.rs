@@ -1,0 +1,332 @@
+//! Reads a database, also one that is damaged: every row that can be had, and the names of those that cannot.
+
+use super::schema::number;
+use crate::error::{StoreError, is_corruption};
+use crate::types::{Cluster, Loaded, LogEntry, Quarantined, Record};
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Row, ValueRef};
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+/// Rows fetched at once: enough to be fast, few enough to stay small beside the state itself.
+const BATCH: i64 = 2000;
+/// Largest gap of row numbers that is searched one by one where the index of names is damaged too.
+const GAP: i64 = 100_000;
+/// Kind given to a row whose own cannot be read.
+const UNKNOWN: &str = "?";
+
+/// What a file holds. `broken` are rows of the record table, by row number; they are also in `loaded.quarantined`.
+pub(crate) struct Scan {
+    pub loaded: Loaded,
+    pub broken: Vec<(i64, Quarantined)>,
+}
+
+/// Reads all of the state in one read transaction.
+pub(crate) async fn scan(conn: &mut SqliteConnection, file: &Path) -> Result<Scan, StoreError> {
+    // A reader that was dropped half-way leaves its transaction open; ending none is an error without meaning.
+    let _ = sqlx::query("ROLLBACK").execute(&mut *conn).await;
+    sqlx::query("BEGIN").execute(&mut *conn).await.map_err(|error| StoreError::sqlite(file, error))?;
+    let result = scan_inside(conn, file).await;
+    let _ = sqlx::query("ROLLBACK").execute(&mut *conn).await;
+    result
+}
+
+/// The state of a file whose counters cannot be read, and a sentence on what stands in for them.
+///
+/// The serial is the highest one seen; the epoch is 0, and the caller must choose one that exceeds any that was taken.
+pub(crate) async fn scan_without_counters(conn: &mut SqliteConnection, file: &Path) -> Result<(Scan, String), StoreError> {
+    let mut scan = records(conn, file, (0, 0, None), Vec::new()).await?;
+    let newest = sqlx::query("SELECT max(serial) FROM log").fetch_one(conn).await.and_then(|row| row.try_get::<i64, _>(0)).unwrap_or(0);
+    let newest = scan.loaded.records.iter().map(|record| record.serial).max().unwrap_or(0).max(newest.unsigned_abs());
+    scan.loaded.serial = newest;
+    Ok((scan, format!("the counters cannot be read: the serial is {newest}, the newest one seen")))
+}
+
+async fn scan_inside(conn: &mut SqliteConnection, file: &Path) -> Result<Scan, StoreError> {
+    let mut damage = Vec::new();
+    let counters = meta(conn, file, &mut damage).await?;
+    records(conn, file, counters, damage).await
+}
+
+async fn records(
+    conn: &mut SqliteConnection,
+    file: &Path,
+    (serial, epoch, cluster): (u64, u64, Option<Cluster>),
+    mut damage: Vec<String>,
+) -> Result<Scan, StoreError> {
+    let mut rows = Rows::default();
+    if let Err(error) = walk(conn, &mut rows).await {
+        if !is_corruption(&error) {
+            return Err(StoreError::sqlite(file, error));
+        }
+        damage.push(format!("the table of records is damaged: {error}"));
+        rows = salvage(conn, file, &mut damage).await?;
+    }
+    let mut names = HashSet::new();
+    let mut records = Vec::new();
+    let mut broken = Vec::new();
+    for (id, row) in rows.0 {
+        match row {
+            Ok(record) if names.insert((record.kind.clone(), record.key.clone())) => records.push(record),
+            Ok(Record { kind, key, version, serial, body }) => {
+                let why = "a second record has this name".to_string();
+                broken.push((id, Quarantined { kind, key, version, serial, why, since_ms: 0, body: body.into_bytes() }));
+            }
+            Err(lost) => broken.push((id, lost)),
+        }
+    }
+    let mut quarantined = quarantined(conn, file, &mut damage).await?;
+    // Names in quarantine stay apart, so that each can be listed, exported and released.
+    for (id, lost) in broken.iter_mut().map(|(id, lost)| (*id, lost)).chain(quarantined.iter_mut().map(|lost| (0, lost))) {
+        while !names.insert((lost.kind.clone(), lost.key.clone())) {
+            lost.key = format!("{} (row {id})", lost.key);
+        }
+    }
+    quarantined.extend(broken.iter().map(|(_, lost)| lost.clone()));
+    records.sort_unstable();
+    quarantined.sort_unstable();
+    Ok(Scan { loaded: Loaded { serial, epoch, cluster, records, quarantined, damage }, broken })
+}
+
+async fn meta(conn: &mut SqliteConnection, file: &Path, damage: &mut Vec<String>) -> Result<(u64, u64, Option<Cluster>), StoreError> {
+    let (serial, epoch) = counters(conn, file).await?;
+    let row =
+        sqlx::query("SELECT cluster FROM meta WHERE id = 1").fetch_one(conn).await.map_err(|error| StoreError::sqlite(file, error))?;
+    let cluster = match row.try_get::<Option<String>, _>(0) {
+        Ok(None) => None,
+        Ok(Some(text)) => match serde_json::from_str(&text) {
+            Ok(cluster) => Some(cluster),
+            Err(error) => {
+                damage.push(format!("the cluster's identity cannot be read: {error}"));
+                None
+            }
+        },
+        Err(error) => {
+            damage.push(format!("the cluster's identity cannot be read: {error}"));
+            None
+        }
+    };
+    Ok((serial, epoch, cluster))
+}
+
+/// Serial and epoch.
+pub(crate) async fn counters(conn: &mut SqliteConnection, file: &Path) -> Result<(u64, u64), StoreError> {
+    let failed = |error| StoreError::sqlite(file, error);
+    let row = sqlx::query("SELECT serial, epoch FROM meta WHERE id = 1").fetch_one(conn).await.map_err(failed)?;
+    let (serial, epoch): (i64, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+    Ok((serial.unsigned_abs(), epoch.unsigned_abs()))
+}
+
+/// Rows of the record table by row number.
+#[derive(Default)]
+struct Rows(BTreeMap<i64, Result<Record, Quarantined>>);
+
+impl Rows {
+    fn take(&mut self, row: &SqliteRow) -> Result<i64, sqlx::Error> {
+        let id: i64 = row.try_get(0)?;
+        self.0.insert(id, decode(row, id));
+        Ok(id)
+    }
+}
+
+/// The healthy case: all rows in order.
+async fn walk(conn: &mut SqliteConnection, rows: &mut Rows) -> Result<(), sqlx::Error> {
+    let mut last = i64::MIN;
+    loop {
+        let batch = sqlx::query("SELECT id, kind, key, version, serial, body FROM record WHERE id > ? ORDER BY id LIMIT ?")
+            .bind(last)
+            .bind(BATCH)
+            .fetch_all(&mut *conn)
+            .await?;
+        for row in &batch {
+            last = rows.take(row)?;
+        }
+        if (batch.len() as i64) < BATCH {
+            return Ok(());
+        }
+    }
+}
+
+/// From both ends up to the damage, then row by row between.
+async fn salvage(conn: &mut SqliteConnection, file: &Path, damage: &mut Vec<String>) -> Result<Rows, StoreError> {
+    let mut rows = Rows::default();
+    let up = "SELECT id, kind, key, version, serial, body FROM record WHERE id > ? ORDER BY id LIMIT ?";
+    let down = "SELECT id, kind, key, version, serial, body FROM record WHERE id < ? ORDER BY id DESC LIMIT ?";
+    let mut edges = [(up, i64::MIN), (down, i64::MAX)];
+    for (sql, edge) in &mut edges {
+        let mut step = BATCH;
+        loop {
+            match sqlx::query(*sql).bind(*edge).bind(step).fetch_all(&mut *conn).await {
+                Ok(batch) => {
+                    for row in &batch {
+                        *edge = rows.take(row).map_err(|error| StoreError::sqlite(file, error))?;
+                    }
+                    if (batch.len() as i64) < step {
+                        break;
+                    }
+                }
+                Err(error) if !is_corruption(&error) => return Err(StoreError::sqlite(file, error)),
+                Err(_) if step > 1 => step = 1,
+                Err(_) => break,
+            }
+        }
+    }
+    let [(_, low), (_, high)] = edges;
+    let names = names(conn, file, damage).await?;
+    let mut wanted: Vec<i64> = names.keys().copied().filter(|id| !rows.0.contains_key(id)).collect();
+    match high.checked_sub(low) {
+        Some(gap) if (1..=GAP).contains(&gap) => {
+            wanted.extend((low..high).filter(|id| !rows.0.contains_key(id) && !names.contains_key(id)))
+        }
+        // The ends are too far apart to try each number: those named by the index are all that can be looked for.
+        Some(_) | None => damage.push("not every row number could be tried".into()),
+    }
+    for id in wanted {
+        let row =
+            sqlx::query("SELECT id, kind, key, version, serial, body FROM record WHERE id = ?").bind(id).fetch_optional(&mut *conn).await;
+        let why = match row {
+            Ok(Some(row)) => {
+                rows.take(&row).map_err(|error| StoreError::sqlite(file, error))?;
+                continue;
+            }
+            Ok(None) => "the index names it, the table does not have it".to_string(),
+            Err(error) if is_corruption(&error) => format!("its page is damaged: {error}"),
+            Err(error) => return Err(StoreError::sqlite(file, error)),
+        };
+        if let Some((kind, key)) = names.get(&id).cloned() {
+            rows.0.insert(id, Err(Quarantined { kind, key, version: 0, serial: 0, why, since_ms: 0, body: Vec::new() }));
+        }
+    }
+    Ok(rows)
+}
+
+/// Row number to name, from the index alone, as much of it as can be read.
+async fn names(conn: &mut SqliteConnection, file: &Path, damage: &mut Vec<String>) -> Result<BTreeMap<i64, (String, String)>, StoreError> {
+    let mut found = BTreeMap::new();
+    let up = "SELECT id, kind, key FROM record INDEXED BY record_name WHERE (kind, key) > (?, ?) ORDER BY kind, key LIMIT ?";
+    let down = "SELECT id, kind, key FROM record INDEXED BY record_name WHERE (kind, key) < (?, ?) ORDER BY kind DESC, key DESC LIMIT ?";
+    // No text sorts before the empty one, none that a name may hold after U+10FFFF.
+    for (sql, edge) in [(up, ""), (down, "\u{10FFFF}")] {
+        let (mut kind, mut key, mut step) = (edge.to_string(), edge.to_string(), BATCH);
+        loop {
+            match sqlx::query(sql).bind(&kind).bind(&key).bind(step).fetch_all(&mut *conn).await {
+                Ok(batch) => {
+                    for row in &batch {
+                        if let (Ok(id), Ok(a), Ok(b)) = (row.try_get::<i64, _>(0), row.try_get::<String, _>(1), row.try_get::<String, _>(2))
+                        {
+                            found.insert(id, (a.clone(), b.clone()));
+                            (kind, key) = (a, b);
+                        }
+                    }
+                    if (batch.len() as i64) < step {
+                        return Ok(found);
+                    }
+                }
+                Err(error) if !is_corruption(&error) => return Err(StoreError::sqlite(file, error)),
+                Err(_) if step > 1 => step = 1,
+                Err(error) => {
+                    damage.push(format!("the index of names is damaged: {error}"));
+                    break;
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A row as a record, or what is wrong with it.
+fn decode(row: &SqliteRow, id: i64) -> Result<Record, Quarantined> {
+    let read = || -> Result<Record, String> {
+        let text = |at: usize| row.try_get::<String, _>(at).map_err(|error| error.to_string());
+        let count = |at: usize| row.try_get::<i64, _>(at).map_err(|error| error.to_string());
+        let version = u32::try_from(count(3)?).map_err(|_| "its version is out of range".to_string())?;
+        let serial = u64::try_from(count(4)?).map_err(|_| "its serial is out of range".to_string())?;
+        let record = Record { kind: text(1)?, key: text(2)?, version, serial, body: text(5)? };
+        if record.kind.is_empty() || record.key.is_empty() {
+            return Err("its name is empty".into());
+        }
+        serde_json::from_str::<serde::de::IgnoredAny>(&record.body).map_err(|error| format!("its body is not JSON: {error}"))?;
+        Ok(record)
+    };
+    read().map_err(|why| {
+        let name = |at: usize| String::from_utf8_lossy(&bytes(row, at)).into_owned();
+        let count = |at: usize| row.try_get::<i64, _>(at).unwrap_or(0);
+        let or = |text: String, other: String| if text.is_empty() { other } else { text };
+        Quarantined {
+            kind: or(name(1), UNKNOWN.into()),
+            key: or(name(2), format!("row {id}")),
+            version: u32::try_from(count(3)).unwrap_or(0),
+            serial: u64::try_from(count(4)).unwrap_or(0),
+            why,
+            since_ms: 0,
+            body: bytes(row, 5),
+        }
+    })
+}
+
+/// The bytes of a column of any type; none for NULL.
+fn bytes(row: &SqliteRow, at: usize) -> Vec<u8> {
+    match row.try_get_raw(at) {
+        Ok(value) if !value.is_null() => row.try_get_unchecked::<Vec<u8>, _>(at).unwrap_or_default(),
+        Ok(_) | Err(_) => Vec::new(),
+    }
+}
+
+/// The quarantine table; empty in a database that is older than it.
+async fn quarantined(conn: &mut SqliteConnection, file: &Path, damage: &mut Vec<String>) -> Result<Vec<Quarantined>, StoreError> {
+    if number(conn, file, "SELECT count(*) FROM sqlite_master WHERE name = 'quarantine'").await? == 0 {
+        return Ok(Vec::new());
+    }
+    match sqlx::query("SELECT kind, key, version, serial, why, since_ms, body FROM quarantine").fetch_all(conn).await {
+        Ok(rows) => Ok(rows.iter().map(decode_quarantined).collect()),
+        Err(error) if is_corruption(&error) => {
+            damage.push(format!("the quarantine is damaged: {error}"));
+            Ok(Vec::new())
+        }
+        Err(error) => Err(StoreError::sqlite(file, error)),
+    }
+}
+
+fn decode_quarantined(row: &SqliteRow) -> Quarantined {
+    let name = |at: usize| String::from_utf8_lossy(&bytes(row, at)).into_owned();
+    let count = |at: usize| row.try_get::<i64, _>(at).unwrap_or(0);
+    Quarantined {
+        kind: name(0),
+        key: name(1),
+        version: u32::try_from(count(2)).unwrap_or(0),
+        serial: u64::try_from(count(3)).unwrap_or(0),
+        why: name(4),
+        since_ms: count(5),
+        body: bytes(row, 6),
+    }
+}
+
+/// Log entries after a serial. An entry that cannot be read is shown as such: the serials must stay without a gap.
+pub(crate) async fn log(conn: &mut SqliteConnection, file: &Path, after: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
+    let (Ok(after), limit) = (i64::try_from(after), i64::try_from(limit).unwrap_or(i64::MAX)) else {
+        return Ok(Vec::new());
+    };
+    let sql = "SELECT serial, time_ms, actor, origin, command, changes FROM log WHERE serial > ? ORDER BY serial LIMIT ?";
+    let rows = sqlx::query(sql).bind(after).bind(limit).fetch_all(conn).await.map_err(|error| StoreError::sqlite(file, error))?;
+    let entry = |row: &SqliteRow| {
+        let text = |at: usize| String::from_utf8_lossy(&bytes(row, at)).into_owned();
+        let json = |at: usize| {
+            let text = text(at);
+            if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() { text } else { "null".into() }
+        };
+        let count = |at: usize| row.try_get::<i64, _>(at).unwrap_or(0);
+        LogEntry { serial: count(0).unsigned_abs(), time_ms: count(1), actor: text(2), origin: text(3), command: json(4), changes: json(5) }
+    };
+    Ok(rows.iter().map(entry).collect())
+}
+
+/// What the engine finds wrong with the file's pages and indexes, at most 100 sentences; empty when it is sound.
+pub(crate) async fn integrity(conn: &mut SqliteConnection, file: &Path) -> Result<Vec<String>, StoreError> {
+    let rows = match sqlx::query("PRAGMA integrity_check(100)").fetch_all(conn).await {
+        Ok(rows) => rows,
+        Err(error) if is_corruption(&error) => return Ok(vec![error.to_string()]),
+        Err(error) => return Err(StoreError::sqlite(file, error)),
+    };
+    let lines = rows.iter().flat_map(|row| row.try_get::<String, _>(0).unwrap_or_default().lines().map(String::from).collect::<Vec<_>>());
+    Ok(lines.filter(|line| line != "ok" && !line.is_empty()).collect())
+}

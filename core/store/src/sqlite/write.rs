@@ -1,0 +1,259 @@
+//! The one connection that changes the database.
+
+use super::file::Lock;
+use super::{check_names, read};
+use crate::error::{Cause, StoreError, result_code};
+use crate::types::{Cluster, Entry, Loaded, LogEntry, Quarantined, Record, Transaction, Write, check_json, fold};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection, Row, Sqlite};
+use std::path::{Path, PathBuf};
+
+/// Rows that one statement writes: a few fixed numbers, so that each is prepared once.
+const CHUNKS: [usize; 4] = [64, 16, 4, 1];
+/// Log entries removed in one transaction.
+const TRIM: i64 = 2000;
+/// The results of a failed sync of a file or a folder: what was written before is in doubt. <https://sqlite.org/rescode.html>
+const FAILED_SYNCS: [i32; 2] = [1034, 1290];
+
+type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+pub(super) struct Writer {
+    file: PathBuf,
+    conn: SqliteConnection,
+    /// A transaction was begun and not ended: true when the future that began it was dropped.
+    begun: bool,
+    /// A sync failed: what the disk holds is unknown until the file is opened again.
+    doubt: Option<String>,
+    lock: Option<Lock>,
+}
+
+impl Writer {
+    pub(super) fn new(file: &Path, conn: SqliteConnection, lock: Option<Lock>) -> Self {
+        Writer { file: file.into(), conn, begun: false, doubt: None, lock }
+    }
+
+    pub(super) async fn close(self) -> Result<(), StoreError> {
+        let Writer { file, conn, lock, .. } = self;
+        let closed = conn.close().await.map_err(|error| StoreError::sqlite(&file, error));
+        drop(lock);
+        closed
+    }
+
+    fn failed(&self) -> impl Fn(sqlx::Error) -> StoreError + use<> {
+        let file = self.file.clone();
+        move |error| StoreError::sqlite(&file, error)
+    }
+
+    /// Runs a statement and returns how many rows it changed.
+    async fn run(&mut self, query: Query<'_>) -> Result<u64, StoreError> {
+        let done = query.execute(&mut self.conn).await;
+        done.map(|done| done.rows_affected()).map_err(self.failed())
+    }
+
+    /// Begins a transaction; one that was left open is undone first.
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        if let Some(why) = &self.doubt {
+            return Err(StoreError::Disk { file: self.file.clone(), cause: Cause::Seen(format!("an earlier sync failed: {why}")) });
+        }
+        if self.begun {
+            self.roll_back().await;
+        }
+        self.begun = true;
+        let begun = self.run(sqlx::query("BEGIN IMMEDIATE")).await;
+        if begun.is_err() {
+            self.begun = false;
+        }
+        begun.map(|_| ())
+    }
+
+    /// Commits if the work went well, undoes it otherwise.
+    pub(super) async fn end<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        let value = match result {
+            Ok(value) => value,
+            Err(error) => {
+                self.roll_back().await;
+                return Err(error);
+            }
+        };
+        match sqlx::query("COMMIT").execute(&mut self.conn).await {
+            Ok(_) => {
+                self.begun = false;
+                Ok(value)
+            }
+            Err(error) => {
+                if FAILED_SYNCS.contains(&result_code(&error)) {
+                    self.doubt = Some(error.to_string());
+                }
+                self.roll_back().await;
+                Err(StoreError::sqlite(&self.file, error))
+            }
+        }
+    }
+
+    async fn roll_back(&mut self) {
+        // The engine has often undone it already after an error, and then this fails without meaning.
+        let _ = sqlx::query("ROLLBACK").execute(&mut self.conn).await;
+        self.begun = false;
+    }
+
+    /// Sets a limit of the engine, for tests.
+    #[cfg(test)]
+    pub(super) async fn pragma(&mut self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&mut self.conn).await.unwrap();
+    }
+
+    pub(super) async fn apply(&mut self, transaction: &Transaction) -> Result<u64, StoreError> {
+        let Transaction { epoch, expected_serial, entries } = transaction;
+        let serial = transaction.serial();
+        let sql = "UPDATE meta SET serial = ? WHERE id = 1 AND epoch = ? AND serial = ?";
+        let moved = self.run(sqlx::query(sql).bind(signed(serial)?).bind(signed(*epoch)?).bind(signed(*expected_serial)?)).await?;
+        if moved != 1 {
+            let (serial, found) = read::counters(&mut self.conn, &self.file).await?;
+            if found != *epoch {
+                return Err(StoreError::Deposed { expected: *epoch, found });
+            }
+            return Err(StoreError::Conflict { expected: *expected_serial, found: serial });
+        }
+        self.log(&entries.iter().map(|Entry { log, .. }| log).collect::<Vec<_>>()).await?;
+        let mut puts = Vec::new();
+        for (write, serial) in fold(entries) {
+            match write {
+                Write::Put { kind, key, version, body } => puts.push((kind.as_str(), key.as_str(), *version, serial, body.as_str())),
+                Write::Delete { kind, key } => {
+                    self.run(sqlx::query("DELETE FROM record WHERE kind = ? AND key = ?").bind(kind).bind(key)).await?;
+                }
+            }
+        }
+        self.put(&puts).await?;
+        Ok(serial)
+    }
+
+    async fn put(&mut self, mut puts: &[(&str, &str, u32, u64, &str)]) -> Result<(), StoreError> {
+        for chunk in CHUNKS {
+            let sql = format!(
+                "INSERT INTO record (kind, key, version, serial, body) VALUES {} \
+                 ON CONFLICT (kind, key) DO UPDATE SET version = excluded.version, serial = excluded.serial, body = excluded.body",
+                rows("(?, ?, ?, ?, ?)", chunk)
+            );
+            while let Some((now, rest)) = puts.split_at_checked(chunk) {
+                let mut query = sqlx::query(AssertSqlSafe(sql.clone()));
+                for (kind, key, version, serial, body) in now {
+                    query = query.bind(*kind).bind(*key).bind(*version).bind(signed(*serial)?).bind(*body);
+                }
+                self.run(query).await?;
+                puts = rest;
+            }
+        }
+        Ok(())
+    }
+
+    async fn log(&mut self, mut entries: &[&LogEntry]) -> Result<(), StoreError> {
+        for chunk in CHUNKS {
+            let sql =
+                format!("INSERT INTO log (serial, time_ms, actor, origin, command, changes) VALUES {}", rows("(?, ?, ?, ?, ?, ?)", chunk));
+            while let Some((now, rest)) = entries.split_at_checked(chunk) {
+                let mut query = sqlx::query(AssertSqlSafe(sql.clone()));
+                for LogEntry { serial, time_ms, actor, origin, command, changes } in now {
+                    query = query.bind(signed(*serial)?).bind(*time_ms).bind(actor).bind(origin).bind(command).bind(changes);
+                }
+                self.run(query).await?;
+                entries = rest;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn take_epoch(&mut self, expected: u64) -> Result<u64, StoreError> {
+        let next = expected.checked_add(1).ok_or_else(|| StoreError::invalid("there is no epoch after this one"))?;
+        let sql = "UPDATE meta SET epoch = ? WHERE id = 1 AND epoch = ?";
+        if self.run(sqlx::query(sql).bind(signed(next)?).bind(signed(expected)?)).await? == 1 {
+            return Ok(next);
+        }
+        let (_, found) = read::counters(&mut self.conn, &self.file).await?;
+        Err(StoreError::Deposed { expected, found })
+    }
+
+    pub(super) async fn found(&mut self, cluster: &Cluster) -> Result<Cluster, StoreError> {
+        let text = serde_json::to_string(cluster).map_err(|cause| StoreError::Document { cause: Cause::Json(cause) })?;
+        self.run(sqlx::query("UPDATE meta SET cluster = ? WHERE id = 1 AND cluster IS NULL").bind(text)).await?;
+        let row = sqlx::query("SELECT cluster FROM meta WHERE id = 1").fetch_one(&mut self.conn).await.map_err(self.failed())?;
+        let text: String = row.try_get(0).map_err(self.failed())?;
+        serde_json::from_str(&text).map_err(|cause| StoreError::Corrupt { file: self.file.clone(), cause: Cause::Json(cause) })
+    }
+
+    /// Removes one batch of the oldest entries.
+    pub(super) async fn trim_log(&mut self, before_ms: i64) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM log WHERE serial IN (SELECT serial FROM log WHERE serial < \
+                   coalesce((SELECT serial FROM log WHERE time_ms >= ? ORDER BY serial LIMIT 1), 9223372036854775807) ORDER BY serial LIMIT ?)";
+        self.run(sqlx::query(sql).bind(before_ms).bind(TRIM)).await
+    }
+
+    pub(super) async fn quarantine(&mut self, kind: &str, key: &str, why: &str, now_ms: i64) -> Result<(), StoreError> {
+        check_names(kind, key)?;
+        let sql = "INSERT INTO quarantine (kind, key, version, serial, body, why, since_ms) \
+                   SELECT kind, key, version, serial, body, ?, ? FROM record WHERE kind = ? AND key = ? ON CONFLICT DO NOTHING";
+        let moved = self.run(sqlx::query(sql).bind(why).bind(now_ms).bind(kind).bind(key)).await?;
+        if moved == 1 {
+            self.run(sqlx::query("DELETE FROM record WHERE kind = ? AND key = ?").bind(kind).bind(key)).await?;
+            return Ok(());
+        }
+        let there = sqlx::query("SELECT 1 FROM quarantine WHERE kind = ? AND key = ?").bind(kind).bind(key);
+        match there.fetch_optional(&mut self.conn).await.map_err(self.failed())? {
+            Some(_) => Ok(()),
+            None => Err(StoreError::NotFound { place: "record", kind: kind.into(), key: key.into() }),
+        }
+    }
+
+    /// Moves the row `id` of the record table into quarantine as `lost` describes it: for rows without a usable name.
+    pub(super) async fn quarantine_row(&mut self, id: i64, lost: &Quarantined, now_ms: i64) -> Result<(), StoreError> {
+        self.shut_away(&Quarantined { since_ms: now_ms, ..lost.clone() }).await?;
+        self.run(sqlx::query("DELETE FROM record WHERE id = ?").bind(id)).await.map(|_| ())
+    }
+
+    async fn shut_away(&mut self, lost: &Quarantined) -> Result<(), StoreError> {
+        let Quarantined { kind, key, version, serial, why, since_ms, body } = lost;
+        let sql = "INSERT INTO quarantine (kind, key, version, serial, why, since_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)";
+        let query = sqlx::query(sql).bind(kind).bind(key).bind(*version).bind(signed(*serial)?).bind(why).bind(*since_ms);
+        self.run(query.bind(body.as_slice())).await.map(|_| ())
+    }
+
+    pub(super) async fn release(&mut self, kind: &str, key: &str) -> Result<Record, StoreError> {
+        let sql = "SELECT version, serial, CAST(body AS BLOB) FROM quarantine WHERE kind = ? AND key = ?";
+        let row = sqlx::query(sql).bind(kind).bind(key).fetch_optional(&mut self.conn).await.map_err(self.failed())?;
+        let row = row.ok_or_else(|| StoreError::NotFound { place: "quarantined record", kind: kind.into(), key: key.into() })?;
+        let (version, serial): (u32, i64) = (row.try_get(0).map_err(self.failed())?, row.try_get(1).map_err(self.failed())?);
+        let body = String::from_utf8(row.try_get(2).map_err(self.failed())?)
+            .map_err(|_| StoreError::invalid(format!("the body of {kind} {key} is not text")))?;
+        check_json(&format!("the body of {kind} {key}"), &body)?;
+        let serial = serial.unsigned_abs();
+        self.put(&[(kind, key, version, serial, &body)]).await?;
+        self.run(sqlx::query("DELETE FROM quarantine WHERE kind = ? AND key = ?").bind(kind).bind(key)).await?;
+        Ok(Record { kind: kind.into(), key: key.into(), version, serial, body })
+    }
+
+    pub(super) async fn restore(&mut self, state: &Loaded, log: &[LogEntry]) -> Result<(), StoreError> {
+        let sql = "UPDATE meta SET serial = ?, epoch = ?, cluster = ? WHERE id = 1 AND serial = 0 AND epoch = 0 AND cluster IS NULL \
+                   AND NOT EXISTS (SELECT 1 FROM record) AND NOT EXISTS (SELECT 1 FROM quarantine)";
+        let cluster = state.cluster.as_ref().map(serde_json::to_string).transpose();
+        let cluster = cluster.map_err(|cause| StoreError::Document { cause: Cause::Json(cause) })?;
+        if self.run(sqlx::query(sql).bind(signed(state.serial)?).bind(signed(state.epoch)?).bind(cluster)).await? != 1 {
+            return Err(StoreError::invalid("a state can only be restored into an empty database"));
+        }
+        let puts: Vec<_> = state.records.iter().map(|r| (r.kind.as_str(), r.key.as_str(), r.version, r.serial, r.body.as_str())).collect();
+        self.put(&puts).await?;
+        for lost in &state.quarantined {
+            self.shut_away(lost).await?;
+        }
+        self.log(&log.iter().collect::<Vec<_>>()).await
+    }
+}
+
+/// `row` written `count` times, with commas.
+fn rows(row: &str, count: usize) -> String {
+    vec![row; count].join(", ")
+}
+
+/// The database counts in signed 64 bits.
+fn signed(count: u64) -> Result<i64, StoreError> {
+    i64::try_from(count).map_err(|_| StoreError::invalid(format!("{count} is too large")))
+}

@@ -1,0 +1,299 @@
+//! What `berth db {check,repair,export,import}` do. Nothing here prints.
+//!
+//! A path is a data folder or the database file in it. `check` and `export` only read, also beside a running controller; `repair` and `import` need the folder for themselves.
+
+use crate::error::{Cause, StoreError};
+use crate::export::{Export, write_end, write_log, write_state};
+use crate::sqlite::file::{self, beside, folder};
+use crate::sqlite::{DATABASE_FILE, SqliteStore, read, reading, schema};
+use crate::store::Store;
+use crate::types::{Loaded, LogEntry, MAX_COUNT, Quarantined, Record};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{ConnectOptions, Connection};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Whether the caller understands a record; if not, why: one sentence.
+pub type Decode<'a> = &'a (dyn Fn(&Record) -> Result<(), String> + Sync);
+
+/// Log entries read at once.
+const LOG_BATCH: usize = 1000;
+
+/// A record that cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Its kind, as far as it can be read.
+    pub kind: String,
+    /// Its key, as far as it can be read.
+    pub key: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// What [`check`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckReport {
+    /// The database file.
+    pub file: PathBuf,
+    /// Its schema version; a controller's start brings an older one up to date.
+    pub schema_version: i64,
+    /// Serial of the last change.
+    pub serial: u64,
+    /// Highest epoch taken.
+    pub epoch: u64,
+    /// What is wrong with the file, one sentence each; empty when it is sound.
+    pub integrity: Vec<String>,
+    /// Records that cannot be read or understood and are not in quarantine yet.
+    pub broken: Vec<Broken>,
+    /// Records in quarantine.
+    pub quarantined: Vec<Broken>,
+    /// Sound records by kind.
+    pub counts: BTreeMap<String, u64>,
+}
+
+impl CheckReport {
+    /// Whether there is nothing to repair. Records in quarantine are not served but do no harm.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.integrity.is_empty() && self.broken.is_empty()
+    }
+}
+
+/// What [`repair`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RepairReport {
+    /// Records that were moved into quarantine.
+    pub quarantined: Vec<Broken>,
+    /// Where the damaged file is kept, if it had to be replaced.
+    pub kept: Option<PathBuf>,
+    /// What was lost or derived anew, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Reads the whole database and tells what is wrong with it; changes nothing.
+///
+/// # Errors
+/// [`StoreError::Missing`], [`StoreError::NotOurs`], [`StoreError::TooNew`], [`StoreError::ReadOnly`] when the folder does not even allow a reader's lock, [`StoreError::Disk`].
+/// Damage is no error but the report.
+pub async fn check(path: &Path, decode: Decode<'_>) -> Result<CheckReport, StoreError> {
+    let path = database(path)?;
+    let (mut conn, schema_version) = open(&path).await?;
+    let integrity = read::integrity(&mut conn, &path).await?;
+    let (scan, notes) = read_all(&mut conn, &path).await?;
+    close(conn, &path).await?;
+    let mut report = CheckReport {
+        file: path,
+        schema_version,
+        serial: scan.loaded.serial,
+        epoch: scan.loaded.epoch,
+        integrity,
+        broken: Vec::new(),
+        quarantined: Vec::new(),
+        counts: BTreeMap::new(),
+    };
+    report.integrity.extend(scan.loaded.damage);
+    report.integrity.extend(notes);
+    for record in &scan.loaded.records {
+        match decode(record) {
+            Ok(()) => *report.counts.entry(record.kind.clone()).or_default() += 1,
+            Err(why) => report.broken.push(Broken { kind: record.kind.clone(), key: record.key.clone(), why }),
+        }
+    }
+    report.broken.extend(scan.broken.iter().map(|(_, lost)| broken(lost)));
+    report.quarantined = scan.loaded.quarantined.iter().map(broken).filter(|lost| !report.broken.contains(lost)).collect();
+    Ok(report)
+}
+
+/// Moves broken records into quarantine. Where the file itself is damaged, writes a new one from all that can be read, and keeps the old one beside it.
+/// Nothing is deleted. `now_ms` is the time, milliseconds since 1970.
+///
+/// # Errors
+/// As [`check`], [`StoreError::InUse`] while a controller runs, [`StoreError::Full`].
+pub async fn repair(path: &Path, decode: Decode<'_>, now_ms: i64) -> Result<RepairReport, StoreError> {
+    let path = database(path)?;
+    let lock = file::lock(folder(&path))?;
+    let (mut conn, _) = open(&path).await?;
+    let integrity = read::integrity(&mut conn, &path).await?;
+    let (mut scan, mut notes) = read_all(&mut conn, &path).await?;
+    if !notes.is_empty() {
+        // An epoch may only grow, and satellites remember it: milliseconds since 1970 exceed any that was counted up from 0.
+        scan.loaded.epoch = now_ms.unsigned_abs();
+        notes.push(format!("the epoch is {}, above any that was taken", scan.loaded.epoch));
+    }
+    let unclear: Vec<Broken> = scan.loaded.records.iter().filter_map(|record| not_understood(record, decode)).collect();
+    let mut report = RepairReport { quarantined: scan.broken.iter().map(|(_, lost)| broken(lost)).collect(), ..RepairReport::default() };
+    report.quarantined.extend(unclear.iter().cloned());
+    if integrity.is_empty() && scan.loaded.damage.is_empty() && notes.is_empty() {
+        close(conn, &path).await?;
+        let store = SqliteStore::open_file(&path, Some(lock)).await?;
+        let moved = store.quarantine_rows(&scan.broken, &unclear, now_ms).await;
+        store.close().await?;
+        return moved.map(|()| report);
+    }
+    let (log, lost) = read_log(&mut conn, &path).await;
+    notes.extend(lost);
+    // A damaged file may fail at its closing too; all of it that can be read was read.
+    let _ = conn.close().await;
+    let kept = beside(&path, &format!(".damaged-{now_ms}"));
+    let state = rebuilt(scan.loaded, &unclear, now_ms, &log, &mut notes);
+    replace(&path, Some(&kept), Export { state, log }).await?;
+    report.kept = Some(kept);
+    report.notes = notes;
+    drop(lock);
+    Ok(report)
+}
+
+/// Writes the state, and the log if asked for, as one JSON document (see [`Export`]).
+///
+/// # Errors
+/// As [`check`]; [`StoreError::Corrupt`] when not all of it can be read: repair first. A failing output is [`StoreError::Disk`] or [`StoreError::Full`] with the name `output`.
+pub async fn export(path: &Path, with_log: bool, out: &mut (dyn io::Write + Send)) -> Result<(), StoreError> {
+    let path = database(path)?;
+    let failed = |error| StoreError::file(Path::new("output"), error);
+    let (mut conn, _) = open(&path).await?;
+    let scan = read::scan(&mut conn, &path).await?;
+    if let Some(why) = scan.loaded.damage.into_iter().next() {
+        return Err(StoreError::Corrupt { file: path, cause: Cause::Seen(why) });
+    }
+    let state = Loaded { damage: Vec::new(), ..scan.loaded };
+    write_state(out, &state).map_err(failed)?;
+    let mut after = 0;
+    while with_log {
+        let mut batch = read::log(&mut conn, &path, after, LOG_BATCH).await?;
+        // Commands that came after the state was read belong to no part of the document.
+        batch.retain(|entry| entry.serial <= state.serial);
+        let Some(last) = batch.last() else { break };
+        write_log(out, &batch, after == 0).map_err(failed)?;
+        after = last.serial;
+    }
+    write_end(out, after != 0).map_err(failed)?;
+    close(conn, &path).await
+}
+
+/// Makes a database from a document. It appears whole or not at all.
+/// An existing database is refused, or with `replace` kept beside the new one under the name that is returned. `now_ms` is the time, milliseconds since 1970.
+///
+/// # Errors
+/// [`StoreError::Document`], [`StoreError::Invalid`], [`StoreError::Exists`], [`StoreError::InUse`], [`StoreError::ReadOnly`], [`StoreError::Full`], [`StoreError::Disk`].
+pub async fn import(path: &Path, document: impl io::Read, replace_old: bool, now_ms: i64) -> Result<Option<PathBuf>, StoreError> {
+    let parsed = Export::parse(document)?;
+    let path = if path.file_name().is_some_and(|name| name == DATABASE_FILE) { path.to_path_buf() } else { path.join(DATABASE_FILE) };
+    file::make_folder(folder(&path))?;
+    let _lock = file::lock(folder(&path))?;
+    let exists = std::fs::metadata(&path).is_ok_and(|found| found.len() > 0) || beside(&path, "-wal").exists();
+    if exists && !replace_old {
+        return Err(StoreError::Exists { file: path });
+    }
+    let kept = exists.then(|| beside(&path, &format!(".replaced-{now_ms}")));
+    if exists {
+        // Folds the old log into the old file, so that the file alone is all of it. One that cannot be opened is kept as it is.
+        if let Ok(old) = SqliteStore::open_file(&path, None).await {
+            old.close().await?;
+        }
+    }
+    replace(&path, kept.as_deref(), parsed).await?;
+    Ok(kept)
+}
+
+/// Writes a state into a new database and puts it in the place of the old one.
+async fn replace(path: &Path, kept: Option<&Path>, Export { state, log }: Export) -> Result<(), StoreError> {
+    let fresh = beside(path, ".new");
+    file::remove_database(&fresh)?;
+    let written = async {
+        let store = SqliteStore::open_file(&fresh, None).await?;
+        let restored = store.restore(state, log).await;
+        store.close().await?;
+        restored?;
+        file::take_place(&fresh, path, kept)
+    }
+    .await;
+    if written.is_err() {
+        file::remove_database(&fresh)?;
+    }
+    written
+}
+
+/// The state of a damaged database as a new one may hold it.
+fn rebuilt(mut state: Loaded, unclear: &[Broken], now_ms: i64, log: &[LogEntry], notes: &mut Vec<String>) -> Loaded {
+    notes.append(&mut state.damage);
+    let newest = state.records.iter().map(|record| record.serial).chain(log.iter().map(|entry| entry.serial)).max().unwrap_or(0);
+    if newest > state.serial && newest <= MAX_COUNT {
+        notes.push(format!("the serial was {}, a record or log entry has {newest}", state.serial));
+        state.serial = newest;
+    }
+    let (sound, lost): (Vec<Record>, Vec<Record>) =
+        state.records.into_iter().partition(|record| !unclear.iter().any(|other| other.kind == record.kind && other.key == record.key));
+    state.records = sound;
+    for (Record { kind, key, version, serial, body }, other) in lost.into_iter().zip(unclear) {
+        state.quarantined.push(Quarantined {
+            kind,
+            key,
+            version,
+            serial,
+            why: other.why.clone(),
+            since_ms: now_ms,
+            body: body.into_bytes(),
+        });
+    }
+    for lost in &mut state.quarantined {
+        if lost.since_ms == 0 {
+            lost.since_ms = now_ms;
+        }
+    }
+    state
+}
+
+/// All of the state; where even the counters are unreadable they are derived anew, and noted.
+async fn read_all(conn: &mut SqliteConnection, path: &Path) -> Result<(read::Scan, Vec<String>), StoreError> {
+    match read::scan(conn, path).await {
+        Ok(scan) => Ok((scan, Vec::new())),
+        Err(StoreError::Corrupt { cause, .. }) => {
+            let (scan, note) = read::scan_without_counters(conn, path).await?;
+            Ok((scan, vec![format!("{note} ({cause})")]))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// As much of the log as can be read, and a note if that is not all.
+async fn read_log(conn: &mut SqliteConnection, path: &Path) -> (Vec<LogEntry>, Option<String>) {
+    let mut log: Vec<LogEntry> = Vec::new();
+    loop {
+        match read::log(conn, path, log.last().map_or(0, |last| last.serial), LOG_BATCH).await {
+            Ok(batch) if batch.is_empty() => return (log, None),
+            Ok(batch) => log.extend(batch),
+            Err(error) => {
+                let note = format!("the log is kept up to serial {}: {error}", log.last().map_or(0, |last| last.serial));
+                return (log, Some(note));
+            }
+        }
+    }
+}
+
+fn broken(lost: &Quarantined) -> Broken {
+    Broken { kind: lost.kind.clone(), key: lost.key.clone(), why: lost.why.clone() }
+}
+
+fn not_understood(record: &Record, decode: Decode<'_>) -> Option<Broken> {
+    decode(record).err().map(|why| Broken { kind: record.kind.clone(), key: record.key.clone(), why })
+}
+
+/// The database file that a path means.
+fn database(path: &Path) -> Result<PathBuf, StoreError> {
+    let file = if path.is_dir() { path.join(DATABASE_FILE) } else { path.to_path_buf() };
+    if file.exists() { Ok(file) } else { Err(StoreError::Missing { file }) }
+}
+
+/// A reader of a database of ours, and its schema version.
+async fn open(path: &Path) -> Result<(SqliteConnection, i64), StoreError> {
+    let mut conn = reading(path).connect().await.map_err(|error| StoreError::sqlite(path, error))?;
+    match schema::identify(&mut conn, path).await? {
+        schema::Format::Version(version) => Ok((conn, version)),
+        schema::Format::Fresh => Err(StoreError::NotOurs { file: path.into(), why: "it is empty".into() }),
+    }
+}
+
+async fn close(conn: SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    conn.close().await.map_err(|error| StoreError::sqlite(path, error))
+}
