@@ -12,10 +12,14 @@ mod database;
 mod dev;
 #[path = "all/durability.rs"]
 mod durability;
+#[path = "all/failures.rs"]
+mod failures;
 #[path = "all/harness.rs"]
 mod harness;
 #[path = "all/python.rs"]
 mod python;
+#[path = "all/trust.rs"]
+mod trust;
 #[path = "all/volumes.rs"]
 mod volumes;
 #[path = "all/wire.rs"]
