@@ -106,7 +106,10 @@ fn kills_under_load_lose_nothing_that_was_acknowledged() -> Result<()> {
                             acknowledged.lock().unwrap().insert(name);
                         }
                         // Killed while we asked, or not up again yet: nothing was promised.
-                        _ => std::thread::yield_now(),
+                        _ => {
+                            let back = || stop.load(Ordering::SeqCst) || rest.get("/health").is_ok();
+                            until(Duration::from_secs(60), "the controller is back", back).ok();
+                        }
                     }
                 }
             });
