@@ -15,8 +15,8 @@ use crate::{is_root, note, wait};
 /// Size of the file system with reflinks; sparse, so it costs what is written.
 const IMAGE_BYTES: u64 = 3 << 30;
 
-/// Names of such images: ours, and the one that `berth dev` makes in its folder.
-const IMAGES: [&str; 2] = ["reflink.xfs", "pools.img"];
+/// Names of images of file systems: ours, and the one that `berth dev` makes in its folder.
+const IMAGES: [&str; 3] = ["reflink.xfs", "small.ext4", "pools.img"];
 
 /// A folder that goes with everything in it when the value goes.
 ///
@@ -75,6 +75,19 @@ impl Scratch {
         Ok(Some(mount))
     }
 
+    /// A folder on a small file system of its own (ext4, no reflinks), mounted below. Needs root.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn small_dir(&self, size_mib: u64) -> Result<PathBuf> {
+        let image = self.path().join("small.ext4");
+        File::create(&image)?.set_len(size_mib << 20)?;
+        run("mkfs.ext4", &[Path::new("-q"), &image])?.ok()?;
+        let mount = self.sub("small")?;
+        run("mount", &[Path::new("-o"), Path::new("loop"), &image, &mount])?.ok()?;
+        Ok(mount)
+    }
+
     /// A folder for pools: with reflinks where the machine lets us, else a plain one.
     ///
     /// # Errors
@@ -86,7 +99,7 @@ impl Scratch {
         }
     }
 
-    /// Loop devices whose files lie in the folder, with those files; images of file systems with reflinks are left out.
+    /// Loop devices whose files lie in the folder, with those files; images of file systems are left out.
     #[must_use]
     pub fn loops(&self) -> Vec<(PathBuf, PathBuf)> {
         all_loops(self.path()).into_iter().filter(|(_, file)| !IMAGES.iter().any(|image| file.ends_with(image))).collect()
