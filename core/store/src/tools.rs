@@ -159,10 +159,11 @@ pub async fn export(path: &Path, with_log: bool, out: &mut (dyn io::Write + Send
     let state = Loaded { damage: Vec::new(), ..scan.loaded };
     write_state(out, &state).map_err(failed)?;
     let mut after = 0;
-    while with_log {
+    // Commands that came after the state was read belong to no part of the document.
+    let until = if with_log { state.serial } else { 0 };
+    while after < until {
         let mut batch = read::log(&mut conn, &path, after, LOG_BATCH).await?;
-        // Commands that came after the state was read belong to no part of the document.
-        batch.retain(|entry| entry.serial <= state.serial);
+        batch.retain(|entry| entry.serial <= until);
         let Some(last) = batch.last() else { break };
         write_log(out, &batch, after == 0).map_err(failed)?;
         after = last.serial;
@@ -287,7 +288,10 @@ fn database(path: &Path) -> Result<PathBuf, StoreError> {
 
 /// A reader of a database of ours, and its schema version.
 async fn open(path: &Path) -> Result<(SqliteConnection, i64), StoreError> {
-    let mut conn = reading(path).connect().await.map_err(|error| StoreError::sqlite(path, error))?;
+    // The engine refuses every page of a file that is shorter than its header says, except to one who would repair it.
+    // The connection itself is read-only, so nothing can be written by way of this switch.
+    let options = reading(path).pragma("writable_schema", "ON");
+    let mut conn = options.connect().await.map_err(|error| StoreError::sqlite(path, error))?;
     match schema::identify(&mut conn, path).await? {
         schema::Format::Version(version) => Ok((conn, version)),
         schema::Format::Fresh => Err(StoreError::NotOurs { file: path.into(), why: "it is empty".into() }),

@@ -146,16 +146,70 @@ async fn limit(store: &SqliteStore, sql: &'static str) {
 
 #[tokio::test]
 async fn a_folder_that_cannot_be_written_is_named() {
-    // A file where the folder should be stands for all that no user may write, root included.
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     assert!(matches!(refused(&file).await, StoreError::Disk { .. } | StoreError::ReadOnly { .. }));
-    assert!(matches!(refused(Path::new("/proc/self/fd")).await, StoreError::ReadOnly { .. } | StoreError::Disk { .. }));
-    // The kernel's own answers for a read-only mount and for missing permissions.
+    // The system's own answers for a read-only mount and for missing permissions.
     for kind in [std::io::ErrorKind::ReadOnlyFilesystem, std::io::ErrorKind::PermissionDenied] {
         assert!(matches!(StoreError::file(&file, kind.into()), StoreError::ReadOnly { .. }));
     }
+    let folder = dir.path().join("data");
+    open(&folder).await.close().await.unwrap();
+    let mode = |bits| std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(bits)).unwrap();
+    // Permissions do not bind root, a read-only mount binds everybody.
+    let mounted = Mount::tmpfs(&folder, "ro");
+    if mounted.is_none() {
+        mode(0o500);
+        std::fs::set_permissions(folder.join(LOCK_FILE), std::fs::Permissions::from_mode(0o400)).unwrap();
+    }
+    assert!(matches!(refused(&folder).await, StoreError::ReadOnly { .. }));
+    drop(mounted);
+    mode(0o700);
+}
+
+/// A small file system in memory, for as long as the value lives; none without root.
+struct Mount(PathBuf);
+
+impl Mount {
+    fn tmpfs(at: &Path, options: &str) -> Option<Mount> {
+        let done = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output().ok()?;
+        done.status.success().then(|| Mount(at.into()))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let done = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status().unwrap();
+        assert!(done.success() || std::thread::panicking());
+    }
+}
+
+#[tokio::test]
+async fn a_file_system_without_space_refuses_commits_until_there_is_some() {
+    let dir = tempfile::tempdir().unwrap();
+    // Without root the engine's own limit stands in for the file system; see the test above.
+    let Some(_mount) = Mount::tmpfs(dir.path(), "size=4m") else { return };
+    let store = open(dir.path()).await;
+    let ballast = dir.path().join("ballast");
+    std::fs::write(&ballast, vec![1; 2 << 20]).unwrap();
+    let body = format!("\"{}\"", "x".repeat(50_000));
+    let mut serial = 0;
+    let error = loop {
+        match store.commit(group(0, serial, vec![vec![put("a", &serial.to_string(), &body)]])).await {
+            Ok(next) => serial = next,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+    assert!(serial > 3);
+    let loaded = store.load().await.unwrap();
+    assert_eq!((loaded.serial, loaded.records.len() as u64), (serial, serial));
+    std::fs::remove_file(&ballast).unwrap();
+    assert_eq!(store.commit(group(0, serial, vec![vec![put("a", "more", &body)]])).await.unwrap(), serial + 1);
+    store.close().await.unwrap();
+    let report = tools::check(dir.path(), &|_| Ok(())).await.unwrap();
+    assert_eq!((report.is_sound(), report.serial, report.counts["a"]), (true, serial + 1, serial + 1));
 }
 
 /// Replaces the table by one that takes anything, as a damaged page might hold it.
