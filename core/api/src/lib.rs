@@ -1,1 +1,17 @@
-//! .
+//! The documents of REST API v1.
+//!
+//! Touches nothing: serde types only. Incoming documents are read leniently (numbers and booleans as texts, words in any case,
+//! unknown members ignored, `null` as absent); outgoing ones leave out what is empty, and keep 0 and false.
+//! Names and shapes are those of the API; `docs/api.md` says which operations there are.
+
+#![forbid(unsafe_code)]
+
+pub mod definition;
+pub mod group;
+pub mod lenient;
+pub mod node;
+pub mod pool;
+pub mod reply;
+pub mod resource;
+pub mod settings;
+pub mod snapshot;

@@ -1,0 +1,215 @@
+//! Resources and volumes.
+#![allow(missing_docs)] // The members are those of the API's documents.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lenient::{Flag, Int, PropMap, Text};
+use crate::node::PropsModify;
+use crate::reply::ApiCallRc;
+
+fn no_props(props: &&BTreeMap<String, String>) -> bool {
+    props.is_empty()
+}
+
+/// A replica, outgoing: with `volumes` in views, without elsewhere.
+#[derive(Debug, Clone, Serialize)]
+pub struct Resource<'a> {
+    pub name: &'a str,
+    pub node_name: &'a str,
+    #[serde(skip_serializing_if = "no_props")]
+    pub props: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<&'static str>,
+    pub layer_object: LayerObject<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<ResourceState>,
+    pub uuid: uuid_text::UuidText,
+    pub create_timestamp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volumes: Option<Vec<Volume<'a>>>,
+}
+
+/// What was seen of a replica.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ResourceState {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_use: Option<bool>,
+}
+
+/// A layer of a replica, from top to bottom.
+#[derive(Debug, Clone, Serialize)]
+pub struct LayerObject<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<LayerObject<'a>>,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drbd: Option<DrbdResource<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageResource<'a>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct DrbdResource<'a> {
+    pub node_id: u8,
+    pub peer_slots: u8,
+    pub al_stripes: u32,
+    pub al_size: u64,
+    pub tcp_ports: &'a [u16],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<&'static str>,
+    pub drbd_volumes: Vec<DrbdVolume<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub connections: BTreeMap<&'a str, Connection>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Connection {
+    pub connected: bool,
+    pub message: &'static str,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct DrbdVolume<'a> {
+    pub drbd_volume_definition: DrbdVolumeDefinition,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub device_path: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub backing_device: &'a str,
+    pub allocated_size_kib: i64,
+    pub usable_size_kib: i64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub disk_state: &'static str,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct DrbdVolumeDefinition {
+    pub volume_number: u16,
+    pub minor_number: u32,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct StorageResource<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub storage_volumes: Vec<StorageVolume<'a>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct StorageVolume<'a> {
+    pub volume_number: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_path: Option<&'a str>,
+    pub allocated_size_kib: i64,
+    pub usable_size_kib: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_state: Option<&'static str>,
+}
+
+/// A volume, outgoing.
+#[derive(Debug, Clone, Serialize)]
+pub struct Volume<'a> {
+    pub volume_number: u16,
+    pub storage_pool_name: &'a str,
+    pub provider_kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allocated_size_kib: Option<i64>,
+    #[serde(skip_serializing_if = "no_props")]
+    pub props: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<VolumeState>,
+    pub layer_data_list: Vec<VolumeLayer<'a>>,
+    pub uuid: uuid_text::UuidText,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<ApiCallRc>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct VolumeState {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_state: Option<&'static str>,
+}
+
+/// A layer of a volume, from top to bottom.
+#[derive(Debug, Clone, Serialize)]
+pub struct VolumeLayer<'a> {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<VolumeLayerData<'a>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum VolumeLayerData<'a> {
+    Drbd(DrbdVolume<'a>),
+    Storage(StorageVolume<'a>),
+}
+
+/// A uuid that is written without an allocation.
+pub mod uuid_text {
+    use serde::{Serialize, Serializer};
+
+    /// The 36 characters of a uuid.
+    #[derive(Debug, Clone, Copy)]
+    pub struct UuidText(pub [u8; 36]);
+
+    impl Serialize for UuidText {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_str(std::str::from_utf8(&self.0).unwrap_or_default())
+        }
+    }
+}
+
+/// The resource inside `ResourceCreate`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ResourceIn {
+    pub name: Option<Text>,
+    pub node_name: Option<Text>,
+    pub props: Option<PropMap>,
+    pub flags: Option<Vec<Text>>,
+}
+
+/// `ResourceCreate`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ResourceCreate {
+    pub resource: Option<ResourceIn>,
+    pub layer_list: Option<Vec<Text>>,
+    pub drbd_node_id: Option<Int>,
+    pub drbd_tcp_ports: Option<Vec<Int>>,
+}
+
+/// `ResourceModify`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ResourceModify {
+    pub drbd_tiebreaker: Option<Flag>,
+    pub drbd_client: Option<Flag>,
+    #[serde(flatten)]
+    pub props: PropsModify,
+}
+
+/// `ResourceMakeAvailable`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct MakeAvailable {
+    pub diskful: Option<Flag>,
+    pub layer_list: Option<Vec<Text>>,
+    pub drbd_tcp_ports: Option<Vec<Int>>,
+}
+
+/// `ToggleDiskRequest`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ToggleDisk {
+    pub operation: Option<Text>,
+    pub storage_pool: Option<Text>,
+    pub migrate_from: Option<Text>,
+}

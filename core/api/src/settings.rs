@@ -1,0 +1,54 @@
+//! The controller, key-value stores, error reports, counts.
+#![allow(missing_docs)] // The members are those of the API's documents.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// `ControllerVersion`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ControllerVersion {
+    pub version: &'static str,
+    pub git_hash: &'static str,
+    pub build_time: &'static str,
+    pub rest_api_version: &'static str,
+}
+
+/// `KeyValueStore`.
+#[derive(Debug, Clone, Serialize)]
+pub struct KeyValueStore {
+    pub name: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub props: BTreeMap<String, String>,
+}
+
+/// An error report.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ErrorReport {
+    pub node_name: String,
+    /// Milliseconds since 1970.
+    pub error_time: i64,
+    pub filename: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// `Controller` or `Satellite`.
+    pub module: String,
+    pub version: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub peer: String,
+    pub exception: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub exception_message: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub origin_file: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub origin_method: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin_line: Option<u32>,
+}
+
+/// Answers of `/v1/stats/*`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Count {
+    pub count: usize,
+}
