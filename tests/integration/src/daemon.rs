@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -27,7 +28,8 @@ pub struct Daemon {
     child: Child,
     address: String,
     log: PathBuf,
-    lines: Receiver<String>,
+    // In a lock, so that threads of a test may share a cluster.
+    lines: Mutex<Receiver<String>>,
 }
 
 impl Daemon {
@@ -175,7 +177,12 @@ impl Daemon {
     pub fn line_after(&mut self, start: &str, limit: Duration) -> Result<String> {
         let deadline = Instant::now() + limit;
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self
+                .lines
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner)
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
                 Ok(line) => {
                     if let Some(rest) = line.strip_prefix(start) {
                         return Ok(rest.trim().to_owned());
@@ -194,7 +201,7 @@ impl Daemon {
     /// What it has printed by now, line by line; each line is handed out once.
     #[must_use]
     pub fn lines_so_far(&self) -> Vec<String> {
-        self.lines.try_iter().collect()
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).try_iter().collect()
     }
 
     fn tail(&self) -> String {
@@ -226,7 +233,7 @@ fn spawn(scratch: &Scratch, log: &Path, environment: &[(&str, &str)], call: &[Os
     command.spawn().context("cannot start berth")
 }
 
-fn read_lines(from: ChildStdout) -> Receiver<String> {
+fn read_lines(from: ChildStdout) -> Mutex<Receiver<String>> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
@@ -235,7 +242,7 @@ fn read_lines(from: ChildStdout) -> Receiver<String> {
             }
         }
     });
-    receiver
+    Mutex::new(receiver)
 }
 
 fn pid_of(child: &Child) -> Result<Pid> {
