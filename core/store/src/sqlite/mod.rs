@@ -27,6 +27,8 @@ use write::Writer;
 
 /// How long a statement waits for an outsider's lock, e.g. an operator's shell or a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Rows that the engine's thread reads ahead of us: fewer switches between the two while a whole state is loaded.
+const ROWS_AHEAD: usize = 200;
 /// Size that the log file is cut to after it grew under a long read.
 const LOG_FILE_BYTES: &str = "67108864";
 
@@ -274,7 +276,7 @@ fn writing(path: &Path) -> SqliteConnectOptions {
 
 /// A connection that cannot change the state.
 pub(crate) fn reading(path: &Path) -> SqliteConnectOptions {
-    options(path).read_only(true)
+    options(path).read_only(true).row_buffer_size(ROWS_AHEAD)
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

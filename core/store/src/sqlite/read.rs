@@ -62,28 +62,37 @@ async fn records(
         damage.push(format!("the table of records is damaged: {error}"));
         rows = salvage(conn, file, &mut damage).await?;
     }
-    let mut names = HashSet::new();
-    let mut records = Vec::new();
+    let mut found = Vec::new();
     let mut broken = Vec::new();
     for (id, row) in rows.0 {
         match row {
-            Ok(record) if names.insert((record.kind.clone(), record.key.clone())) => records.push(record),
-            Ok(Record { kind, key, version, serial, body }) => {
-                let why = "a second record has this name".to_string();
-                broken.push((id, Quarantined { kind, key, version, serial, why, since_ms: 0, body: body.into_bytes() }));
-            }
+            Ok(record) => found.push((record, id)),
             Err(lost) => broken.push((id, lost)),
+        }
+    }
+    // Of two records with one name, which only a damaged index allows, the newer is served.
+    found.sort_unstable_by(|(a, _), (b, _)| (&a.kind, &a.key, b.serial).cmp(&(&b.kind, &b.key, a.serial)));
+    let mut records: Vec<Record> = Vec::with_capacity(found.len());
+    for (record, id) in found {
+        if records.last().is_some_and(|last| last.kind == record.kind && last.key == record.key) {
+            let Record { kind, key, version, serial, body } = record;
+            let why = "a second record has this name".to_string();
+            broken.push((id, Quarantined { kind, key, version, serial, why, since_ms: 0, body: body.into_bytes() }));
+        } else {
+            records.push(record);
         }
     }
     let mut quarantined = quarantined(conn, file, &mut damage).await?;
     // Names in quarantine stay apart, so that each can be listed, exported and released.
+    let mut names = HashSet::new();
     for (id, lost) in broken.iter_mut().map(|(id, lost)| (*id, lost)).chain(quarantined.iter_mut().map(|lost| (0, lost))) {
-        while !names.insert((lost.kind.clone(), lost.key.clone())) {
+        let served =
+            |lost: &Quarantined| records.binary_search_by(|record| (&record.kind, &record.key).cmp(&(&lost.kind, &lost.key))).is_ok();
+        while served(lost) || !names.insert((lost.kind.clone(), lost.key.clone())) {
             lost.key = format!("{} (row {id})", lost.key);
         }
     }
     quarantined.extend(broken.iter().map(|(_, lost)| lost.clone()));
-    records.sort_unstable();
     quarantined.sort_unstable();
     Ok(Scan { loaded: Loaded { serial, epoch, cluster, records, quarantined, damage }, broken })
 }
