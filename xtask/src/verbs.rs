@@ -1,4 +1,4 @@
-//! The verbs: `check`, `test`, `dist`.
+//! The verbs: `check`, `test`, `bench`, `dist`.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,6 +17,7 @@ pub const TEST_LOG: &str = "BERTH_TEST_LOG";
 pub const VERBS: &[(&str, &str, &str)] = &[
     ("check", "", "format, lints, documentation and the rules of the house"),
     ("test", "[--no-install] [--long] [-- FILTER…]", "installs what the tests need, builds once, runs every test"),
+    ("bench", "", "measures a release build on this machine and prints the figures"),
     ("dist", "", "an archive of the release: program, link, units, README, licence, checksum"),
 ];
 
@@ -35,6 +36,10 @@ pub fn run(words: &[String]) -> Result<u8> {
             check()
         }
         "test" => test(&TestOptions::parse(rest)?),
+        "bench" => {
+            no_more_words(rest)?;
+            bench()
+        }
         "dist" => {
             no_more_words(rest)?;
             dist::dist().map(|()| 0)
@@ -142,6 +147,15 @@ fn test(options: &TestOptions) -> Result<u8> {
     }
     let compared = status(cargo().args(["test", "--workspace", "--quiet", "--test", "claims_ran"]).env(TEST_LOG, &log))?;
     Ok(code(compared))
+}
+
+fn bench() -> Result<u8> {
+    let built = status(cargo().args(["build", "--workspace", "--release", "--bin", "berth"]))?;
+    if !built.success() {
+        return Ok(code(built));
+    }
+    let program = target_folder()?.join("release").join("berth");
+    Ok(code(status(cargo().args(["bench", "--workspace", "--bench", "figures"]).env("BERTH_BIN", program))?))
 }
 
 /// A call of the cargo that started us, in the clone, with its output outside of the clone.
