@@ -5,6 +5,7 @@
 //! Names and shapes are those of the API; `docs/api.md` says which operations there are.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod definition;
 pub mod group;
