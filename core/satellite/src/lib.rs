@@ -1,1 +1,92 @@
-//! .
+//! A satellite: makes a machine match the plan that a controller sends, and serves what is there without one.
+//!
+//! It may touch processes, `/dev`, the folders of its pools, its data folder and one listening socket. What is to be done is decided by
+//! `berth_engine::reconcile`; here it is looked, asked, done and looked again. It touches no object that does not carry its cluster's mark and the
+//! generation that the plan names.
+
+#![forbid(unsafe_code)]
+
+mod bench;
+mod capabilities;
+mod config;
+mod core;
+mod hands;
+mod keep;
+mod links;
+pub mod local;
+mod loops;
+mod machine;
+mod session;
+mod sim;
+mod site;
+mod usage;
+mod watch;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError};
+pub use crate::core::{LocalStatus, ResourceState};
+pub use crate::sim::{SimConfig, serve_simulated};
+
+use crate::core::{Core, Settings};
+use crate::hands::Hands;
+use crate::keep::Keep;
+use crate::loops::Loops;
+use crate::machine::Shared;
+use crate::site::HostSite;
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, SatelliteError> {
+    TcpListener::bind(address).await.map_err(|source| SatelliteError::Listen { address, source })
+}
+
+/// Runs a satellite until `stop`: serves what its last plan holds, and the controllers that connect. What it serves stays served
+/// when it ends.
+///
+/// # Errors
+/// [`SatelliteError`] if it cannot begin, or serving controllers ends by itself.
+pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), SatelliteError> {
+    let Config { data, listen: address, name, dev_dir, tool_timeout, scan_interval, announce } = config;
+    let (keep, remembered) = Keep::open(&data)?;
+    let listener = listen(address).await?;
+    let socket = local::bind(&data)?;
+    let (capabilities, attaches) = capabilities::probe();
+    let shared = Shared { hands: Hands::new(tool_timeout), loops: Loops::default(), attaches };
+    let site = HostSite::new(Arc::new(shared), &usable(dev_dir, &data, attaches), capabilities);
+    let (core, door) = Core::new(Settings { site: Arc::new(site), keep, remembered, name, scan_interval });
+    let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address, source })?;
+    tracing::info!(address = %bound, data = %data.display(), "satellite listens");
+    if let Some(announce) = announce {
+        // Whoever asked may have gone.
+        let _ = announce.send(bound);
+    }
+    // Whatever ends first ends the others.
+    let inner = stop.child_token();
+    let running = tokio::spawn(core.run(inner.clone()));
+    let helpers =
+        [tokio::spawn(watch::watch(door.clone(), inner.clone())), tokio::spawn(local::serve(socket, door.clone(), inner.clone()))];
+    let served = session::serve(listener, door, inner.clone()).await;
+    inner.cancel();
+    for task in helpers.into_iter().chain([running]) {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "a task of the satellite panicked");
+        }
+    }
+    // The next life makes its own.
+    drop(std::fs::remove_file(data.join(local::SOCKET)));
+    served
+}
+
+/// The device folder, or one in the data folder where a satellite without root cannot write to the usual one.
+fn usable(dev_dir: PathBuf, data: &std::path::Path, attaches: bool) -> PathBuf {
+    if attaches || std::fs::create_dir_all(dev_dir.join("by-res")).is_ok() {
+        return dev_dir;
+    }
+    let own = data.join("dev");
+    tracing::warn!(wanted = %dev_dir.display(), instead = %own.display(), "the device folder cannot be written to");
+    own
+}

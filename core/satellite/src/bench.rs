@@ -1,0 +1,501 @@
+//! Works on one item: look, decide (`berth_engine::reconcile`), run one step, look again.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use berth_engine::reconcile::{Backing, DeviceFound, ItemFound, Step, VolumeFound, reconcile, standing};
+use berth_model::names::{ResourceName, StorPoolName, VolumeNumber};
+use berth_model::observed::{Capabilities, Fault, FaultKind, ItemSeen, PoolSeen, Standing, VolumeSeen};
+use berth_model::plan::{ContentSource, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan, SnapshotVolumePlan, VolumePlan};
+use berth_model::size::Kib;
+use berth_plugin_sdk as sdk;
+use sdk::{BackingName, Filled, Known, Machine, Mark, MarkKind, Marked, New, Provider};
+use uuid::Uuid;
+
+use crate::site::{Site, missing_layers};
+
+/// Steps that one item may take in one go; more of them mean that steps and looks disagree.
+const STEPS_MAX: usize = 512;
+
+/// What a worker may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// The controller has confirmed the plan: everything.
+    All,
+    /// No controller was heard of since the start: serve what is there, change no data.
+    ServeOnly,
+}
+
+/// A pool that was opened.
+#[derive(Debug, Clone)]
+pub struct OpenPool {
+    /// Its plan.
+    pub plan: PoolPlan,
+    /// The same for providers.
+    pub pool: sdk::Pool,
+    /// What was seen of it.
+    pub seen: PoolSeen,
+}
+
+/// The pools of the plan by name.
+pub type Pools = HashMap<StorPoolName, Arc<OpenPool>>;
+
+/// A fault of a provider in the words of the wire.
+#[must_use]
+pub fn wire_fault(fault: sdk::Fault) -> Fault {
+    let kind = match fault.kind {
+        sdk::FaultKind::InUse => FaultKind::InUse,
+        sdk::FaultKind::NoSpace => FaultKind::NoSpace,
+        sdk::FaultKind::Unsupported => FaultKind::Unsupported,
+        sdk::FaultKind::Foreign => FaultKind::Foreign,
+        sdk::FaultKind::Lost => FaultKind::Lost,
+        sdk::FaultKind::Pool => FaultKind::Pool,
+        sdk::FaultKind::Tool => FaultKind::Tool,
+        sdk::FaultKind::Timeout => FaultKind::Timeout,
+        sdk::FaultKind::Bug => FaultKind::Bug,
+    };
+    Fault { kind, message: fault.message, cause: fault.cause, correction: fault.correction, details: fault.details }
+}
+
+fn sdk_pool(plan: &PoolPlan) -> sdk::Pool {
+    let props = plan.props.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    sdk::Pool { name: plan.name.to_string(), kind: plan.provider.word().to_owned(), place: plan.place.clone(), props }
+}
+
+/// Opens a pool: cleans up if `clean`, and finds out what it can do. What fails is part of what was seen.
+#[must_use]
+pub fn open_pool(site: &dyn Site, plan: PoolPlan, clean: bool) -> OpenPool {
+    let pool = sdk_pool(&plan);
+    let mut seen = PoolSeen {
+        name: plan.name.clone(),
+        id: plan.id.uuid(),
+        free_kib: None,
+        total_kib: None,
+        extent_kib: Kib(plan.provider.default_extent_kib()),
+        snapshots: false,
+        fault: None,
+    };
+    if plan.provider.has_storage() {
+        match site.provider(plan.provider) {
+            None => {
+                let capabilities = site.capabilities();
+                let why = capabilities.unsupported_providers.get(&plan.provider).map(|all| all.join("; ")).unwrap_or_default();
+                seen.fault = Some(Fault {
+                    kind: FaultKind::Unsupported,
+                    message: format!("This node cannot do storage pools of kind {}", plan.provider),
+                    cause: why,
+                    correction: "Install what is missing on the node, or choose another kind of pool".into(),
+                    details: String::new(),
+                });
+            }
+            Some(provider) => {
+                if let Err(fault) = probe(site, provider, &pool, clean, &mut seen) {
+                    seen.fault = Some(wire_fault(fault));
+                }
+            }
+        }
+    }
+    OpenPool { plan, pool, seen }
+}
+
+fn probe(site: &dyn Site, provider: &dyn Provider, pool: &sdk::Pool, clean: bool, seen: &mut PoolSeen) -> Result<(), sdk::Fault> {
+    let machine = site.machine(provider, pool);
+    if clean {
+        for name in provider.clean(&*machine)? {
+            tracing::info!(pool = %pool.name, %name, "leftover removed");
+        }
+    }
+    let abilities = provider.probe(&*machine)?;
+    seen.extent_kib = Kib(abilities.extent.0);
+    seen.snapshots = abilities.no_snapshots.is_none();
+    let space = provider.space(&*machine)?;
+    (seen.free_kib, seen.total_kib) = (Some(Kib(space.free.0)), Some(Kib(space.total.0)));
+    Ok(())
+}
+
+/// The space of a pool as it is now; `None`: as it was, or unknown.
+#[must_use]
+pub fn look_at_space(site: &dyn Site, pool: &OpenPool) -> Option<PoolSeen> {
+    if pool.seen.fault.is_some() {
+        return None;
+    }
+    let provider = site.provider(pool.plan.provider)?;
+    let space = provider.space(&*site.machine(provider, &pool.pool)).ok()?;
+    let now = PoolSeen { free_kib: Some(Kib(space.free.0)), total_kib: Some(Kib(space.total.0)), ..pool.seen.clone() };
+    (now != pool.seen).then_some(now)
+}
+
+/// Works on items, with the pools and the identity of one moment.
+pub struct Bench<'a> {
+    site: &'a dyn Site,
+    capabilities: &'a Capabilities,
+    pools: &'a Pools,
+    cluster: Uuid,
+    leave: Leave,
+    machines: HashMap<StorPoolName, Box<dyn Machine>>,
+}
+
+impl<'a> Bench<'a> {
+    /// A bench for items of `cluster`.
+    #[must_use]
+    pub fn new(site: &'a dyn Site, capabilities: &'a Capabilities, pools: &'a Pools, cluster: Uuid, leave: Leave) -> Self {
+        Self { site, capabilities, pools, cluster, leave, machines: HashMap::new() }
+    }
+
+    /// Works on one item until it is as planned or nothing more can be done, and says what was seen last.
+    #[must_use]
+    pub fn work(&mut self, item: &PlanItem, generation: u64) -> ItemSeen {
+        let mut failed: BTreeMap<VolumeNumber, Fault> = BTreeMap::new();
+        for _ in 0..STEPS_MAX {
+            let found = self.look(item);
+            let steps = reconcile(item, &found);
+            let next = steps.iter().find(|step| !failed.contains_key(&step.number()) && self.may(step, &steps));
+            let Some(step) = next else {
+                let (mut standing, mut fault) = standing(item, &steps);
+                if let Some((_, first)) = failed.into_iter().next() {
+                    (standing, fault) = (Standing::Faulty, Some(first));
+                }
+                return ItemSeen { id: item.id(), generation, standing, volumes: seen_volumes(item, &found), fault };
+            };
+            tracing::debug!(resource = %item.resource(), id = %item.id(), ?step, "step");
+            if let Err(fault) = self.perform(item, step, &found) {
+                tracing::warn!(resource = %item.resource(), id = %item.id(), ?step, fault = %fault.message, cause = %fault.cause, "step failed");
+                failed.insert(step.number(), wire_fault(fault));
+            }
+        }
+        let fault = Fault {
+            kind: FaultKind::Bug,
+            message: format!("Resource '{}' does not come to rest", item.resource()),
+            cause: format!("{STEPS_MAX} steps did not lead to what is planned"),
+            correction: "Report this with the satellite's log".into(),
+            details: String::new(),
+        };
+        ItemSeen { id: item.id(), generation, standing: Standing::Faulty, volumes: Vec::new(), fault: Some(fault) }
+    }
+
+    fn may(&self, step: &Step, all: &[Step]) -> bool {
+        match step {
+            Step::Refuse(..) => false,
+            Step::Unlink(number) | Step::Detach(number) => {
+                self.leave == Leave::All || !all.iter().any(|other| other.number() == *number && other.changes_data())
+            }
+            Step::Attach(_) | Step::Link(_) => true,
+            Step::Create(_)
+            | Step::Restore(_)
+            | Step::Clone(_)
+            | Step::Rollback(_)
+            | Step::Grow(_)
+            | Step::Delete(_)
+            | Step::TakeSnapshot(_)
+            | Step::DeleteSnapshot(_) => self.leave == Leave::All,
+        }
+    }
+
+    /// The provider and machine of a pool.
+    fn pool(&mut self, name: &StorPoolName) -> Result<(&'a dyn Provider, &dyn Machine), sdk::Fault> {
+        let unknown = || {
+            sdk::Fault::new(sdk::FaultKind::Pool, format!("Storage pool '{name}' is not part of the plan"))
+                .correction("Create the storage pool on this node")
+        };
+        let open = self.pools.get(name).ok_or_else(unknown)?;
+        if let Some(fault) = &open.seen.fault {
+            return Err(sdk::Fault::new(sdk::FaultKind::Pool, fault.message.clone())
+                .cause(fault.cause.clone())
+                .correction(fault.correction.clone())
+                .details(fault.details.clone()));
+        }
+        let provider = self.site.provider(open.plan.provider).ok_or_else(unknown)?;
+        let machine = self.machines.entry(name.clone()).or_insert_with(|| self.site.machine(provider, &open.pool));
+        Ok((provider, &**machine))
+    }
+
+    fn look(&mut self, item: &PlanItem) -> ItemFound {
+        match item {
+            PlanItem::Resource(plan) => {
+                let missing_layers = missing_layers(self.capabilities, &plan.layers);
+                ItemFound { missing_layers, volumes: plan.volumes.iter().map(|volume| self.look_volume(plan, volume)).collect() }
+            }
+            PlanItem::Snapshot(plan) => {
+                let volumes = plan.volumes.iter().map(|volume| self.look_copy(volume)).collect();
+                ItemFound { missing_layers: BTreeMap::new(), volumes }
+            }
+        }
+    }
+
+    /// Devices of the volumes of a replica that are served.
+    #[must_use]
+    pub fn devices(&mut self, plan: &ResourcePlan) -> Vec<(VolumeNumber, String)> {
+        let look = |volume| self.look_volume(plan, volume);
+        let found: Vec<VolumeFound> = plan.volumes.iter().map(look).collect();
+        found.into_iter().filter_map(|volume| Some((volume.number, volume.device?.path))).collect()
+    }
+
+    fn look_volume(&mut self, plan: &ResourcePlan, volume: &VolumePlan) -> VolumeFound {
+        let number = volume.number;
+        let nothing =
+            VolumeFound { number, pool_fault: None, backing: Backing::Missing, source: Backing::Missing, device: None, link: None };
+        if plan.diskless {
+            return nothing;
+        }
+        let mut look = || -> Result<VolumeFound, sdk::Fault> {
+            let (backing, device) = self.find(&volume.pool, &volume.backing, volume.id.uuid())?;
+            let source = match &volume.content.source {
+                ContentSource::Fresh | ContentSource::Kept => Backing::Missing,
+                // Only looked at when it is needed: what is in place needs no source.
+                ContentSource::Snapshot { .. } | ContentSource::Volume { .. } if holds(&backing, volume.content.id.uuid()) => {
+                    Backing::Missing
+                }
+                ContentSource::Snapshot { id, backing } => self.find(&volume.pool, backing, id.uuid())?.0,
+                ContentSource::Volume { id, backing } => self.find(&volume.pool, backing, id.uuid())?.0,
+            };
+            let ours = matches!(backing, Backing::Ours { .. });
+            let link = self.site.link(&plan.resource, number).filter(|_| ours);
+            let device = if self.site.attaches() { device } else { self.plain(volume, link.as_deref(), &backing)? };
+            Ok(VolumeFound { backing, source, device, link, ..nothing.clone() })
+        };
+        match look() {
+            Ok(found) => found,
+            Err(fault) => VolumeFound { pool_fault: Some(wire_fault(fault)), ..nothing },
+        }
+    }
+
+    /// A file that serves as it is counts as attached while its stable path points at it.
+    fn plain(&mut self, volume: &VolumePlan, link: Option<&str>, backing: &Backing) -> Result<Option<DeviceFound>, sdk::Fault> {
+        let (Some(link), Backing::Ours { size, .. }) = (link, backing) else { return Ok(None) };
+        let known = self.known(&volume.backing, volume.id.uuid())?;
+        let (provider, machine) = self.pool(&volume.pool)?;
+        let path = provider.attach(machine, &known)?.path;
+        Ok((path == link).then_some(DeviceFound { path, size: *size, user: None }))
+    }
+
+    fn look_copy(&mut self, volume: &SnapshotVolumePlan) -> VolumeFound {
+        let nothing = VolumeFound {
+            number: volume.number,
+            pool_fault: None,
+            backing: Backing::Missing,
+            source: Backing::Missing,
+            device: None,
+            link: None,
+        };
+        let mut look = || -> Result<VolumeFound, sdk::Fault> {
+            let (backing, device) = self.find(&volume.pool, &volume.backing, volume.id.uuid())?;
+            let source = match backing {
+                Backing::Missing => self.find(&volume.pool, &volume.source_backing, volume.source.uuid())?.0,
+                Backing::Ours { .. } | Backing::Foreign(_) => Backing::Missing,
+            };
+            Ok(VolumeFound { backing, source, device, ..nothing.clone() })
+        };
+        match look() {
+            Ok(found) => found,
+            Err(fault) => VolumeFound { pool_fault: Some(wire_fault(fault)), ..nothing },
+        }
+    }
+
+    fn find(&mut self, pool: &StorPoolName, backing: &str, id: Uuid) -> Result<(Backing, Option<DeviceFound>), sdk::Fault> {
+        let (site, cluster) = (self.site, self.cluster);
+        let name = name(backing)?;
+        let (provider, machine) = self.pool(pool)?;
+        let Some(found) = provider.look(machine, &name)? else { return Ok((Backing::Missing, None)) };
+        let mark = match found.marked {
+            Marked::Foreign(why) => return Ok((Backing::Foreign(why), None)),
+            Marked::By(mark) if mark.cluster != cluster => {
+                return Ok((Backing::Foreign(format!("it is marked as an object of another cluster, {}", mark.cluster)), None));
+            }
+            Marked::By(mark) if mark.generation != id => {
+                return Ok((Backing::Foreign(format!("it is marked as another object, {} ({})", mark.generation, mark.name)), None));
+            }
+            Marked::By(mark) => mark,
+        };
+        let device = found.device.map(|device| {
+            let user = site.user(&device.path);
+            DeviceFound { path: device.path, size: Kib(device.size.0), user }
+        });
+        let backing = Backing::Ours { content: mark.content, size: Kib(found.size.0), allocated: Kib(found.allocated.0) };
+        Ok((backing, device))
+    }
+
+    fn known(&self, backing: &str, id: Uuid) -> Result<Known, sdk::Fault> {
+        Ok(Known { name: name(backing)?, cluster: self.cluster, generation: id })
+    }
+
+    fn perform(&mut self, item: &PlanItem, step: &Step, found: &ItemFound) -> Result<(), sdk::Fault> {
+        let seen = found.volumes.iter().find(|seen| seen.number == step.number());
+        match item {
+            PlanItem::Resource(plan) => match plan.volumes.iter().find(|volume| volume.number == step.number()) {
+                Some(volume) => self.on_volume(plan, volume, step, seen),
+                None => Err(impossible(step)),
+            },
+            PlanItem::Snapshot(plan) => match plan.volumes.iter().find(|volume| volume.number == step.number()) {
+                Some(volume) => self.on_copy(plan, volume, step, seen),
+                None => Err(impossible(step)),
+            },
+        }
+    }
+
+    fn on_volume(&mut self, plan: &ResourcePlan, volume: &VolumePlan, step: &Step, seen: Option<&VolumeFound>) -> Result<(), sdk::Fault> {
+        let (site, attaches) = (self.site, self.site.attaches());
+        let known = self.known(&volume.backing, volume.id.uuid())?;
+        let mark = Mark {
+            kind: MarkKind::Volume,
+            cluster: self.cluster,
+            generation: volume.id.uuid(),
+            content: volume.content.id.uuid(),
+            name: format!("{}/{}", plan.resource, volume.number),
+        };
+        let new = New { name: known.name.clone(), mark };
+        let size = sdk::Kib(volume.backing_kib.0);
+        let source = match &volume.content.source {
+            ContentSource::Fresh | ContentSource::Kept => None,
+            ContentSource::Snapshot { id, backing } => Some(self.known(backing, id.uuid())?),
+            ContentSource::Volume { id, backing } => Some(self.known(backing, id.uuid())?),
+        };
+        let source = || source.clone().ok_or_else(|| impossible(step));
+        let (provider, machine) = self.pool(&volume.pool)?;
+        let filled = match step {
+            Step::Create(_) => return provider.create(machine, &new, size),
+            Step::Grow(_) => return provider.grow(machine, &known, size),
+            Step::Rollback(_) => return provider.rollback(machine, &new, &source()?),
+            Step::Delete(_) => return provider.delete(machine, &known),
+            Step::Detach(_) => return provider.detach(machine, &known),
+            Step::Attach(_) => {
+                let device = provider.attach(machine, &known)?;
+                return if attaches { Ok(()) } else { site.set_link(&plan.resource, volume.number, &device.path) };
+            }
+            Step::Link(_) => {
+                let device = seen.and_then(|seen| seen.device.as_ref()).ok_or_else(|| impossible(step))?;
+                return site.set_link(&plan.resource, volume.number, &device.path);
+            }
+            Step::Unlink(_) => return site.remove_link(&plan.resource, volume.number),
+            Step::Restore(_) => provider.restore(machine, &source()?, &new, size)?,
+            Step::Clone(_) => provider.clone_volume(machine, &source()?, &new, size)?,
+            Step::TakeSnapshot(_) | Step::DeleteSnapshot(_) | Step::Refuse(..) => return Err(impossible(step)),
+        };
+        match filled {
+            Filled::Done => Ok(()),
+            Filled::Copy { from, to } => self.copy(volume, &source()?, &from, &to, &new),
+        }
+    }
+
+    /// A copy is a point in time only while nobody has the source open: it is looked at before and after.
+    fn copy(&mut self, volume: &VolumePlan, source: &Known, from: &str, to: &str, new: &New) -> Result<(), sdk::Fault> {
+        let site = self.site;
+        let idle = |bench: &mut Self| -> Result<(), sdk::Fault> {
+            let (_, device) = bench.find(&volume.pool, source.name.as_str(), source.generation)?;
+            match device.and_then(|device| device.user) {
+                None => Ok(()),
+                Some(user) => Err(sdk::Fault::new(
+                    sdk::FaultKind::InUse,
+                    "A volume in use cannot be copied here, only cloned where blocks can be shared",
+                )
+                .cause(user)
+                .correction("Unmount the source, or put the pool on XFS (made with reflink=1) or on btrfs")),
+            }
+        };
+        idle(self)?;
+        let pool = self.pools.get(&volume.pool).map(|open| open.pool.clone()).unwrap_or_else(|| self.no_pool(&volume.pool));
+        site.copy(&pool, from, to)?;
+        idle(self)?;
+        let (provider, machine) = self.pool(&volume.pool)?;
+        provider.finish_copy(machine, new)
+    }
+
+    fn no_pool(&self, name: &StorPoolName) -> sdk::Pool {
+        sdk::Pool { name: name.to_string(), kind: String::new(), place: String::new(), props: BTreeMap::new() }
+    }
+
+    fn on_copy(
+        &mut self,
+        plan: &SnapshotPlan,
+        volume: &SnapshotVolumePlan,
+        step: &Step,
+        seen: Option<&VolumeFound>,
+    ) -> Result<(), sdk::Fault> {
+        let known = self.known(&volume.backing, volume.id.uuid())?;
+        let source = self.known(&volume.source_backing, volume.source.uuid())?;
+        let cluster = self.cluster;
+        let (provider, machine) = self.pool(&volume.pool)?;
+        match step {
+            Step::TakeSnapshot(_) => {
+                let Some(Backing::Ours { content, .. }) = seen.map(|seen| &seen.source) else { return Err(impossible(step)) };
+                let name = format!("{}/{}@{}", plan.resource, volume.number, plan.snapshot);
+                let mark = Mark { kind: MarkKind::Snapshot, cluster, generation: volume.id.uuid(), content: *content, name };
+                provider.snapshot(machine, &source, &New { name: known.name, mark })
+            }
+            Step::DeleteSnapshot(_) => provider.delete_snapshot(machine, &known),
+            Step::Create(_)
+            | Step::Restore(_)
+            | Step::Clone(_)
+            | Step::Rollback(_)
+            | Step::Grow(_)
+            | Step::Attach(_)
+            | Step::Detach(_)
+            | Step::Link(_)
+            | Step::Unlink(_)
+            | Step::Delete(_)
+            | Step::Refuse(..) => Err(impossible(step)),
+        }
+    }
+}
+
+fn holds(backing: &Backing, content: Uuid) -> bool {
+    match backing {
+        Backing::Ours { content: has, .. } => *has == content,
+        Backing::Missing | Backing::Foreign(_) => false,
+    }
+}
+
+fn name(backing: &str) -> Result<BackingName, sdk::Fault> {
+    BackingName::parse(backing)
+        .map_err(|bad| sdk::Fault::new(sdk::FaultKind::Bug, "The plan names a backing object that cannot be").cause(bad.to_string()))
+}
+
+fn impossible(step: &Step) -> sdk::Fault {
+    sdk::Fault::new(sdk::FaultKind::Bug, "A step was planned that does not fit its item").cause(format!("{step:?}"))
+}
+
+fn seen_volumes(item: &PlanItem, found: &ItemFound) -> Vec<VolumeSeen> {
+    match item {
+        PlanItem::Snapshot(_) => Vec::new(),
+        PlanItem::Resource(_) => found.volumes.iter().filter_map(seen_volume).collect(),
+    }
+}
+
+fn seen_volume(found: &VolumeFound) -> Option<VolumeSeen> {
+    let Backing::Ours { content, size, allocated } = &found.backing else { return None };
+    Some(VolumeSeen {
+        number: found.number,
+        device_path: found.device.as_ref().map(|device| device.path.clone()),
+        backing_kib: *size,
+        allocated_kib: *allocated,
+        in_use: found.device.as_ref().is_some_and(|device| device.user.is_some()),
+        content: Some(*content),
+    })
+}
+
+/// The resource that items are worked on for, one after the other.
+#[must_use]
+pub fn in_order(mut items: Vec<Arc<PlanItem>>) -> Vec<Arc<PlanItem>> {
+    use berth_model::plan::Wanted::{Absent, Active, Inactive};
+    // What goes first makes room; a snapshot goes last, because the data of a replica may come from it.
+    let rank = |item: &PlanItem| match (item, item.wanted()) {
+        (PlanItem::Resource(_), Absent) => 0,
+        (PlanItem::Resource(_), Active | Inactive) => 1,
+        (PlanItem::Snapshot(_), Active | Inactive) => 2,
+        (PlanItem::Snapshot(_), Absent) => 3,
+    };
+    items.sort_by_key(|item| (rank(item), item.id()));
+    items
+}
+
+/// What a panic during work on an item is told as.
+#[must_use]
+pub fn panicked(item: &PlanItem, generation: u64, resource: &ResourceName) -> ItemSeen {
+    let fault = Fault {
+        kind: FaultKind::Bug,
+        message: format!("Work on resource '{resource}' ended in a defect of the satellite"),
+        cause: String::new(),
+        correction: "Report this with the satellite's log".into(),
+        details: String::new(),
+    };
+    ItemSeen { id: item.id(), generation, standing: Standing::Faulty, volumes: Vec::new(), fault: Some(fault) }
+}

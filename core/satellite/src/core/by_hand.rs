@@ -1,0 +1,124 @@
+//! What somebody on this machine may ask for, also with the controller away.
+
+use berth_model::names::ResourceName;
+use berth_model::observed::{ItemSeen, Standing};
+use berth_model::plan::{PlanItem, Wanted};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::{Core, Entry};
+
+/// State of a satellite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the satellite.
+    pub version: String,
+    /// Node name; empty: no controller was here yet.
+    pub node: String,
+    /// Cluster; `None`: as above.
+    pub cluster: Option<uuid::Uuid>,
+    /// Newest epoch that was obeyed.
+    pub epoch: u64,
+    /// Generation of the plan that is held; 0: none.
+    pub generation: u64,
+    /// Whether a controller is connected.
+    pub connected: bool,
+    /// Items of the plan.
+    pub items: usize,
+    /// Items that are not as planned.
+    pub unsettled: usize,
+}
+
+/// A resource of the plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResourceState {
+    /// Its name.
+    pub resource: ResourceName,
+    /// What the plan wants.
+    pub wanted: Wanted,
+    /// Attached (true) or detached by hand since the plan last named it.
+    pub by_hand: Option<bool>,
+    /// As it was last seen; `None`: not yet.
+    pub seen: Option<ItemSeen>,
+}
+
+impl Core {
+    pub(super) fn local_status(&self) -> Status {
+        let settled = |entry: &&Entry| match entry.seen.as_ref().map(|seen| seen.standing) {
+            Some(Standing::Settled | Standing::Gone) => true,
+            Some(Standing::Working | Standing::Faulty) | None => false,
+        };
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node: self.identity.node_name.clone(),
+            cluster: self.identity.cluster,
+            epoch: self.identity.epoch,
+            generation: self.held.generation,
+            connected: self.session.is_some(),
+            items: self.entries.len(),
+            unsettled: self.entries.len() - self.entries.values().filter(settled).count(),
+        }
+    }
+
+    fn state(&self, entry: &Entry) -> Option<ResourceState> {
+        match &*entry.item {
+            PlanItem::Snapshot(_) => None,
+            PlanItem::Resource(plan) => Some(ResourceState {
+                resource: plan.resource.clone(),
+                wanted: plan.wanted,
+                by_hand: self.overrides.get(plan.resource.as_str()).copied(),
+                seen: entry.seen.clone(),
+            }),
+        }
+    }
+
+    pub(super) fn local_resources(&self) -> Vec<ResourceState> {
+        let mut all: Vec<ResourceState> = self.entries.values().filter_map(|entry| self.state(entry)).collect();
+        all.sort_by(|a, b| a.resource.cmp(&b.resource));
+        all
+    }
+
+    /// The replica of a resource that is not being deleted.
+    fn replica(&self, resource: &ResourceName) -> Option<&Entry> {
+        let ids = &self.queues.get(resource)?.items;
+        let is = |entry: &&Entry| matches!(&*entry.item, PlanItem::Resource(plan) if plan.wanted != Wanted::Absent);
+        ids.iter().filter_map(|id| self.entries.get(id)).find(is)
+    }
+
+    pub(super) async fn by_hand(&mut self, resource: ResourceName, attach: bool, reply: oneshot::Sender<Result<ResourceState, String>>) {
+        let Some(entry) = self.replica(&resource) else {
+            drop(reply.send(Err(format!("resource '{resource}' is not in the plan of this node; check its name with GET /resources"))));
+            return;
+        };
+        let (id, name) = (entry.item.id(), entry.item.resource().as_str().to_owned());
+        let planned = match entry.item.wanted() {
+            Wanted::Active => true,
+            Wanted::Inactive | Wanted::Absent => false,
+        };
+        if attach == planned {
+            self.overrides.remove(&name);
+        } else {
+            self.overrides.insert(name, attach);
+        }
+        self.keep_overrides().await;
+        self.waiting.push((resource, reply));
+        self.wake(id);
+    }
+
+    pub(super) async fn keep_overrides(&self) {
+        let overrides = self.overrides.clone();
+        if let Err(error) = self.with_keep(move |keep| keep.overrides(&overrides)).await {
+            tracing::warn!(%error, "what was attached or detached by hand will not survive a restart");
+        }
+    }
+
+    /// Answers those who wait for a resource that has come to rest.
+    pub(super) fn answer_hands(&mut self, resource: &ResourceName) {
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().partition(|(name, _)| name == resource);
+        self.waiting = later;
+        for (name, reply) in now {
+            let state = self.replica(&name).and_then(|entry| self.state(entry));
+            drop(reply.send(state.ok_or_else(|| format!("resource '{name}' is no longer in the plan of this node"))));
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! The one owner of a satellite's state.
+//!
+//! Everything that happens is an [`Event`]; handling one only changes memory and starts work. What was decided by the controller comes
+//! in as plans, what was seen by workers goes out as observations. Data is changed only while a session is up whose controller
+//! has confirmed the plan; without one, what is there is served (attach, link, and the same by hand).
+
+mod by_hand;
+mod plans;
+mod report;
+mod work;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use berth_model::names::{ResourceName, StorPoolName};
+use berth_model::observed::{Capabilities, ItemSeen, PoolSeen};
+use berth_model::plan::{PlanBody, PlanItem};
+use berth_proto::{Hello, Refusal, Up, up};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::bench::{Leave, OpenPool, Pools};
+use crate::keep::{Held, Identity, Keep, Overrides, Remembered};
+use crate::site::Site;
+
+pub use by_hand::{ResourceState, Status as LocalStatus};
+
+/// Events that may wait; senders wait beyond that.
+const EVENTS_MAX: usize = 1024;
+/// Resources that are worked on at the same time.
+const WORKERS_MAX: usize = 8;
+/// First and longest pause before a faulty item is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// How often a pool that cannot be used is tried again.
+const POOL_RETRY: Duration = Duration::from_secs(10);
+/// How often the space of pools is looked at when nothing happens.
+const SPACE_INTERVAL: Duration = Duration::from_secs(60);
+/// A controller that has sent no plan for so long after the welcome has nothing newer: what is held counts as confirmed.
+const CONFIRM_AFTER: Duration = Duration::from_secs(3);
+/// The first report of a session waits so long for items that were not looked at yet.
+const WHOLE_WAIT: Duration = Duration::from_secs(10);
+/// How long work that has begun may take at the end of the process; tools are under their own limits.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The way up to one controller.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// Number of the session in this process.
+    pub number: u64,
+    /// Messages up.
+    pub up: mpsc::Sender<Result<Up, Status>>,
+    /// Ends the session.
+    pub end: CancellationToken,
+}
+
+/// Why a hello was not accepted.
+#[derive(Debug)]
+pub enum Unwelcome {
+    /// The controller is told why.
+    Refused(Refusal),
+    /// The satellite cannot remember whom it belongs to.
+    Broken(String),
+}
+
+/// What can happen.
+#[derive(Debug)]
+pub enum Event {
+    /// A controller says hello; the welcome goes up by the link before anything else.
+    Hello(Hello, Link, oneshot::Sender<Result<(), Unwelcome>>),
+    /// A session ended.
+    Closed(u64),
+    /// A plan came down.
+    Plan {
+        /// Session that it came by.
+        session: u64,
+        /// Epoch of its controller.
+        epoch: u64,
+        /// Its generation.
+        generation: u64,
+        /// What it builds on; 0: whole.
+        base: u64,
+        /// What it says.
+        body: Box<PlanBody>,
+    },
+    /// Pools were opened, stale paths removed: work may begin.
+    Started(Vec<OpenPool>),
+    /// A pool was opened again.
+    PoolOpened(Box<OpenPool>),
+    /// The space of pools was looked at.
+    Space(Vec<PoolSeen>),
+    /// An item was worked on.
+    Done(Box<ItemSeen>, Vec<PoolSeen>),
+    /// A step on an item takes long.
+    Working(Uuid),
+    /// The worker of a resource is done.
+    Free(ResourceName),
+    /// The use of these devices may have changed.
+    Used(Vec<String>),
+    /// Everything was read anew: look at every item.
+    Scanned,
+    /// Somebody on this machine asks for the state.
+    AskStatus(oneshot::Sender<LocalStatus>),
+    /// Somebody on this machine asks for resources.
+    AskResources(oneshot::Sender<Vec<ResourceState>>),
+    /// Somebody on this machine attaches (true) or detaches a resource.
+    ByHand(ResourceName, bool, oneshot::Sender<Result<ResourceState, String>>),
+}
+
+#[derive(Debug)]
+struct Session {
+    link: Link,
+    epoch: u64,
+    confirmed: bool,
+    confirm_at: Instant,
+    whole_due: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    item: Arc<PlanItem>,
+    seen: Option<ItemSeen>,
+    /// A plan named it since it was last reported.
+    touched: bool,
+    attempts: u32,
+    retry_at: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    dirty: BTreeSet<Uuid>,
+    items: BTreeSet<Uuid>,
+    running: bool,
+    ready: bool,
+}
+
+/// The state, and the doors to it.
+pub struct Core {
+    site: Arc<dyn Site>,
+    capabilities: Arc<Capabilities>,
+    keep: Arc<Mutex<Keep>>,
+    name: Option<String>,
+    identity: Identity,
+    held: Held,
+    overrides: Overrides,
+    entries: HashMap<Uuid, Entry>,
+    queues: HashMap<ResourceName, Queue>,
+    ready: VecDeque<ResourceName>,
+    /// Resources that wait for a pool.
+    parked: Vec<ResourceName>,
+    running: usize,
+    retries: BTreeSet<(Instant, Uuid)>,
+    pools: Arc<Pools>,
+    opening: HashSet<StorPoolName>,
+    started: bool,
+    session: Option<Session>,
+    outbox: VecDeque<up::Message>,
+    unsent: BTreeSet<Uuid>,
+    unsent_pools: BTreeSet<StorPoolName>,
+    waiting: Vec<(ResourceName, oneshot::Sender<Result<ResourceState, String>>)>,
+    events: mpsc::Receiver<Event>,
+    door: mpsc::Sender<Event>,
+    scan_interval: Duration,
+}
+
+/// Settings of a core.
+pub struct Settings {
+    /// What it works with.
+    pub site: Arc<dyn Site>,
+    /// Where it remembers.
+    pub keep: Keep,
+    /// What it remembers.
+    pub remembered: Remembered,
+    /// Node name that it insists on.
+    pub name: Option<String>,
+    /// How often everything is looked at again.
+    pub scan_interval: Duration,
+}
+
+impl Core {
+    /// A core that is not running yet, and the door to it.
+    #[must_use]
+    pub fn new(settings: Settings) -> (Self, mpsc::Sender<Event>) {
+        let (door, events) = mpsc::channel(EVENTS_MAX);
+        let capabilities = Arc::new(settings.site.capabilities());
+        let mut core = Self {
+            site: settings.site,
+            capabilities,
+            keep: Arc::new(Mutex::new(settings.keep)),
+            name: settings.name,
+            identity: settings.remembered.identity,
+            held: settings.remembered.held,
+            overrides: settings.remembered.overrides,
+            entries: HashMap::new(),
+            queues: HashMap::new(),
+            ready: VecDeque::new(),
+            parked: Vec::new(),
+            running: 0,
+            retries: BTreeSet::new(),
+            pools: Arc::new(Pools::new()),
+            opening: HashSet::new(),
+            started: false,
+            session: None,
+            outbox: VecDeque::new(),
+            unsent: BTreeSet::new(),
+            unsent_pools: BTreeSet::new(),
+            waiting: Vec::new(),
+            events,
+            door: door.clone(),
+            scan_interval: settings.scan_interval,
+        };
+        let items: Vec<Arc<PlanItem>> = core.held.items.values().cloned().collect();
+        for item in items {
+            core.enter(item);
+        }
+        (core, door)
+    }
+
+    /// Runs until `stop`, then lets work that has begun come to its end.
+    pub async fn run(mut self, stop: CancellationToken) {
+        self.start();
+        let mut scan = tokio::time::interval_at(Instant::now() + self.scan_interval, self.scan_interval);
+        let mut space = tokio::time::interval_at(Instant::now() + SPACE_INTERVAL, SPACE_INTERVAL);
+        let mut broken = tokio::time::interval_at(Instant::now() + POOL_RETRY, POOL_RETRY);
+        for timer in [&mut scan, &mut space, &mut broken] {
+            timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        }
+        loop {
+            enum Wake {
+                Event(Option<Event>),
+                Room(Option<mpsc::OwnedPermit<Result<Up, Status>>>),
+                Scan,
+                Space,
+                Broken,
+                Time,
+                Stop,
+            }
+            let wake_at = self.wake_at();
+            let up = self.session.as_ref().filter(|_| self.has_news()).map(|session| session.link.up.clone());
+            let wake = tokio::select! {
+                () = stop.cancelled() => Wake::Stop,
+                event = self.events.recv() => Wake::Event(event),
+                room = room(up) => Wake::Room(room),
+                _ = scan.tick() => Wake::Scan,
+                _ = space.tick() => Wake::Space,
+                _ = broken.tick() => Wake::Broken,
+                () = at(wake_at) => Wake::Time,
+            };
+            match wake {
+                Wake::Event(Some(event)) => self.handle(event).await,
+                Wake::Event(None) | Wake::Stop => break,
+                Wake::Room(Some(room)) => {
+                    if let Some(message) = self.news() {
+                        room.send(Ok(Up { message: Some(message) }));
+                    }
+                }
+                // The stream is gone; its reader will say so.
+                Wake::Room(None) => self.close(),
+                Wake::Scan => self.scan(),
+                Wake::Space => self.look_at_space(),
+                Wake::Broken => self.retry_pools(),
+                Wake::Time => self.on_time(),
+            }
+            self.dispatch();
+        }
+        self.end().await;
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Hello(hello, link, reply) => {
+                let answer = self.hello(&hello, link).await;
+                // Whoever asked may be gone: then the session ends by itself.
+                drop(reply.send(answer));
+            }
+            Event::Closed(number) => {
+                if self.session.as_ref().is_some_and(|session| session.link.number == number) {
+                    tracing::info!(session = number, "session lost");
+                    self.close();
+                }
+            }
+            Event::Plan { session, epoch, generation, base, body } => self.plan(session, epoch, generation, base, *body).await,
+            Event::Started(pools) => {
+                self.started = true;
+                for pool in pools {
+                    self.pool_opened(pool);
+                }
+            }
+            Event::PoolOpened(pool) => self.pool_opened(*pool),
+            Event::Space(pools) => self.see_pools(pools),
+            Event::Done(seen, pools) => {
+                self.see_pools(pools);
+                self.done(*seen);
+            }
+            Event::Working(id) => self.working(id),
+            Event::Free(resource) => self.free(&resource),
+            Event::Used(devices) => self.used(&devices),
+            Event::Scanned => {
+                let all: Vec<Uuid> = self.entries.keys().copied().collect();
+                all.into_iter().for_each(|id| self.wake(id));
+            }
+            Event::AskStatus(reply) => drop(reply.send(self.local_status())),
+            Event::AskResources(reply) => drop(reply.send(self.local_resources())),
+            Event::ByHand(resource, attach, reply) => self.by_hand(resource, attach, reply).await,
+        }
+    }
+
+    fn leave(&self) -> Leave {
+        if self.session.as_ref().is_some_and(|session| session.confirmed) { Leave::All } else { Leave::ServeOnly }
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        let retry = self.retries.first().map(|(at, _)| *at);
+        let session = self.session.as_ref();
+        let confirm = session.filter(|session| !session.confirmed).map(|session| session.confirm_at);
+        let whole = session.and_then(|session| session.whole_due).filter(|due| *due > Instant::now());
+        [retry, confirm, whole].into_iter().flatten().min()
+    }
+
+    fn on_time(&mut self) {
+        let now = Instant::now();
+        while let Some((at, id)) = self.retries.first().copied().filter(|(at, _)| *at <= now) {
+            self.retries.remove(&(at, id));
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.retry_at = None;
+            }
+            self.wake(id);
+        }
+        if self.session.as_ref().is_some_and(|session| !session.confirmed && session.confirm_at <= now) {
+            self.confirm();
+        }
+    }
+
+    /// Does something with the memory on a thread that may wait for the disk.
+    async fn with_keep<T: Send + 'static>(&self, act: impl FnOnce(&mut Keep) -> std::io::Result<T> + Send + 'static) -> std::io::Result<T> {
+        let keep = Arc::clone(&self.keep);
+        let joined = tokio::task::spawn_blocking(move || act(&mut keep.lock().unwrap_or_else(PoisonError::into_inner))).await;
+        joined.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    }
+
+    async fn end(&mut self) {
+        if let Some(session) = &self.session {
+            session.link.end.cancel();
+        }
+        let end = Instant::now() + STOP_TIMEOUT;
+        while self.running > 0 {
+            match tokio::time::timeout_at(end, self.events.recv()).await {
+                Ok(Some(Event::Free(_))) => self.running = self.running.saturating_sub(1),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+    }
+}
+
+async fn room(up: Option<mpsc::Sender<Result<Up, Status>>>) -> Option<mpsc::OwnedPermit<Result<Up, Status>>> {
+    match up {
+        Some(up) => up.reserve_owned().await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,390 @@
+//! Who works on what: one worker for each resource at a time, a bounded number of them in all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_model::names::{ResourceName, StorPoolName, VolumeNumber};
+use berth_model::observed::{Capabilities, Fault, FaultKind, ItemSeen, PoolSeen, Standing};
+use berth_model::plan::{PlanItem, PoolPlan, Wanted};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Core, Event, RETRY, WORKERS_MAX};
+use crate::bench::{Bench, Leave, OpenPool, Pools, in_order, look_at_space, open_pool, panicked};
+use crate::site::Site;
+
+/// A step that takes longer is told as a sign of life, again and again.
+const BUSY_AFTER: Duration = Duration::from_secs(5);
+/// An item that was not done with after so long is told as faulty; its thread, stuck in the kernel, keeps its resource.
+const ITEM_TIMEOUT: Duration = Duration::from_secs(25 * 3600);
+
+/// What a worker is given.
+struct Job {
+    site: Arc<dyn Site>,
+    capabilities: Arc<Capabilities>,
+    pools: Arc<Pools>,
+    cluster: Uuid,
+    leave: Leave,
+    generation: u64,
+    door: mpsc::Sender<Event>,
+}
+
+impl Core {
+    /// Reads the machine, opens the pools and removes stale paths, beside the loop.
+    pub(super) fn start(&mut self) {
+        let (site, capabilities, door) = (Arc::clone(&self.site), Arc::clone(&self.capabilities), self.door.clone());
+        let plans: Vec<PoolPlan> = self.held.pools.values().cloned().collect();
+        self.opening.extend(plans.iter().map(|plan| plan.name.clone()));
+        let items: Vec<Arc<PlanItem>> = self.held.items.values().cloned().collect();
+        let cluster = self.identity.cluster.unwrap_or_default();
+        let done = tokio::task::spawn_blocking(move || {
+            site.scan();
+            let pools: Vec<OpenPool> = plans.into_iter().map(|plan| open_pool(&*site, plan, true)).collect();
+            let by_name: Pools = pools.iter().map(|pool| (pool.plan.name.clone(), Arc::new(pool.clone()))).collect();
+            let mut bench = Bench::new(&*site, &capabilities, &by_name, cluster, Leave::ServeOnly);
+            let served = served(&mut bench, &items);
+            site.sweep_links(&|resource, volume, target| {
+                served.get(&(resource.to_ascii_uppercase(), volume.to_owned())).is_some_and(|device| device == target)
+            });
+            pools
+        });
+        tokio::spawn(async move {
+            // After a panic there are no pools; each item says so, and the next scan tries again.
+            let pools = done.await.unwrap_or_default();
+            drop(door.send(Event::Started(pools)).await);
+        });
+    }
+
+    /// Opens the pools that the plan has changed.
+    pub(super) fn pools_planned(&mut self) {
+        let gone: Vec<StorPoolName> = self.pools.keys().filter(|name| !self.held.pools.contains_key(*name)).cloned().collect();
+        for name in gone {
+            Arc::make_mut(&mut self.pools).remove(&name);
+        }
+        let changed: Vec<PoolPlan> =
+            self.held.pools.values().filter(|plan| self.pools.get(&plan.name).is_none_or(|open| open.plan != **plan)).cloned().collect();
+        for plan in changed {
+            self.reopen(plan, true);
+        }
+    }
+
+    fn reopen(&mut self, plan: PoolPlan, clean: bool) {
+        self.opening.insert(plan.name.clone());
+        let (site, door) = (Arc::clone(&self.site), self.door.clone());
+        let broken = plan.clone();
+        let opened = tokio::task::spawn_blocking(move || open_pool(&*site, plan, clean));
+        let site = Arc::clone(&self.site);
+        tokio::spawn(async move {
+            let pool = match opened.await {
+                Ok(pool) => pool,
+                Err(error) => defect(&*site, broken, &error.to_string()),
+            };
+            drop(door.send(Event::PoolOpened(Box::new(pool))).await);
+        });
+    }
+
+    pub(super) fn pool_opened(&mut self, pool: OpenPool) {
+        let name = pool.plan.name.clone();
+        let Some(planned) = self.held.pools.get(&name) else {
+            self.opening.remove(&name);
+            return;
+        };
+        if *planned != pool.plan {
+            let plan = planned.clone();
+            return self.reopen(plan, true);
+        }
+        self.opening.remove(&name);
+        if let Some(fault) = &pool.seen.fault {
+            tracing::warn!(pool = %name, message = %fault.message, cause = %fault.cause, "pool cannot be used");
+        }
+        let news = self.pools.get(&name).is_none_or(|old| old.seen != pool.seen);
+        let mended = self.pools.get(&name).is_some_and(|old| old.seen.fault.is_some()) && pool.seen.fault.is_none();
+        Arc::make_mut(&mut self.pools).insert(name.clone(), Arc::new(pool));
+        if news {
+            self.unsent_pools.insert(name);
+        }
+        for resource in std::mem::take(&mut self.parked) {
+            self.ready.push_back(resource);
+        }
+        if mended {
+            let faulty: Vec<Uuid> = self
+                .entries
+                .iter()
+                .filter(|(_, e)| e.seen.as_ref().is_some_and(|s| s.standing == Standing::Faulty))
+                .map(|(id, _)| *id)
+                .collect();
+            faulty.into_iter().for_each(|id| self.wake(id));
+        }
+    }
+
+    /// Tries pools again that cannot be used.
+    pub(super) fn retry_pools(&mut self) {
+        let broken: Vec<PoolPlan> = self
+            .pools
+            .values()
+            .filter(|open| open.seen.fault.as_ref().is_some_and(|fault| fault.kind != FaultKind::Unsupported))
+            .map(|open| open.plan.clone())
+            .filter(|plan| !self.opening.contains(&plan.name))
+            .collect();
+        for plan in broken {
+            let (site, door) = (Arc::clone(&self.site), self.door.clone());
+            // Beside the work: whoever needs the pool meanwhile is told that it cannot be used.
+            tokio::task::spawn_blocking(move || drop(door.blocking_send(Event::PoolOpened(Box::new(open_pool(&*site, plan, false))))));
+        }
+    }
+
+    pub(super) fn look_at_space(&mut self) {
+        let (site, pools, door) = (Arc::clone(&self.site), Arc::clone(&self.pools), self.door.clone());
+        tokio::task::spawn_blocking(move || {
+            let news: Vec<PoolSeen> = pools.values().filter_map(|pool| look_at_space(&*site, pool)).collect();
+            if !news.is_empty() {
+                drop(door.blocking_send(Event::Space(news)));
+            }
+        });
+    }
+
+    /// Reads the machine anew and looks at everything.
+    pub(super) fn scan(&mut self) {
+        let (site, door) = (Arc::clone(&self.site), self.door.clone());
+        tokio::task::spawn_blocking(move || {
+            site.scan();
+            drop(door.blocking_send(Event::Scanned));
+        });
+    }
+
+    /// Marks an item to be looked at.
+    pub(super) fn wake(&mut self, id: Uuid) {
+        let Some(entry) = self.entries.get(&id) else { return };
+        let resource = entry.item.resource().clone();
+        let queue = self.queues.entry(resource.clone()).or_default();
+        queue.dirty.insert(id);
+        if !queue.running && !queue.ready {
+            queue.ready = true;
+            self.ready.push_back(resource);
+        }
+    }
+
+    /// Gives resources that wait to workers.
+    pub(super) fn dispatch(&mut self) {
+        if !self.started {
+            return;
+        }
+        while self.running < WORKERS_MAX {
+            let Some(resource) = self.ready.pop_front() else { return };
+            let Some(queue) = self.queues.get_mut(&resource) else { continue };
+            let items: Vec<Arc<PlanItem>> =
+                queue.dirty.iter().filter_map(|id| self.entries.get(id)).map(|entry| Arc::clone(&entry.item)).collect();
+            if items.iter().any(|item| pools_of(item).iter().any(|pool| self.opening.contains(pool))) {
+                self.parked.push(resource);
+                continue;
+            }
+            queue.dirty.clear();
+            queue.ready = false;
+            if items.is_empty() {
+                if queue.items.is_empty() {
+                    self.queues.remove(&resource);
+                }
+                continue;
+            }
+            queue.running = true;
+            self.running += 1;
+            let by_hand = self.overrides.get(resource.as_str()).copied();
+            let items = in_order(items.into_iter().map(|item| overridden(item, by_hand)).collect());
+            let job = Job {
+                site: Arc::clone(&self.site),
+                capabilities: Arc::clone(&self.capabilities),
+                pools: Arc::clone(&self.pools),
+                cluster: self.identity.cluster.unwrap_or_default(),
+                leave: self.leave(),
+                generation: self.held.generation,
+                door: self.door.clone(),
+            };
+            tokio::spawn(work(job, resource, items));
+        }
+    }
+
+    pub(super) fn done(&mut self, seen: ItemSeen) {
+        let id = seen.id;
+        let leave = self.leave();
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let news = entry.touched || entry.seen.as_ref().is_none_or(|old| ItemSeen { generation: old.generation, ..seen.clone() } != *old);
+        if let Some(at) = entry.retry_at.take() {
+            self.retries.remove(&(at, id));
+        }
+        match seen.standing {
+            Standing::Settled | Standing::Gone => entry.attempts = 0,
+            Standing::Faulty => {
+                let pause = RETRY.0.saturating_mul(2u32.saturating_pow(entry.attempts.min(16))).min(RETRY.1);
+                entry.attempts = entry.attempts.saturating_add(1);
+                let at = Instant::now() + pause;
+                entry.retry_at = Some(at);
+                self.retries.insert((at, id));
+            }
+            // Only what the leave of its worker did not cover: another look under the leave of now.
+            Standing::Working => {}
+        }
+        let again = seen.standing == Standing::Working && leave == Leave::All;
+        entry.touched = false;
+        entry.seen = Some(seen);
+        if news {
+            self.unsent.insert(id);
+        }
+        if again {
+            self.wake(id);
+        }
+    }
+
+    pub(super) fn working(&mut self, id: Uuid) {
+        let generation = self.held.generation;
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let before = entry.seen.take();
+        let volumes = before.map(|seen| seen.volumes).unwrap_or_default();
+        entry.seen = Some(ItemSeen { id, generation, standing: Standing::Working, volumes, fault: None });
+        entry.touched = true;
+        self.unsent.insert(id);
+    }
+
+    pub(super) fn free(&mut self, resource: &ResourceName) {
+        self.running = self.running.saturating_sub(1);
+        if let Some(queue) = self.queues.get_mut(resource) {
+            queue.running = false;
+            if !queue.dirty.is_empty() {
+                queue.ready = true;
+                self.ready.push_back(resource.clone());
+            } else {
+                if queue.items.is_empty() {
+                    self.queues.remove(resource);
+                }
+                self.answer_hands(resource);
+            }
+        }
+    }
+
+    /// Looks again at items whose devices may have got or lost a user.
+    pub(super) fn used(&mut self, devices: &[String]) {
+        let serves = |seen: &ItemSeen| seen.volumes.iter().any(|v| v.device_path.as_ref().is_some_and(|path| devices.contains(path)));
+        let ids: Vec<Uuid> = self.entries.iter().filter(|(_, entry)| entry.seen.as_ref().is_some_and(serves)).map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.wake(id));
+    }
+
+    pub(super) fn see_pools(&mut self, pools: Vec<PoolSeen>) {
+        for seen in pools {
+            let Some(open) = self.pools.get(&seen.name).filter(|open| open.seen != seen && open.seen.id == seen.id) else { continue };
+            let (name, open) = (seen.name.clone(), OpenPool { seen, ..(**open).clone() });
+            Arc::make_mut(&mut self.pools).insert(name.clone(), Arc::new(open));
+            self.unsent_pools.insert(name);
+        }
+    }
+}
+
+fn defect(site: &dyn Site, plan: PoolPlan, cause: &str) -> OpenPool {
+    let nowhere = PoolPlan { provider: berth_model::layers::ProviderKind::Diskless, ..plan.clone() };
+    let mut pool = open_pool(site, nowhere, false);
+    pool.seen.fault = Some(Fault {
+        kind: FaultKind::Bug,
+        message: format!("Opening storage pool '{}' ended in a defect of the satellite", plan.name),
+        cause: cause.to_owned(),
+        correction: "Report this with the satellite's log".into(),
+        details: String::new(),
+    });
+    OpenPool { plan, ..pool }
+}
+
+/// Pools that an item lies in.
+fn pools_of(item: &PlanItem) -> Vec<StorPoolName> {
+    match item {
+        PlanItem::Resource(plan) => plan.volumes.iter().map(|volume| volume.pool.clone()).collect(),
+        PlanItem::Snapshot(plan) => plan.volumes.iter().map(|volume| volume.pool.clone()).collect(),
+    }
+}
+
+/// The item as somebody on this machine wants it, who has attached or detached it by hand.
+fn overridden(item: Arc<PlanItem>, by_hand: Option<bool>) -> Arc<PlanItem> {
+    let wanted = match by_hand {
+        None => return item,
+        Some(true) => Wanted::Active,
+        Some(false) => Wanted::Inactive,
+    };
+    match &*item {
+        PlanItem::Resource(plan) if plan.wanted != Wanted::Absent => {
+            let mut plan = plan.clone();
+            plan.wanted = wanted;
+            plan.volumes.iter_mut().filter(|volume| volume.wanted != Wanted::Absent).for_each(|volume| volume.wanted = wanted);
+            Arc::new(PlanItem::Resource(plan))
+        }
+        PlanItem::Resource(_) | PlanItem::Snapshot(_) => item,
+    }
+}
+
+/// Devices of everything that is served, by resource (upper case) and volume.
+fn served(bench: &mut Bench<'_>, items: &[Arc<PlanItem>]) -> HashMap<(String, String), String> {
+    let mut served = HashMap::new();
+    for item in items {
+        if let PlanItem::Resource(plan) = &**item {
+            for (number, device) in bench.devices(plan) {
+                let number: VolumeNumber = number;
+                served.insert((plan.resource.as_str().to_ascii_uppercase(), number.to_string()), device);
+            }
+        }
+    }
+    served
+}
+
+async fn work(job: Job, resource: ResourceName, items: Vec<Arc<PlanItem>>) {
+    for item in items {
+        tokio::time::sleep(job.site.latency()).await;
+        if job.site.is_quick() {
+            let (seen, pools) = work_on(&job.site, &job.capabilities, &job.pools, (job.cluster, job.leave, job.generation), &item);
+            drop(job.door.send(Event::Done(Box::new(seen), pools)).await);
+            continue;
+        }
+        let id = item.id();
+        let (site, capabilities, pools) = (Arc::clone(&job.site), Arc::clone(&job.capabilities), Arc::clone(&job.pools));
+        let (terms, thing) = ((job.cluster, job.leave, job.generation), Arc::clone(&item));
+        let mut handle = tokio::task::spawn_blocking(move || work_on(&site, &capabilities, &pools, terms, &thing));
+        let end = Instant::now() + ITEM_TIMEOUT;
+        let mut late = false;
+        let joined = loop {
+            match tokio::time::timeout(BUSY_AFTER, &mut handle).await {
+                Ok(joined) => break joined,
+                Err(_) if late => {}
+                Err(_) if Instant::now() >= end => {
+                    late = true;
+                    let fault = Fault {
+                        kind: FaultKind::Timeout,
+                        message: format!("Work on resource '{resource}' does not end"),
+                        cause: String::new(),
+                        correction: "Look for a disk or file system that does not answer".into(),
+                        details: String::new(),
+                    };
+                    let seen =
+                        ItemSeen { id, generation: job.generation, standing: Standing::Faulty, volumes: Vec::new(), fault: Some(fault) };
+                    drop(job.door.send(Event::Done(Box::new(seen), Vec::new())).await);
+                }
+                Err(_) => drop(job.door.send(Event::Working(id)).await),
+            }
+        };
+        let (seen, pools) = joined.unwrap_or_else(|error| {
+            tracing::error!(%resource, %error, "work on an item panicked");
+            (panicked(&item, job.generation, &resource), Vec::new())
+        });
+        // The core is gone at the end of the process only.
+        drop(job.door.send(Event::Done(Box::new(seen), pools)).await);
+    }
+    drop(job.door.send(Event::Free(resource)).await);
+}
+
+fn work_on(
+    site: &Arc<dyn Site>,
+    capabilities: &Capabilities,
+    pools: &Pools,
+    (cluster, leave, generation): (Uuid, Leave, u64),
+    item: &PlanItem,
+) -> (ItemSeen, Vec<PoolSeen>) {
+    let seen = Bench::new(&**site, capabilities, pools, cluster, leave).work(item, generation);
+    let names: std::collections::BTreeSet<StorPoolName> = pools_of(item).into_iter().collect();
+    let news = names.iter().filter_map(|name| pools.get(name)).filter_map(|pool| look_at_space(&**site, pool)).collect();
+    (seen, news)
+}

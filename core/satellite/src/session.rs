@@ -1,0 +1,136 @@
+//! The gRPC side: moves messages between a controller and the core, and decides nothing.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use berth_model::plan::PlanBody;
+use berth_proto::satellite_server::{Satellite, SatelliteServer};
+use berth_proto::{Down, Pong, Up, down, up};
+use futures_util::Stream;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::config::SatelliteError;
+use crate::core::{Event, Link, Unwelcome};
+
+/// Messages up that may wait for the controller to read; the core waits beyond that.
+const UP_MAX: usize = 32;
+/// Largest message: a whole plan of some 100,000 items.
+const MESSAGE_MAX: usize = 256 << 20;
+/// How long a controller may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that does not answer for so long is gone.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
+/// How long open streams may take to end at the end of the process.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+struct Door {
+    core: mpsc::Sender<Event>,
+    sessions: AtomicU64,
+    stop: CancellationToken,
+}
+
+/// Serves controllers on a listening socket until `stop`.
+///
+/// # Errors
+/// [`SatelliteError::Serve`] if serving ends by itself.
+pub async fn serve(listener: TcpListener, core: mpsc::Sender<Event>, stop: CancellationToken) -> Result<(), SatelliteError> {
+    let door = Door { core, sessions: AtomicU64::new(1), stop: stop.clone() };
+    let service = SatelliteServer::new(door).max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX);
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE.0))
+        .http2_keepalive_timeout(Some(KEEPALIVE.1))
+        .add_service(service)
+        .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_TIMEOUT).await;
+    };
+    tokio::select! {
+        served = server => served.map_err(SatelliteError::Serve),
+        () = late => Ok(()),
+    }
+}
+
+#[tonic::async_trait]
+impl Satellite for Door {
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<Up, Status>> + Send>>;
+
+    async fn session(&self, request: Request<Streaming<Down>>) -> Result<Response<Self::SessionStream>, Status> {
+        let peer = request.remote_addr();
+        let (sender, receiver) = mpsc::channel(UP_MAX);
+        let link = Link { number: self.sessions.fetch_add(1, Ordering::Relaxed), up: sender, end: self.stop.child_token() };
+        tokio::spawn(converse(request.into_inner(), link, self.core.clone(), peer));
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+/// One session from hello to end.
+async fn converse(mut stream: Streaming<Down>, link: Link, core: mpsc::Sender<Event>, peer: Option<SocketAddr>) {
+    let number = link.number;
+    let (up, end) = (link.up.clone(), link.end.clone());
+    let ended = tokio::select! {
+        () = end.cancelled() => Err(Status::aborted("the session was replaced, or the satellite ends")),
+        ended = listen(&mut stream, link, &core) => ended,
+    };
+    match ended {
+        Ok(()) => tracing::debug!(session = number, ?peer, "controller hung up"),
+        Err(status) => {
+            tracing::debug!(session = number, ?peer, message = status.message(), "session ends");
+            // Nobody may be reading any more.
+            drop(up.try_send(Err(status)));
+        }
+    }
+    drop(core.send(Event::Closed(number)).await);
+}
+
+fn gone() -> Status {
+    Status::unavailable("the satellite ends")
+}
+
+async fn listen(stream: &mut Streaming<Down>, link: Link, core: &mpsc::Sender<Event>) -> Result<(), Status> {
+    let (session, up) = (link.number, link.up.clone());
+    let first = tokio::time::timeout(HELLO_TIMEOUT, stream.message()).await;
+    let hello = match first.map_err(|_| Status::deadline_exceeded("no hello came"))?? {
+        Some(Down { message: Some(down::Message::Hello(hello)) }) => hello,
+        Some(_) => return Err(Status::failed_precondition("the first message of a session is a hello")),
+        None => return Ok(()),
+    };
+    let (reply, answer) = oneshot::channel();
+    core.send(Event::Hello(hello, link, reply)).await.map_err(|_| gone())?;
+    match answer.await.map_err(|_| gone())? {
+        Ok(()) => {}
+        Err(Unwelcome::Refused(refusal)) => {
+            tracing::warn!(session, reason = ?refusal.reason(), detail = %refusal.detail, "controller refused");
+            drop(up.send(Ok(Up { message: Some(up::Message::Refusal(refusal)) })).await);
+            return Ok(());
+        }
+        Err(Unwelcome::Broken(cause)) => return Err(Status::internal(format!("the satellite cannot use its data folder: {cause}"))),
+    }
+    while let Some(message) = stream.message().await? {
+        match message.message {
+            Some(down::Message::Plan(plan)) => {
+                let body: PlanBody = serde_json::from_slice(&plan.body)
+                    .map_err(|error| Status::invalid_argument(format!("the plan cannot be read: {error}")))?;
+                let event = Event::Plan { session, epoch: plan.epoch, generation: plan.generation, base: plan.base, body: Box::new(body) };
+                core.send(event).await.map_err(|_| gone())?;
+            }
+            Some(down::Message::Ping(ping)) => {
+                let pong = Up { message: Some(up::Message::Pong(Pong { number: ping.number })) };
+                up.send(Ok(pong)).await.map_err(|_| gone())?;
+            }
+            Some(down::Message::Hello(_)) => return Err(Status::failed_precondition("a session has one hello")),
+            // Of a later version: nothing that this one was told to obey.
+            None => {}
+        }
+    }
+    Ok(())
+}

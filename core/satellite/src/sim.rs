@@ -1,0 +1,307 @@
+//! Simulated satellites: the same sessions, plans and decisions, with machines that exist only in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use berth_model::layers::{LayerKind, ProviderKind};
+use berth_model::names::{ResourceName, VolumeNumber};
+use berth_model::observed::Capabilities;
+use berth_plugin_sdk::memory::{Memory, MemoryMachine};
+use berth_plugin_sdk::{Fault, FaultKind, Files, Kib, Machine, Output, Pool, PoolAbilities, Provider};
+use berth_provider_file::FileProvider;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::SatelliteError;
+use crate::core::{Core, Settings};
+use crate::keep::{Keep, Remembered};
+use crate::site::Site;
+
+/// Size of every simulated pool: 1 TiB.
+const POOL_SIZE: Kib = Kib(1 << 30);
+/// How often a simulated machine is looked at as a whole.
+const SCAN_INTERVAL: Duration = Duration::from_secs(300);
+
+/// One simulated satellite.
+#[derive(Debug)]
+pub struct SimConfig {
+    /// Name of its machine (`uname -n`).
+    pub name: String,
+    /// Where it listens; port 0: any free one.
+    pub listen: SocketAddr,
+    /// How long every item takes longer.
+    pub latency: Duration,
+    /// How many of a million requests to a pool fail.
+    pub failures_per_million: u32,
+    /// What draws the failures.
+    pub seed: u64,
+    /// Told the address once it listens.
+    pub announce: Option<oneshot::Sender<SocketAddr>>,
+}
+
+impl SimConfig {
+    /// A satellite without latency and failures on any free port of loopback.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self { name: name.into(), listen, latency: Duration::ZERO, failures_per_million: 0, seed: 1, announce: None }
+    }
+}
+
+/// Runs simulated satellites in this process until `stop`. They remember nothing beyond it.
+///
+/// # Errors
+/// [`SatelliteError::Listen`] if one of them cannot listen; then none runs.
+pub async fn serve_simulated(configs: Vec<SimConfig>, stop: CancellationToken) -> Result<(), SatelliteError> {
+    let mut ready = Vec::new();
+    for config in configs {
+        let listener = crate::listen(config.listen).await?;
+        let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address: config.listen, source })?;
+        ready.push((listener, bound, config));
+    }
+    let mut tasks = Vec::new();
+    for (listener, bound, mut config) in ready {
+        let announce = config.announce.take();
+        let settings = Settings {
+            site: Arc::new(SimSite::new(&config)),
+            keep: Keep::nowhere(),
+            remembered: Remembered::default(),
+            name: None,
+            scan_interval: SCAN_INTERVAL,
+        };
+        let (core, door) = Core::new(settings);
+        tasks.push(tokio::spawn(core.run(stop.clone())));
+        let stop = stop.clone();
+        tasks.push(tokio::spawn(async move {
+            if let Err(error) = crate::session::serve(listener, door, stop).await {
+                tracing::error!(node = %config.name, %error, "a simulated satellite ended");
+            }
+        }));
+        tracing::info!(address = %bound, "simulated satellite listens");
+        if let Some(announce) = announce {
+            // Whoever asked may have gone.
+            let _ = announce.send(bound);
+        }
+    }
+    for task in tasks {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "a simulated satellite panicked");
+        }
+    }
+    Ok(())
+}
+
+/// The provider of files, with the sizes of the kind that it stands for.
+#[derive(Debug)]
+struct SimProvider {
+    inner: FileProvider,
+    kind: ProviderKind,
+}
+
+impl Provider for SimProvider {
+    fn manifest(&self) -> berth_plugin_sdk::Manifest {
+        self.inner.manifest()
+    }
+    fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
+        let abilities = self.inner.probe(on)?;
+        let cannot = || Fault::new(FaultKind::Unsupported, format!("Snapshots are not supported by storage pools of kind {}", self.kind));
+        let no_snapshots = if self.kind.takes_snapshots() { abilities.no_snapshots } else { Some(cannot().correction("Use a thin pool")) };
+        Ok(PoolAbilities { extent: Kib(self.kind.default_extent_kib()), no_snapshots })
+    }
+    fn clean(&self, on: &dyn Machine) -> Result<Vec<String>, Fault> {
+        self.inner.clean(on)
+    }
+    fn space(&self, on: &dyn Machine) -> Result<berth_plugin_sdk::Space, Fault> {
+        self.inner.space(on)
+    }
+    fn list(&self, on: &dyn Machine) -> Result<Vec<berth_plugin_sdk::Found>, Fault> {
+        self.inner.list(on)
+    }
+    fn look(&self, on: &dyn Machine, name: &berth_plugin_sdk::BackingName) -> Result<Option<berth_plugin_sdk::Found>, Fault> {
+        self.inner.look(on, name)
+    }
+    fn create(&self, on: &dyn Machine, new: &berth_plugin_sdk::New, size: Kib) -> Result<(), Fault> {
+        self.inner.create(on, new, size)
+    }
+    fn grow(&self, on: &dyn Machine, volume: &berth_plugin_sdk::Known, size: Kib) -> Result<(), Fault> {
+        self.inner.grow(on, volume, size)
+    }
+    fn delete(&self, on: &dyn Machine, volume: &berth_plugin_sdk::Known) -> Result<(), Fault> {
+        self.inner.delete(on, volume)
+    }
+    fn snapshot(&self, on: &dyn Machine, volume: &berth_plugin_sdk::Known, new: &berth_plugin_sdk::New) -> Result<(), Fault> {
+        self.inner.snapshot(on, volume, new)
+    }
+    fn delete_snapshot(&self, on: &dyn Machine, snapshot: &berth_plugin_sdk::Known) -> Result<(), Fault> {
+        self.inner.delete_snapshot(on, snapshot)
+    }
+    fn rollback(&self, on: &dyn Machine, new: &berth_plugin_sdk::New, snapshot: &berth_plugin_sdk::Known) -> Result<(), Fault> {
+        self.inner.rollback(on, new, snapshot)
+    }
+    fn restore(
+        &self,
+        on: &dyn Machine,
+        snapshot: &berth_plugin_sdk::Known,
+        new: &berth_plugin_sdk::New,
+        size: Kib,
+    ) -> Result<berth_plugin_sdk::Filled, Fault> {
+        self.inner.restore(on, snapshot, new, size)
+    }
+    fn clone_volume(
+        &self,
+        on: &dyn Machine,
+        volume: &berth_plugin_sdk::Known,
+        new: &berth_plugin_sdk::New,
+        size: Kib,
+    ) -> Result<berth_plugin_sdk::Filled, Fault> {
+        self.inner.clone_volume(on, volume, new, size)
+    }
+    fn finish_copy(&self, on: &dyn Machine, new: &berth_plugin_sdk::New) -> Result<(), Fault> {
+        self.inner.finish_copy(on, new)
+    }
+    fn attach(&self, on: &dyn Machine, volume: &berth_plugin_sdk::Known) -> Result<berth_plugin_sdk::Device, Fault> {
+        self.inner.attach(on, volume)
+    }
+    fn detach(&self, on: &dyn Machine, volume: &berth_plugin_sdk::Known) -> Result<(), Fault> {
+        self.inner.detach(on, volume)
+    }
+}
+
+/// A machine in memory whose requests fail now and then.
+struct SimMachine {
+    inner: MemoryMachine,
+    failing: Option<Fault>,
+}
+
+impl Machine for SimMachine {
+    fn pool(&self) -> &Pool {
+        self.inner.pool()
+    }
+    fn run(&self, argv: &[&str]) -> Result<Output, Fault> {
+        self.inner.run(argv)
+    }
+    fn files(&self) -> Result<&dyn Files, Fault> {
+        match &self.failing {
+            Some(fault) => Err(fault.clone()),
+            None => self.inner.files(),
+        }
+    }
+    fn log(&self, line: &str) {
+        self.inner.log(line);
+    }
+}
+
+struct SimSite {
+    name: String,
+    latency: Duration,
+    failures_per_million: u32,
+    drawn: AtomicU64,
+    providers: Vec<SimProvider>,
+    pools: Mutex<HashMap<String, Memory>>,
+    links: Mutex<HashMap<(ResourceName, VolumeNumber), String>>,
+}
+
+impl SimSite {
+    fn new(config: &SimConfig) -> Self {
+        let providers = ProviderKind::ALL.iter().filter(|kind| kind.has_storage());
+        Self {
+            name: config.name.clone(),
+            latency: config.latency,
+            failures_per_million: config.failures_per_million,
+            drawn: AtomicU64::new(config.seed),
+            providers: providers.map(|kind| SimProvider { inner: FileProvider, kind: *kind }).collect(),
+            pools: Mutex::default(),
+            links: Mutex::default(),
+        }
+    }
+
+    /// splitmix64: enough to spread a seed over failures.
+    fn fails(&self) -> bool {
+        if self.failures_per_million == 0 {
+            return false;
+        }
+        let mut z = self.drawn.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % 1_000_000 < u64::from(self.failures_per_million)
+    }
+
+    fn memory(&self, pool: &Pool) -> Memory {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let devices = || format!("/dev/berth-sim/{}/{}", self.name, pool.name);
+        pools.entry(pool.name.to_ascii_uppercase()).or_insert_with(|| Memory::with_devices(POOL_SIZE, devices())).clone()
+    }
+}
+
+impl Site for SimSite {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            uname: self.name.clone(),
+            os: "simulated".into(),
+            kernel: "simulated".into(),
+            root: true,
+            providers: ProviderKind::ALL.to_vec(),
+            layers: LayerKind::ALL.to_vec(),
+            unsupported_providers: BTreeMap::new(),
+            unsupported_layers: BTreeMap::new(),
+        }
+    }
+
+    fn provider(&self, kind: ProviderKind) -> Option<&dyn Provider> {
+        self.providers.iter().find(|provider| provider.kind == kind).map(|provider| provider as &dyn Provider)
+    }
+
+    fn machine(&self, _provider: &dyn Provider, pool: &Pool) -> Box<dyn Machine> {
+        // Thick kinds of every name take their space at once.
+        let thick = ProviderKind::parse(&pool.kind).is_some_and(|kind| !kind.is_thin());
+        let pool = Pool { kind: if thick { "FILE" } else { "FILE_THIN" }.into(), ..pool.clone() };
+        let failing = self.fails().then(|| {
+            Fault::new(FaultKind::Tool, format!("A request to storage pool '{}' failed", pool.name))
+                .cause("This machine is simulated, and so is its failure")
+                .correction("Wait: it is tried again")
+        });
+        Box::new(SimMachine { inner: MemoryMachine::new(pool.clone(), self.memory(&pool)), failing })
+    }
+
+    fn attaches(&self) -> bool {
+        true
+    }
+
+    fn user(&self, _device: &str) -> Option<String> {
+        None
+    }
+
+    fn link(&self, resource: &ResourceName, volume: VolumeNumber) -> Option<String> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).get(&(resource.clone(), volume)).cloned()
+    }
+
+    fn set_link(&self, resource: &ResourceName, volume: VolumeNumber, device: &str) -> Result<(), Fault> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).insert((resource.clone(), volume), device.to_owned());
+        Ok(())
+    }
+
+    fn remove_link(&self, resource: &ResourceName, volume: VolumeNumber) -> Result<(), Fault> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).remove(&(resource.clone(), volume));
+        Ok(())
+    }
+
+    fn sweep_links(&self, _keep: &dyn Fn(&str, &str, &str) -> bool) {}
+
+    fn copy(&self, pool: &Pool, from: &str, to: &str) -> Result<(), Fault> {
+        self.memory(pool).copy(from, to);
+        Ok(())
+    }
+
+    fn scan(&self) {}
+
+    fn latency(&self) -> Duration {
+        self.latency
+    }
+
+    fn is_quick(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,167 @@
+//! What items are worked on with: this machine, or a simulated one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use berth_model::layers::{LayerKind, ProviderKind};
+use berth_model::names::{ResourceName, VolumeNumber};
+use berth_model::observed::Capabilities;
+use berth_plugin_sdk::{Fault, FaultKind, Machine, Pool, Provider};
+use berth_provider_file::FileProvider;
+
+use crate::links::Links;
+use crate::machine::{HostMachine, Shared};
+
+/// A place where volumes are made and served. Calls block.
+pub trait Site: Send + Sync + 'static {
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The provider of a kind; `None`: not here.
+    fn provider(&self, kind: ProviderKind) -> Option<&dyn Provider>;
+
+    /// The machine of one call or of several on the same pool.
+    fn machine(&self, provider: &dyn Provider, pool: &Pool) -> Box<dyn Machine>;
+
+    /// Whether volumes are served by devices. If not, the stable path points at what holds the data, and says that it is served.
+    fn attaches(&self) -> bool;
+
+    /// Who uses a device.
+    fn user(&self, device: &str) -> Option<String>;
+
+    /// Where the stable path of a volume points.
+    fn link(&self, resource: &ResourceName, volume: VolumeNumber) -> Option<String>;
+
+    /// Points the stable path of a volume at a device.
+    ///
+    /// # Errors
+    /// What hinders it.
+    fn set_link(&self, resource: &ResourceName, volume: VolumeNumber, device: &str) -> Result<(), Fault>;
+
+    /// Removes the stable path of a volume.
+    ///
+    /// # Errors
+    /// What hinders it.
+    fn remove_link(&self, resource: &ResourceName, volume: VolumeNumber) -> Result<(), Fault>;
+
+    /// Removes stable paths that `keep` (resource, volume, target) does not want.
+    fn sweep_links(&self, keep: &dyn Fn(&str, &str, &str) -> bool);
+
+    /// Copies a file of a pool's folder onto another one that is there, also its holes.
+    ///
+    /// # Errors
+    /// What hinders it.
+    fn copy(&self, pool: &Pool, from: &str, to: &str) -> Result<(), Fault>;
+
+    /// Reads anew what it keeps an index of.
+    fn scan(&self);
+
+    /// How long every item takes longer than it does (simulated machines only).
+    fn latency(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+
+    /// Whether calls never wait for anything, so that no thread is needed for them (simulated machines only).
+    fn is_quick(&self) -> bool {
+        false
+    }
+}
+
+/// This machine.
+#[derive(Debug)]
+pub struct HostSite {
+    shared: Arc<Shared>,
+    links: Links,
+    capabilities: Capabilities,
+    file: FileProvider,
+}
+
+impl HostSite {
+    /// This machine, with stable paths below `dev_dir`.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, dev_dir: &Path, capabilities: Capabilities) -> Self {
+        Self { shared, links: Links::new(dev_dir), capabilities, file: FileProvider }
+    }
+
+    fn link_fault(&self, resource: &ResourceName, volume: VolumeNumber, error: &std::io::Error) -> Fault {
+        let path = self.links.path(resource, volume);
+        Fault::new(FaultKind::Tool, format!("The stable path '{}' cannot be changed", path.display()))
+            .cause(error.to_string())
+            .correction("Let the satellite write to its device folder, or give it another one (--dev-dir)")
+    }
+}
+
+impl Site for HostSite {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
+    }
+
+    fn provider(&self, kind: ProviderKind) -> Option<&dyn Provider> {
+        match kind {
+            ProviderKind::File | ProviderKind::FileThin => Some(&self.file),
+            ProviderKind::Diskless
+            | ProviderKind::Lvm
+            | ProviderKind::LvmThin
+            | ProviderKind::Zfs
+            | ProviderKind::ZfsThin
+            | ProviderKind::Spdk
+            | ProviderKind::RemoteSpdk
+            | ProviderKind::EbsInit
+            | ProviderKind::EbsTarget
+            | ProviderKind::StorageSpaces
+            | ProviderKind::StorageSpacesThin => None,
+        }
+    }
+
+    fn machine(&self, provider: &dyn Provider, pool: &Pool) -> Box<dyn Machine> {
+        Box::new(HostMachine::open(pool.clone(), provider.manifest(), Arc::clone(&self.shared)))
+    }
+
+    fn attaches(&self) -> bool {
+        self.shared.attaches
+    }
+
+    fn user(&self, device: &str) -> Option<String> {
+        if self.shared.attaches { crate::usage::user(device) } else { None }
+    }
+
+    fn link(&self, resource: &ResourceName, volume: VolumeNumber) -> Option<String> {
+        self.links.target(resource, volume)
+    }
+
+    fn set_link(&self, resource: &ResourceName, volume: VolumeNumber, device: &str) -> Result<(), Fault> {
+        self.links.set(&self.shared.hands, resource, volume, device).map_err(|error| self.link_fault(resource, volume, &error))
+    }
+
+    fn remove_link(&self, resource: &ResourceName, volume: VolumeNumber) -> Result<(), Fault> {
+        self.links.remove(&self.shared.hands, resource, volume).map_err(|error| self.link_fault(resource, volume, &error))
+    }
+
+    fn sweep_links(&self, keep: &dyn Fn(&str, &str, &str) -> bool) {
+        self.links.sweep(&self.shared.hands, keep);
+    }
+
+    fn copy(&self, pool: &Pool, from: &str, to: &str) -> Result<(), Fault> {
+        let (source, target) = (Path::new(&pool.place).join(from), Path::new(&pool.place).join(to));
+        let words = |path: &Path| {
+            path.to_str().map(str::to_owned).ok_or_else(|| Fault::new(FaultKind::Unsupported, "The path of the pool is not UTF-8"))
+        };
+        let (source, target) = (words(&source)?, words(&target)?);
+        // `dd` writes into the file that is there and keeps its length, so the target stays at least as large as wanted.
+        let argv = ["dd", &format!("if={source}"), &format!("of={target}"), "bs=1M", "conv=notrunc,sparse,fsync", "status=none"];
+        self.shared.hands.change(|| self.shared.hands.need_long(&argv)).map(|_| ())
+    }
+
+    fn scan(&self) {
+        self.shared.loops.scan();
+    }
+}
+
+/// Layers of a stack that a site cannot do, with the first reason.
+#[must_use]
+pub fn missing_layers(capabilities: &Capabilities, layers: &[LayerKind]) -> BTreeMap<LayerKind, String> {
+    let missing = layers.iter().filter(|layer| !capabilities.layers.contains(layer));
+    let why = |layer: &LayerKind| capabilities.unsupported_layers.get(layer).and_then(|all| all.first()).cloned();
+    missing.map(|layer| (*layer, why(layer).unwrap_or_else(|| "this version does not do it".into()))).collect()
+}
