@@ -12,7 +12,14 @@ pub const DATABASE_FILE: &str = "berth.db";
 pub const LOCK_FILE: &str = "berth.lock";
 
 /// Held while a program may write; the system gives it up with the process, however that ends.
-pub(crate) struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that is just being started shares the open file until it runs its own program.
+        let _ = self.0.unlock();
+    }
+}
 
 /// Makes the data folder if it is not there, for its owner only: the state holds secrets.
 pub(crate) fn make_folder(dir: &Path) -> Result<(), StoreError> {
