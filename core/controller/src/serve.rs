@@ -1,0 +1,215 @@
+//! A controller from its start to its end.
+
+use std::future::{Future, IntoFuture};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use berth_model::observed::Observed;
+use berth_store::{SqliteStore, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::happenings::{Counters, LogTrimmed, Ready};
+use crate::load::{Start, load};
+use crate::reports::Reports;
+use crate::session::{Common, supervise};
+use crate::state::{Controller, Health, Inner, View, now};
+use crate::writer::{Hands, QUEUE, Writer};
+
+/// Requests under way have so long to end when the controller stops.
+const GRACE: Duration = Duration::from_secs(2);
+/// So have the sessions, the writer and the store, each.
+const LAST_STEPS: Duration = Duration::from_millis(800);
+/// How often old log entries are removed.
+const TRIM: Duration = Duration::from_secs(3600);
+
+/// Why a controller cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A folder cannot be made or used.
+    #[error("cannot use the folder {}: {source}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The database cannot be opened, read or led.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The listening socket failed.
+    #[error("the REST API ended: {0}")]
+    Ended(std::io::Error),
+}
+
+impl ControllerError {
+    /// What a person does about it; begins with a verb.
+    #[must_use]
+    pub fn correction(&self) -> String {
+        use std::io::ErrorKind;
+        match self {
+            Self::Listen { address, source } => match source.kind() {
+                ErrorKind::AddrInUse => format!("Stop the program that listens on {address}, or choose another address with --listen."),
+                ErrorKind::AddrNotAvailable => format!("Choose an address of this machine with --listen instead of {}.", address.ip()),
+                ErrorKind::PermissionDenied => "Choose a port above 1023 with --listen.".to_owned(),
+                _ => "Choose another address with --listen.".to_owned(),
+            },
+            Self::Folder { folder, source } => match source.kind() {
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                    format!("Make {} writable for this user, or choose another folder with --data.", folder.display())
+                }
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "Free some space on its file system.".to_owned(),
+                ErrorKind::NotADirectory | ErrorKind::AlreadyExists => "Choose a folder with --data, not a file.".to_owned(),
+                _ => "Choose another folder with --data.".to_owned(),
+            },
+            Self::Store(error) => error.correction(),
+            Self::Ended(_) => "Restart the controller.".to_owned(),
+        }
+    }
+}
+
+/// Runs a controller until `stop`, or until it cannot go on. `ready` is called once, when requests are answered, with the address.
+///
+/// After `stop` it ends within five seconds: answers that still wait say so and name their job.
+///
+/// # Errors
+/// [`ControllerError`], each with a correction.
+pub async fn serve(config: Config, stop: CancellationToken, ready: impl FnOnce(SocketAddr)) -> Result<(), ControllerError> {
+    let begun = Instant::now();
+    // The cheapest check first: a port in use must not move the lead to a controller that cannot answer.
+    let listen_error = |source| ControllerError::Listen { address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
+    let address = listener.local_addr().map_err(listen_error)?;
+    std::fs::create_dir_all(&config.data).map_err(|source| ControllerError::Folder { folder: config.data.clone(), source })?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data).await?);
+    let result = with_store(&config, Arc::clone(&store), listener, address, stop, ready, begun).await;
+    let closed = in_time("store", LAST_STEPS, store.close()).await;
+    result?;
+    closed.unwrap_or(Ok(())).map_err(ControllerError::Store)
+}
+
+async fn with_store(
+    config: &Config,
+    store: Arc<dyn Store>,
+    listener: TcpListener,
+    address: SocketAddr,
+    stop: CancellationToken,
+    ready: impl FnOnce(SocketAddr),
+    begun: Instant,
+) -> Result<(), ControllerError> {
+    let Running { controller, records, tasks } = start(config, store, stop.clone()).await?;
+    Ready { listen: address, serial: controller.view().cluster.serial, records, after: begun.elapsed() }.emit(controller.counters());
+    ready(address);
+    let router = tower::util::MapRequest::new(crate::http::router(controller), crate::http::normal_path);
+    let service = axum::ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(router);
+    let mut server = std::pin::pin!(axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
+    let ended = tokio::select! {
+        ended = &mut server => ended,
+        () = stop.cancelled() => in_time("requests", GRACE, server).await.unwrap_or(Ok(())),
+    };
+    stop.cancel();
+    tasks.end().await;
+    ended.map_err(ControllerError::Ended)
+}
+
+/// A controller without its REST API.
+pub(crate) struct Running {
+    pub controller: Controller,
+    pub records: usize,
+    pub tasks: Tasks,
+}
+
+/// The tasks of a controller.
+pub(crate) struct Tasks {
+    sessions: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    trimmer: JoinHandle<()>,
+    quit: CancellationToken,
+}
+
+impl Tasks {
+    /// Ends all. The sessions first, so that the writer does what they said last; `stop` must be cancelled already.
+    pub async fn end(self) {
+        self.trimmer.abort();
+        in_time("sessions", LAST_STEPS, self.sessions).await;
+        self.quit.cancel();
+        in_time("writer", LAST_STEPS, self.writer).await;
+    }
+}
+
+/// Loads the cluster and starts all tasks.
+pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, stop: CancellationToken) -> Result<Running, ControllerError> {
+    crate::panics::watch();
+    let folder = config.data.join("error-reports");
+    let reports = Reports::open(&folder).map_err(|source| ControllerError::Folder { folder, source })?;
+    let (reports, counters) = (Arc::new(reports), Arc::new(Counters::default()));
+    let Start { cluster, records, warnings } = load(store.as_ref(), &reports, &counters).await?;
+    let cluster = Arc::new(cluster);
+
+    let (queue, messages) = mpsc::channel(QUEUE);
+    let (wakes, woken) = mpsc::channel(64);
+    let (publish, view) = watch::channel(View { cluster: Arc::clone(&cluster), observed: Arc::new(Observed::default()) });
+    let (tell_health, health) = watch::channel(Health::default());
+    let hands = Hands {
+        store: Arc::clone(&store),
+        reports: Arc::clone(&reports),
+        counters: Arc::clone(&counters),
+        view: publish,
+        health: tell_health,
+        wakes,
+    };
+    let quit = CancellationToken::new();
+    let writer = tokio::spawn(Writer::new(hands, cluster, warnings).run(messages, quit.clone()));
+    let common = Arc::new(Common {
+        view: view.clone(),
+        queue: queue.clone(),
+        numbers: AtomicU64::new(0),
+        counters: Arc::clone(&counters),
+        ping: config.ping,
+        silence: config.silence,
+    });
+    let sessions = tokio::spawn(supervise(common, woken, stop.child_token()));
+    let trimmer = tokio::spawn(trim(Arc::clone(&store), Arc::clone(&counters), config.log_kept));
+    let controller =
+        Controller::new(Inner { view, queue, health, reports, counters, store, stop, patience: config.patience, started: now() });
+    Ok(Running { controller, records, tasks: Tasks { sessions, writer, trimmer, quit } })
+}
+
+/// Removes log entries that are older than `kept`, at the start and every hour. A failure is tried again then.
+async fn trim(store: Arc<dyn Store>, counters: Arc<Counters>, kept: Duration) {
+    let mut hourly = tokio::time::interval(TRIM);
+    loop {
+        hourly.tick().await;
+        let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+        match store.trim_log(now().0.saturating_sub(kept_ms)).await {
+            Ok(entries) => LogTrimmed { entries }.emit(&counters),
+            Err(error) => tracing::warn!(cause = %error, "log not trimmed"),
+        }
+    }
+}
+
+/// Waits for `work`, but not longer than `limit`: the end of a process must not hang.
+async fn in_time<T>(what: &str, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(value) => Some(value),
+        Err(_) => {
+            tracing::warn!(what, limit_ms = limit.as_millis(), "not ended in time");
+            None
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The sessions: one task for each node that has a satellite, started and stopped by looking at the published cluster.
+
+mod connect;
+mod link;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_model::cluster::Cluster;
+use berth_model::names::NodeName;
+use berth_model::objects::{Encryption, Node};
+use berth_model::observed::ConnectionStatus;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use connect::Common;
+use connect::{End, Peer, connection, next_number};
+pub(crate) use link::Link;
+
+use crate::writer::SessionEvent;
+
+/// First and last pause between two attempts.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+
+/// What a node needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wanted {
+    /// A session.
+    Session(Peer),
+    /// One that cannot be: why.
+    Impossible(Peer, String),
+}
+
+impl Wanted {
+    fn peer(&self) -> &Peer {
+        match self {
+            Self::Session(peer) | Self::Impossible(peer, _) => peer,
+        }
+    }
+}
+
+/// Whether a node has a satellite to talk to, and where. `None`: nobody is to be reached there.
+fn wanted(node: &Node) -> Option<Wanted> {
+    if !node.node_type.has_satellite() {
+        return None;
+    }
+    let interface = node.active_interface()?;
+    let satellite = interface.satellite?;
+    let peer = Peer { node: node.name.clone(), id: node.id, address: SocketAddr::new(interface.address, satellite.port) };
+    Some(match satellite.encryption {
+        Encryption::Plain => Wanted::Session(peer),
+        Encryption::Ssl => Wanted::Impossible(peer, "The interface asks for SSL, and this controller has no certificate.".to_owned()),
+    })
+}
+
+/// Whether the controller must reach a satellite there.
+pub(crate) fn has_session(node: &Node) -> bool {
+    wanted(node).is_some()
+}
+
+struct Task {
+    wanted: Wanted,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+    handle: JoinHandle<()>,
+}
+
+/// Keeps one task for each node that needs one, until `stop`. `wakes` names nodes to connect anew at once.
+pub(crate) async fn supervise(common: Arc<Common>, mut wakes: mpsc::Receiver<NodeName>, stop: CancellationToken) {
+    let mut view = common.view.clone();
+    let mut tasks: BTreeMap<NodeName, Task> = BTreeMap::new();
+    let mut seen: Option<Arc<Cluster>> = None;
+    loop {
+        let cluster = Arc::clone(&view.borrow_and_update().cluster);
+        // Most commits touch no node.
+        if seen.as_ref().is_none_or(|seen| !seen.nodes.ptr_eq(&cluster.nodes)) {
+            reconcile(&common, &cluster, &mut tasks, &stop);
+            seen = Some(cluster);
+        }
+        tokio::select! {
+            changed = view.changed() => if changed.is_err() { break },
+            node = wakes.recv() => match node {
+                Some(node) => if let Some(task) = tasks.get(&node) { task.wake.notify_one() },
+                None => break,
+            },
+            () = stop.cancelled() => break,
+        }
+    }
+    for task in tasks.values() {
+        task.stop.cancel();
+    }
+    for task in tasks.into_values() {
+        let _ = task.handle.await;
+    }
+}
+
+fn reconcile(common: &Arc<Common>, cluster: &Cluster, tasks: &mut BTreeMap<NodeName, Task>, stop: &CancellationToken) {
+    tasks.retain(|name, task| {
+        let stays = !task.handle.is_finished() && cluster.nodes.get(name).and_then(|node| wanted(node)).as_ref() == Some(&task.wanted);
+        if !stays {
+            task.stop.cancel();
+        }
+        stays
+    });
+    for (name, node) in &cluster.nodes {
+        let Some(wanted) = wanted(node) else { continue };
+        tasks.entry(name.clone()).or_insert_with(|| {
+            let (wake, stop) = (Arc::new(Notify::new()), stop.child_token());
+            let handle = tokio::spawn(keep(Arc::clone(common), wanted.clone(), Arc::clone(&wake), stop.clone()));
+            Task { wanted, wake, stop, handle }
+        });
+    }
+}
+
+/// Keeps a session with one satellite: connects, serves, and connects again after a pause.
+async fn keep(common: Arc<Common>, wanted: Wanted, wake: Arc<Notify>, stop: CancellationToken) {
+    let peer = wanted.peer();
+    let mut failures = 0u32;
+    loop {
+        let session = next_number(&common);
+        let end = match &wanted {
+            Wanted::Session(peer) => connection(&common, peer, session, &wake, &stop).await,
+            Wanted::Impossible(_, why) => End::Failed(ConnectionStatus::Offline, why.clone()),
+        };
+        match end {
+            End::Stopped => {
+                common.tell(peer, session, SessionEvent::Lost { reason: "The session was ended.".to_owned() }).await;
+                return;
+            }
+            End::Again => {
+                common.tell(peer, session, SessionEvent::Lost { reason: "A new connection was asked for.".to_owned() }).await;
+                failures = 0;
+                continue;
+            }
+            End::Failed(status, reason) => {
+                common.tell(peer, session, SessionEvent::Failed { status, reason }).await;
+                failures = failures.saturating_add(1);
+            }
+            End::Lost(reason) => {
+                common.tell(peer, session, SessionEvent::Lost { reason }).await;
+                failures = 1;
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause(failures, session)) => {}
+            () = wake.notified() => failures = 0,
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// The pause after so many failures: doubles up to the longest, minus up to a quarter by chance, so that satellites which
+/// went away together are not asked together for ever.
+fn pause(failures: u32, session: u64) -> Duration {
+    let doubled = PAUSES.0.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(PAUSES.1);
+    let chance = uuid::Uuid::new_v4().as_u64_pair().0 ^ session;
+    doubled.saturating_sub(doubled / 4 * u32::try_from(chance % 1000).unwrap_or(0) / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_have_an_end() {
+        for failures in [0, 1, 2, 3, 4, 5, 100] {
+            let pause = pause(failures, 1);
+            let full = Duration::from_secs(u64::from(1u32 << failures.saturating_sub(1).min(6)).min(10));
+            assert!(pause <= full && pause >= full / 4 * 3, "{failures}: {pause:?}");
+        }
+    }
+}

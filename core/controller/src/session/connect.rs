@@ -1,0 +1,310 @@
+//! One connection to a satellite: hello, then plans down and observations up, until something ends it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use berth_engine::plan;
+use berth_model::ids::{Id, kind};
+use berth_model::names::NodeName;
+use berth_model::observed::{Capabilities, ConnectionStatus, Observation};
+use berth_model::plan::PlanBody;
+use berth_proto::satellite_client::SatelliteClient;
+use berth_proto::{Down, Hello, PROTOCOL_MAX, PROTOCOL_MIN, Ping, Plan, Refusal, Up, Welcome, down, refusal, up};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+use tonic::transport::Endpoint;
+
+use super::link::{Link, Order};
+use crate::happenings::{Counters, PlanSent, count};
+use crate::state::View;
+use crate::writer::{FromSession, Message, SessionEvent};
+
+/// A machine that is there answers a TCP connect within this.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Largest message of either side: a whole plan of some 100,000 items.
+const MAX_MESSAGE: usize = 256 * 1024 * 1024;
+/// Messages on their way down; plans wait in the link instead.
+const DOWN_QUEUE: usize = 4;
+
+/// Whom to talk to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// Node.
+    pub node: NodeName,
+    /// Generation id of the node.
+    pub id: Id<kind::Node>,
+    /// Where its satellite listens.
+    pub address: SocketAddr,
+}
+
+/// What all sessions have in common.
+#[derive(Debug)]
+pub(crate) struct Common {
+    /// The published state.
+    pub view: watch::Receiver<View>,
+    /// To the writer.
+    pub queue: mpsc::Sender<Message>,
+    /// Numbers for sessions; each attempt has a greater one than all before.
+    pub numbers: AtomicU64,
+    /// Counts.
+    pub counters: Arc<Counters>,
+    /// How often a sign of life is asked for.
+    pub ping: Duration,
+    /// Silence after which the satellite counts as lost.
+    pub silence: Duration,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// Told to stop.
+    Stopped,
+    /// Told to connect anew.
+    Again,
+    /// There never was a session.
+    Failed(ConnectionStatus, String),
+    /// There was one.
+    Lost(String),
+}
+
+impl Common {
+    /// Tells the writer. A writer that is gone needs nothing any more.
+    pub async fn tell(&self, peer: &Peer, session: u64, event: SessionEvent) {
+        let message = FromSession { node: peer.node.clone(), id: peer.id, session, event };
+        let _ = self.queue.send(Message::Session(Box::new(message))).await;
+    }
+}
+
+/// Connects once and serves the connection until it ends.
+pub(crate) async fn connection(common: &Common, peer: &Peer, session: u64, wake: &Notify, stop: &CancellationToken) -> End {
+    let opened = tokio::select! {
+        opened = open(common, peer) => opened,
+        () = wake.notified() => return End::Again,
+        () = stop.cancelled() => return End::Stopped,
+    };
+    let (down, up, welcome) = match opened {
+        Ok(opened) => opened,
+        Err((status, reason)) => return End::Failed(status, reason),
+    };
+    let capabilities = match capabilities(&welcome) {
+        Ok(capabilities) => capabilities,
+        Err(reason) => return End::Failed(ConnectionStatus::VersionMismatch, reason),
+    };
+    let link = Arc::new(Link::default());
+    common.tell(peer, session, SessionEvent::Opened { link: Arc::clone(&link), capabilities: Box::new(capabilities) }).await;
+    let mut running = Running { common, peer, session, link, down, epoch: common.view.borrow().cluster.epoch, sent: 0, pings: 0 };
+    tokio::select! {
+        reason = running.run(up) => reason,
+        () = wake.notified() => End::Again,
+        () = stop.cancelled() => End::Stopped,
+    }
+}
+
+type Opened = (mpsc::Sender<Down>, Streaming<Up>, Welcome);
+
+async fn open(common: &Common, peer: &Peer) -> Result<Opened, (ConnectionStatus, String)> {
+    let offline = |reason: String| (ConnectionStatus::Offline, reason);
+    let (id, epoch) = {
+        let view = common.view.borrow();
+        (view.cluster.id, view.cluster.epoch)
+    };
+    let hello = Hello {
+        protocol_min: PROTOCOL_MIN,
+        protocol_max: PROTOCOL_MAX,
+        epoch,
+        cluster_id: id.to_string(),
+        node_id: peer.id.to_string(),
+        node_name: peer.node.to_string(),
+        controller_version: env!("CARGO_PKG_VERSION").to_owned(),
+        features: Vec::new(),
+    };
+    let talk = async {
+        let endpoint = Endpoint::from_shared(format!("http://{}", peer.address))
+            .map_err(|error| offline(chain(&error)))?
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true);
+        let channel = endpoint.connect().await.map_err(|error| offline(format!("{}: {}", peer.address, chain(&error))))?;
+        let mut client = SatelliteClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+        let (down, queue) = mpsc::channel(DOWN_QUEUE);
+        // The queue is empty and has room.
+        let _ = down.try_send(Down { message: Some(down::Message::Hello(hello)) });
+        let mut up = client.session(ReceiverStream::new(queue)).await.map_err(|status| offline(words(&status)))?.into_inner();
+        let first = up.message().await.map_err(|status| offline(words(&status)))?;
+        match first.and_then(|up| up.message) {
+            Some(up::Message::Welcome(welcome)) => Ok((down, up, welcome)),
+            Some(up::Message::Refusal(refusal)) => Err(refused(&refusal)),
+            Some(up::Message::Observation(_) | up::Message::NeedWhole(_) | up::Message::Pong(_) | up::Message::StalePlan(_)) => {
+                Err((ConnectionStatus::VersionMismatch, "The satellite's first message is neither a welcome nor a refusal.".to_owned()))
+            }
+            None => Err(offline("The satellite ended the connection without an answer.".to_owned())),
+        }
+    };
+    match tokio::time::timeout(common.silence, talk).await {
+        Ok(result) => result,
+        Err(_) => Err(offline(format!("{} accepts connections, but did not answer within {} s.", peer.address, common.silence.as_secs()))),
+    }
+}
+
+fn refused(refusal: &Refusal) -> (ConnectionStatus, String) {
+    let (status, what) = match refusal.reason() {
+        refusal::Reason::StaleEpoch => (ConnectionStatus::OtherController, "The satellite obeys a newer controller"),
+        refusal::Reason::OtherController => (ConnectionStatus::OtherController, "The satellite belongs to another cluster"),
+        refusal::Reason::VersionMismatch => (ConnectionStatus::VersionMismatch, "The satellite speaks no common version"),
+        refusal::Reason::OtherNode => (ConnectionStatus::HostnameMismatch, "The satellite is another node of the cluster"),
+        refusal::Reason::Unspecified => (ConnectionStatus::Unknown, "The satellite refuses and does not say why"),
+    };
+    let detail = refusal.detail.trim();
+    (status, if detail.is_empty() { format!("{what}.") } else { format!("{what}: {detail}") })
+}
+
+/// What the satellite's machine can do; an unreadable answer is a version mismatch.
+fn capabilities(welcome: &Welcome) -> Result<Capabilities, String> {
+    if !(PROTOCOL_MIN..=PROTOCOL_MAX).contains(&welcome.protocol) {
+        return Err(format!("The satellite chose protocol {}, offered were {PROTOCOL_MIN} to {PROTOCOL_MAX}.", welcome.protocol));
+    }
+    let mut capabilities: Capabilities =
+        serde_json::from_slice(&welcome.capabilities).map_err(|error| format!("The satellite's capabilities cannot be read: {error}"))?;
+    if capabilities.uname.is_empty() {
+        capabilities.uname.clone_from(&welcome.uname);
+    }
+    Ok(capabilities)
+}
+
+/// A session.
+struct Running<'a> {
+    common: &'a Common,
+    peer: &'a Peer,
+    session: u64,
+    link: Arc<Link>,
+    down: mpsc::Sender<Down>,
+    epoch: u64,
+    /// Generation that the satellite was told last; 0: none.
+    sent: u64,
+    pings: u64,
+}
+
+impl Running<'_> {
+    async fn run(&mut self, mut up: Streaming<Up>) -> End {
+        let mut ping = tokio::time::interval(self.common.ping);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut deadline = Instant::now() + self.common.silence;
+        let link = Arc::clone(&self.link);
+        let down = self.down.clone();
+        let mut order: Option<Order> = None;
+        loop {
+            tokio::select! {
+                message = up.message() => {
+                    deadline = Instant::now() + self.common.silence;
+                    match message {
+                        Ok(Some(Up { message: Some(message) })) => {
+                            if let Err(end) = self.hear(message).await {
+                                return end;
+                            }
+                        }
+                        // A kind of message that a newer satellite has.
+                        Ok(Some(Up { message: None })) => {}
+                        Ok(None) => return End::Lost("The satellite ended the session.".to_owned()),
+                        Err(status) => return End::Lost(words(&status)),
+                    }
+                }
+                () = link.changes(), if order.is_none() => order = link.take(self.sent),
+                permit = down.reserve(), if order.is_some() => {
+                    let (Ok(permit), Some(order)) = (permit, order.take()) else {
+                        return End::Lost("The connection takes no more messages.".to_owned());
+                    };
+                    match self.plan(&order) {
+                        Ok(plan) => permit.send(Down { message: Some(down::Message::Plan(plan)) }),
+                        Err(end) => return end,
+                    }
+                }
+                _ = ping.tick() => {
+                    self.pings = self.pings.wrapping_add(1);
+                    // A full queue is a satellite that does not read; the deadline deals with it.
+                    let _ = self.down.try_send(Down { message: Some(down::Message::Ping(Ping { number: self.pings })) });
+                }
+                () = tokio::time::sleep_until(deadline) => {
+                    return End::Lost(format!("No sign of life from the satellite for {} s.", self.common.silence.as_secs()));
+                }
+            }
+        }
+    }
+
+    /// Makes the plan that an order asks for. The first one of a session is whole.
+    fn plan(&mut self, order: &Order) -> Result<Plan, End> {
+        let generation = order.cluster.serial;
+        let whole = order.whole || self.sent == 0;
+        let body =
+            if whole { plan::whole(&order.cluster, &self.peer.node) } else { plan::partial(&order.cluster, &self.peer.node, &order.touch) };
+        let base = if whole { 0 } else { self.sent };
+        PlanSent { node: &self.peer.node, generation, base, items: items(&body) }.emit(&self.common.counters);
+        let body = serde_json::to_vec(&body).map_err(|error| End::Lost(format!("The plan cannot be written: {error}")))?;
+        self.sent = generation;
+        Ok(Plan { epoch: self.epoch, generation, base, body })
+    }
+
+    async fn hear(&mut self, message: up::Message) -> Result<(), End> {
+        match message {
+            up::Message::Pong(_) => Ok(()),
+            up::Message::NeedWhole(_) => {
+                let cluster = Arc::clone(&self.common.view.borrow().cluster);
+                self.link.whole(cluster);
+                Ok(())
+            }
+            up::Message::Observation(observation) => {
+                let seen: Observation = serde_json::from_slice(&observation.body).map_err(|error| {
+                    End::Failed(ConnectionStatus::FullSyncFailed, format!("The satellite's observation cannot be read: {error}"))
+                })?;
+                count(&self.common.counters.observations);
+                self.common.tell(self.peer, self.session, SessionEvent::Seen(Box::new(seen))).await;
+                Ok(())
+            }
+            up::Message::StalePlan(stale) if stale.held_epoch > self.epoch => {
+                Err(End::Failed(ConnectionStatus::OtherController, "The satellite obeys a newer controller.".to_owned()))
+            }
+            // Its plan comes from a state that this controller does not have, e.g. the database was put back to an older one.
+            up::Message::StalePlan(stale) if stale.held > self.common.view.borrow().cluster.serial => Err(End::Failed(
+                ConnectionStatus::FullSyncFailed,
+                format!("The satellite holds plan {} of epoch {}, newer than {}.", stale.held, stale.held_epoch, stale.offered),
+            )),
+            // A doubled plan: what it holds is newer than what it was offered, all is well.
+            up::Message::StalePlan(_) => Ok(()),
+            up::Message::Welcome(_) | up::Message::Refusal(_) => {
+                Err(End::Failed(ConnectionStatus::VersionMismatch, "The satellite greets a second time.".to_owned()))
+            }
+        }
+    }
+}
+
+fn items(body: &PlanBody) -> usize {
+    body.items.len()
+}
+
+/// What a failed call says, for people.
+fn words(status: &tonic::Status) -> String {
+    let message = status.message().trim();
+    if message.is_empty() { format!("The satellite answered '{}'.", status.code()) } else { message.to_owned() }
+}
+
+/// An error with all that caused it, as one sentence.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut parts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(inner) = next {
+        let text = inner.to_string();
+        if parts.last().is_none_or(|last| !last.contains(&text)) {
+            parts.push(text);
+        }
+        next = inner.source();
+    }
+    parts.join(": ")
+}
+
+/// The next session number.
+pub(crate) fn next_number(common: &Common) -> u64 {
+    common.numbers.fetch_add(1, Ordering::Relaxed) + 1
+}

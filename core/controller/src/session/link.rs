@@ -1,0 +1,120 @@
+//! The slot between the writer and one session: what the satellite must still be told, merged, so that a slow one costs no queue.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use berth_engine::plan::Touch;
+use berth_model::cluster::Cluster;
+use tokio::sync::Notify;
+
+/// One session's slot.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    pending: Mutex<Pending>,
+    notify: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    cluster: Option<Arc<Cluster>>,
+    whole: bool,
+    touch: Touch,
+}
+
+/// What to tell: all of it, or what `touch` names; both as they are in `cluster`.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// The cluster that the plan is made of; its serial is the plan's generation.
+    pub cluster: Arc<Cluster>,
+    /// A whole plan.
+    pub whole: bool,
+    /// Otherwise what changed.
+    pub touch: Touch,
+}
+
+impl Link {
+    /// Asks for a whole plan, not older than `cluster`.
+    pub fn whole(&self, cluster: Arc<Cluster>) {
+        let mut pending = self.pending();
+        pending.whole = true;
+        pending.newest(cluster);
+        drop(pending);
+        self.notify.notify_one();
+    }
+
+    /// Tells what changed on the way to `cluster`. To be called in the order of the commits, after publishing.
+    pub fn changed(&self, cluster: Arc<Cluster>, touch: Touch) {
+        let mut pending = self.pending();
+        pending.touch.pools |= touch.pools;
+        pending.touch.items.extend(touch.items);
+        pending.newest(cluster);
+        drop(pending);
+        self.notify.notify_one();
+    }
+
+    /// Takes what is to be told to a satellite that was last told the generation `sent`.
+    ///
+    /// What is not newer than that was told already: a whole plan contains all that led to its cluster.
+    pub fn take(&self, sent: u64) -> Option<Order> {
+        let Pending { cluster, whole, touch } = std::mem::take(&mut *self.pending());
+        let cluster = cluster?;
+        (whole || cluster.serial > sent).then_some(Order { cluster, whole, touch })
+    }
+
+    /// Returns when there may be something to take. Cancel-safe.
+    pub async fn changes(&self) {
+        self.notify.notified().await;
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    fn newest(&mut self, cluster: Arc<Cluster>) {
+        if self.cluster.as_ref().is_none_or(|held| held.serial < cluster.serial) {
+            self.cluster = Some(cluster);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use berth_model::ids::Id;
+    use uuid::Uuid;
+
+    fn at(serial: u64) -> Arc<Cluster> {
+        let mut cluster = Cluster::empty(Id::from_uuid(Uuid::nil()));
+        cluster.serial = serial;
+        Arc::new(cluster)
+    }
+
+    fn item(number: u128) -> Touch {
+        Touch { pools: false, items: [Uuid::from_u128(number)].into() }
+    }
+
+    #[test]
+    fn changes_are_merged_and_taken_once() {
+        let link = Link::default();
+        assert!(link.take(0).is_none());
+        link.changed(at(3), item(1));
+        link.changed(at(4), item(2));
+        let order = link.take(2).unwrap();
+        assert_eq!((order.cluster.serial, order.whole, order.touch.items.len()), (4, false, 2));
+        assert!(link.take(4).is_none());
+    }
+
+    #[test]
+    fn a_whole_plan_covers_what_is_offered_late() {
+        let link = Link::default();
+        link.whole(at(7));
+        assert!(link.take(0).unwrap().whole);
+        link.changed(at(6), item(1));
+        assert!(link.take(7).is_none(), "commit 6 is in the plan of 7");
+        link.changed(at(8), item(1));
+        link.whole(at(7));
+        let order = link.take(7).unwrap();
+        assert!(order.whole && order.cluster.serial == 8, "never older than what is known");
+    }
+}

@@ -1,0 +1,275 @@
+//! What request handlers hold: the published state to read, a door to change it, and the waiting for what comes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_engine::command::Command;
+use berth_engine::draft::RequestContext;
+use berth_model::cluster::Cluster;
+use berth_model::codes::Code;
+use berth_model::ids::{Id, kind};
+use berth_model::names::NodeName;
+use berth_model::observed::{ConnectionStatus, Observed};
+use berth_model::reply::Reply;
+use berth_model::time::Timestamp;
+use berth_store::{LogEntry, Store, StoreError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::happenings::{Counters, count};
+use crate::reports::Reports;
+use crate::writer::{JobNews, Message, Submission, Verdict};
+
+/// How long an answer waits for the first attempt to reach a new node; a connect takes at most two seconds.
+const FIRST_CONTACT: Duration = Duration::from_secs(8);
+
+/// The published state at one moment: immutable, and cheap to hold.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// What is intended; its serial is that of the last commit.
+    pub cluster: Arc<Cluster>,
+    /// What satellites have seen.
+    pub observed: Arc<Observed>,
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// Entries in order; at least one unless the command has nothing to say.
+    pub replies: Vec<Reply>,
+}
+
+impl Answer {
+    /// Whether any entry is an error.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.replies.iter().any(Reply::is_error)
+    }
+}
+
+/// Whether the controller does its work. Empty in both lists: all is well.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Health {
+    /// Why it cannot do its work now; each with what to do.
+    pub failures: Vec<String>,
+    /// What somebody must look at, although all else is served: quarantined records, damage of the database.
+    pub warnings: Vec<String>,
+}
+
+/// The running controller. Cloning costs a pointer.
+#[derive(Clone)]
+pub struct Controller(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub view: watch::Receiver<View>,
+    pub queue: mpsc::Sender<Message>,
+    pub health: watch::Receiver<Health>,
+    pub reports: Arc<Reports>,
+    pub counters: Arc<Counters>,
+    pub store: Arc<dyn Store>,
+    pub stop: CancellationToken,
+    pub patience: Duration,
+    pub started: Timestamp,
+}
+
+impl std::fmt::Debug for Controller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controller").field("serial", &self.0.view.borrow().cluster.serial).finish_non_exhaustive()
+    }
+}
+
+impl Controller {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// The state of now. Never waits.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.0.view.borrow().clone()
+    }
+
+    /// Wakes whoever follows the state. A slow follower misses states in between, never the last one.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<View> {
+        self.0.view.clone()
+    }
+
+    /// Carries out a command and waits for what comes of it: the commit, then the jobs that it started, as long as they show
+    /// signs of life. Dropping the future only stops the waiting.
+    ///
+    /// `actor`: who asks. `origin`: from where, e.g. the peer's address; both stand in the log.
+    pub async fn submit(&self, command: Command, actor: &str, origin: &str) -> Answer {
+        let (answer, verdict) = oneshot::channel();
+        let submission = Submission { command, actor: actor.to_owned(), origin: origin.to_owned(), answer };
+        if self.0.queue.send(Message::Submit(Box::new(submission))).await.is_err() {
+            return Answer { replies: vec![stopping()] };
+        }
+        match verdict.await {
+            Ok(verdict) => self.wait(verdict).await,
+            Err(_) => Answer { replies: vec![stopping()] },
+        }
+    }
+
+    /// Whether the controller does its work.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.0.health.borrow().clone()
+    }
+
+    /// The error reports.
+    #[must_use]
+    pub fn reports(&self) -> &Reports {
+        &self.0.reports
+    }
+
+    /// What it counts about itself.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// When it started.
+    #[must_use]
+    pub fn started(&self) -> Timestamp {
+        self.0.started
+    }
+
+    /// Fires when the controller ends: long answers and event streams must end then.
+    #[must_use]
+    pub fn stopping(&self) -> CancellationToken {
+        self.0.stop.clone()
+    }
+
+    /// The log after serial `after`, oldest first, at most `limit` entries.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn log(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
+        self.0.store.log(after, limit).await
+    }
+
+    async fn wait(&self, verdict: Verdict) -> Answer {
+        let Verdict { mut replies, request, jobs, await_node } = verdict;
+        if let Some(node) = await_node {
+            replies.extend(self.first_contact(&node, &request).await);
+        }
+        let waits = jobs.into_iter().map(|(id, news)| self.job(id, news, &request));
+        for entries in futures_util::future::join_all(waits).await {
+            replies.extend(entries);
+        }
+        Answer { replies }
+    }
+
+    /// The entries of one job: as soon as it ended or cannot go on by itself at once, or when it shows no sign of life any more.
+    async fn job(&self, id: Id<kind::Job>, mut news: watch::Receiver<JobNews>, request: &RequestContext) -> Vec<Reply> {
+        let mut replies = loop {
+            if let Some(replies) = &news.borrow_and_update().outcome {
+                break replies.clone();
+            }
+            let next = tokio::select! {
+                changed = news.changed() => changed.map_err(|_| "The controller is being stopped."),
+                () = tokio::time::sleep(self.0.patience) => Err("There was no sign of life from the satellites for some time."),
+                () = self.0.stop.cancelled() => Err("The controller is being stopped."),
+            };
+            if let Err(cause) = next {
+                count(&self.0.counters.answers_unfinished);
+                break vec![unfinished(id, cause)];
+            }
+        };
+        replies.iter_mut().for_each(|reply| request.complete(reply, now()));
+        replies
+    }
+
+    /// The entries about the first attempt to reach a new node.
+    async fn first_contact(&self, node: &NodeName, request: &RequestContext) -> Vec<Reply> {
+        let mut view = self.0.view.clone();
+        let deadline = Instant::now() + FIRST_CONTACT;
+        let mut replies = loop {
+            if let Some(replies) = contact(&view.borrow_and_update().observed, node) {
+                break replies;
+            }
+            let late = tokio::select! {
+                changed = view.changed() => changed.is_err(),
+                () = tokio::time::sleep_until(deadline) => true,
+                () = self.0.stop.cancelled() => true,
+            };
+            if late {
+                break vec![no_contact(node, "It did not answer yet.")];
+            }
+        };
+        replies.iter_mut().for_each(|reply| request.complete(reply, now()));
+        replies
+    }
+}
+
+/// What is to be said of the first contact; `None`: nothing yet.
+fn contact(observed: &Observed, node: &NodeName) -> Option<Vec<Reply>> {
+    let seen = observed.nodes.get(node)?;
+    match seen.status {
+        ConnectionStatus::Online => {
+            let mut replies =
+                vec![Reply::new(Code::SATELLITE_CONNECTED, format!("The satellite of node '{node}' is connected.")).refer("Node", node)];
+            let uname = seen.capabilities.as_ref().map(|capabilities| capabilities.uname.as_str()).unwrap_or_default();
+            if !uname.is_empty() && !uname.eq_ignore_ascii_case(node.as_str()) {
+                replies.push(
+                    Reply::new(Code::INFO_NODE_NAME_MISMATCH, format!("Node '{node}' runs on a machine that calls itself '{uname}'."))
+                        .details("DRBD needs both names to be the same; everything else works with different ones.")
+                        .refer("Node", node),
+                );
+            }
+            Some(replies)
+        }
+        ConnectionStatus::NoStltConn => Some(Vec::new()),
+        ConnectionStatus::Connected | ConnectionStatus::Authenticated => None,
+        ConnectionStatus::Offline if seen.attempts == 0 => None,
+        ConnectionStatus::Offline
+        | ConnectionStatus::VersionMismatch
+        | ConnectionStatus::FullSyncFailed
+        | ConnectionStatus::AuthenticationError
+        | ConnectionStatus::Unknown
+        | ConnectionStatus::HostnameMismatch
+        | ConnectionStatus::OtherController
+        | ConnectionStatus::MissingExtTools
+        | ConnectionStatus::DuplicateUname => Some(vec![no_contact(node, seen.reason.as_deref().unwrap_or("It could not be reached."))]),
+    }
+}
+
+fn no_contact(node: &NodeName, cause: &str) -> Reply {
+    Reply::new(Code::WARN_NOT_CONNECTED, format!("No connection to satellite '{node}' yet; the node is registered."))
+        .cause(cause)
+        .correction("Start the satellite on the node, or correct the address of its net interface; the controller goes on trying.")
+        .refer("Node", node)
+}
+
+fn unfinished(job: Id<kind::Job>, cause: &str) -> Reply {
+    Reply::new(Code::WARN_NOT_CONNECTED, format!("The work goes on by itself as job {job}; this answer does not wait for it any longer."))
+        .cause(cause)
+        .correction(format!("Look at the job with 'berth job list'; it ends, or says what blocks it: {job}."))
+        .refer("Job", job)
+}
+
+fn stopping() -> Reply {
+    Reply::new(Code::FAIL_UNKNOWN_ERROR, "The controller is being stopped and takes no more commands.")
+        .correction("Repeat the request when the controller runs again.")
+        .created_at(now())
+}
+
+/// The wall clock, for display and records.
+pub(crate) fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Sets the moment of an entry that no request completes.
+trait CreatedAt {
+    fn created_at(self, now: Timestamp) -> Self;
+}
+
+impl CreatedAt for Reply {
+    fn created_at(mut self, now: Timestamp) -> Self {
+        self.created = now;
+        self
+    }
+}

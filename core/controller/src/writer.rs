@@ -1,0 +1,262 @@
+//! The writer: one task owns the cluster. Commands and observations come in, a group of them becomes one transaction, and only
+//! when that is on disk anybody is told (law 1).
+
+mod group;
+mod seen;
+mod turn;
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_engine::command::Command;
+use berth_engine::draft::RequestContext;
+use berth_model::cluster::Cluster;
+use berth_model::ids::{Id, kind};
+use berth_model::names::NodeName;
+use berth_model::observed::{Capabilities, ConnectionStatus, Observation};
+use berth_model::reply::Reply;
+use berth_model::time::Timestamp;
+use berth_store::{Store, StoreError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use group::json_text;
+pub(crate) use group::{By, Group};
+use seen::Seen;
+pub(crate) use turn::ids;
+pub(crate) use waiting::JobNews;
+use waiting::Waiting;
+
+use crate::happenings::Counters;
+use crate::reports::Reports;
+use crate::session::Link;
+use crate::state::{Health, View, now};
+
+/// Messages on their way to the writer.
+pub(crate) const QUEUE: usize = 1024;
+/// Messages of one turn, and jobs looked at in one: bounds the time to the next commit.
+const GROUP: usize = 256;
+/// Steps of one job in one turn.
+const STEPS: usize = 16;
+/// All jobs are looked at so often, so that a missed wake-up costs time and nothing else.
+const SWEEP: Duration = Duration::from_secs(15);
+/// First pause after a commit that failed; doubles up to [`SWEEP`].
+const RETRY: Duration = Duration::from_secs(1);
+/// So long satellites have time to connect after the start before the jobs of the last run are looked at:
+/// a node that is not there yet is not a node that is away.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// What the writer hears.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A command.
+    Submit(Box<Submission>),
+    /// From a session.
+    Session(Box<FromSession>),
+}
+
+/// A command with whoever waits for the answer.
+#[derive(Debug)]
+pub(crate) struct Submission {
+    pub command: Command,
+    pub actor: String,
+    pub origin: String,
+    pub answer: oneshot::Sender<Verdict>,
+}
+
+/// What came of a command at once, and what to wait for.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub replies: Vec<Reply>,
+    pub request: RequestContext,
+    pub jobs: Vec<(Id<kind::Job>, watch::Receiver<JobNews>)>,
+    pub await_node: Option<NodeName>,
+}
+
+/// Something from a session. What older sessions of the node still say is dropped.
+#[derive(Debug)]
+pub(crate) struct FromSession {
+    pub node: NodeName,
+    /// Generation id of the node.
+    pub id: Id<kind::Node>,
+    /// Each attempt has a greater one.
+    pub session: u64,
+    pub event: SessionEvent,
+}
+
+/// What a session tells.
+#[derive(Debug)]
+pub(crate) enum SessionEvent {
+    /// There is no session: why.
+    Failed { status: ConnectionStatus, reason: String },
+    /// There is one, and it takes plans.
+    Opened { link: Arc<Link>, capabilities: Box<Capabilities> },
+    /// The satellite saw something.
+    Seen(Box<Observation>),
+    /// It is over.
+    Lost { reason: String },
+}
+
+/// What the writer needs of the rest.
+pub(crate) struct Hands {
+    pub store: Arc<dyn Store>,
+    pub reports: Arc<Reports>,
+    pub counters: Arc<Counters>,
+    /// Published state.
+    pub view: watch::Sender<View>,
+    /// Published health.
+    pub health: watch::Sender<Health>,
+    /// Nodes to connect anew at once.
+    pub wakes: mpsc::Sender<NodeName>,
+}
+
+/// Whether the store takes changes.
+#[derive(Debug)]
+enum Writing {
+    /// It does.
+    Well,
+    /// It did not the last time.
+    Failing { error: StoreError, pause: Duration },
+    /// It never will again in this process.
+    Fenced { error: StoreError },
+}
+
+/// The jobs of the last run, until the satellites had time to connect.
+#[derive(Debug)]
+struct Held {
+    jobs: BTreeSet<Id<kind::Job>>,
+    until: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    session: u64,
+    link: Option<Arc<Link>>,
+}
+
+/// The one owner of the cluster.
+pub(crate) struct Writer {
+    hands: Hands,
+    /// As committed.
+    cluster: Arc<Cluster>,
+    seen: Seen,
+    live: BTreeMap<NodeName, Live>,
+    waiting: Waiting,
+    writing: Writing,
+    /// What is always to be said of the database.
+    warnings: Vec<String>,
+    /// Jobs to look at.
+    look: BTreeSet<Id<kind::Job>>,
+    held: Option<Held>,
+    /// Tombstones to bury.
+    gone: BTreeMap<NodeName, BTreeSet<Uuid>>,
+    sweep_at: Instant,
+}
+
+impl Writer {
+    /// Takes over a loaded cluster. `hands.view` must hold it already.
+    pub fn new(hands: Hands, cluster: Arc<Cluster>, warnings: Vec<String>) -> Self {
+        let jobs: BTreeSet<_> = cluster.jobs.keys().copied().collect();
+        let mut this = Self {
+            hands,
+            cluster,
+            seen: Seen::default(),
+            live: BTreeMap::new(),
+            waiting: Waiting::default(),
+            writing: Writing::Well,
+            warnings,
+            look: BTreeSet::new(),
+            held: (!jobs.is_empty()).then(|| Held { jobs, until: Instant::now() + SETTLE }),
+            gone: BTreeMap::new(),
+            sweep_at: Instant::now() + SWEEP,
+        };
+        let cluster = Arc::clone(&this.cluster);
+        this.seen.follow(&cluster, now());
+        this.publish();
+        this.tell_health();
+        this
+    }
+
+    /// Works until `quit`, then does what is queued, and ends.
+    pub async fn run(mut self, mut queue: mpsc::Receiver<Message>, quit: CancellationToken) {
+        let mut batch = Vec::with_capacity(GROUP);
+        loop {
+            if self.look.is_empty() && self.gone.is_empty() {
+                tokio::select! {
+                    count = queue.recv_many(&mut batch, GROUP) => if count == 0 { return },
+                    () = tokio::time::sleep_until(self.wake_at()) => {}
+                    () = quit.cancelled() => break,
+                }
+            }
+            while batch.len() < GROUP
+                && let Ok(message) = queue.try_recv()
+            {
+                batch.push(message);
+            }
+            self.turn(batch.drain(..)).await;
+        }
+        queue.close();
+        while queue.recv_many(&mut batch, GROUP).await > 0 {
+            self.turn(batch.drain(..)).await;
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        self.held.as_ref().map_or(self.sweep_at, |held| held.until.min(self.sweep_at))
+    }
+
+    /// Publishes what changed of both.
+    fn publish(&mut self) {
+        let observed = Arc::new(self.seen.observed.clone());
+        self.seen.dirty = false;
+        self.hands.view.send_replace(View { cluster: Arc::clone(&self.cluster), observed });
+    }
+
+    fn tell_health(&self) {
+        let failures = match &self.writing {
+            Writing::Well => Vec::new(),
+            Writing::Failing { error, .. } => vec![format!("Changes cannot be stored: {error}. {}", error.correction())],
+            Writing::Fenced { error } => {
+                vec![format!("This controller takes no more changes: {error}. {}", fence_correction(error))]
+            }
+        };
+        let health = Health { failures, warnings: self.warnings.clone() };
+        self.hands.health.send_if_modified(|old| {
+            let changed = *old != health;
+            *old = health;
+            changed
+        });
+    }
+}
+
+/// What to do when this process must not write any more.
+fn fence_correction(error: &StoreError) -> String {
+    match error {
+        StoreError::Conflict { .. } => "Restart the controller; it loads the state again.".to_owned(),
+        StoreError::Deposed { .. }
+        | StoreError::TooLarge { .. }
+        | StoreError::Invalid { .. }
+        | StoreError::Reserved { .. }
+        | StoreError::NotFound { .. }
+        | StoreError::InUse { .. }
+        | StoreError::NotOurs { .. }
+        | StoreError::TooNew { .. }
+        | StoreError::Exists { .. }
+        | StoreError::Missing { .. }
+        | StoreError::ReadOnly { .. }
+        | StoreError::Full { .. }
+        | StoreError::Corrupt { .. }
+        | StoreError::Disk { .. }
+        | StoreError::Document { .. }
+        | StoreError::Closed => error.correction(),
+    }
+}
+
+/// The moment of a turn: one for all its commands.
+fn moment() -> Timestamp {
+    now()
+}

@@ -1,0 +1,215 @@
+//! The controller's memory of what satellites see. Never stored; of a session that is over only the machine's abilities are kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use berth_model::cluster::{Cluster, ItemOwner};
+use berth_model::ids::{Id, kind};
+use berth_model::names::{NodeName, ResourceName};
+use berth_model::observed::{
+    Capabilities, ConnectionStatus, Fault, FaultKind, ItemRecord, ItemSeen, NodeSeen, Observation, Observed, Standing,
+};
+use berth_model::time::Timestamp;
+use imbl::OrdMap;
+use uuid::Uuid;
+
+use crate::session::has_session;
+
+/// What follows from something seen.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// Jobs on these resources must be looked at.
+    pub resources: BTreeSet<ResourceName>,
+    /// Resources of which something moves: a sign of life for whoever waits for a job.
+    pub alive: BTreeSet<ResourceName>,
+    /// Jobs that wait for this node must be looked at.
+    pub node: bool,
+    /// Tombstones that are gone.
+    pub gone: BTreeSet<Uuid>,
+    /// Defects that a satellite reports for the first time.
+    pub bugs: Vec<Fault>,
+}
+
+/// Memory with the generation ids of the nodes that it is about.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// To be published.
+    pub observed: Observed,
+    /// Whether it differs from what was published.
+    pub dirty: bool,
+    ids: BTreeMap<NodeName, Id<kind::Node>>,
+}
+
+impl Seen {
+    /// Forgets nodes that are no more, and begins to know new ones.
+    pub fn follow(&mut self, cluster: &Cluster, now: Timestamp) {
+        let same = |name: &NodeName, id: &Id<kind::Node>| cluster.nodes.get(name).is_some_and(|node| node.id == *id);
+        let lost: Vec<NodeName> = self.ids.iter().filter(|(name, id)| !same(name, id)).map(|(name, _)| name.clone()).collect();
+        for name in lost {
+            self.ids.remove(&name);
+            self.observed.nodes.remove(&name);
+            self.dirty = true;
+        }
+        for (name, node) in &cluster.nodes {
+            let reachable = has_session(node);
+            let known = self.observed.nodes.get(name);
+            // An interface that came or went turns the node into one with or without a session.
+            if known.is_some_and(|seen| (seen.status == ConnectionStatus::NoStltConn) != reachable) {
+                continue;
+            }
+            let status = if reachable { ConnectionStatus::Offline } else { ConnectionStatus::NoStltConn };
+            self.ids.insert(name.clone(), node.id);
+            self.observed.nodes.insert(name.clone(), Arc::new(NodeSeen::unknown(status, now)));
+            self.dirty = true;
+        }
+    }
+
+    fn edit(&mut self, node: &NodeName, edit: impl FnOnce(&mut NodeSeen)) {
+        if let Some(seen) = self.observed.nodes.get_mut(node) {
+            edit(Arc::make_mut(seen));
+            self.dirty = true;
+        }
+    }
+
+    /// An attempt failed.
+    pub fn failed(&mut self, node: &NodeName, status: ConnectionStatus, reason: String, now: Timestamp) -> u64 {
+        let mut attempts = 0;
+        self.edit(node, |seen| {
+            attempts = seen.attempts.saturating_add(1);
+            away(seen, status, reason, attempts, now);
+        });
+        attempts
+    }
+
+    /// A session came about; the node is usable with its first whole observation.
+    pub fn opened(&mut self, node: &NodeName, capabilities: Capabilities, now: Timestamp) {
+        self.edit(node, |seen| {
+            seen.status = ConnectionStatus::Connected;
+            seen.since = now;
+            seen.reason = None;
+            seen.capabilities = Some(Arc::new(capabilities));
+        });
+    }
+
+    /// A session was lost.
+    pub fn lost(&mut self, node: &NodeName, reason: String, now: Timestamp) {
+        self.edit(node, |seen| away(seen, ConnectionStatus::Offline, reason, 0, now));
+    }
+
+    /// Something was seen.
+    pub fn saw(&mut self, cluster: &Cluster, node: &NodeName, observation: Observation, now: Timestamp) -> News {
+        let mut news = News::default();
+        let Some(known) = self.observed.nodes.get(node).cloned() else { return news };
+        let mut seen = (*known).clone();
+        if observation.whole {
+            seen.items = OrdMap::new();
+            seen.pools = OrdMap::new();
+            if seen.status != ConnectionStatus::Online {
+                seen.status = ConnectionStatus::Online;
+                seen.since = now;
+                seen.reason = None;
+                seen.attempts = 0;
+            }
+            news.node = true;
+        }
+        for pool in observation.pools {
+            if bug(pool.fault.as_ref(), known.pools.get(&pool.name).and_then(|before| before.fault.as_ref())) {
+                news.bugs.extend(pool.fault.clone());
+            }
+            seen.pools.insert(pool.name.clone(), Arc::new(pool));
+        }
+        for item in observation.items {
+            let before = known.items.get(&item.id).map(|record| &record.seen);
+            note(&mut news, cluster, node, before, &item);
+            // What the cluster does not name (any more) is nobody's state.
+            if owned(cluster, node, item.id) {
+                seen.items.insert(item.id, Arc::new(ItemRecord { seen: item, at: now }));
+            }
+        }
+        self.observed.nodes.insert(node.clone(), Arc::new(seen));
+        self.dirty = true;
+        news
+    }
+
+    /// Forgets items that no plan names any more.
+    pub fn forget<'a>(&mut self, node: &NodeName, items: impl IntoIterator<Item = &'a Uuid>) {
+        let known = |seen: &NodeSeen, id: &Uuid| seen.items.contains_key(id);
+        for id in items {
+            if self.observed.nodes.get(node).is_some_and(|seen| known(seen, id)) {
+                self.edit(node, |seen| {
+                    seen.items.remove(id);
+                });
+            }
+        }
+    }
+
+    /// The tombstones whose items were seen gone.
+    pub fn gone(&self, cluster: &Cluster) -> BTreeMap<NodeName, BTreeSet<Uuid>> {
+        let mut gone: BTreeMap<NodeName, BTreeSet<Uuid>> = BTreeMap::new();
+        for (id, tombstone) in &cluster.tombstones {
+            if self.observed.item(&tombstone.node, *id).is_some_and(|record| record.seen.standing == Standing::Gone) {
+                gone.entry(tombstone.node.clone()).or_default().insert(*id);
+            }
+        }
+        gone
+    }
+
+    /// Whether every node that has a satellite was reached, or was tried in vain.
+    pub fn settled(&self) -> bool {
+        self.observed.nodes.values().all(|seen| match seen.status {
+            ConnectionStatus::Connected | ConnectionStatus::Authenticated => false,
+            ConnectionStatus::Offline => seen.attempts > 0,
+            ConnectionStatus::Online
+            | ConnectionStatus::VersionMismatch
+            | ConnectionStatus::FullSyncFailed
+            | ConnectionStatus::AuthenticationError
+            | ConnectionStatus::Unknown
+            | ConnectionStatus::HostnameMismatch
+            | ConnectionStatus::OtherController
+            | ConnectionStatus::NoStltConn
+            | ConnectionStatus::MissingExtTools
+            | ConnectionStatus::DuplicateUname => true,
+        })
+    }
+}
+
+/// The node cannot be used; nothing that was seen of it is the state of now (law 9).
+fn away(seen: &mut NodeSeen, status: ConnectionStatus, reason: String, attempts: u64, now: Timestamp) {
+    if seen.status != status {
+        seen.since = now;
+    }
+    seen.status = status;
+    seen.reason = Some(reason);
+    seen.attempts = attempts;
+    seen.items = OrdMap::new();
+    seen.pools = OrdMap::new();
+}
+
+fn owned(cluster: &Cluster, node: &NodeName, item: Uuid) -> bool {
+    match cluster.owner(item) {
+        Some(ItemOwner::Resource(_, on) | ItemOwner::Snapshot(_, _, on) | ItemOwner::Tombstone(on)) => on == node,
+        None => false,
+    }
+}
+
+fn bug(now: Option<&Fault>, before: Option<&Fault>) -> bool {
+    now.is_some_and(|fault| fault.kind == FaultKind::Bug) && now != before
+}
+
+fn note(news: &mut News, cluster: &Cluster, node: &NodeName, before: Option<&ItemSeen>, item: &ItemSeen) {
+    if bug(item.fault.as_ref(), before.and_then(|before| before.fault.as_ref())) {
+        news.bugs.extend(item.fault.clone());
+    }
+    match cluster.owner(item.id) {
+        Some(ItemOwner::Resource(name, on) | ItemOwner::Snapshot(name, _, on)) if on == node => {
+            news.resources.insert(name.clone());
+            if item.standing == Standing::Working || before != Some(item) {
+                news.alive.insert(name.clone());
+            }
+        }
+        Some(ItemOwner::Tombstone(on)) if on == node && item.standing == Standing::Gone => {
+            news.gone.insert(item.id);
+        }
+        Some(ItemOwner::Resource(..) | ItemOwner::Snapshot(..) | ItemOwner::Tombstone(_)) | None => {}
+    }
+}

@@ -1,0 +1,493 @@
+//! One turn of the writer: what was queued, what follows for the jobs, one commit, and the telling.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant as Clock;
+
+use berth_engine::apply::{Decision, apply};
+use berth_engine::draft::{Applied, Context, Effect, RequestContext};
+use berth_engine::{jobs, plan};
+use berth_model::change::{Change, Key};
+use berth_model::cluster::Cluster;
+use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::ids::{Id, IdSource, kind};
+use berth_model::names::{NodeName, ResourceName};
+use berth_model::observed::Fault;
+use berth_model::reply::Reply;
+use berth_model::time::Timestamp;
+use berth_store::StoreError;
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::group::Unfit;
+use super::{
+    By, FromSession, GROUP, Group, Message, RETRY, STEPS, SWEEP, SessionEvent, Submission, Verdict, Writer, Writing, fence_correction,
+    json_text, moment,
+};
+use crate::happenings::{CommandRefused, CommitFailed, Committed, Fenced, SessionFailed, SessionLost, SessionOpened, count};
+use crate::panics::caught;
+use crate::reports::NewReport;
+
+/// Who does what follows by itself.
+const SELF: &str = "berth";
+
+/// An answer that waits for the commit.
+struct Pending {
+    answer: oneshot::Sender<Verdict>,
+    applied: Applied,
+    request: RequestContext,
+    /// It was decided on top of changes that are not committed yet, or has such itself.
+    rests_on_group: bool,
+}
+
+/// What a turn has gathered before the commit.
+struct Turn {
+    now: Timestamp,
+    group: Group,
+    pending: Vec<Pending>,
+    /// Outcome of the looks at jobs: entries of those that ended, of those that are blocked, `None` for those that go on.
+    ended: Vec<(Id<kind::Job>, Vec<Reply>)>,
+    stand: BTreeMap<Id<kind::Job>, Option<Vec<Reply>>>,
+    alive: BTreeSet<ResourceName>,
+}
+
+impl Writer {
+    pub(super) async fn turn(&mut self, messages: impl Iterator<Item = Message>) {
+        let now = moment();
+        let mut turn = Turn {
+            now,
+            group: Group::new(&self.cluster),
+            pending: Vec::new(),
+            ended: Vec::new(),
+            stand: BTreeMap::new(),
+            alive: BTreeSet::new(),
+        };
+        for message in messages {
+            match message {
+                Message::Submit(submission) => self.submit(&mut turn, *submission),
+                Message::Session(from) => self.hear(&mut turn, *from),
+            }
+        }
+        self.on_time(&mut turn);
+        if !matches!(self.writing, Writing::Fenced { .. }) {
+            self.bury(&mut turn);
+            self.advance(&mut turn);
+        } else {
+            self.look.clear();
+            self.gone.clear();
+        }
+        self.commit(turn).await;
+    }
+
+    /// What is due by the clock.
+    fn on_time(&mut self, turn: &mut Turn) {
+        let now = Instant::now();
+        if let Some(held) = self.held.take_if(|held| now >= held.until || self.seen.settled()) {
+            self.look.extend(held.jobs);
+        }
+        if now < self.sweep_at {
+            return;
+        }
+        self.sweep_at = now + SWEEP;
+        self.look.extend(self.cluster.jobs.keys().copied());
+        self.gone = self.seen.gone(&self.cluster);
+        self.waiting.sweep();
+        if matches!(self.writing, Writing::Failing { .. }) {
+            let command = json!({ "command": "probe" }).to_string();
+            turn.group.add_probe(&By { now: turn.now, actor: SELF, origin: "health", command });
+        }
+    }
+
+    fn submit(&mut self, turn: &mut Turn, submission: Submission) {
+        count(&self.hands.counters.commands);
+        let Submission { command, actor, origin, answer } = submission;
+        let context = Context {
+            now: turn.now,
+            ids: ids(turn.now),
+            secret: uuid::Uuid::new_v4().simple().to_string(),
+            actor: actor.clone(),
+            observed: &self.seen.observed,
+        };
+        let rests_on_group = turn.group.len() > 0;
+        let decision = caught("apply", &self.hands.reports, &self.hands.counters, || apply(&turn.group.cluster, &command, context));
+        let (result, request) = match decision {
+            Ok(Decision { result, request }) => (result.map_err(|refused| refused.replies), request),
+            Err(report) => (Err(vec![defect(&report)]), nothing_known()),
+        };
+        let result = result.and_then(|mut applied| {
+            let changes = std::mem::take(&mut applied.changes);
+            if changes.is_empty() {
+                return Ok((applied, rests_on_group));
+            }
+            if let Writing::Fenced { error } = &self.writing {
+                return Err(vec![not_stored(error, &fence_correction(error), None)]);
+            }
+            let by = By { now: turn.now, actor: &actor, origin: &origin, command: json_text(&command) };
+            let concerned = self.concerned(&turn.group.cluster, &changes);
+            turn.group.add(&by, changes).map_err(|unfit| vec![unfit_reply(&unfit)])?;
+            self.look.extend(concerned);
+            self.look.extend(applied.jobs.iter().copied());
+            Ok((applied, true))
+        });
+        match result {
+            Ok((applied, rests_on_group)) => turn.pending.push(Pending { answer, applied, request, rests_on_group }),
+            Err(mut replies) => {
+                replies.iter_mut().for_each(|reply| request.complete(reply, turn.now));
+                let why = replies.iter().find(|reply| reply.is_error()).map(|reply| reply.message.as_str()).unwrap_or_default();
+                CommandRefused { actor: &actor, origin: &origin, why }.emit(&self.hands.counters);
+                let applied = Applied { replies, ..Applied::default() };
+                turn.pending.push(Pending { answer, applied, request, rests_on_group });
+            }
+        }
+    }
+
+    /// Takes what a session says.
+    fn hear(&mut self, turn: &mut Turn, from: FromSession) {
+        let FromSession { node, id, session, event } = from;
+        let known = self.cluster.nodes.get(&node).is_some_and(|object| object.id == id);
+        let newest = self.live.get(&node).map_or(0, |live| live.session);
+        if !known || session < newest {
+            count(&self.hands.counters.stale_messages);
+            return;
+        }
+        let live = self.live.entry(node.clone()).or_default();
+        if session > live.session {
+            // A newer session began: the older one is over, whether it said so or not.
+            live.session = session;
+            if live.link.take().is_some() {
+                self.seen.lost(&node, "A newer session replaced it.".to_owned(), turn.now);
+                self.look.extend(jobs::jobs_waiting_on(&self.cluster, &node));
+            }
+        }
+        match event {
+            SessionEvent::Failed { status, reason } => {
+                live.link = None;
+                let attempts = self.seen.failed(&node, status, reason.clone(), turn.now);
+                SessionFailed { node: &node, attempts, cause: &reason }.emit(&self.hands.counters);
+                self.look.extend(jobs::jobs_waiting_on(&self.cluster, &node));
+            }
+            SessionEvent::Opened { link, capabilities } => {
+                SessionOpened { node: &node, session, uname: &capabilities.uname }.emit(&self.hands.counters);
+                self.seen.opened(&node, *capabilities, turn.now);
+                link.whole(Arc::clone(&self.cluster));
+                live.link = Some(link);
+            }
+            SessionEvent::Seen(observation) if live.link.is_some() => {
+                let news = self.seen.saw(&self.cluster, &node, *observation, turn.now);
+                for resource in &news.resources {
+                    self.look.extend(self.cluster.jobs_on(resource).map(|job| job.id));
+                }
+                if news.node {
+                    self.look.extend(jobs::jobs_waiting_on(&self.cluster, &node));
+                }
+                if !news.gone.is_empty() {
+                    self.gone.entry(node.clone()).or_default().extend(news.gone);
+                }
+                turn.alive.extend(news.alive);
+                news.bugs.iter().for_each(|fault| self.report_fault(&node, fault));
+            }
+            SessionEvent::Seen(_) => count(&self.hands.counters.stale_messages),
+            SessionEvent::Lost { reason } => {
+                if live.link.take().is_some() {
+                    SessionLost { node: &node, session, cause: &reason }.emit(&self.hands.counters);
+                    self.seen.lost(&node, reason, turn.now);
+                    self.look.extend(jobs::jobs_waiting_on(&self.cluster, &node));
+                }
+            }
+        }
+    }
+
+    fn report_fault(&self, node: &NodeName, fault: &Fault) {
+        let text = format!("Cause: {}\nCorrection: {}\n\n{}", fault.cause, fault.correction, fault.details);
+        self.hands.reports.make(NewReport {
+            node: node.to_string(),
+            exception: "Fault".to_owned(),
+            message: fault.message.clone(),
+            method: "satellite".to_owned(),
+            text,
+            ..NewReport::default()
+        });
+        count(&self.hands.counters.error_reports);
+    }
+
+    /// The jobs to look at after `changes`: those on the resources that they touch, those that wait for a node that goes.
+    fn concerned(&self, before: &Cluster, changes: &[Change]) -> BTreeSet<Id<kind::Job>> {
+        let mut resources: BTreeSet<ResourceName> = BTreeSet::new();
+        let mut concerned = BTreeSet::new();
+        for change in changes {
+            match change.key() {
+                Key::Resource(name, _) | Key::Snapshot(name, _) | Key::ResourceDefinition(name) => {
+                    resources.insert(name);
+                }
+                Key::Job(id) => {
+                    resources.extend(before.jobs.get(&id).map(|job| job.resource.clone()));
+                    concerned.insert(id);
+                }
+                Key::Node(name) => concerned.extend(jobs::jobs_waiting_on(before, &name)),
+                Key::Controller
+                | Key::StorPoolDfn(_)
+                | Key::StorPool(..)
+                | Key::ResourceGroup(_)
+                | Key::KeyValueStore(_)
+                | Key::Tombstone(_)
+                | Key::Number(_) => {}
+            }
+        }
+        concerned.extend(resources.iter().flat_map(|name| before.jobs_on(name)).map(|job| job.id));
+        concerned
+    }
+
+    /// Removes tombstones whose items are gone.
+    fn bury(&mut self, turn: &mut Turn) {
+        for (node, gone) in std::mem::take(&mut self.gone) {
+            let changes = jobs::bury(&turn.group.cluster, &node, gone.iter().copied());
+            if changes.is_empty() {
+                continue;
+            }
+            let command = json!({ "command": "bury", "node": node.as_str(), "items": gone }).to_string();
+            let by = By { now: turn.now, actor: SELF, origin: node.as_str(), command };
+            if let Err(unfit) = turn.group.add_split(&by, changes) {
+                self.defect("bury", &unfit.to_string());
+            }
+        }
+    }
+
+    /// Moves the jobs on that are to be looked at, as far as what was seen carries them.
+    fn advance(&mut self, turn: &mut Turn) {
+        if let Some(held) = &self.held {
+            self.look.retain(|id| !held.jobs.contains(id));
+        }
+        let mut steps: BTreeMap<Id<kind::Job>, usize> = BTreeMap::new();
+        while steps.len() < GROUP
+            && let Some(id) = self.look.pop_first()
+        {
+            let Some(job) = turn.group.cluster.jobs.get(&id).cloned() else {
+                turn.stand.remove(&id);
+                continue;
+            };
+            let taken = steps.entry(id).or_default();
+            *taken += 1;
+            if *taken > STEPS {
+                self.defect("advance", &format!("Job {id} ({} of '{}') does not come to rest.", job.task.word(), job.resource));
+                continue;
+            }
+            let (cluster, observed) = (&turn.group.cluster, &self.seen.observed);
+            let advanced = caught("advance", &self.hands.reports, &self.hands.counters, || {
+                jobs::advance(cluster, observed, turn.now, ids(turn.now), [id])
+            });
+            let Ok(progress) = advanced else { continue };
+            if !progress.changes.is_empty() {
+                let concerned = self.concerned(&turn.group.cluster, &progress.changes);
+                let command =
+                    json!({ "command": "advance", "job": id, "task": job.task.word(), "resource": job.resource.as_str() }).to_string();
+                let by = By { now: turn.now, actor: SELF, origin: job.resource.as_str(), command };
+                if let Err(unfit) = turn.group.add_split(&by, progress.changes) {
+                    self.defect("advance", &format!("Job {id} cannot be stored: {unfit}"));
+                    continue;
+                }
+                self.look.extend(concerned);
+            }
+            turn.stand.insert(id, None);
+            for (id, replies) in progress.blocked {
+                turn.stand.insert(id, Some(replies));
+            }
+            for (id, replies) in progress.ended {
+                turn.stand.remove(&id);
+                turn.ended.push((id, replies));
+            }
+        }
+    }
+
+    /// Something that cannot be: for the developers.
+    fn defect(&self, part: &str, message: &str) {
+        let report = self.hands.reports.make(NewReport {
+            exception: "Defect".to_owned(),
+            message: message.to_owned(),
+            method: part.to_owned(),
+            file: file!().to_owned(),
+            line: line!(),
+            ..NewReport::default()
+        });
+        count(&self.hands.counters.error_reports);
+        tracing::error!(part, message, report, "defect");
+    }
+
+    async fn commit(&mut self, mut turn: Turn) {
+        if turn.group.len() == 0 {
+            if self.seen.dirty {
+                self.publish();
+            }
+            self.tell(turn, &[]);
+            return;
+        }
+        let entries = turn.group.len();
+        let transaction = turn.group.transaction();
+        let begun = Clock::now();
+        match self.hands.store.commit(transaction).await {
+            Ok(serial) => {
+                Committed { serial, entries, took: begun.elapsed() }.emit(&self.hands.counters);
+                debug_assert_eq!(serial, turn.group.cluster.serial);
+                if matches!(self.writing, Writing::Failing { .. }) {
+                    self.writing = Writing::Well;
+                    self.tell_health();
+                }
+                self.committed(turn);
+            }
+            Err(error) => {
+                CommitFailed { serial: self.cluster.serial, entries, cause: &error }.emit(&self.hands.counters);
+                self.refused_by_store(turn, error);
+            }
+        }
+    }
+
+    /// The group is on disk: everybody may know.
+    fn committed(&mut self, mut turn: Turn) {
+        let changes = std::mem::take(&mut turn.group.changes);
+        let before = std::mem::replace(&mut self.cluster, Arc::new(turn.group.cluster.clone()));
+        let touches = plan::touched(&before, &self.cluster, &changes);
+        if !before.nodes.ptr_eq(&self.cluster.nodes) {
+            self.seen.follow(&self.cluster, turn.now);
+            let cluster = &self.cluster;
+            self.live.retain(|name, _| {
+                let id = |cluster: &Cluster| cluster.nodes.get(name).map(|node| node.id);
+                id(cluster).is_some() && id(cluster) == id(&before)
+            });
+        }
+        for (node, touch) in &touches {
+            let forgotten = touch.items.iter().filter(|id| self.cluster.owner(**id).is_none());
+            self.seen.forget(node, forgotten);
+        }
+        self.publish();
+        for (node, touch) in touches {
+            if let Some(link) = self.live.get(&node).and_then(|live| live.link.as_ref()) {
+                link.changed(Arc::clone(&self.cluster), touch);
+            }
+        }
+        self.tell(turn, &changes);
+    }
+
+    /// Tells whoever waits. Everything that `turn` rests on is committed.
+    fn tell(&mut self, mut turn: Turn, changes: &[Change]) {
+        // A job that another command took away ended, too.
+        for change in changes {
+            if let Change::Delete(Key::Job(id)) = change
+                && !turn.ended.iter().any(|(ended, _)| ended == id)
+            {
+                turn.ended.push((*id, vec![given_up()]));
+            }
+        }
+        for Pending { answer, applied, request, rests_on_group: _ } in turn.pending {
+            let open = |id: &Id<kind::Job>| self.cluster.jobs.contains_key(id) || turn.ended.iter().any(|(ended, _)| ended == id);
+            let jobs: Vec<_> = applied.jobs.iter().copied().filter(open).collect();
+            let jobs = jobs.into_iter().map(|id| (id, self.waiting.join(id))).collect();
+            for effect in applied.effects {
+                match effect {
+                    // Only a wake-up; the session comes back by itself, too.
+                    Effect::Reconnect(node) => drop(self.hands.wakes.try_send(node)),
+                }
+            }
+            // Nobody listens any more: the client hung up. What was decided stays.
+            let _ = answer.send(Verdict { replies: applied.replies, request, jobs, await_node: applied.await_node });
+        }
+        for resource in &turn.alive {
+            self.cluster.jobs_on(resource).for_each(|job| self.waiting.beat(job.id));
+        }
+        for (id, replies) in turn.stand {
+            self.waiting.blocked(id, replies);
+        }
+        for (id, replies) in turn.ended {
+            count(&self.hands.counters.jobs_ended);
+            self.waiting.ended(id, replies);
+        }
+    }
+
+    /// Nothing of the group happened: each answer that rests on it says so.
+    fn refused_by_store(&mut self, turn: Turn, error: StoreError) {
+        let fenced = matches!(error, StoreError::Deposed { .. } | StoreError::Conflict { .. });
+        let first = matches!(self.writing, Writing::Well);
+        let correction = if fenced { fence_correction(&error) } else { error.correction() };
+        let report = (first || fenced).then(|| {
+            count(&self.hands.counters.error_reports);
+            self.hands.reports.make(NewReport {
+                exception: "Store".to_owned(),
+                message: format!("Changes cannot be stored: {error}"),
+                method: "commit".to_owned(),
+                file: file!().to_owned(),
+                line: line!(),
+                text: format!("Correction: {correction}\n\n{error:?}"),
+                ..NewReport::default()
+            })
+        });
+        let reply = not_stored(&error, &correction, report);
+        for Pending { answer, mut applied, request, rests_on_group } in turn.pending {
+            if rests_on_group {
+                let mut reply = reply.clone();
+                request.complete(&mut reply, turn.now);
+                applied = Applied { replies: vec![reply], ..Applied::default() };
+            }
+            let _ = answer.send(Verdict { replies: applied.replies, request, jobs: Vec::new(), await_node: applied.await_node });
+        }
+        if fenced {
+            Fenced { cause: &error }.emit();
+            self.writing = Writing::Fenced { error };
+        } else {
+            let pause = match &self.writing {
+                Writing::Failing { pause, .. } => pause.saturating_mul(2).min(SWEEP),
+                Writing::Well | Writing::Fenced { .. } => RETRY,
+            };
+            // The sweep looks at all again that this group lost.
+            self.sweep_at = Instant::now() + pause;
+            self.writing = Writing::Failing { error, pause };
+        }
+        self.look.clear();
+        self.gone.clear();
+        self.tell_health();
+        if self.seen.dirty {
+            self.publish();
+        }
+    }
+}
+
+/// Ids from a seed that nobody can foresee.
+pub(crate) fn ids(now: Timestamp) -> IdSource {
+    IdSource::new(now, uuid::Uuid::new_v4().into_bytes())
+}
+
+/// The context of a request that nobody could look at.
+fn nothing_known() -> RequestContext {
+    RequestContext { operation: Operation::Modify, object: ObjectMask::Controller, refs: Vec::new() }
+}
+
+fn defect(report: &str) -> Reply {
+    let mut reply = Reply::new(Code::FAIL_IMPL_ERROR, "The controller has a defect; the request changed nothing.")
+        .cause("A panic while the request was decided.")
+        .correction(format!("Report the defect with the text of error report {report}."));
+    reply.reports.push(report.to_owned());
+    reply
+}
+
+/// For whoever waited for a job that another command took away.
+fn given_up() -> Reply {
+    Reply::new(Code::FAIL_UNKNOWN_ERROR, "The work was given up: another request cancelled or replaced it.")
+        .correction("Look at the resource, and repeat the request if it is still wanted.")
+}
+
+fn not_stored(error: &StoreError, correction: &str, report: Option<String>) -> Reply {
+    let mut reply = Reply::new(Code::FAIL_UNKNOWN_ERROR, "The change could not be stored, so nothing was changed.")
+        .cause(format!("{error}."))
+        .correction(correction);
+    reply.reports.extend(report);
+    reply
+}
+
+fn unfit_reply(unfit: &Unfit) -> Reply {
+    let correction = match unfit {
+        Unfit::Count { .. } | Unfit::Bytes { .. } => "Split the request into smaller ones.",
+        Unfit::Reserved { .. } => "Choose another name, or repair the record with 'berth db repair'.",
+        Unfit::Name { .. } => "Choose a shorter name without control characters.",
+    };
+    Reply::new(Code::FAIL_INVLD_REQUEST, "The request cannot be stored, so nothing was changed.")
+        .cause(format!("{unfit}."))
+        .correction(correction)
+}
