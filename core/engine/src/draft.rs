@@ -183,10 +183,12 @@ pub struct RequestContext {
 impl RequestContext {
     /// Adds to an entry what it does not say itself.
     pub fn complete(&self, reply: &mut Reply, now: Timestamp) {
-        reply.operation.get_or_insert(self.operation);
-        reply.object.get_or_insert(self.object);
-        for (key, value) in &self.refs {
-            reply.refs.entry(key.clone()).or_insert_with(|| value.clone());
+        if !reply.alone {
+            reply.operation.get_or_insert(self.operation);
+            reply.object.get_or_insert(self.object);
+            for (key, value) in &self.refs {
+                reply.refs.entry(key.clone()).or_insert_with(|| value.clone());
+            }
         }
         if reply.created == Timestamp::default() {
             reply.created = now;

@@ -5,6 +5,8 @@ mod deleting;
 mod filling;
 mod snapshotting;
 
+pub(crate) use deleting::tombstone_of;
+
 use std::collections::BTreeMap;
 
 use berth_model::change::{Change, Key, NumberKey, Object};

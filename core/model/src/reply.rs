@@ -28,6 +28,8 @@ pub struct Reply {
     pub reports: Vec<String>,
     /// When it was made.
     pub created: Timestamp,
+    /// It says its whole context itself: nothing of the request's (operation, kind of object, objects) is added.
+    pub alone: bool,
 }
 
 impl Reply {
@@ -45,6 +47,7 @@ impl Reply {
             refs: BTreeMap::new(),
             reports: Vec::new(),
             created: Timestamp::default(),
+            alone: false,
         }
     }
 
@@ -81,6 +84,13 @@ impl Reply {
     pub fn of(mut self, operation: Operation, object: ObjectMask) -> Self {
         self.operation = Some(operation);
         self.object = Some(object);
+        self
+    }
+
+    /// Keeps the request's context away from it (see [`Reply::alone`]).
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
         self
     }
 

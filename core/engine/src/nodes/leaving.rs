@@ -1,0 +1,141 @@
+//! Nodes that go: deleted while they are empty, or given up for lost with all they held.
+
+use std::collections::BTreeSet;
+
+use berth_model::change::{Key, Object};
+use berth_model::cluster::Cluster;
+use berth_model::codes::Code;
+use berth_model::names::{NodeName, StorPoolName};
+use berth_model::objects::Tombstone;
+use berth_model::observed::{ConnectionStatus, Observed};
+use berth_model::reply::Reply;
+
+use crate::draft::{Draft, Refused};
+use crate::lookup;
+
+/// Words for what lies on a node: replicas, then copies of snapshots.
+pub(super) fn holdings(cluster: &Cluster, node: &NodeName) -> Vec<String> {
+    let resources = cluster.resources_on(node).map(|resource| format!("resource '{}'", resource.name));
+    let snapshots = cluster.snapshots_on(node).map(|snapshot| format!("snapshot '{}' of '{}'", snapshot.name, snapshot.resource));
+    resources.chain(snapshots).collect()
+}
+
+/// The first of `words`, and how many more there are.
+fn some_of(words: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = words.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match words.len().checked_sub(SHOWN) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
+    }
+}
+
+fn missing(draft: &mut Draft<'_>, name: &NodeName) {
+    draft.reply(Reply::new(Code::WARN_NOT_FOUND, format!("Node '{name}' not found.")).cause("It does not exist, or was deleted already."));
+}
+
+/// Deletes a node that holds nothing. A node with data is never forgotten by the way: either its data is deleted first, or
+/// somebody says that it is lost.
+pub(super) fn delete(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
+    let name = lookup::node_name(text)?;
+    let Some(node) = draft.cluster.nodes.get(&name).cloned() else {
+        missing(draft, &name);
+        return Ok(());
+    };
+    let holds = holdings(&draft.cluster, &name);
+    if !holds.is_empty() {
+        let code = if draft.cluster.count_on(&name) > 0 { Code::FAIL_NODE_HAS_USED_RSC } else { Code::FAIL_EXISTS_SNAPSHOT };
+        let correction = if draft.context.observed.online(&name) {
+            format!("Delete what is on it first, or move it to other nodes; 'linstor resource list --nodes {name}' shows it.")
+        } else {
+            format!("Wait until its satellite is back and delete what is on it, or give it up for good: 'linstor node lost {name}'.")
+        };
+        return Err(Reply::new(code, format!("Node '{}' is not empty.", node.name))
+            .cause(format!("It holds {}.", some_of(&holds)))
+            .correction(correction)
+            .into());
+    }
+    remove(draft, &name);
+    draft.say(Code::DELETED, format!("Node '{}' deleted.", node.name));
+    Ok(())
+}
+
+/// Whether the node's satellite answers.
+fn connected(observed: &Observed, node: &NodeName) -> bool {
+    let Some(seen) = observed.nodes.get(node) else { return false };
+    match seen.status {
+        ConnectionStatus::Connected
+        | ConnectionStatus::Online
+        | ConnectionStatus::FullSyncFailed
+        | ConnectionStatus::Authenticated
+        | ConnectionStatus::MissingExtTools => true,
+        ConnectionStatus::Offline
+        | ConnectionStatus::VersionMismatch
+        | ConnectionStatus::AuthenticationError
+        | ConnectionStatus::Unknown
+        | ConnectionStatus::HostnameMismatch
+        | ConnectionStatus::OtherController
+        | ConnectionStatus::NoStltConn
+        | ConnectionStatus::DuplicateUname => false,
+    }
+}
+
+/// Gives a node up: everything of it leaves the cluster at once, and what may still lie on the machine leaves tombstones,
+/// which a node of this name honours when it comes back.
+pub(super) fn lose(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
+    let name = lookup::node_name(text)?;
+    let Some(node) = draft.cluster.nodes.get(&name).cloned() else {
+        missing(draft, &name);
+        return Ok(());
+    };
+    if connected(draft.context.observed, &name) {
+        return Err(Reply::new(Code::FAIL_EXISTS_NODE_CONN, format!("Node '{}' is connected.", node.name))
+            .cause("Only a node that does not answer can be lost; this one can still clean up.")
+            .correction(format!("Delete it with 'linstor node delete {}', or stop its satellite first.", node.name))
+            .into());
+    }
+    let resources: Vec<_> = draft.cluster.resources_on(&name).cloned().collect();
+    for resource in resources {
+        let tombstone = crate::jobs::tombstone_of(&draft.cluster, &resource, draft.context.now);
+        draft.delete(Key::Resource(resource.name.clone(), name.clone()));
+        if let Some(tombstone) = tombstone {
+            draft.put(Object::Tombstone(tombstone));
+        }
+    }
+    let snapshots: Vec<_> = draft.cluster.snapshots_on(&name).cloned().collect();
+    for snapshot in snapshots {
+        let item = crate::plan::absent_snapshot(&snapshot, &name);
+        let mut rest = (*snapshot).clone();
+        rest.copies.remove(&name);
+        if rest.copies.is_empty() {
+            draft.delete(Key::Snapshot(rest.resource.clone(), rest.name.clone()));
+        } else {
+            draft.put(Object::Snapshot(rest));
+        }
+        if let Some(item) = item {
+            draft.put(Object::Tombstone(Tombstone {
+                node: name.clone(),
+                node_id: node.id,
+                item,
+                resource: snapshot.resource.clone(),
+                snapshot: Some(snapshot.name.clone()),
+                ports: BTreeSet::new(),
+                drbd_node_id: None,
+                deleted: draft.context.now,
+            }));
+        }
+    }
+    remove(draft, &name);
+    draft.say(Code::DELETED, format!("Node '{}' given up for lost.", node.name));
+    Ok(())
+}
+
+/// Removes the node, its pools and the definitions that only its pools needed.
+fn remove(draft: &mut Draft<'_>, name: &NodeName) {
+    let pools: Vec<StorPoolName> = draft.cluster.pools_of(name).map(|pool| pool.name.clone()).collect();
+    for pool in pools {
+        draft.delete(Key::StorPool(name.clone(), pool.clone()));
+        crate::pools::drop_idle_definition(draft, &pool);
+    }
+    draft.delete(Key::Node(name.clone()));
+}
