@@ -36,7 +36,7 @@ const WORKERS_MAX: usize = 8;
 /// First and longest pause before a faulty item is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// How often a pool that cannot be used is tried again.
-const POOL_RETRY: Duration = Duration::from_secs(10);
+const POOL_RETRY: Duration = Duration::from_secs(2);
 /// How often the space of pools is looked at when nothing happens.
 const SPACE_INTERVAL: Duration = Duration::from_secs(60);
 /// A controller that has sent no plan for so long after the welcome has nothing newer: what is held counts as confirmed.

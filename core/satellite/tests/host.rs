@@ -1,0 +1,224 @@
+//! A satellite on this machine, with real files and loop devices.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use berth_model::layers::ProviderKind;
+use berth_model::names::ResourceName;
+use berth_model::observed::{FaultKind, Standing};
+use berth_model::plan::{ContentSource, PlanBody, Wanted};
+use berth_proto::refusal::Reason;
+use berth_satellite::{Config, local, serve};
+use common::*;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+struct Satellite {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Satellite {
+    async fn start(home: &Path) -> Self {
+        let (announce, address) = oneshot::channel();
+        let mut config = Config::new(home.join("data"), SocketAddr::from(([127, 0, 0, 1], 0)));
+        (config.dev_dir, config.announce) = (home.join("dev"), Some(announce));
+        let stop = CancellationToken::new();
+        let token = stop.clone();
+        let task = tokio::spawn(async move { serve(config, token).await.unwrap() });
+        Self { address: address.await.unwrap(), stop, task }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(DEADLINE, self.task).await.unwrap().unwrap();
+    }
+}
+
+fn fresh(name: &str, number: u128, kib: u64) -> berth_model::plan::PlanItem {
+    replica(name, number, kib, Wanted::Active, number + 2, ContentSource::Fresh)
+}
+
+fn write(device: &str, text: &str) {
+    let mut file = std::fs::OpenOptions::new().write(true).open(device).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.sync_all().unwrap();
+}
+
+fn read(device: &str, length: usize) -> String {
+    let mut bytes = vec![0; length];
+    std::fs::File::open(device).unwrap().read_exact(&mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_life_of_a_volume() {
+    let Some(world) = Xfs::new() else { return };
+    let satellite = Satellite::start(world.path()).await;
+    let mut controller = connect(satellite.address, hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    assert!(controller.capabilities().root);
+    controller.whole(vec![pool(&world.pool(), ProviderKind::FileThin)], vec![fresh("web", 100, 65536)]).await;
+    let seen = controller.rest(&[uuid::Uuid::from_u128(100)]).await.remove(0);
+    assert_eq!((seen.standing, seen.fault.clone()), (Standing::Settled, None));
+    let loop_device = device(&seen);
+    let link = world.path().join("dev/by-res/web/0");
+    assert_eq!(std::fs::read_link(&link).unwrap().to_str().unwrap(), loop_device);
+    assert!(controller.pools["pool"].snapshots);
+    write(&loop_device, "one");
+
+    // Snapshots, more data, a rollback to the older one, growth under use.
+    let first = controller.plan(vec![snapshot("web", 100, "s1", 200, Wanted::Active, false)]).await.remove(0);
+    assert_eq!(first.standing, Standing::Settled);
+    write(&loop_device, "two");
+    assert_eq!(controller.plan(vec![snapshot("web", 100, "s2", 210, Wanted::Active, false)]).await[0].standing, Standing::Settled);
+    write(&loop_device, "333");
+    let back = replica("web", 100, 65536, Wanted::Active, 77, from_snapshot("web", "s1", 200));
+    let seen = controller.plan(vec![back.clone()]).await.remove(0);
+    assert_eq!(seen.standing, Standing::Settled, "{seen:?}");
+    assert_eq!(read(&device(&seen), 3), "one");
+    write(&device(&seen), "new");
+    // The same plan again throws nothing away.
+    let seen = controller.plan(vec![back]).await.remove(0);
+    assert_eq!(read(&device(&seen), 3), "new");
+    let grown = replica("web", 100, 131_072, Wanted::Active, 77, ContentSource::Kept);
+    let seen = controller.plan(vec![grown]).await.remove(0);
+    assert_eq!(sh(&["blockdev", "--getsize64", &device(&seen)]).trim(), (131_072u64 * 1024).to_string());
+
+    // A volume from a snapshot and one from a volume.
+    let restored = replica("rest", 300, 65536, Wanted::Active, 302, from_snapshot("web", "s2", 210));
+    let cloned = replica("copy", 400, 131_072, Wanted::Active, 402, from_volume("web", 100));
+    let both = controller.plan(vec![restored, cloned]).await;
+    assert_eq!(read(&device(&both[0]), 3), "two");
+    assert_eq!(read(&device(&both[1]), 3), "new");
+
+    // In use: not deleted, not detached; afterwards gone without a trace.
+    sh(&["mkfs.ext4", "-q", &device(&both[0])]);
+    let mount = world.path().join("here");
+    std::fs::create_dir(&mount).unwrap();
+    sh(&["mount", &device(&both[0]), mount.to_str().unwrap()]);
+    let id = both[0].id;
+    controller.until("the mount is noticed", |own| own.items[&id].volumes.first().is_some_and(|v| v.in_use)).await;
+    let gone = |name: &str, number: u128| replica(name, number, 65536, Wanted::Absent, number + 2, ContentSource::Kept);
+    let refused = controller.plan(vec![gone("rest", 300)]).await.remove(0);
+    let fault = refused.fault.unwrap();
+    assert_eq!((refused.standing, fault.kind), (Standing::Faulty, FaultKind::InUse));
+    assert!(fault.cause.contains(mount.to_str().unwrap()), "{fault:?}");
+    sh(&["umount", mount.to_str().unwrap()]);
+    controller.until("it goes after the unmount", |own| own.items[&id].standing == Standing::Gone).await;
+    let absent = vec![
+        gone("web", 100),
+        gone("copy", 400),
+        snapshot("web", 100, "s1", 200, Wanted::Absent, true),
+        snapshot("web", 100, "s2", 210, Wanted::Absent, true),
+    ];
+    assert!(controller.plan(absent).await.iter().all(|seen| seen.standing == Standing::Gone));
+    assert_eq!((world.files(), world.loops()), (vec![], vec![]));
+    assert!(!world.path().join("dev/by-res/web").exists());
+    satellite.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_there_is_served_without_a_controller() {
+    let Some(world) = Xfs::new() else { return };
+    let satellite = Satellite::start(world.path()).await;
+    let mut controller = connect(satellite.address, hello(5)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    let items: Vec<_> = (0..5).map(|n| fresh(&format!("res{n}"), 100 + n * 10, 16384)).collect();
+    controller.whole(vec![pool(&world.pool(), ProviderKind::File)], items).await;
+    let ids: Vec<_> = (0..5).map(|n| uuid::Uuid::from_u128(100 + n * 10)).collect();
+    for (n, seen) in controller.rest(&ids).await.iter().enumerate() {
+        write(&device(seen), &format!("data {n}"));
+    }
+    satellite.end().await;
+    assert_eq!(world.loops().len(), 5, "the end of the satellite ended the devices");
+
+    // A reboot: devices gone, links stale; one file lost: it is not made anew.
+    for (device, _) in world.loops() {
+        sh(&["losetup", "-d", &device]);
+    }
+    std::fs::remove_file(world.pool().join("res4_00000.img")).unwrap();
+    let satellite = Satellite::start(world.path()).await;
+    let data = world.path().join("data");
+    let end = tokio::time::Instant::now() + DEADLINE;
+    while world.loops().len() < 4 {
+        assert!(tokio::time::Instant::now() < end, "not attached: {:?}", local::get_resources(&data).await);
+        tokio::task::yield_now().await;
+    }
+    let status = local::get_status(&data).await.unwrap();
+    assert_eq!((status.connected, status.items, status.epoch), (false, 5, 5));
+    let by_res = |n: u32| world.path().join(format!("dev/by-res/res{n}/0"));
+    let name = ResourceName::parse("res2").unwrap();
+    let state = local::post_detach(&data, &name).await.unwrap();
+    assert_eq!(state.by_hand, Some(false));
+    assert!(!by_res(2).exists());
+    assert_eq!(world.loops().len(), 3);
+    let state = local::post_attach(&data, &name).await.unwrap();
+    assert_eq!((state.by_hand, state.seen.unwrap().standing), (None, Standing::Settled));
+    for n in 0..4 {
+        assert_eq!(read(by_res(n).to_str().unwrap(), 6), format!("data {n}"));
+    }
+    assert!(local::post_attach(&data, &ResourceName::parse("other").unwrap()).await.is_err());
+    assert_eq!(world.files(), ["res0_00000.img", "res1_00000.img", "res2_00000.img", "res3_00000.img"]);
+    satellite.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_newest_controller_and_plan_are_obeyed() {
+    let home = tempfile::tempdir().unwrap();
+    let satellite = Satellite::start(home.path()).await;
+    let mut old = connect(satellite.address, hello(3)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    old.whole(Vec::new(), Vec::new()).await;
+    old.until("the whole state", |own| own.wholes == 1).await;
+    let mut newer = connect(satellite.address, hello(4)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(newer.welcome.generation, 1);
+    // The half-open session of the older one was ended.
+    while old.hear().await {}
+    let refused = |hello| async { connect(satellite.address, hello).await.err().map(|refusal| refusal.reason()) };
+    assert_eq!(refused(hello(3)).await, Some(Reason::StaleEpoch));
+    let other = berth_proto::Hello { cluster_id: uuid::Uuid::from_u128(9).to_string(), ..hello(9) };
+    assert_eq!(refused(other).await, Some(Reason::OtherController));
+    let other = berth_proto::Hello { node_id: uuid::Uuid::from_u128(9).to_string(), ..hello(9) };
+    assert_eq!(refused(other).await, Some(Reason::OtherNode));
+    let other = berth_proto::Hello { protocol_min: 7, protocol_max: 9, ..hello(9) };
+    assert_eq!(refused(other).await, Some(Reason::VersionMismatch));
+    // None of them ended the good one.
+    newer.send(7, 0, &PlanBody { pools: Some(Vec::new()), ..PlanBody::default() }).await;
+    newer.send(6, 0, &PlanBody::default()).await;
+    newer.until("the older plan is refused", |own| own.stale.len() == 1).await;
+    assert_eq!((newer.stale[0].offered, newer.stale[0].held, newer.stale[0].held_epoch), (6, 7, 4));
+    newer.send(9, 8, &PlanBody::default()).await;
+    newer.until("a plan on an unknown base is refused", |own| own.need_whole == 1).await;
+    satellite.end().await;
+    let satellite = Satellite::start(home.path()).await;
+    assert_eq!(connect(satellite.address, hello(3)).await.err().map(|refusal| refusal.reason()), Some(Reason::StaleEpoch));
+    let again = connect(satellite.address, hello(4)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(again.welcome.generation, 7);
+    satellite.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_cannot_be_used_says_why_and_heals() {
+    let Some(world) = Xfs::new() else { return };
+    let satellite = Satellite::start(world.path()).await;
+    let mut controller = connect(satellite.address, hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    let place = world.path().join("mnt/later");
+    controller.whole(vec![pool(&place, ProviderKind::FileThin)], vec![fresh("web", 100, 4096)]).await;
+    let id = uuid::Uuid::from_u128(100);
+    let seen = controller.rest(&[id]).await.remove(0);
+    assert_eq!((seen.standing, seen.fault.map(|fault| fault.kind)), (Standing::Faulty, Some(FaultKind::Pool)));
+    controller.until("the pool says why", |own| own.pools.get("pool").is_some_and(|pool| pool.fault.is_some())).await;
+    std::fs::create_dir(&place).unwrap();
+    controller.until("it heals", |own| own.items[&id].standing == Standing::Settled).await;
+    controller.plan(vec![replica("web", 100, 4096, Wanted::Absent, 102, ContentSource::Kept)]).await;
+    // A file of somebody else is in the way.
+    std::fs::write(place.join("mine_00000.img"), "precious").unwrap();
+    let seen = controller.plan(vec![fresh("mine", 500, 4096)]).await.remove(0);
+    assert_eq!(seen.fault.map(|fault| fault.kind), Some(FaultKind::Foreign));
+    assert_eq!(std::fs::read_to_string(place.join("mine_00000.img")).unwrap(), "precious");
+    satellite.end().await;
+}
