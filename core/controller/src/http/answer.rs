@@ -1,0 +1,148 @@
+//! Answers: reply lists with their status, documents, and the form of everything that went wrong before a handler.
+
+use std::any::Any;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use berth_api::reply::ApiCallRc;
+use berth_model::codes::{Code, Severity};
+use berth_model::reply::Reply;
+use berth_model::time::Timestamp;
+use serde::Serialize;
+
+use crate::{Controller, NewReport};
+
+/// Largest text of the framework that is turned into a reply.
+const REFUSAL_MAX: usize = 64 << 10;
+
+/// An entry as it goes over the wire.
+pub fn entry(reply: &Reply) -> ApiCallRc {
+    ApiCallRc {
+        ret_code: reply.ret_code(),
+        message: reply.message.clone(),
+        cause: reply.cause.clone(),
+        details: reply.details.clone(),
+        correction: reply.correction.clone(),
+        error_report_ids: reply.reports.clone(),
+        obj_refs: reply.refs.clone(),
+        created_at: iso(reply.created),
+    }
+}
+
+/// A moment in ISO 8601 with nanoseconds and `Z`.
+fn iso(at: Timestamp) -> String {
+    let at = if at == Timestamp::default() { crate::state::now() } else { at };
+    jiff::Timestamp::from_millisecond(at.0).map(|moment| format!("{moment:.9}")).unwrap_or_default()
+}
+
+/// The status of a reply list: the first error decides (contract 2.5).
+fn status(replies: &[Reply], success: StatusCode) -> StatusCode {
+    let Some(error) = replies.iter().find(|reply| reply.severity() == Severity::Error) else { return success };
+    match error.code.number() {
+        300..=399 => StatusCode::NOT_FOUND,
+        400..=499 | 10_000 => StatusCode::FORBIDDEN,
+        10_001 => StatusCode::UNAUTHORIZED,
+        number if number == Code::API_PARSE.number() => StatusCode::BAD_REQUEST,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A reply list; `success` is the status without an error.
+pub fn replies(replies: &[Reply], success: StatusCode) -> Response {
+    let entries: Vec<ApiCallRc> = replies.iter().map(entry).collect();
+    json(status(replies, success), &entries)
+}
+
+/// One entry as a list.
+pub fn refusal(reply: Reply) -> Response {
+    replies(&[reply], StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// A document.
+pub fn json<T: Serialize>(status: StatusCode, document: &T) -> Response {
+    match serde_json::to_vec(document) {
+        Ok(bytes) => (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response(),
+        Err(error) => refusal(
+            Reply::new(Code::FAIL_IMPL_ERROR, format!("The document could not be written: {error}."))
+                .correction("Report this; it is a defect of the controller."),
+        ),
+    }
+}
+
+/// A document with status 200.
+pub fn document<T: Serialize>(document: &T) -> Response {
+    json(StatusCode::OK, document)
+}
+
+fn with_status(status: StatusCode, reply: &Reply) -> Response {
+    json(status, &[entry(reply)])
+}
+
+/// The body is no document of this operation.
+pub fn unreadable(why: &str) -> Response {
+    let reply = Reply::new(Code::API_PARSE, "Unable to parse input json.")
+        .cause("The body of the request is not the document that this operation takes.")
+        .details(why.to_owned())
+        .correction("Send the JSON document that the API describes for this operation.");
+    with_status(StatusCode::BAD_REQUEST, &reply)
+}
+
+/// No operation has this path.
+pub async fn no_such_path(uri: Uri) -> Response {
+    let reply = Reply::new(Code::FAIL_UNKNOWN_ERROR, format!("Path '{}' not found on server.", uri.path()))
+        .correction("Check the path; the API's operations begin with /v1/.");
+    with_status(StatusCode::NOT_FOUND, &reply)
+}
+
+/// The path has no operation with this verb.
+pub async fn no_such_verb(method: Method, uri: Uri) -> Response {
+    let reply = Reply::new(Code::FAIL_UNKNOWN_ERROR, format!("Method '{method}' not allowed on path '{}'.", uri.path()))
+        .correction("Use one of the verbs that the API has for this path.");
+    with_status(StatusCode::METHOD_NOT_ALLOWED, &reply)
+}
+
+/// A handler panicked: a defect, reported and answered.
+pub fn panicked(controller: &Controller, panic: Box<dyn Any + Send>) -> Response {
+    let words = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without words")
+        .to_owned();
+    let id = controller.reports().make(NewReport {
+        exception: "Panic".to_owned(),
+        message: words.clone(),
+        text: format!("A request handler panicked: {words}\n"),
+        ..NewReport::default()
+    });
+    let mut reply = Reply::new(Code::FAIL_UNKNOWN_ERROR, "The request could not be handled because of a defect of the controller.")
+        .cause(words)
+        .correction(format!("Look at the report with 'linstor error-reports show {id}' and pass it on."));
+    reply.reports.push(id);
+    with_status(StatusCode::INTERNAL_SERVER_ERROR, &reply)
+}
+
+/// A refusal of the framework (plain text) becomes a reply list.
+pub async fn as_replies(response: Response) -> Response {
+    let status = response.status();
+    let is_text = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.starts_with("text/plain"));
+    if !(status.is_client_error() && is_text) {
+        return response;
+    }
+    let (_, body): (_, Body) = response.into_parts();
+    let bytes = to_bytes(body, REFUSAL_MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let reply = if status == StatusCode::PAYLOAD_TOO_LARGE {
+        Reply::new(Code::API_PARSE, "The body of the request is too large.")
+            .cause(format!("At most {} bytes are taken.", super::BODY_MAX))
+            .correction("Send a smaller document.")
+    } else {
+        Reply::new(Code::FAIL_UNKNOWN_ERROR, text).correction("Correct the request.")
+    };
+    with_status(status, &reply)
+}

@@ -1,0 +1,106 @@
+//! All that a request brings, gathered once.
+
+use std::net::SocketAddr;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, FromRequest, Query, RawPathParams, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use berth_engine::command::Command;
+use serde::de::DeserializeOwned;
+
+use super::answer;
+use super::query::Pairs;
+use crate::{Controller, View};
+
+/// Whoever reaches the API without signing in.
+const ANYBODY: &str = "PUBLIC";
+
+/// What a handler answers: both sides are answers.
+pub type Answered = Result<Response, Response>;
+
+/// A request.
+pub struct Call {
+    /// The controller.
+    pub controller: Controller,
+    /// Query pairs.
+    pub query: Pairs,
+    path: Vec<(String, String)>,
+    body: Bytes,
+    origin: String,
+}
+
+impl FromRequest<Controller> for Call {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, controller: &Controller) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let path = {
+            use axum::extract::FromRequestParts;
+            let params = RawPathParams::from_request_parts(&mut parts, controller).await.map_err(IntoResponse::into_response)?;
+            params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        };
+        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(IntoResponse::into_response)?.0;
+        let origin = parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(String::new, |peer| peer.0.to_string());
+        let body = Bytes::from_request(Request::from_parts(parts, body), controller).await.map_err(IntoResponse::into_response)?;
+        Ok(Self { controller: controller.clone(), query: Pairs::new(query), path, body, origin })
+    }
+}
+
+impl Call {
+    /// A part of the path, decoded; empty: the path has none of that name.
+    pub fn part(&self, name: &str) -> &str {
+        self.path.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// The part of the path as text.
+    pub fn text(&self, name: &str) -> String {
+        self.part(name).to_owned()
+    }
+
+    /// A number in the path; text that is none names no object, so the path does not exist.
+    pub fn number(&self, name: &str) -> Result<i64, Response> {
+        let text = self.part(name);
+        text.parse().map_err(|_| {
+            answer::replies(
+                &[berth_model::reply::Reply::new(
+                    berth_model::codes::Code::FAIL_NOT_FOUND_VLM_DFN,
+                    format!("'{text}' is not a volume number."),
+                )
+                .correction("Use a number from 0 to 65534.")],
+                StatusCode::NOT_FOUND,
+            )
+        })
+    }
+
+    /// The document in the body.
+    pub fn body<T: DeserializeOwned>(&self) -> Result<T, Response> {
+        if self.body.is_empty() {
+            return Err(answer::unreadable("the body is empty"));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| answer::unreadable(&error.to_string()))
+    }
+
+    /// The document in the body; a missing body or `null` means all defaults.
+    pub fn body_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, Response> {
+        if self.body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(T::default());
+        }
+        serde_json::from_slice::<Option<T>>(&self.body).map(Option::unwrap_or_default).map_err(|error| answer::unreadable(&error.to_string()))
+    }
+
+    /// The state of now.
+    pub fn view(&self) -> View {
+        self.controller.view()
+    }
+
+    /// Carries out a command and answers with its reply list.
+    pub async fn submit(&self, command: Command, success: StatusCode) -> Response {
+        answer::replies(&self.submit_plain(command).await, success)
+    }
+
+    /// Carries out a command.
+    pub async fn submit_plain(&self, command: Command) -> Vec<berth_model::reply::Reply> {
+        self.controller.submit(command, ANYBODY, &self.origin).await.replies
+    }
+}

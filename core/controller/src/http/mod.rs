@@ -1,0 +1,66 @@
+//! The REST API v1: documents to commands, the published state to documents. Handlers translate; the engine judges.
+//!
+//! Every operation takes a [`Call`](call::Call), which holds all that a request brings, and answers with a document or a reply list.
+//! Whatever goes wrong on the way is a reply list, too, so that clients find one form everywhere.
+
+mod answer;
+mod call;
+mod metrics;
+mod query;
+mod routes;
+mod views;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, Uri, header};
+use axum::response::Response;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
+
+use crate::Controller;
+
+/// Largest request body, in bytes: far above any document of the API.
+pub(crate) const BODY_MAX: usize = 8 << 20;
+/// Smallest reply that is compressed, in bytes (contract 1.3).
+const GZIP_FROM: u16 = 1000;
+
+/// All operations, on one controller.
+pub fn router(controller: Controller) -> Router {
+    let on_panic = controller.clone();
+    routes::all()
+        .fallback(answer::no_such_path)
+        .method_not_allowed_fallback(answer::no_such_verb)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(axum::middleware::map_response(finish))
+        .layer(CatchPanicLayer::custom(move |panic| answer::panicked(&on_panic, panic)))
+        .layer(CompressionLayer::new().gzip(true).compress_when(SizeAbove::new(GZIP_FROM)))
+        .with_state(controller)
+}
+
+/// `x/` and `x?` mean `x`: to be applied before routing (see `serve`).
+pub fn normal_path(mut request: Request) -> Request {
+    let path = request.uri().path();
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.len() != path.len() && !trimmed.is_empty() {
+        let text = match request.uri().query() {
+            Some(query) if !query.is_empty() => format!("{trimmed}?{query}"),
+            _ => trimmed.to_owned(),
+        };
+        if let Ok(uri) = text.parse::<Uri>() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+/// What every reply carries: permission for browsers, and one form for refusals of the framework.
+async fn finish(response: Response) -> Response {
+    let mut response = answer::as_replies(response).await;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("origin, content-type, accept, authorization"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS, HEAD"));
+    response
+}

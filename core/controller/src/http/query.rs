@@ -1,0 +1,88 @@
+//! Filters and paging of lists (contract 10.0).
+
+use std::collections::BTreeSet;
+
+use axum::response::Response;
+use berth_engine::draft::Refused;
+use berth_model::props::Props;
+
+use super::answer;
+
+/// Query pairs in order.
+#[derive(Debug, Default)]
+pub struct Pairs(Vec<(String, String)>);
+
+impl Pairs {
+    /// Takes the pairs of a request.
+    pub fn new(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs)
+    }
+
+    /// The first value of a name.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a name.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        self.0.iter().filter(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// A boolean, in any case.
+    pub fn truth(&self, name: &str) -> Option<bool> {
+        self.first(name).and_then(berth_api::lenient::flag)
+    }
+
+    /// The names of a filter; `None`: everything matches.
+    pub fn names<N: Ord>(&self, name: &str, parse: fn(&str) -> Result<N, Refused>) -> Result<Option<BTreeSet<N>>, Response> {
+        let texts = self.all(name);
+        if texts.is_empty() {
+            return Ok(None);
+        }
+        let parsed: Result<BTreeSet<N>, Refused> = texts.iter().map(|text| parse(text)).collect();
+        parsed.map(Some).map_err(refused)
+    }
+
+    /// The filter on properties.
+    pub fn props(&self) -> PropFilter {
+        let wish = |text: String| match text.split_once('=') {
+            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+            None => (text, None),
+        };
+        PropFilter(self.all("props").into_iter().map(wish).collect())
+    }
+
+    /// One page of a list: without a limit everything, whatever the offset.
+    pub fn page<T>(&self, items: impl Iterator<Item = T>) -> Vec<T> {
+        let number = |name: &str| self.first(name).and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+        match number("limit") {
+            0 => items.collect(),
+            limit => items.skip(number("offset")).take(limit).collect(),
+        }
+    }
+}
+
+/// A refusal outside of any operation: without its context.
+pub fn refused(refused: Refused) -> Response {
+    answer::replies(&refused.replies, axum::http::StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Properties that an object must have: all of them.
+#[derive(Debug)]
+pub struct PropFilter(Vec<(String, Option<String>)>);
+
+impl PropFilter {
+    /// Whether `props` has them.
+    pub fn fits(&self, props: &Props) -> bool {
+        self.0.iter().all(|(key, wanted)| match (props.get(key), wanted) {
+            (Some(value), Some(wanted)) => value == wanted,
+            (Some(_), None) => true,
+            (None, _) => false,
+        })
+    }
+}
+
+/// Whether a filter lets a name through.
+pub fn lets<N: Ord>(filter: Option<&BTreeSet<N>>, name: &N) -> bool {
+    filter.is_none_or(|names| names.contains(name))
+}

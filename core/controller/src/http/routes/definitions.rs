@@ -1,0 +1,213 @@
+//! Resource definitions, volume definitions, clones.
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use berth_api::definition::{
+    AutoPlaceRequest, CloneRequest, CloneStarted, CloneStatus, ResourceDefinitionCreate, ResourceDefinitionModify, SyncStatus, VolumeDefinitionCreate,
+    VolumeDefinitionModify,
+};
+use berth_api::lenient::{int, plain, text, texts, truth};
+use berth_api::settings::Count;
+use berth_engine::command::{Command, VolumeDefinitionInput};
+use berth_engine::lookup;
+use berth_model::codes::Code;
+use berth_model::flags::{DefinitionFlag, ResourceFlag};
+use berth_model::observed::Standing;
+use berth_model::reply::Reply;
+
+use super::inputs;
+use super::settings::infos;
+use crate::Controller;
+use crate::http::answer::{document, entry, json, replies};
+use crate::http::call::{Answered, Call};
+use crate::http::query::{lets, refused};
+use crate::http::views;
+
+/// The operations of this kind.
+pub fn routes() -> Router<Controller> {
+    Router::new()
+        .route("/v1/resource-definitions", get(list).post(create))
+        .route("/v1/resource-definitions/properties/info", get(|| infos(berth_model::props::Owner::ResourceDefinition)))
+        .route("/v1/resource-definitions/{resource}", get(one).put(modify).delete(remove))
+        .route("/v1/resource-definitions/{resource}/clone", post(clone))
+        .route("/v1/resource-definitions/{resource}/clone/{target}", get(clone_status))
+        .route("/v1/resource-definitions/{resource}/sync-status", get(sync_status))
+        .route("/v1/resource-definitions/{resource}/autoplace", post(autoplace))
+        .route("/v1/resource-definitions/{resource}/volume-definitions", get(volumes).post(create_volume))
+        .route(
+            "/v1/resource-definitions/{resource}/volume-definitions/properties/info",
+            get(|| infos(berth_model::props::Owner::VolumeDefinition)),
+        )
+        .route("/v1/resource-definitions/{resource}/volume-definitions/{number}", get(volume).put(modify_volume).delete(remove_volume))
+        .route("/v1/stats/resource-definitions", get(async |call: Call| document(&Count { count: call.view().cluster.definitions.len() })))
+}
+
+async fn list(call: Call) -> Answered {
+    let names = call.query.names("resource_definitions", lookup::resource_name)?;
+    let props = call.query.props();
+    let with_volumes = call.query.truth("with_volume_definitions").unwrap_or(false);
+    let view = call.view();
+    let fitting =
+        view.cluster.definitions.values().filter(|definition| lets(names.as_ref(), &definition.name) && props.fits(&definition.props));
+    let page = call.query.page(fitting);
+    Ok(document(&page.into_iter().map(|one| views::definition::definition(&view.cluster, one, with_volumes)).collect::<Vec<_>>()))
+}
+
+async fn one(call: Call) -> Answered {
+    let view = call.view();
+    let definition = lookup::definition(&view.cluster, call.part("resource")).map_err(refused)?;
+    let with_volumes = call.query.truth("with_volume_definitions").unwrap_or(false);
+    Ok(document(&views::definition::definition(&view.cluster, definition, with_volumes)))
+}
+
+async fn create(call: Call) -> Answered {
+    let body: ResourceDefinitionCreate = call.body()?;
+    let definition = body.resource_definition.unwrap_or_default();
+    let layers = definition.layer_data.unwrap_or_default().into_iter().filter_map(|layer| text(layer.kind)).collect();
+    let command = Command::CreateResourceDefinition {
+        name: text(definition.name),
+        external_name: text(definition.external_name),
+        group: text(definition.resource_group_name),
+        layers,
+        props: plain(definition.props),
+        drbd_port: int(body.drbd_port),
+        drbd_secret: body.drbd_secret.is_some(),
+        drbd_transport_type: text(body.drbd_transport_type),
+        drbd_peer_slots: int(body.drbd_peer_slots),
+    };
+    Ok(call.submit(command, StatusCode::CREATED).await)
+}
+
+async fn modify(call: Call) -> Answered {
+    let body: ResourceDefinitionModify = call.body_or_default()?;
+    let command = Command::ModifyResourceDefinition {
+        name: call.text("resource"),
+        props: inputs::change(body.props),
+        drbd_port: int(body.drbd_port),
+        drbd_peer_slots: int(body.drbd_peer_slots),
+        layers: texts(body.layer_stack),
+        group: text(body.resource_group),
+    };
+    Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn remove(call: Call) -> Answered {
+    Ok(call.submit(Command::DeleteResourceDefinition { name: call.text("resource") }, StatusCode::OK).await)
+}
+
+async fn clone(call: Call) -> Answered {
+    let body: CloneRequest = call.body()?;
+    let source = call.text("resource");
+    if let Err(missing) = lookup::definition(&call.view().cluster, &source) {
+        return Err(refused(missing));
+    }
+    let name = text(body.name);
+    let external_name = text(body.external_name);
+    let command = Command::CloneResourceDefinition {
+        source: source.clone(),
+        name: name.clone(),
+        external_name,
+        layers: texts(body.layer_list).unwrap_or_default(),
+        group: text(body.resource_group),
+        props: inputs::change(body.props),
+        use_zfs_clone: truth(body.use_zfs_clone),
+        passphrases: body.volume_passphrases.map_or(0, |list| list.iter().flatten().count()),
+    };
+    let answer = call.submit_plain(command).await;
+    // The name that was made of an external one stands in the entries.
+    let made = answer.iter().rev().find_map(|reply| reply.refs.get("RscDfn").filter(|name| !name.is_empty()).cloned());
+    let clone_name = made.or(name).unwrap_or_default();
+    let started = CloneStarted {
+        location: format!("/v1/resource-definitions/{source}/clone/{clone_name}"),
+        source_name: source,
+        clone_name,
+        messages: answer.iter().map(entry).collect(),
+    };
+    let status = if answer.iter().any(Reply::is_error) { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::CREATED };
+    Ok(json(status, &started))
+}
+
+async fn clone_status(call: Call) -> Answered {
+    let view = call.view();
+    let target = lookup::definition(&view.cluster, call.part("target")).map_err(refused)?;
+    let status = match (target.flags.has(DefinitionFlag::Failed), target.flags.has(DefinitionFlag::Cloning)) {
+        (true, _) => "FAILED",
+        (false, true) => "CLONING",
+        (false, false) => "COMPLETE",
+    };
+    Ok(document(&CloneStatus { status }))
+}
+
+/// Synchronised: every diskful replica that can be reached was seen as wanted.
+async fn sync_status(call: Call) -> Answered {
+    let view = call.view();
+    let definition = lookup::definition(&view.cluster, call.part("resource")).map_err(refused)?;
+    let synced_on_all = view
+        .cluster
+        .replicas(&definition.name)
+        .filter(|replica| !replica.flags.has(ResourceFlag::Diskless) && view.observed.online(&replica.node))
+        .all(|replica| view.observed.item(&replica.node, replica.id.uuid()).is_some_and(|record| record.seen.standing == Standing::Settled));
+    Ok(document(&SyncStatus { synced_on_all }))
+}
+
+async fn autoplace(call: Call) -> Answered {
+    let body: AutoPlaceRequest = call.body_or_default()?;
+    let command = Command::Autoplace {
+        resource: call.text("resource"),
+        filter: inputs::filter(body.select_filter),
+        diskless_on_remaining: truth(body.diskless_on_remaining),
+        layers: texts(body.layer_list),
+    };
+    Ok(call.submit(command, StatusCode::CREATED).await)
+}
+
+async fn volumes(call: Call) -> Answered {
+    let view = call.view();
+    let definition = lookup::definition(&view.cluster, call.part("resource")).map_err(refused)?;
+    let all = definition.volumes.iter();
+    Ok(document(&all.map(|(number, one)| views::definition::volume_definition(&view.cluster, definition, *number, one)).collect::<Vec<_>>()))
+}
+
+async fn volume(call: Call) -> Answered {
+    let view = call.view();
+    let definition = lookup::definition(&view.cluster, call.part("resource")).map_err(refused)?;
+    let (number, one) = lookup::volume_definition(definition, call.number("number")?).map_err(refused)?;
+    Ok(document(&views::definition::volume_definition(&view.cluster, definition, number, one)))
+}
+
+async fn create_volume(call: Call) -> Answered {
+    let body: VolumeDefinitionCreate = call.body()?;
+    let Some(input) = body.volume_definition else {
+        let reply = Reply::new(Code::FAIL_INVLD_VLM_SIZE, "The request has no volume definition.")
+            .cause("The member 'volume_definition' is missing.")
+            .correction("Send {\"volume_definition\": {\"size_kib\": …}}.");
+        return Err(replies(&[reply], StatusCode::OK));
+    };
+    let volume = VolumeDefinitionInput {
+        volume_number: int(input.volume_number),
+        size_kib: int(input.size_kib).unwrap_or(0),
+        flags: texts(input.flags).unwrap_or_default(),
+        props: plain(input.props),
+        drbd_minor_number: int(body.drbd_minor_number),
+        has_passphrase: body.passphrase.is_some(),
+    };
+    Ok(call.submit(Command::CreateVolumeDefinition { resource: call.text("resource"), volume }, StatusCode::OK).await)
+}
+
+async fn modify_volume(call: Call) -> Answered {
+    let body: VolumeDefinitionModify = call.body_or_default()?;
+    let command = Command::ModifyVolumeDefinition {
+        resource: call.text("resource"),
+        number: call.number("number")?,
+        size_kib: int(body.size_kib),
+        flags: texts(body.flags).unwrap_or_default(),
+        props: inputs::change(body.props),
+    };
+    Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn remove_volume(call: Call) -> Answered {
+    let command = Command::DeleteVolumeDefinition { resource: call.text("resource"), number: call.number("number")? };
+    Ok(call.submit(command, StatusCode::OK).await)
+}

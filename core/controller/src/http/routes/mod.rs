@@ -1,0 +1,24 @@
+//! The operations, by kind of object.
+
+mod definitions;
+mod groups;
+mod inputs;
+mod nodes;
+mod resources;
+mod settings;
+mod snapshots;
+
+use axum::Router;
+
+use crate::Controller;
+
+/// Every operation with its path.
+pub fn all() -> Router<Controller> {
+    Router::new()
+        .merge(nodes::routes())
+        .merge(groups::routes())
+        .merge(definitions::routes())
+        .merge(resources::routes())
+        .merge(snapshots::routes())
+        .merge(settings::routes())
+}

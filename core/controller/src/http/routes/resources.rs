@@ -1,0 +1,209 @@
+//! Resources and volumes.
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post, put};
+use berth_api::lenient::{int, plain, text, texts, truth};
+use berth_api::node::PropsModify;
+use berth_api::resource::{MakeAvailable, Resource as ResourceDocument, ResourceCreate, ResourceModify, ToggleDisk};
+use berth_api::settings::Count;
+use berth_engine::command::{Command, ResourceInput};
+use berth_engine::lookup;
+use berth_model::codes::Code;
+use berth_model::objects::Resource;
+use berth_model::reply::Reply;
+
+use super::inputs;
+use super::settings::infos;
+use crate::http::answer::{document, refusal, unreadable};
+use crate::http::call::{Answered, Call};
+use crate::http::query::{lets, refused};
+use crate::http::views;
+use crate::{Controller, View};
+
+/// The operations of this kind.
+pub fn routes() -> Router<Controller> {
+    Router::new()
+        .route("/v1/view/resources", get(view))
+        .route("/v1/resource-definitions/{resource}/resources", get(list).post(create))
+        .route("/v1/resource-definitions/{resource}/resources/properties/info", get(|| infos(berth_model::props::Owner::Resource)))
+        .route("/v1/resource-definitions/{resource}/resources/{node}", get(one).post(create_one).put(modify).delete(remove))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/make-available", post(make_available))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/activate", post(activate))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/deactivate", post(deactivate))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk", put(toggle_disk))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskless", put(into_diskless))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskless/{pool}", put(into_diskless))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskful", put(into_diskful))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskful/{pool}", put(into_diskful))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/volumes", get(volumes))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/volumes/properties/info", get(|| infos(berth_model::props::Owner::Volume)))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/volumes/{number}", get(volume).put(modify_volume))
+        .route("/v1/stats/resources", get(async |call: Call| {
+            document(&Count { count: call.view().cluster.resources.values().map(|nodes| nodes.len()).sum() })
+        }))
+}
+
+async fn view(call: Call) -> Answered {
+    let nodes = call.query.names("nodes", lookup::node_name)?;
+    let names = call.query.names("resources", lookup::resource_name)?;
+    let pools = call.query.names("storage_pools", lookup::pool_name)?;
+    let props = call.query.props();
+    let view = call.view();
+    let in_pools = |resource: &Resource| resource.volumes.values().any(|volume| lets(pools.as_ref(), &volume.pool));
+    let fitting = view
+        .cluster
+        .resources
+        .iter()
+        .filter(|(name, _)| lets(names.as_ref(), *name))
+        .flat_map(|(_, replicas)| replicas.values())
+        // Replicas without volumes are not in this list (contract 5.10).
+        .filter(|resource| lets(nodes.as_ref(), &resource.node) && in_pools(resource) && props.fits(&resource.props));
+    let page = call.query.page(fitting);
+    let documents: Vec<ResourceDocument<'_>> = page
+        .into_iter()
+        .map(|resource| {
+            let mut document = views::resource::resource(&view, resource, true);
+            if let (Some(pools), Some(volumes)) = (&pools, &mut document.volumes) {
+                volumes.retain(|volume| pools.iter().any(|pool| pool.as_str().eq_ignore_ascii_case(volume.storage_pool_name)));
+            }
+            document
+        })
+        .collect();
+    Ok(document(&documents))
+}
+
+async fn list(call: Call) -> Answered {
+    let view = call.view();
+    let definition = lookup::definition(&view.cluster, call.part("resource")).map_err(refused)?;
+    let page = call.query.page(view.cluster.replicas(&definition.name));
+    Ok(document(&page.into_iter().map(|one| views::resource::resource(&view, one, false)).collect::<Vec<_>>()))
+}
+
+fn find<'v>(call: &Call, view: &'v View) -> Result<&'v std::sync::Arc<Resource>, axum::response::Response> {
+    lookup::resource(&view.cluster, call.part("resource"), call.part("node")).map_err(refused)
+}
+
+async fn one(call: Call) -> Answered {
+    let view = call.view();
+    let resource = find(&call, &view)?;
+    Ok(document(&views::resource::resource(&view, resource, false)))
+}
+
+fn input(body: ResourceCreate, node: Option<&str>) -> ResourceInput {
+    let resource = body.resource.unwrap_or_default();
+    ResourceInput {
+        node: node.map(str::to_owned).or(text(resource.node_name)).unwrap_or_default(),
+        flags: texts(resource.flags).unwrap_or_default(),
+        props: plain(resource.props),
+        layer_list: texts(body.layer_list).unwrap_or_default(),
+        drbd_node_id: int(body.drbd_node_id),
+        drbd_tcp_ports: body.drbd_tcp_ports.unwrap_or_default().into_iter().map(|port| port.0).collect(),
+    }
+}
+
+async fn create(call: Call) -> Answered {
+    let bodies: Vec<ResourceCreate> = call.body()?;
+    let replicas = bodies.into_iter().map(|body| input(body, None)).collect();
+    Ok(call.submit(Command::CreateResources { resource: call.text("resource"), replicas }, StatusCode::CREATED).await)
+}
+
+async fn create_one(call: Call) -> Answered {
+    let body: ResourceCreate = call.body_or_default()?;
+    let replicas = vec![input(body, Some(call.part("node")))];
+    Ok(call.submit(Command::CreateResources { resource: call.text("resource"), replicas }, StatusCode::CREATED).await)
+}
+
+async fn modify(call: Call) -> Answered {
+    let body: ResourceModify = call.body_or_default()?;
+    let command = Command::ModifyResource {
+        resource: call.text("resource"),
+        node: call.text("node"),
+        props: inputs::change(body.props),
+        drbd_tiebreaker: truth(body.drbd_tiebreaker),
+        drbd_client: truth(body.drbd_client),
+    };
+    Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn remove(call: Call) -> Answered {
+    let command = Command::DeleteResource {
+        resource: call.text("resource"),
+        node: call.text("node"),
+        keep_tiebreaker: call.query.truth("keep_tiebreaker"),
+    };
+    Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn make_available(call: Call) -> Answered {
+    let body: MakeAvailable = call.body_or_default()?;
+    let command = Command::MakeAvailable {
+        resource: call.text("resource"),
+        node: call.text("node"),
+        diskful: truth(body.diskful).unwrap_or(false),
+        layers: texts(body.layer_list).unwrap_or_default(),
+        drbd_tcp_ports: body.drbd_tcp_ports.unwrap_or_default().into_iter().map(|port| port.0).collect(),
+    };
+    Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn activate(call: Call) -> Answered {
+    Ok(call.submit(Command::ActivateResource { resource: call.text("resource"), node: call.text("node") }, StatusCode::OK).await)
+}
+
+async fn deactivate(call: Call) -> Answered {
+    Ok(call.submit(Command::DeactivateResource { resource: call.text("resource"), node: call.text("node") }, StatusCode::OK).await)
+}
+
+async fn toggle_disk(call: Call) -> Answered {
+    let body: ToggleDisk = call.body_or_default()?;
+    let Some(operation) = text(body.operation) else {
+        return Err(unreadable("the member 'operation' is missing"));
+    };
+    Ok(toggle(&call, operation, text(body.storage_pool), text(body.migrate_from)).await)
+}
+
+async fn into_diskless(call: Call) -> Answered {
+    Ok(toggle(&call, "INTO_DRBD_DISKLESS".to_owned(), None, None).await)
+}
+
+async fn into_diskful(call: Call) -> Answered {
+    let pool = Some(call.text("pool")).filter(|pool| !pool.is_empty());
+    Ok(toggle(&call, "INTO_DRBD_DISKFUL".to_owned(), pool, None).await)
+}
+
+async fn toggle(call: &Call, operation: String, storage_pool: Option<String>, migrate_from: Option<String>) -> axum::response::Response {
+    let command =
+        Command::ToggleDisk { resource: call.text("resource"), node: call.text("node"), operation, storage_pool, migrate_from };
+    call.submit(command, StatusCode::OK).await
+}
+
+async fn volumes(call: Call) -> Answered {
+    let view = call.view();
+    let resource = find(&call, &view)?;
+    Ok(document(&call.query.page(views::resource::volumes(&view, resource).into_iter())))
+}
+
+async fn volume(call: Call) -> Answered {
+    let view = call.view();
+    let resource = find(&call, &view)?;
+    let number = lookup::volume_number(call.number("number")?).map_err(refused)?;
+    match views::resource::volumes(&view, resource).into_iter().find(|volume| volume.volume_number == number.get()) {
+        Some(volume) => Ok(document(&volume)),
+        None => Err(refusal(
+            Reply::new(Code::FAIL_NOT_FOUND_VLM, format!("Resource '{}' on node '{}' has no volume {number}.", resource.name, resource.node))
+                .correction("List the volumes with 'linstor volume list'."),
+        )),
+    }
+}
+
+async fn modify_volume(call: Call) -> Answered {
+    let body: PropsModify = call.body_or_default()?;
+    let command = Command::ModifyVolume {
+        resource: call.text("resource"),
+        node: call.text("node"),
+        number: call.number("number")?,
+        props: inputs::change(body),
+    };
+    Ok(call.submit(command, StatusCode::OK).await)
+}

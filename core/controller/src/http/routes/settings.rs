@@ -1,0 +1,309 @@
+//! The controller's own: properties, version, key-value stores, error reports, jobs, health.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get};
+use berth_api::lenient::{Int, Text, int, plain, text, texts};
+use berth_api::node::PropsModify;
+use berth_api::settings::{ControllerVersion, Count, ErrorReport as ReportDocument, KeyValueStore};
+use berth_engine::command::Command;
+use berth_engine::lookup;
+use berth_model::codes::Code;
+use berth_model::job::{Awaited, Job};
+use berth_model::observed::Standing;
+use berth_model::props::{INFO_SECTIONS, Owner, PropInfo};
+use berth_model::reply::Reply;
+use serde::{Deserialize, Serialize};
+
+use super::inputs;
+use crate::http::answer::{document, refusal, replies};
+use crate::http::call::{Answered, Call};
+use crate::http::metrics;
+use crate::http::query::refused;
+use crate::http::views;
+use crate::{Controller, ErrorReport, View};
+
+/// The version of the API that is served; clients choose features by it (contract 3).
+const REST_API_VERSION: &str = "1.28.0";
+/// Error reports in one answer where no limit is given.
+const REPORTS_AT_ONCE: usize = 1000;
+
+/// The operations of this kind.
+pub fn routes() -> Router<Controller> {
+    Router::new()
+        .route("/", get(root))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics::metrics))
+        .route("/metrics/scrape-target", get(metrics::scrape_targets))
+        .route("/v1/controller/version", get(version))
+        .route("/v1/controller/properties", get(properties).post(modify_properties))
+        .route("/v1/controller/properties/info", get(|| infos(Owner::Controller)))
+        .route("/v1/controller/properties/info/all", get(all_infos))
+        .route("/v1/controller/properties/{*key}", delete(delete_property))
+        .route("/v1/key-value-store", get(stores))
+        .route("/v1/key-value-store/{store}", get(store).put(modify_store).delete(remove_store))
+        .route("/v1/error-reports", get(reports).patch(delete_reports))
+        .route("/v1/error-reports/{report}", get(report).delete(delete_report))
+        .route("/v1/stats/error-reports", get(async |call: Call| document(&Count { count: call.controller.reports().count() })))
+        .route("/v1/berth/jobs", get(jobs))
+        .route("/v1/berth/jobs/{job}", delete(cancel_job))
+}
+
+/// A list of properties with their rules, as clients show it.
+pub async fn infos(owner: Owner) -> Response {
+    document(&section(owner))
+}
+
+fn section(owner: Owner) -> BTreeMap<&'static str, &'static PropInfo> {
+    berth_model::props::infos(owner).map(|info| (&*info.key, info)).collect()
+}
+
+async fn all_infos() -> Response {
+    let sections: BTreeMap<_, _> =
+        INFO_SECTIONS.iter().map(|(name, owner)| (*name, owner.map(section).unwrap_or_default())).collect();
+    document(&sections)
+}
+
+async fn root() -> Response {
+    let page = concat!(
+        "<!DOCTYPE html>\n<html><head><title>Berth</title></head><body><h1>Berth ",
+        env!("CARGO_PKG_VERSION"),
+        "</h1><p>The REST API is at <a href=\"/v1/nodes\">/v1</a>; try <code>linstor node list</code>.</p></body></html>\n"
+    );
+    axum::response::Html(page).into_response()
+}
+
+/// 200 while the controller does its work; warnings stand in the body then, because clients look for exactly 200.
+async fn health(call: Call) -> Response {
+    let health = call.controller.health();
+    if health.failures.is_empty() {
+        (StatusCode::OK, health.warnings.join("\n")).into_response()
+    } else {
+        let lines: Vec<String> = health.failures.into_iter().chain(health.warnings).collect();
+        (StatusCode::INTERNAL_SERVER_ERROR, lines.join("\n")).into_response()
+    }
+}
+
+async fn version() -> Response {
+    document(&ControllerVersion {
+        version: "1.34.0",
+        git_hash: concat!("berth-", env!("CARGO_PKG_VERSION")),
+        build_time: "1970-01-01T00:00:00+00:00",
+        rest_api_version: REST_API_VERSION,
+    })
+}
+
+async fn properties(call: Call) -> Response {
+    document(&views::props(&call.view().cluster.controller.props))
+}
+
+async fn modify_properties(call: Call) -> Answered {
+    let body: PropsModify = call.body_or_default()?;
+    Ok(call.submit(Command::ModifyController { props: inputs::change(body) }, StatusCode::CREATED).await)
+}
+
+async fn delete_property(call: Call) -> Answered {
+    Ok(call.submit(Command::DeleteControllerProperty { key: call.text("key") }, StatusCode::OK).await)
+}
+
+fn store_document(name: &berth_model::names::KvsName, store: &berth_model::objects::KeyValueStore) -> KeyValueStore {
+    KeyValueStore { name: name.to_string(), props: store.props.clone() }
+}
+
+async fn stores(call: Call) -> Response {
+    let view = call.view();
+    let page = call.query.page(view.cluster.stores.iter());
+    document(&page.into_iter().map(|(name, store)| store_document(name, store)).collect::<Vec<_>>())
+}
+
+async fn store(call: Call) -> Answered {
+    let view = call.view();
+    let name = lookup::kvs_name(call.part("store")).map_err(refused)?;
+    match view.cluster.stores.get_key_value(&name) {
+        Some((name, store)) => Ok(document(&[store_document(name, store)])),
+        None => Err(refusal(
+            Reply::new(Code::FAIL_NOT_FOUND_KVS, format!("Key-value store '{name}' does not exist."))
+                .correction("List them with 'linstor key-value-store list'."),
+        )),
+    }
+}
+
+async fn modify_store(call: Call) -> Answered {
+    let body: PropsModify = call.body_or_default()?;
+    let command = Command::ModifyKeyValueStore {
+        name: call.text("store"),
+        override_props: plain(body.override_props),
+        delete_props: texts(body.delete_props).unwrap_or_default(),
+        delete_namespaces: texts(body.delete_namespaces).unwrap_or_default(),
+    };
+    Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn remove_store(call: Call) -> Answered {
+    Ok(call.submit(Command::DeleteKeyValueStore { name: call.text("store") }, StatusCode::OK).await)
+}
+
+fn report_document(report: &ErrorReport, text: Option<String>) -> ReportDocument {
+    ReportDocument {
+        node_name: report.node.clone(),
+        error_time: report.time.0,
+        filename: report.filename.clone(),
+        text,
+        module: report.module.clone(),
+        version: report.version.clone(),
+        peer: report.peer.clone(),
+        exception: report.exception.clone(),
+        exception_message: report.message.clone(),
+        origin_file: report.file.clone(),
+        origin_method: report.method.clone(),
+        origin_line: (report.line > 0).then_some(report.line),
+    }
+}
+
+fn moment(call: &Call, name: &str) -> Result<Option<i64>, Response> {
+    let Some(value) = call.query.first(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    value.parse().map(Some).map_err(|_| {
+        refusal(
+            Reply::new(Code::FAIL_INVLD_TIME_PARAM, format!("'{value}' is not a moment."))
+                .correction(format!("Give '{name}' in milliseconds since 1970.")),
+        )
+    })
+}
+
+async fn reports(call: Call) -> Answered {
+    let (since, to) = (moment(&call, "since")?, moment(&call, "to")?);
+    let nodes = call.query.all("node");
+    let with_content = call.query.truth("withContent").unwrap_or(false);
+    let limit = call.query.first("limit").and_then(|text| text.parse().ok()).filter(|limit| *limit > 0).unwrap_or(REPORTS_AT_ONCE);
+    let all = call.controller.reports().list();
+    let fitting = all.iter().filter(|report| {
+        since.is_none_or(|since| report.time.0 >= since)
+            && to.is_none_or(|to| report.time.0 <= to)
+            && (nodes.is_empty() || nodes.iter().any(|node| node.eq_ignore_ascii_case(&report.node)))
+    });
+    let documents: Vec<_> = fitting
+        .take(limit)
+        .map(|report| report_document(report, with_content.then(|| call.controller.reports().text(&report.id)).flatten()))
+        .collect();
+    Ok(document(&documents))
+}
+
+async fn report(call: Call) -> Response {
+    let id = call.part("report");
+    let with_content = call.query.truth("withContent").unwrap_or(true);
+    let documents: Vec<_> = call
+        .controller
+        .reports()
+        .get(id)
+        .map(|report| report_document(&report, with_content.then(|| call.controller.reports().text(id)).flatten()))
+        .into_iter()
+        .collect();
+    document(&documents)
+}
+
+fn deleted(count: usize) -> Response {
+    let reply = if count == 0 {
+        Reply::new(Code::INFO_NOOP, "No error reports deleted.")
+    } else {
+        Reply::new(Code::DELETED, format!("{count} error reports deleted."))
+    };
+    replies(&[reply], StatusCode::OK)
+}
+
+/// Which error reports to delete: all conditions that are given must hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct WhichReports {
+    since: Option<Int>,
+    to: Option<Int>,
+    nodes: Option<Vec<Text>>,
+    exception: Option<Text>,
+    version: Option<Text>,
+    ids: Option<Vec<Text>>,
+}
+
+async fn delete_reports(call: Call) -> Answered {
+    let which: WhichReports = call.body_or_default()?;
+    let (since, to) = (int(which.since), int(which.to));
+    let (exception, version) = (text(which.exception), text(which.version));
+    let (nodes, ids) = (texts(which.nodes), texts(which.ids));
+    let among = |list: &Option<Vec<String>>, value: &str| {
+        list.as_ref().is_none_or(|list| list.is_empty() || list.iter().any(|item| item.eq_ignore_ascii_case(value)))
+    };
+    let count = call.controller.reports().delete(|report| {
+        since.is_none_or(|since| report.time.0 >= since)
+            && to.is_none_or(|to| report.time.0 <= to)
+            && exception.as_ref().is_none_or(|exception| report.exception == *exception)
+            && version.as_ref().is_none_or(|version| report.version == *version)
+            && among(&nodes, &report.node)
+            && among(&ids, &report.id)
+    });
+    Ok(deleted(count))
+}
+
+async fn delete_report(call: Call) -> Response {
+    let id = call.text("report");
+    deleted(call.controller.reports().delete(|report| report.id == id))
+}
+
+/// An open job, Berth's own document.
+#[derive(Debug, Serialize)]
+struct JobDocument {
+    uuid: String,
+    resource_name: String,
+    task: &'static str,
+    actor: String,
+    create_timestamp: i64,
+    waits_for: Vec<WaitsFor>,
+}
+
+/// What a job waits for on one node.
+#[derive(Debug, Serialize)]
+struct WaitsFor {
+    node_name: String,
+    /// `unknown since the node is offline`, `working`, or the fault.
+    state: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    correction: String,
+}
+
+async fn jobs(call: Call) -> Response {
+    let view = call.view();
+    document(&view.cluster.jobs.values().map(|job| job_document(&view, job)).collect::<Vec<_>>())
+}
+
+fn job_document(view: &View, job: &Job) -> JobDocument {
+    JobDocument {
+        uuid: job.id.to_string(),
+        resource_name: job.resource.to_string(),
+        task: job.task.word(),
+        actor: job.actor.clone(),
+        create_timestamp: job.created.0,
+        waits_for: job.task.awaited().iter().filter_map(|awaited| waits_for(view, job, awaited)).collect(),
+    }
+}
+
+/// `None`: what was awaited here has come.
+fn waits_for(view: &View, job: &Job, awaited: &Awaited) -> Option<WaitsFor> {
+    let node_name = awaited.node.to_string();
+    let (state, correction) = if !view.observed.online(&awaited.node) {
+        ("the node is offline".to_owned(), "Start its satellite; if the node is gone for good: 'linstor node lost'.".to_owned())
+    } else {
+        match view.observed.item(&awaited.node, awaited.item).map(|record| &record.seen) {
+            Some(seen) if seen.generation >= job.serial => match (seen.standing, &seen.fault) {
+                (Standing::Settled | Standing::Gone, _) => return None,
+                (Standing::Faulty, Some(fault)) => (fault.message.clone(), fault.correction.clone()),
+                (Standing::Faulty | Standing::Working, _) => ("working".to_owned(), String::new()),
+            },
+            Some(_) | None => ("not looked at yet".to_owned(), String::new()),
+        }
+    };
+    Some(WaitsFor { node_name, state, correction })
+}
+
+async fn cancel_job(call: Call) -> Answered {
+    Ok(call.submit(Command::CancelJob { id: call.text("job") }, StatusCode::OK).await)
+}

@@ -1,0 +1,132 @@
+//! Snapshots: single, several together, restore, rollback.
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use berth_api::lenient::{plain, text, texts};
+use berth_api::node::PropsModify;
+use berth_api::snapshot::{MultiSnapshot, SnapshotIn, SnapshotRestore, SnapshotRollback};
+use berth_engine::command::{Command, SnapshotInput};
+use berth_engine::lookup;
+use berth_model::codes::Code;
+use berth_model::snapshot::Snapshot;
+
+use super::inputs;
+use crate::Controller;
+use crate::http::answer::document;
+use crate::http::call::{Answered, Call};
+use crate::http::query::{lets, refused};
+use crate::http::views;
+
+/// The operations of this kind.
+pub fn routes() -> Router<Controller> {
+    Router::new()
+        .route("/v1/view/snapshots", get(view))
+        .route("/v1/actions/snapshot/multi", post(create_together))
+        .route("/v1/resource-definitions/{resource}/snapshots", get(list).post(create))
+        .route("/v1/resource-definitions/{resource}/snapshots/{snapshot}", get(one).put(modify).delete(remove))
+        .route("/v1/resource-definitions/{resource}/snapshot-restore-volume-definition/{snapshot}", post(restore_volumes))
+        .route("/v1/resource-definitions/{resource}/snapshot-restore-resource/{snapshot}", post(restore_resources))
+        .route("/v1/resource-definitions/{resource}/snapshot-rollback/{snapshot}", post(roll_back))
+}
+
+/// Oldest first: how clients list them.
+fn by_age<'v>(snapshots: impl Iterator<Item = &'v std::sync::Arc<Snapshot>>) -> Vec<&'v std::sync::Arc<Snapshot>> {
+    let mut list: Vec<_> = snapshots.collect();
+    list.sort_by(|a, b| (&a.resource, a.created, a.id).cmp(&(&b.resource, b.created, b.id)));
+    list
+}
+
+async fn view(call: Call) -> Answered {
+    let nodes = call.query.names("nodes", lookup::node_name)?;
+    let names = call.query.names("resources", lookup::resource_name)?;
+    let view = call.view();
+    let fitting = view
+        .cluster
+        .snapshots
+        .iter()
+        .filter(|(name, _)| lets(names.as_ref(), *name))
+        .flat_map(|(_, snapshots)| snapshots.values())
+        .filter(|snapshot| nodes.as_ref().is_none_or(|nodes| snapshot.copies.keys().any(|node| nodes.contains(node))));
+    let page = call.query.page(by_age(fitting).into_iter());
+    Ok(document(&page.into_iter().map(|snapshot| views::snapshot::snapshot(snapshot)).collect::<Vec<_>>()))
+}
+
+async fn list(call: Call) -> Answered {
+    let view = call.view();
+    let definition = lookup::definition(&view.cluster, call.part("resource")).map_err(refused)?;
+    let page = call.query.page(by_age(view.cluster.snapshots_of(&definition.name)).into_iter());
+    Ok(document(&page.into_iter().map(|snapshot| views::snapshot::snapshot(snapshot)).collect::<Vec<_>>()))
+}
+
+async fn one(call: Call) -> Answered {
+    let view = call.view();
+    let snapshot = lookup::snapshot(&view.cluster, call.part("resource"), call.part("snapshot"), Code::FAIL_NOT_FOUND_SNAPSHOT).map_err(refused)?;
+    Ok(document(&views::snapshot::snapshot(snapshot)))
+}
+
+async fn create(call: Call) -> Answered {
+    let body: SnapshotIn = call.body()?;
+    let command = Command::CreateSnapshot {
+        resource: call.text("resource"),
+        name: text(body.name).unwrap_or_default(),
+        nodes: texts(body.nodes).unwrap_or_default(),
+        props: plain(body.props),
+    };
+    Ok(call.submit(command, StatusCode::CREATED).await)
+}
+
+async fn create_together(call: Call) -> Answered {
+    let body: MultiSnapshot = call.body()?;
+    let snapshots = body.snapshots.unwrap_or_default().into_iter().map(|one| SnapshotInput {
+        resource: text(one.resource_name).unwrap_or_default(),
+        name: text(one.name).unwrap_or_default(),
+        nodes: texts(one.nodes).unwrap_or_default(),
+        props: plain(one.props),
+    });
+    Ok(call.submit(Command::CreateMultiSnapshot { snapshots: snapshots.collect() }, StatusCode::CREATED).await)
+}
+
+async fn modify(call: Call) -> Answered {
+    let body: PropsModify = call.body_or_default()?;
+    let command = Command::ModifySnapshot { resource: call.text("resource"), name: call.text("snapshot"), props: inputs::change(body) };
+    Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn remove(call: Call) -> Answered {
+    let command =
+        Command::DeleteSnapshot { resource: call.text("resource"), name: call.text("snapshot"), nodes: call.query.all("nodes") };
+    Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn restore_volumes(call: Call) -> Answered {
+    let body: SnapshotRestore = call.body()?;
+    let command = Command::RestoreVolumeDefinitions {
+        resource: call.text("resource"),
+        name: call.text("snapshot"),
+        to_resource: text(body.to_resource).unwrap_or_default(),
+    };
+    Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn restore_resources(call: Call) -> Answered {
+    let body: SnapshotRestore = call.body()?;
+    let command = Command::RestoreResources {
+        resource: call.text("resource"),
+        name: call.text("snapshot"),
+        to_resource: text(body.to_resource).unwrap_or_default(),
+        nodes: texts(body.nodes).unwrap_or_default(),
+        stor_pool_rename: plain(body.stor_pool_rename),
+    };
+    Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn roll_back(call: Call) -> Answered {
+    let body: SnapshotRollback = call.body_or_default()?;
+    let command = Command::RollbackSnapshot {
+        resource: call.text("resource"),
+        name: call.text("snapshot"),
+        zfs_rollback_strategy: text(body.zfs_rollback_strategy),
+    };
+    Ok(call.submit(command, StatusCode::OK).await)
+}

@@ -1,0 +1,73 @@
+//! Nodes and net interfaces.
+
+use std::collections::BTreeMap;
+
+use berth_api::node::{NetInterface, Node as NodeDocument};
+use berth_model::layers::{LayerKind, ProviderKind};
+use berth_model::objects::{NetIf, Node};
+use berth_model::observed::ConnectionStatus;
+
+use crate::View;
+
+/// A net interface.
+pub fn interface(node: &Node, interface: &NetIf) -> NetInterface {
+    NetInterface {
+        name: interface.name.to_string(),
+        address: interface.address.to_string(),
+        satellite_port: interface.satellite.map(|satellite| satellite.port),
+        satellite_encryption_type: interface.satellite.map(|satellite| satellite.encryption.word()),
+        is_active: node.active.as_ref() == Some(&interface.name),
+        uuid: interface.id.to_string(),
+    }
+}
+
+/// A node.
+pub fn node(view: &View, node: &Node) -> NodeDocument {
+    let seen = view.observed.nodes.get(&node.name);
+    let capabilities = seen.and_then(|seen| seen.capabilities.as_ref());
+    let mut props = super::props(&node.props);
+    if let Some(active) = &node.active {
+        props.insert("CurStltConnName".to_owned(), active.to_string());
+    }
+    if let Some(capabilities) = capabilities {
+        props.insert("NodeUname".to_owned(), capabilities.uname.clone());
+    }
+    let status = match seen {
+        Some(seen) => seen.status,
+        None if node.node_type.has_satellite() && node.active.is_none() => ConnectionStatus::NoStltConn,
+        None => ConnectionStatus::Offline,
+    };
+    let mut reports = Vec::new();
+    if let Some(reason) = seen.and_then(|seen| seen.reason.as_ref()).filter(|_| status != ConnectionStatus::Offline && status != ConnectionStatus::Online) {
+        reports.push(super::super::answer::entry(
+            &berth_model::reply::Reply::new(berth_model::codes::Code::WARN_NOT_CONNECTED, reason.clone())
+                .correction("Look at the satellite's log on the node."),
+        ));
+    }
+    NodeDocument {
+        name: node.name.to_string(),
+        node_type: node.node_type.word(),
+        props,
+        flags: node.flags.shown(),
+        net_interfaces: node.net_interfaces.iter().map(|one| interface(node, one)).collect(),
+        connection_status: status.word(),
+        uuid: node.id.to_string(),
+        storage_providers: capabilities.map(|able| able.providers.iter().map(|kind| kind.word()).collect()).unwrap_or_else(|| default_providers(node)),
+        resource_layers: capabilities.map(|able| able.layers.iter().map(|kind| kind.word()).collect()).unwrap_or_default(),
+        unsupported_providers: capabilities.map(|able| reasons(&able.unsupported_providers, ProviderKind::word)).unwrap_or_default(),
+        unsupported_layers: capabilities.map(|able| reasons(&able.unsupported_layers, LayerKind::word)).unwrap_or_default(),
+        eviction_timestamp: None,
+        platform: capabilities.map(|_| "LINUX"),
+        os_variant: capabilities.map(|able| able.os.clone()).unwrap_or_default(),
+        reports,
+    }
+}
+
+/// Diskless needs nothing of a machine, so every node that has a satellite can do it.
+fn default_providers(node: &Node) -> Vec<&'static str> {
+    if node.node_type.has_satellite() { vec![ProviderKind::Diskless.word()] } else { Vec::new() }
+}
+
+fn reasons<K: Copy>(map: &BTreeMap<K, Vec<String>>, word: fn(K) -> &'static str) -> BTreeMap<&'static str, Vec<String>> {
+    map.iter().map(|(kind, reasons)| (word(*kind), reasons.clone())).collect()
+}

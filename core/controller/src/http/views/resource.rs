@@ -1,0 +1,177 @@
+//! Resources and volumes. Written from borrowed values: the list of all of them is the most asked for.
+
+use std::collections::BTreeMap;
+
+use berth_api::resource::uuid_text::UuidText;
+use berth_api::resource::{
+    DrbdResource, DrbdVolume, DrbdVolumeDefinition, LayerObject, Resource as ResourceDocument, ResourceState, StorageResource, StorageVolume,
+    Volume as VolumeDocument, VolumeLayer, VolumeLayerData,
+};
+use berth_model::layers::{LayerKind, ProviderKind};
+use berth_model::names::VolumeNumber;
+use berth_model::objects::{Resource, Volume};
+use berth_model::observed::{ItemRecord, VolumeSeen};
+use uuid::Uuid;
+
+use super::definition::{AL_STRIPE_KIB, AL_STRIPES};
+use crate::View;
+
+fn uuid_text(uuid: Uuid) -> UuidText {
+    let mut text = [0u8; 36];
+    uuid.hyphenated().encode_lower(&mut text);
+    UuidText(text)
+}
+
+fn signed(kib: u64) -> i64 {
+    i64::try_from(kib).unwrap_or(i64::MAX)
+}
+
+/// One volume with what is known of it.
+struct Known<'a> {
+    number: VolumeNumber,
+    volume: &'a Volume,
+    seen: Option<&'a VolumeSeen>,
+    /// Minor of its definition, if the stack has DRBD.
+    minor: Option<u32>,
+    usable_kib: u64,
+}
+
+impl<'a> Known<'a> {
+    fn all(view: &'a View, resource: &'a Resource, record: Option<&'a ItemRecord>) -> Vec<Self> {
+        let definition = view.cluster.definitions.get(&resource.name);
+        let has_drbd = resource.layers.contains(&LayerKind::Drbd);
+        resource
+            .volumes
+            .iter()
+            .map(|(number, volume)| {
+                let defined = definition.and_then(|definition| definition.volumes.get(number));
+                Known {
+                    number: *number,
+                    volume,
+                    seen: record.and_then(|record| record.seen.volumes.iter().find(|seen| seen.number == *number)),
+                    minor: defined.filter(|_| has_drbd).and_then(|defined| defined.minor),
+                    usable_kib: if resource.layers.len() == 1 {
+                        volume.backing_kib.0
+                    } else {
+                        defined.map_or(volume.backing_kib.0, |defined| defined.size_kib.0)
+                    },
+                }
+            })
+            .collect()
+    }
+
+    fn allocated(&self) -> i64 {
+        match self.seen {
+            Some(seen) => signed(seen.allocated_kib.0),
+            None if self.volume.provider.is_thin() => 0,
+            None => signed(self.volume.backing_kib.0),
+        }
+    }
+
+    fn device(&self) -> Option<&'a str> {
+        self.seen.and_then(|seen| seen.device_path.as_deref())
+    }
+
+    fn storage(&self) -> StorageVolume<'a> {
+        StorageVolume {
+            volume_number: self.number.get(),
+            device_path: self.device(),
+            allocated_size_kib: self.allocated(),
+            usable_size_kib: signed(self.volume.backing_kib.0),
+            disk_state: self.seen.map(|seen| if seen.device_path.is_some() { "Attached" } else { "Created" }),
+        }
+    }
+
+    fn drbd(&self) -> DrbdVolume<'a> {
+        DrbdVolume {
+            drbd_volume_definition: DrbdVolumeDefinition { volume_number: self.number.get(), minor_number: self.minor.unwrap_or(0) },
+            device_path: self.minor.map(|minor| format!("/dev/drbd{minor}")).unwrap_or_default(),
+            backing_device: self.device().unwrap_or_default(),
+            allocated_size_kib: self.allocated(),
+            usable_size_kib: signed(self.usable_kib),
+            disk_state: "",
+        }
+    }
+
+    fn document(&self, layers: &[LayerKind], reports: Vec<berth_api::reply::ApiCallRc>) -> VolumeDocument<'a> {
+        let device_path = match self.minor {
+            Some(minor) => Some(format!("/dev/drbd{minor}")),
+            None => self.device().map(str::to_owned),
+        };
+        VolumeDocument {
+            volume_number: self.number.get(),
+            storage_pool_name: self.volume.pool.as_str(),
+            provider_kind: self.volume.provider.word(),
+            device_path,
+            allocated_size_kib: (self.volume.provider != ProviderKind::Diskless).then(|| self.allocated()),
+            props: self.volume.props.as_map(),
+            flags: self.volume.flags.shown(),
+            state: None,
+            layer_data_list: layers
+                .iter()
+                .map(|layer| VolumeLayer {
+                    kind: layer.word(),
+                    data: match layer {
+                        LayerKind::Drbd => Some(VolumeLayerData::Drbd(self.drbd())),
+                        LayerKind::Storage => Some(VolumeLayerData::Storage(self.storage())),
+                        LayerKind::Luks | LayerKind::Nvme | LayerKind::Writecache | LayerKind::Cache | LayerKind::Bcache => None,
+                    },
+                })
+                .collect(),
+            uuid: uuid_text(self.volume.id.uuid()),
+            reports,
+        }
+    }
+}
+
+fn layer_object<'a>(resource: &'a Resource, layers: &[LayerKind], volumes: &[Known<'a>]) -> LayerObject<'a> {
+    let (layer, below) = layers.split_first().map_or((LayerKind::Storage, [].as_slice()), |(layer, below)| (*layer, below));
+    let drbd = resource.drbd.as_ref().filter(|_| layer == LayerKind::Drbd).map(|drbd| DrbdResource {
+        node_id: drbd.node_id,
+        peer_slots: drbd.peer_slots,
+        al_stripes: AL_STRIPES,
+        al_size: AL_STRIPE_KIB,
+        tcp_ports: &drbd.ports,
+        flags: Vec::new(),
+        drbd_volumes: volumes.iter().map(Known::drbd).collect(),
+        connections: BTreeMap::new(),
+    });
+    LayerObject {
+        children: if below.is_empty() { Vec::new() } else { vec![layer_object(resource, below, volumes)] },
+        kind: layer.word(),
+        drbd,
+        storage: (layer == LayerKind::Storage)
+            .then(|| StorageResource { storage_volumes: volumes.iter().map(Known::storage).collect() }),
+    }
+}
+
+/// A replica; its state only while its node is online and has looked at it.
+pub fn resource<'a>(view: &'a View, resource: &'a Resource, with_volumes: bool) -> ResourceDocument<'a> {
+    let record = view.observed.item(&resource.node, resource.id.uuid());
+    let volumes = Known::all(view, resource, record);
+    let in_use = record.is_some_and(|record| record.seen.volumes.iter().any(|volume| volume.in_use));
+    let reports = || {
+        let mut reports = Vec::new();
+        if let Some(fault) = record.and_then(|record| record.seen.fault.as_ref()) {
+            reports.push(super::trouble(fault));
+        }
+        reports
+    };
+    ResourceDocument {
+        name: resource.name.as_str(),
+        node_name: resource.node.as_str(),
+        props: resource.props.as_map(),
+        flags: resource.flags.shown(),
+        layer_object: layer_object(resource, &resource.layers, &volumes),
+        // A stack without DRBD says "in use" or nothing, as clients expect.
+        state: record.map(|_| ResourceState { in_use: (in_use || resource.drbd.is_some()).then_some(in_use) }),
+        uuid: uuid_text(resource.id.uuid()),
+        create_timestamp: resource.created.0,
+        volumes: with_volumes.then(|| volumes.iter().map(|volume| volume.document(&resource.layers, reports())).collect()),
+    }
+}
+
+/// The volumes of a replica.
+pub fn volumes<'a>(view: &'a View, resource: &'a Resource) -> Vec<VolumeDocument<'a>> {
+    self::resource(view, resource, true).volumes.unwrap_or_default()
+}
