@@ -123,8 +123,8 @@ struct Session {
 struct Entry {
     item: Arc<PlanItem>,
     seen: Option<ItemSeen>,
-    /// A plan named it since it was last reported.
-    touched: bool,
+    /// Generation of the last plan that named it: reported at least once with that or a later one.
+    named: u64,
     attempts: u32,
     retry_at: Option<Instant>,
 }

@@ -214,13 +214,13 @@ impl Core {
         self.queues.entry(resource).or_default().items.insert(id);
         match self.entries.get_mut(&id) {
             Some(entry) => {
-                (entry.item, entry.touched, entry.attempts) = (item, true, 0);
+                (entry.item, entry.named, entry.attempts) = (item, self.held.generation, 0);
                 if let Some(at) = entry.retry_at.take() {
                     self.retries.remove(&(at, id));
                 }
             }
             None => {
-                self.entries.insert(id, Entry { item, seen: None, touched: true, attempts: 0, retry_at: None });
+                self.entries.insert(id, Entry { item, seen: None, named: self.held.generation, attempts: 0, retry_at: None });
             }
         }
         self.wake(id);

@@ -209,7 +209,8 @@ impl Core {
         let id = seen.id;
         let leave = self.leave();
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let news = entry.touched || entry.seen.as_ref().is_none_or(|old| ItemSeen { generation: old.generation, ..seen.clone() } != *old);
+        let unsaid = |old: &ItemSeen| old.generation < entry.named || ItemSeen { generation: old.generation, ..seen.clone() } != *old;
+        let news = entry.seen.as_ref().is_none_or(unsaid);
         if let Some(at) = entry.retry_at.take() {
             self.retries.remove(&(at, id));
         }
@@ -226,7 +227,6 @@ impl Core {
             Standing::Working => {}
         }
         let again = seen.standing == Standing::Working && leave == Leave::All;
-        entry.touched = false;
         entry.seen = Some(seen);
         if news {
             self.unsent.insert(id);
@@ -242,7 +242,6 @@ impl Core {
         let before = entry.seen.take();
         let volumes = before.map(|seen| seen.volumes).unwrap_or_default();
         entry.seen = Some(ItemSeen { id, generation, standing: Standing::Working, volumes, fault: None });
-        entry.touched = true;
         self.unsent.insert(id);
     }
 

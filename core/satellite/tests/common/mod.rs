@@ -51,21 +51,32 @@ pub fn hello(epoch: u64) -> Hello {
     }
 }
 
+/// Says hello until somebody answers.
 pub async fn connect(address: SocketAddr, hello: Hello) -> Result<Controller, Refusal> {
     let end = tokio::time::Instant::now() + DEADLINE;
-    let mut client = loop {
-        match tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await {
-            Ok(channel) => break SatelliteClient::new(channel).max_decoding_message_size(256 << 20),
-            Err(error) => assert!(tokio::time::Instant::now() < end, "no connection: {error}"),
+    loop {
+        match attempt(address, hello.clone()).await {
+            Some(answer) => return answer,
+            None => assert!(tokio::time::Instant::now() < end, "no answer from {address}"),
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
-    };
+    }
+}
+
+/// Says hello once, to a satellite that may be dead.
+pub async fn try_connect(address: SocketAddr) -> Option<Controller> {
+    attempt(address, hello(1)).await.and_then(Result::ok)
+}
+
+async fn attempt(address: SocketAddr, hello: Hello) -> Option<Result<Controller, Refusal>> {
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.ok()?;
+    let mut client = SatelliteClient::new(channel).max_decoding_message_size(256 << 20);
     let epoch = hello.epoch;
     let (down, stream) = mpsc::channel(16);
     down.send(Down { message: Some(down::Message::Hello(hello)) }).await.unwrap();
-    let mut up = client.session(ReceiverStream::new(stream)).await.unwrap().into_inner();
-    match up.message().await.unwrap().unwrap().message.unwrap() {
-        up::Message::Welcome(welcome) => Ok(Controller {
+    let mut up = client.session(ReceiverStream::new(stream)).await.ok()?.into_inner();
+    match up.message().await.ok()??.message.unwrap() {
+        up::Message::Welcome(welcome) => Some(Ok(Controller {
             down,
             up,
             epoch,
@@ -76,8 +87,8 @@ pub async fn connect(address: SocketAddr, hello: Hello) -> Result<Controller, Re
             wholes: 0,
             need_whole: 0,
             stale: Vec::new(),
-        }),
-        up::Message::Refusal(refusal) => Err(refusal),
+        })),
+        up::Message::Refusal(refusal) => Some(Err(refusal)),
         other => panic!("neither welcome nor refusal: {other:?}"),
     }
 }
@@ -88,8 +99,13 @@ impl Controller {
     }
 
     pub async fn send(&self, generation: u64, base: u64, body: &PlanBody) {
+        assert!(self.try_send(generation, base, body).await);
+    }
+
+    /// Whether it could be sent.
+    pub async fn try_send(&self, generation: u64, base: u64, body: &PlanBody) -> bool {
         let plan = berth_proto::Plan { epoch: self.epoch, generation, base, body: serde_json::to_vec(body).unwrap() };
-        self.down.send(Down { message: Some(down::Message::Plan(plan)) }).await.unwrap();
+        self.down.send(Down { message: Some(down::Message::Plan(plan)) }).await.is_ok()
     }
 
     /// Sends a whole plan.
