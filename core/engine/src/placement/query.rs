@@ -1,0 +1,175 @@
+//! Questions about space: how large may a volume be, how much could a group still hold.
+
+use berth_model::cluster::Cluster;
+use berth_model::layers::{LayerKind, ProviderKind};
+use berth_model::names::{NodeName, StorPoolName};
+use berth_model::objects::{ResourceGroup, SelectFilter};
+use berth_model::observed::Observed;
+use berth_model::size::Kib;
+
+use super::{Chosen, Placement, Ratios, Request, place, ratios, refusal, space};
+use crate::draft::Refused;
+use crate::{sizes, stack};
+
+/// The largest volume that fits into pools of one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaxVolume {
+    /// Name of the pools.
+    pub pool: StorPoolName,
+    /// Largest usable size, oversubscription included, a multiple of 4 KiB.
+    pub max_kib: Kib,
+    /// The nodes that placement would choose, by name.
+    pub nodes: Vec<NodeName>,
+    /// Whether all these pools are thin.
+    pub all_thin: bool,
+}
+
+/// Where placement would put the next replicas of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpawnPlace {
+    /// The node.
+    pub node: NodeName,
+    /// The pool.
+    pub pool: StorPoolName,
+    /// Its oversubscription.
+    pub ratios: Ratios,
+}
+
+/// How much a group could still hold. All 0 and no place where it cannot place a single volume.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SizeInfo {
+    /// Largest usable size of the next volume, oversubscription included.
+    pub max_volume: Kib,
+    /// Sum of what volumes with the group's number of replicas could take of the free space, without oversubscription.
+    pub available: Kib,
+    /// The same of the whole space.
+    pub capacity: Kib,
+    /// Where the next replicas would go, by node.
+    pub next_spawn: Vec<SpawnPlace>,
+}
+
+/// The wanted number of replicas of a filter; nothing said: 1.
+fn count(filter: &SelectFilter) -> usize {
+    let additional = filter.additional_place_count.filter(|count| *count > 0);
+    usize::try_from(additional.or(filter.place_count).unwrap_or(1)).unwrap_or(0).max(1)
+}
+
+/// The layers of a filter, or those that its nodes would get by default.
+fn layers(cluster: &Cluster, observed: &Observed, filter: &SelectFilter) -> Vec<LayerKind> {
+    match filter.layer_stack.as_ref().filter(|stack| !stack.is_empty()) {
+        Some(stack) => stack.clone(),
+        None if super::any_can(cluster, observed, filter, LayerKind::Drbd) => stack::REPLICATED.to_vec(),
+        None => stack::PLAIN.to_vec(),
+    }
+}
+
+/// The usable size that every one of these places can take.
+fn largest(cluster: &Cluster, observed: &Observed, chosen: &[Chosen], layers: &[LayerKind]) -> Kib {
+    let usable = |place: &Chosen| {
+        let extent = space(cluster, observed, &place.pool).map_or(Kib(0), |space| space.extent);
+        // The metadata of a volume larger than any may be is no reason to promise less.
+        let backing = place.free.round_down(extent);
+        sizes::usable_size(backing, layers, sizes::DrbdGeometry::default()).round_down(Kib(4)).min(Kib::VOLUME_MAX)
+    };
+    chosen.iter().map(usable).min().unwrap_or_default()
+}
+
+fn try_place(cluster: &Cluster, observed: &Observed, filter: &SelectFilter, layers: &[LayerKind]) -> Result<Placement, Refused> {
+    let request = Request { definition: None, filter, count: count(filter), layers, volumes: Vec::new(), peers: sizes::DEFAULT_PEERS };
+    place(cluster, observed, &request).map_err(|error| refusal(&error, &request))
+}
+
+/// The largest volume for each name of pools (those of the filter, else all), in the order of their names.
+///
+/// # Errors
+/// 996 if no pool takes one, 234 for a bad regular expression.
+pub fn query_max_volume_size(cluster: &Cluster, observed: &Observed, filter: &SelectFilter) -> Result<Vec<MaxVolume>, Refused> {
+    let layers = layers(cluster, observed, filter);
+    let listed = filter.storage_pool_list.as_ref().filter(|names| !names.is_empty());
+    let wanted = |name: &StorPoolName| listed.is_none_or(|names| names.iter().any(|one| one.eq_ignore_ascii_case(name.as_str())));
+    let mut found = Vec::new();
+    for name in cluster.pool_definitions.keys().filter(|name| wanted(name)) {
+        let one = SelectFilter { storage_pool_list: Some(vec![name.to_string()]), ..filter.clone() };
+        let Ok(placement) = try_place(cluster, observed, &one, &layers) else { continue };
+        found.push(MaxVolume {
+            pool: name.clone(),
+            max_kib: largest(cluster, observed, &placement.chosen, &layers),
+            all_thin: placement.chosen.iter().all(|chosen| chosen.pool.provider.is_thin()),
+            nodes: placement.chosen.into_iter().map(|chosen| chosen.node).collect(),
+        });
+    }
+    if found.is_empty() {
+        // Says why of all pools at once.
+        try_place(cluster, observed, filter, &layers)?;
+    }
+    Ok(found)
+}
+
+/// How much a group could still hold, with the fields of `over` in place of its own.
+///
+/// # Errors
+/// 234 for a bad regular expression.
+pub fn query_size_info(cluster: &Cluster, observed: &Observed, group: &ResourceGroup, over: &SelectFilter) -> Result<SizeInfo, Refused> {
+    let mut filter = group.filter.overlaid(over);
+    filter.place_count = filter.place_count.or(Some(crate::groups::DEFAULT_PLACE_COUNT));
+    let layers = layers(cluster, observed, &filter);
+    let Ok(placement) = try_place(cluster, observed, &filter, &layers) else { return Ok(SizeInfo::default()) };
+    let replicas = count(&filter);
+    let (mut free, mut total) = (Vec::new(), Vec::new());
+    let mut spaces = std::collections::BTreeSet::new();
+    let others = placement.tried.iter().filter(|one| one.why == super::Refusal::Outranked);
+    let fitting = others
+        .filter_map(|one| cluster.pool(&one.node, one.pool.as_ref()?))
+        .chain(placement.chosen.iter().map(|chosen| &chosen.pool))
+        .filter(|pool| pool.provider != ProviderKind::Diskless);
+    for pool in fitting {
+        let fresh = pool.shared_space.as_ref().is_none_or(|name| spaces.insert(name.as_str().to_ascii_uppercase()));
+        if let (true, Ok(space)) = (fresh, space(cluster, observed, pool)) {
+            free.push(space.free);
+            total.push(space.total);
+        }
+    }
+    Ok(SizeInfo {
+        max_volume: largest(cluster, observed, &placement.chosen, &layers),
+        available: filled(free, replicas),
+        capacity: filled(total, replicas),
+        next_spawn: placement
+            .chosen
+            .iter()
+            .map(|chosen| SpawnPlace { node: chosen.node.clone(), pool: chosen.pool.name.clone(), ratios: ratios(cluster, &chosen.pool) })
+            .collect(),
+    })
+}
+
+/// How much data fits into pools of these sizes if each piece lies in `replicas` of them: while there are enough pools, a piece as large as
+/// the smallest of the `replicas` largest is put into these.
+fn filled(mut sizes: Vec<Kib>, replicas: usize) -> Kib {
+    let mut sum = Kib(0);
+    loop {
+        sizes.retain(|size| *size > Kib(0));
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        let Some(largest) = replicas.checked_sub(1).and_then(|last| sizes.get(..=last)) else { return sum };
+        let piece = largest.last().copied().unwrap_or_default();
+        sum = sum.saturating_add(piece);
+        for size in sizes.iter_mut().take(replicas) {
+            *size = size.saturating_sub(piece);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_fill_pools() {
+        let check = |sizes: &[u64], replicas, expect| assert_eq!(filled(sizes.iter().map(|n| Kib(*n)).collect(), replicas), Kib(expect));
+        check(&[], 1, 0);
+        check(&[10], 2, 0);
+        check(&[10, 4], 1, 14);
+        check(&[10, 4], 2, 4);
+        check(&[10, 10, 4], 2, 10);
+        check(&[5, 5, 5, 5], 2, 10);
+        check(&[1, 2, 3], 0, 0);
+    }
+}

@@ -1,0 +1,248 @@
+use berth_model::change::Object;
+use proptest::prelude::*;
+
+use super::*;
+use crate::testkit::{World, kib, node};
+
+/// Places `count` replicas of `size` by a filter; the nodes, or why each place fell out.
+fn places(world: &World, count: usize, size: &str, edit: impl FnOnce(&mut SelectFilter)) -> Result<Vec<String>, Vec<String>> {
+    let mut filter = SelectFilter::default();
+    edit(&mut filter);
+    let volumes = vec![VolumeWish { size: kib(size), gross: false }];
+    let request = Request { definition: None, filter: &filter, count, layers: stack::PLAIN, volumes, peers: 7 };
+    match place(&world.cluster, &world.observed, &request) {
+        Ok(placement) => Ok(placement.chosen.iter().map(|chosen| format!("{}/{}", chosen.node, chosen.pool.name)).collect()),
+        Err(PlaceError::TooFew { tried, .. }) => Err(tried.iter().map(|one| format!("{}: {}", one.node, one.why)).collect()),
+        Err(other) => Err(vec![other.to_string()]),
+    }
+}
+
+fn texts(words: &[&str]) -> Option<Vec<String>> {
+    Some(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+const RACKS: &str = "node n1 Aux/rack=a Aux/site=x; node n2 Aux/rack=a Aux/site=x; node n3 Aux/rack=b Aux/site=y; node n4 Aux/rack=c Aux/site=y; \
+    node n5; node n6 offline; pool fat on n1 LVM 50G; pool fat on n2 LVM 40G; pool fat on n3 LVM 30G; pool fat on n4 LVM 20G; \
+    pool fat on n5 LVM 10G";
+
+#[test]
+fn the_largest_free_space_first() {
+    let world = World::of(RACKS);
+    assert_eq!(places(&world, 2, "1G", |_| ()).unwrap(), ["n1/fat", "n2/fat"]);
+    assert_eq!(places(&world, 0, "1G", |_| ()).unwrap(), [""; 0]);
+    assert_eq!(places(&world, 1, "60G", |_| ()).unwrap_err()[0], "n1: 52428800 KiB free, 62914560 KiB needed");
+    assert_eq!(places(&world, 6, "1G", |_| ()).unwrap_err()[5], "n6: not online (OFFLINE)");
+}
+
+#[test]
+fn nodes_and_pools_that_were_named() {
+    let world = World::of("node aa; node bb; pool one on aa LVM 5G; pool two on aa FILE_THIN 1G; pool one on bb FILE 9G");
+    assert_eq!(places(&world, 1, "1M", |_| ()).unwrap(), ["aa/two"]);
+    assert_eq!(places(&world, 1, "1M", |f| f.storage_pool_list = texts(&["ONE"])).unwrap(), ["bb/one"]);
+    assert_eq!(places(&world, 1, "1M", |f| f.node_name_list = texts(&["BB"])).unwrap(), ["bb/one"]);
+    assert_eq!(places(&world, 1, "1M", |f| f.provider_list = Some(vec![ProviderKind::Lvm])).unwrap(), ["aa/one"]);
+    assert_eq!(places(&world, 1, "1M", |f| f.storage_pool_list = Some(Vec::new())).unwrap(), ["aa/two"]);
+    assert_eq!(
+        places(&world, 1, "1M", |f| f.storage_pool_list = texts(&["none"])).unwrap_err(),
+        ["aa: not among the pools asked for", "aa: not among the pools asked for", "bb: not among the pools asked for"]
+    );
+    // LVM and FILE do not mix, so the thin pool is taken with the fat one.
+    assert_eq!(places(&world, 2, "1M", |_| ()).unwrap(), ["aa/two", "bb/one"]);
+}
+
+#[test]
+fn replicas_on_nodes_with_the_same_value() {
+    let world = World::of(RACKS);
+    assert_eq!(places(&world, 2, "1G", |f| f.replicas_on_same = texts(&["Aux/site"])).unwrap(), ["n1/fat", "n2/fat"]);
+    assert_eq!(places(&world, 2, "1G", |f| f.replicas_on_same = texts(&["Aux/site=y"])).unwrap(), ["n3/fat", "n4/fat"]);
+    assert_eq!(
+        places(&world, 2, "1G", |f| f.replicas_on_same = texts(&["Aux/rack=b"])).unwrap_err()[2],
+        "n3: fits, but not with enough others"
+    );
+    assert!(places(&world, 3, "1G", |f| f.replicas_on_same = texts(&["Aux/site"])).is_err());
+    assert_eq!(places(&world, 1, "1G", |f| f.replicas_on_same = texts(&["Aux/none"])).unwrap_err()[0], "n1: Aux/none is unset");
+}
+
+#[test]
+fn replicas_on_nodes_with_different_values() {
+    let world = World::of(RACKS);
+    let different = |count, rule: &str| places(&world, count, "1G", |f| f.replicas_on_different = texts(&[rule]));
+    assert_eq!(different(3, "Aux/rack").unwrap(), ["n1/fat", "n3/fat", "n4/fat"]);
+    // A node without the property is free to take.
+    assert_eq!(different(4, "Aux/rack").unwrap(), ["n1/fat", "n3/fat", "n4/fat", "n5/fat"]);
+    assert!(different(5, "Aux/rack").is_err());
+    assert_eq!(different(2, "Aux/rack=a").unwrap(), ["n3/fat", "n4/fat"]);
+    let limited = |count, most| {
+        places(&world, count, "1G", |f| f.x_replicas_on_different_map = Some([("Aux/site".to_owned(), most)].into_iter().collect()))
+    };
+    assert_eq!(limited(3, 2).unwrap(), ["n1/fat", "n2/fat", "n3/fat"]);
+    // One each at two sites would leave both half full.
+    assert_eq!(limited(2, 2).unwrap(), ["n1/fat", "n2/fat"]);
+    assert_eq!(limited(3, 1).unwrap(), ["n1/fat", "n3/fat", "n5/fat"]);
+}
+
+#[test]
+fn what_is_beside() {
+    let mut world = World::of(&format!("{RACKS}; group one STORAGE 1"));
+    for (name, on) in [("db1", "n1"), ("web1", "n2")] {
+        let command = crate::command::Command::SpawnResource {
+            group: "one".to_owned(),
+            name: Some(name.to_owned()),
+            external_name: None,
+            volume_sizes: vec![4096],
+            partial: false,
+            definitions_only: false,
+            filter: crate::command::FilterRequest {
+                filter: SelectFilter { node_name_list: texts(&[on]), ..SelectFilter::default() },
+                ..Default::default()
+            },
+            props: Default::default(),
+            peer_slots: None,
+            passphrases: 0,
+        };
+        assert!(world.give(&command).result.is_ok());
+    }
+    assert_eq!(places(&world, 1, "1G", |f| f.not_place_with_rsc = texts(&["DB1", "no such"])).unwrap(), ["n2/fat"]);
+    assert_eq!(places(&world, 1, "1G", |f| f.not_place_with_rsc_regex = Some("WEB|db".to_owned())).unwrap(), ["n3/fat"]);
+    assert!(places(&world, 1, "1G", |f| f.not_place_with_rsc_regex = Some("(".to_owned())).unwrap_err()[0].contains("regular expression"));
+    assert_eq!(places(&world, 5, "1G", |f| f.not_place_with_rsc = texts(&["db1"])).unwrap_err()[0], "n1: has the resource 'db1'");
+}
+
+#[test]
+fn properties_keep_nodes_and_pools_out() {
+    let mut world = World::of("node aa AutoplaceTarget=no; node bb; pool fat on aa LVM 50G; pool fat on bb LVM 5G; pool low on bb LVM 3G");
+    assert_eq!(places(&world, 1, "1G", |_| ()).unwrap(), ["bb/fat"]);
+    let mut pool = (**world.cluster.pool(&node("bb"), &StorPoolName::parse("fat").unwrap()).unwrap()).clone();
+    pool.props.insert_internal("AutoplaceTarget", "False");
+    world.put(Object::StorPool(pool));
+    assert_eq!(places(&world, 1, "1G", |_| ()).unwrap(), ["bb/low"]);
+    assert_eq!(places(&world, 2, "1G", |_| ()).unwrap_err()[0], "aa: AutoplaceTarget is off");
+}
+
+#[test]
+fn thin_pools_promise_more_than_they_have() {
+    let mut world = World::of("node aa; pool thin on aa FILE_THIN 10G/1G; pool fat on aa FILE 10G/1G");
+    let estimate = |world: &World, name: &str| {
+        let pool = world.cluster.pool(&node("aa"), &StorPoolName::parse(name).unwrap()).unwrap().clone();
+        space(&world.cluster, &world.observed, &pool).unwrap().estimate
+    };
+    assert_eq!((estimate(&world, "thin"), estimate(&world, "fat")), (kib("20G"), kib("1G")));
+    let mut definition = (**world.cluster.pool_definitions.get(&StorPoolName::parse("thin").unwrap()).unwrap()).clone();
+    definition.props.insert_internal("MaxOversubscriptionRatio", "2.5");
+    definition.props.insert_internal("MaxTotalCapacityOversubscriptionRatio", "0.2");
+    world.put(Object::StorPoolDfn(definition));
+    assert_eq!(estimate(&world, "thin"), kib("2G"));
+    let pool = |name: &str| world.cluster.pool(&node("aa"), &StorPoolName::parse(name).unwrap()).unwrap().clone();
+    let room = |name: &str, size| {
+        room_for(&world.cluster, &world.observed, &pool(name), kib(size)).map_err(|refused| refused.replies[0].code.number())
+    };
+    assert_eq!((room("fat", "1G"), room("fat", "2G"), room("thin", "90G")), (Ok(()), Err(980), Ok(())));
+}
+
+#[test]
+fn questions_about_space() {
+    let world = World::of(
+        "node aa; node bb; pool thin on aa FILE_THIN 10G/2G; pool thin on bb FILE_THIN 10G/1G; pool fat on aa FILE 10G/4G; group one STORAGE 2 thin",
+    );
+    let ask = |edit: &dyn Fn(&mut SelectFilter)| {
+        let mut filter = SelectFilter { place_count: Some(1), ..SelectFilter::default() };
+        edit(&mut filter);
+        query_max_volume_size(&world.cluster, &world.observed, &filter)
+            .map(|found| {
+                found.iter().map(|one| format!("{} {} {:?} {}", one.pool, one.max_kib, one.nodes, one.all_thin)).collect::<Vec<_>>()
+            })
+            .map_err(|refused| refused.replies[0].code.number())
+    };
+    assert_eq!(ask(&|_| ()), Ok(vec!["fat 4194304 KiB [\"aa\"] false".to_owned(), "thin 41943040 KiB [\"aa\"] true".to_owned()]));
+    assert_eq!(ask(&|filter| filter.place_count = Some(2)), Ok(vec!["thin 20971520 KiB [\"aa\", \"bb\"] true".to_owned()]));
+    assert_eq!(ask(&|filter| filter.storage_pool_list = texts(&["none"])), Err(996));
+    let group = world.cluster.groups.get(&berth_model::names::ResourceGroupName::parse("one").unwrap()).unwrap();
+    let info = query_size_info(&world.cluster, &world.observed, group, &SelectFilter::default()).unwrap();
+    assert_eq!((info.max_volume, info.available, info.capacity), (kib("20G"), kib("1G"), kib("10G")));
+    assert_eq!(info.next_spawn.iter().map(|place| place.ratios.general).collect::<Vec<_>>(), [20.0, 20.0]);
+    let three = SelectFilter { place_count: Some(3), ..SelectFilter::default() };
+    assert_eq!(query_size_info(&world.cluster, &world.observed, group, &three).unwrap(), SizeInfo::default());
+}
+
+#[test]
+fn pools_of_explicit_replicas() {
+    let mut world = World::of(
+        "node aa StorPoolName=slow; node bb; pool slow on aa FILE 9G; pool fast on aa FILE 9G; pool DfltStorPool on bb FILE 9G; group one STORAGE 1",
+    );
+    let command = crate::command::Command::SpawnResource {
+        group: "one".to_owned(),
+        name: Some("data".to_owned()),
+        external_name: None,
+        volume_sizes: vec![4096],
+        partial: false,
+        definitions_only: true,
+        filter: Default::default(),
+        props: Default::default(),
+        peer_slots: None,
+        passphrases: 0,
+    };
+    assert!(world.give(&command).result.is_ok());
+    let definition = world.cluster.definitions.get(&crate::testkit::resource("data")).unwrap();
+    let number = berth_model::names::VolumeNumber::new(0).unwrap();
+    let resolve = |on: &str, named: Option<&str>| {
+        let mut props = berth_model::props::Props::default();
+        named.map(|name| props.insert_internal("StorPoolName", name));
+        resolve_pool(&world.cluster, definition, number, &node(on), &props)
+            .map(|pool| pool.name.to_string())
+            .map_err(|refused| refused.replies[0].code.number())
+    };
+    assert_eq!(resolve("aa", None), Ok("slow".to_owned()));
+    assert_eq!(resolve("aa", Some("FAST")), Ok("fast".to_owned()));
+    assert_eq!(resolve("bb", None), Ok("DfltStorPool".to_owned()));
+    assert_eq!(resolve("bb", Some("fast")), Err(310));
+    assert_eq!(resolve("bb", Some("nowhere")), Err(309));
+    assert_eq!(resolve("bb", Some("no good")), Err(208));
+    assert_eq!(resolve("bb", Some("DfltDisklessStorPool")), Err(208));
+    let world = World::of("node aa; node bb; pool slow on aa FILE 9G");
+    assert_eq!(
+        resolve_pool(&world.cluster, definition, number, &node("aa"), &Default::default()).unwrap_err().replies[0].code.number(),
+        311
+    );
+}
+
+proptest! {
+    /// Whatever the world and the rules: as many nodes as asked for, all different, each with space, rules kept; or none at all.
+    #[test]
+    fn choices_are_sound(
+        nodes in prop::collection::vec((0u64..8, 0u8..4, any::<bool>()), 1..9),
+        count in 0usize..5,
+        different: bool,
+        same: bool,
+    ) {
+        let text: Vec<String> = nodes.iter().enumerate().map(|(at, (size, rack, online))| {
+            let state = if *online { "" } else { "offline" };
+            format!("node n{at} Aux/rack=r{rack} Aux/half=h{} {state}; pool fat on n{at} FILE {size}G", rack % 2)
+        }).collect();
+        let world = World::of(&text.join(";"));
+        let chosen = places(&world, count, "2G", |filter| {
+            if different { filter.replicas_on_different = texts(&["Aux/rack"]); }
+            if same { filter.replicas_on_same = texts(&["Aux/half"]); }
+        });
+        let able: Vec<usize> = (0..nodes.len()).filter(|at| nodes[*at].2 && nodes[*at].0 >= 2).collect();
+        match chosen {
+            Ok(chosen) => {
+                let at: Vec<usize> = chosen.iter().map(|one| one[1..].split('/').next().unwrap().parse().unwrap()).collect();
+                let unique: std::collections::BTreeSet<_> = at.iter().collect();
+                prop_assert_eq!(unique.len(), count);
+                prop_assert!(at.iter().all(|at| able.contains(at)));
+                let racks: std::collections::BTreeSet<u8> = at.iter().map(|at| nodes[*at].1).collect();
+                let halves: std::collections::BTreeSet<u8> = at.iter().map(|at| nodes[*at].1 % 2).collect();
+                prop_assert!(!different || racks.len() == count);
+                prop_assert!(!same || halves.len() <= 1);
+            }
+            Err(_) => {
+                let half = |wanted: Option<u8>| {
+                    let racks: Vec<u8> = able.iter().map(|at| nodes[*at].1).filter(|rack| wanted.is_none_or(|half| rack % 2 == half)).collect();
+                    if different { racks.into_iter().collect::<std::collections::BTreeSet<_>>().len() } else { racks.len() }
+                };
+                let most = if same { half(Some(0)).max(half(Some(1))) } else { half(None) };
+                prop_assert!(most < count);
+            }
+        }
+    }
+}

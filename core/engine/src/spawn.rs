@@ -1,0 +1,511 @@
+//! Replicas that the cluster places by itself: spawn, autoplace, adjust, and what a group's rule asks of its definitions.
+
+use std::collections::BTreeMap;
+
+use berth_model::change::{Key, Object};
+use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::flags::{DefinitionFlag, DefinitionFlags, ResourceFlag, VolumeDefinitionFlag, VolumeDefinitionFlags};
+use berth_model::job::{Awaited, Task};
+use berth_model::layers::LayerKind;
+use berth_model::names::{ResourceGroupName, ResourceName, VolumeNumber};
+use berth_model::objects::{DrbdDefinition, ResourceDefinition, ResourceGroup, SelectFilter};
+use berth_model::props::{Owner, Props};
+use berth_model::reply::Reply;
+use berth_model::size::Kib;
+
+use crate::command::{Command, FilterRequest};
+use crate::draft::{Draft, Refused};
+use crate::groups::DEFAULT_PLACE_COUNT;
+use crate::placement::{self, Placement, Request};
+use crate::resources::{NewReplica, deploy, misdirected};
+use crate::{change_props, definitions, groups, lookup, numbers, stack};
+
+/// Changes after which a request about many definitions stops, so that it stays one transaction (at most 100 puts).
+const MOST_CHANGES: usize = 80;
+
+/// What a spawn asks for.
+struct Spawn<'a> {
+    group: &'a str,
+    name: Option<&'a str>,
+    external_name: Option<&'a str>,
+    sizes: &'a [i64],
+    partial: bool,
+    definitions_only: bool,
+    filter: &'a FilterRequest,
+    props: &'a BTreeMap<String, String>,
+    peer_slots: Option<i64>,
+    passphrases: usize,
+}
+
+/// Commands that place.
+///
+/// # Errors
+/// As spawn, adjust and autoplace of REST API v1; 996 and 988 where nothing can be placed as asked.
+pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
+    match command {
+        Command::SpawnResource {
+            group,
+            name,
+            external_name,
+            volume_sizes,
+            partial,
+            definitions_only,
+            filter,
+            props,
+            peer_slots,
+            passphrases,
+        } => {
+            let shown = name.clone().unwrap_or_default();
+            draft.about(Operation::Create, ObjectMask::ResourceGroup, &[("RscGrp", group), ("RscDfn", &shown)]);
+            let given = |text: &'_ Option<String>| text.clone().filter(|text| !text.is_empty());
+            let (name, external_name) = (given(name), given(external_name));
+            let asked = Spawn {
+                group,
+                name: name.as_deref(),
+                external_name: external_name.as_deref(),
+                sizes: volume_sizes,
+                partial: *partial,
+                definitions_only: *definitions_only,
+                filter,
+                props,
+                peer_slots: *peer_slots,
+                passphrases: *passphrases,
+            };
+            spawn(draft, &asked)
+        }
+        Command::AdjustResourceGroup { group, filter } => adjust(draft, group.as_deref(), filter),
+        Command::Autoplace { resource, filter, diskless_on_remaining, layers } => {
+            draft.about(Operation::Create, ObjectMask::Resource, &[("RscDfn", resource)]);
+            autoplace(draft, resource, filter, *diskless_on_remaining, layers.as_deref().unwrap_or_default())
+        }
+        other => Err(misdirected(other)),
+    }
+}
+
+/// A filter of a request about placement: its entries belong to the request.
+fn judged(request: &FilterRequest) -> Result<SelectFilter, Refused> {
+    groups::judged(request)
+        .map_err(|refused| Refused { replies: refused.replies.into_iter().map(|reply| Reply { alone: false, ..reply }).collect() })
+}
+
+fn bad_request(code: Code, what: String, cause: &str, correction: &str) -> Refused {
+    Reply::new(code, what).cause(cause).correction(correction).into()
+}
+
+/// Makes a definition after a group's template and places it, all or nothing.
+fn spawn(draft: &mut Draft<'_>, asked: &Spawn<'_>) -> Result<(), Refused> {
+    let group = lookup::group(&draft.cluster, asked.group)?.clone();
+    let over = judged(asked.filter)?;
+    let filter = group.filter.overlaid(&over);
+    let (name, external_name) = definitions::name_for(draft, asked.name, asked.external_name)?;
+    lookup::unreserved(&draft.cluster, &Key::ResourceDefinition(name.clone()))?;
+    definitions::free_name(draft, &name)?;
+    let volumes = volume_wishes(&group, asked)?;
+    let peer_slots = groups::peer_slots(asked.peer_slots)?;
+    let layers = filter.layer_stack.clone().unwrap_or_default();
+    let props = change_props::first(Owner::ResourceDefinition, asked.props)?.told(draft);
+    let mut definition = ResourceDefinition {
+        id: draft.context.ids.next(),
+        name: name.clone(),
+        external_name,
+        group: group.name.clone(),
+        layers,
+        drbd: DrbdDefinition { port: None, secret: draft.context.secret.clone(), transport: None, peer_slots },
+        flags: DefinitionFlags::default(),
+        props,
+        volumes: BTreeMap::new(),
+        created: draft.context.now,
+    };
+    for (number, size_kib, flags) in volumes {
+        let volume = definitions::new_volume(draft, &definition.layers, size_kib, flags, Props::default(), None)?;
+        definition.volumes.insert(number, volume);
+        draft.reply(
+            Reply::new(Code::CREATED, format!("Volume definition {number} of '{name}' created."))
+                .of(Operation::Create, ObjectMask::VolumeDefinition)
+                .refer("VlmNr", number),
+        );
+    }
+    let id = definition.id;
+    draft.put(Object::ResourceDefinition(definition));
+    draft.reply(
+        Reply::new(Code::CREATED, format!("Resource definition '{name}' created."))
+            .of(Operation::Create, ObjectMask::ResourceDefinition)
+            .details(format!("UUID: {id}"))
+            .refer("UUID", id),
+    );
+    if asked.definitions_only {
+        draft.reply(
+            Reply::new(Code::INFO_NO_RSC_SPAWNED, format!("No resources of '{name}' were placed."))
+                .cause("Only the definitions were asked for."),
+        );
+        return Ok(());
+    }
+    place(draft, &name, &filter, &[])
+}
+
+/// Number, size and flags of each volume of a spawn. Errors 228 (count), 206 and 996 (size).
+fn volume_wishes(group: &ResourceGroup, asked: &Spawn<'_>) -> Result<Vec<(VolumeNumber, Kib, VolumeDefinitionFlags)>, Refused> {
+    let templates = group.volume_groups.len();
+    if templates != asked.sizes.len() && templates > 0 && !asked.partial {
+        return Err(bad_request(
+            Code::FAIL_INVLD_VLM_SIZES,
+            format!("{} sizes were given, but '{}' has {templates} volume groups.", asked.sizes.len(), group.name),
+            "Each volume group needs the size of its volume.",
+            "Give one size for each volume group, or ask for a partial spawn.",
+        ));
+    }
+    if asked.passphrases > 0 {
+        return Err(bad_request(
+            Code::FAIL_NOT_FOUND_CRYPT_KEY,
+            "Passphrases for volumes need a master passphrase first.".to_owned(),
+            "Keys of volumes are kept under a key that the master passphrase opens.",
+            "Leave out the passphrases.",
+        ));
+    }
+    let mut free =
+        (0..=i64::from(VolumeNumber::MAX)).filter_map(VolumeNumber::new).filter(|number| !group.volume_groups.contains_key(number));
+    let mut templates = group.volume_groups.iter();
+    let mut volumes = Vec::with_capacity(asked.sizes.len());
+    for size in asked.sizes {
+        let (number, flags) = match templates.next() {
+            Some((number, template)) => {
+                (*number, [VolumeDefinitionFlag::GrossSize].into_iter().filter(|flag| template.flags.has(*flag)).collect())
+            }
+            None => (
+                free.next().ok_or_else(|| {
+                    bad_request(Code::FAIL_POOL_EXHAUSTED_VLM_NR, "No volume number is left.".to_owned(), "", "Ask for fewer volumes.")
+                })?,
+                VolumeDefinitionFlags::default(),
+            ),
+        };
+        volumes.push((number, volume_size(*size, number, asked.definitions_only)?, flags));
+    }
+    Ok(volumes)
+}
+
+fn volume_size(size: i64, number: VolumeNumber, definitions_only: bool) -> Result<Kib, Refused> {
+    let too_large = u64::try_from(size).is_ok_and(|kib| Kib(kib) > Kib::VOLUME_MAX);
+    if too_large && !definitions_only {
+        // Nothing can hold it: said as placement says it.
+        return Err(bad_request(
+            Code::FAIL_NOT_ENOUGH_NODES,
+            format!("No storage pool can hold a volume of {size} KiB."),
+            &format!("The largest volume has {}.", Kib::VOLUME_MAX),
+            "Choose a smaller size.",
+        ));
+    }
+    let about = |reply: Reply| reply.of(Operation::Create, ObjectMask::VolumeDefinition).refer("VlmNr", number);
+    definitions::check_size(size).map_err(|refused| Refused { replies: refused.replies.into_iter().map(about).collect() })
+}
+
+/// Places replicas of a definition that is there.
+fn autoplace(
+    draft: &mut Draft<'_>,
+    resource: &str,
+    request: &FilterRequest,
+    diskless_on_remaining: Option<bool>,
+    layers: &[String],
+) -> Result<(), Refused> {
+    let definition = lookup::definition(&draft.cluster, resource)?.clone();
+    if definition.flags.has(DefinitionFlag::Delete) {
+        return Err(bad_request(
+            Code::FAIL_EXISTS_RSC_DFN,
+            format!("'{}' is being deleted.", definition.name),
+            "It takes no new resources.",
+            "Wait until it is gone, then create it again.",
+        ));
+    }
+    let over = judged(request)?;
+    let mut requested = stack::parse(draft, layers)?;
+    if requested.is_empty() {
+        requested = over.layer_stack.clone().unwrap_or_default();
+    }
+    let mut filter = lookup::group(&draft.cluster, definition.group.as_str())?.filter.overlaid(&over);
+    filter.diskless_on_remaining = diskless_on_remaining.or(filter.diskless_on_remaining);
+    place(draft, &definition.name, &filter, &requested)
+}
+
+/// Gives every definition of a group (of all groups) what the rule asks for. What cannot be placed is told and holds up no other.
+fn adjust(draft: &mut Draft<'_>, group: Option<&str>, request: &FilterRequest) -> Result<(), Refused> {
+    let refs: Vec<(&str, &str)> = group.iter().map(|text| ("RscGrp", *text)).collect();
+    draft.about(Operation::Create, ObjectMask::ResourceGroup, &refs);
+    let over = judged(request)?;
+    let chosen: Vec<ResourceGroupName> = match group {
+        Some(text) => vec![lookup::group(&draft.cluster, text)?.name.clone()],
+        None => draft.cluster.groups.keys().cloned().collect(),
+    };
+    let requested = over.layer_stack.clone().unwrap_or_default();
+    let mut left = 0usize;
+    for name in chosen {
+        let Some(filter) = draft.cluster.groups.get(&name).map(|group| group.filter.overlaid(&over)) else { continue };
+        let members: Vec<ResourceName> = draft.cluster.definitions_of(&name).map(|definition| definition.name.clone()).collect();
+        let from = draft.applied.replies.len();
+        for member in members {
+            if draft.cluster.definitions.get(&member).is_none_or(|definition| definition.flags.has(DefinitionFlag::Delete)) {
+                continue;
+            }
+            if draft.applied.changes.len() >= MOST_CHANGES {
+                left += 1;
+                continue;
+            }
+            if let Err(refused) = attempt(draft, |draft| place(draft, &member, &filter, &requested)) {
+                let told =
+                    refused.replies.into_iter().map(|reply| reply.of(Operation::Create, ObjectMask::Resource).refer("RscDfn", &member));
+                draft.applied.replies.extend(told);
+            }
+        }
+        if group.is_none() {
+            for reply in draft.applied.replies.iter_mut().skip(from) {
+                reply.refs.insert("RscGrp".to_owned(), name.to_string());
+            }
+        }
+    }
+    if left > 0 {
+        draft.reply(
+            Reply::new(Code::WARN_NO_EFFECT, format!("{left} definitions were not looked at."))
+                .cause("One request changes a limited number of things at once.")
+                .correction("Repeat the request for the rest."),
+        );
+    }
+    Ok(())
+}
+
+/// Places what a definition misses by the rule of its group; does nothing where it has enough. A refusal changes nothing.
+///
+/// # Errors
+/// 996, 988, 985 or what else keeps replicas from being made, about the resource.
+#[allow(clippy::result_large_err)] // Once for each request; callers push the entry as it is.
+pub fn place_missing(draft: &mut Draft<'_>, resource: &ResourceName) -> Result<(), Reply> {
+    let Some(definition) = draft.cluster.definitions.get(resource).cloned() else { return Ok(()) };
+    let Some(group) = draft.cluster.groups.get(&definition.group).cloned() else { return Ok(()) };
+    if definition.flags.has(DefinitionFlag::Delete) || missing(draft, &definition, &group.filter) <= 0 {
+        return Ok(());
+    }
+    let about = |reply: Reply| reply.of(Operation::Create, ObjectMask::Resource).refer("RscDfn", resource);
+    let from = draft.applied.replies.len();
+    match attempt(draft, |draft| place(draft, resource, &group.filter, &[])) {
+        Ok(()) => {
+            let told = draft.applied.replies.split_off(from);
+            draft.applied.replies.extend(told.into_iter().map(about));
+            Ok(())
+        }
+        Err(refused) => {
+            let error = refused.replies.into_iter().find(Reply::is_error);
+            Err(about(error.unwrap_or_else(|| Reply::new(Code::FAIL_NOT_ENOUGH_NODES, format!("'{resource}' cannot be placed.")))))
+        }
+    }
+}
+
+/// Does something to the draft, all or nothing.
+fn attempt(draft: &mut Draft<'_>, work: impl FnOnce(&mut Draft<'_>) -> Result<(), Refused>) -> Result<(), Refused> {
+    let before = draft.cluster.clone();
+    let lengths = (draft.applied.changes.len(), draft.applied.replies.len(), draft.applied.jobs.len());
+    let outcome = work(draft);
+    if outcome.is_err() {
+        draft.cluster = before;
+        draft.applied.changes.truncate(lengths.0);
+        draft.applied.replies.truncate(lengths.1);
+        draft.applied.jobs.truncate(lengths.2);
+    }
+    outcome
+}
+
+/// How many replicas a definition misses by a filter; below 0: it has more. Counted are replicas that hold data and stay,
+/// or with a diskless type those without data.
+fn missing(draft: &Draft<'_>, definition: &ResourceDefinition, filter: &SelectFilter) -> i64 {
+    if let Some(more) = filter.additional_place_count.filter(|more| *more > 0) {
+        return i64::from(more);
+    }
+    let leaving = [ResourceFlag::Delete, ResourceFlag::Evicted, ResourceFlag::Evacuate];
+    let diskless = diskless_flag(filter).is_some();
+    let counts = |replica: &&std::sync::Arc<berth_model::objects::Resource>| {
+        !leaving.iter().any(|flag| replica.flags.has(*flag))
+            && replica.flags.has(ResourceFlag::Diskless) == diskless
+            && replica.props.get_bool("DrbdOptions/SkipDisk") != Some(true)
+    };
+    let there = draft.cluster.replicas(&definition.name).filter(counts).count();
+    i64::from(filter.place_count.unwrap_or(DEFAULT_PLACE_COUNT)) - i64::try_from(there).unwrap_or(i64::MAX)
+}
+
+fn diskless_flag(filter: &SelectFilter) -> Option<ResourceFlag> {
+    match filter.diskless_type.as_deref() {
+        Some("DRBD_DISKLESS") => Some(ResourceFlag::DrbdDiskless),
+        Some("NVME_INITIATOR") => Some(ResourceFlag::NvmeInitiator),
+        Some(_) | None => None,
+    }
+}
+
+/// Places what a definition misses by a filter, with the entries of the answer, and starts the job.
+/// `requested`: layers of the request, which go before those of the definition.
+fn place(draft: &mut Draft<'_>, name: &ResourceName, filter: &SelectFilter, requested: &[LayerKind]) -> Result<(), Refused> {
+    let definition = lookup::definition(&draft.cluster, name.as_str())?.clone();
+    let remaining = filter.diskless_on_remaining == Some(true);
+    let known = stack::chosen(&draft.cluster, &definition, requested);
+    if remaining || diskless_flag(filter).is_some() {
+        reachable_without_disk(&definition, known.as_deref().unwrap_or(stack::REPLICATED))?;
+    }
+    let mut awaited = Vec::new();
+    let mut layers = known;
+    match usize::try_from(missing(draft, &definition, filter)) {
+        Err(_) => enough(draft, &definition, filter, "nothing is removed"),
+        Ok(0) => enough(draft, &definition, filter, "nothing is to be done"),
+        Ok(count) => match diskless_flag(filter) {
+            Some(flag) => {
+                let stack = layers.clone().unwrap_or_else(|| stack::REPLICATED.to_vec());
+                awaited.extend(diskless(draft, &definition, &stack, filter, flag, Some(count))?);
+            }
+            None => {
+                let (stack, placement) = decide(draft, &definition, filter, requested, count)?;
+                awaited.extend(deploy_chosen(draft, &definition, filter, &stack, &placement)?);
+                layers = Some(stack);
+            }
+        },
+    }
+    if remaining {
+        let stack = layers.unwrap_or_else(|| stack::REPLICATED.to_vec());
+        reachable_without_disk(&definition, &stack)?;
+        let flag = if stack::replicates(&stack) { ResourceFlag::DrbdDiskless } else { ResourceFlag::NvmeInitiator };
+        awaited.extend(diskless(draft, &definition, &stack, &SelectFilter::default(), flag, None)?);
+    }
+    if awaited.is_empty() {
+        return Ok(());
+    }
+    if definition.volumes.is_empty() {
+        draft.reply(
+            Reply::new(Code::WARN_NOT_FOUND, format!("Resource definition '{name}' has no volumes yet."))
+                .correction("Add one with 'linstor volume-definition create'."),
+        );
+    }
+    draft.start(name, Task::Create { replicas: awaited });
+    Ok(())
+}
+
+/// Refuses diskless replicas that no layer could give data. Error 225.
+fn reachable_without_disk(definition: &ResourceDefinition, layers: &[LayerKind]) -> Result<(), Refused> {
+    if layers.contains(&LayerKind::Drbd) || layers.contains(&LayerKind::Nvme) {
+        return Ok(());
+    }
+    Err(bad_request(
+        Code::FAIL_INVLD_LAYER_STACK,
+        format!("'{}' cannot have diskless resources.", definition.name),
+        "Without DRBD or NVME in its layers a node has no way to the data of another.",
+        "Leave out the diskless resources, or choose layers with DRBD or NVME.",
+    ))
+}
+
+fn enough(draft: &mut Draft<'_>, definition: &ResourceDefinition, filter: &SelectFilter, then: &str) {
+    let nodes: Vec<String> = placement::diskful(&draft.cluster, definition).map(|replica| replica.node.to_string()).collect();
+    let wanted = filter.place_count.unwrap_or(DEFAULT_PLACE_COUNT).max(0);
+    draft.reply(
+        Reply::new(
+            Code::WARN_RSC_ALREADY_DEPLOYED,
+            format!("'{}' has {} replicas, {wanted} are wanted: {then}.", definition.name, nodes.len()),
+        )
+        .details(if nodes.is_empty() { "It is on no node.".to_owned() } else { format!("It is on {}.", nodes.join(", ")) }),
+    );
+}
+
+/// The stack of new replicas and their places. Errors 996, 985, 234; 988 where several replicas would need DRBD and no node has it.
+fn decide(
+    draft: &Draft<'_>,
+    definition: &ResourceDefinition,
+    filter: &SelectFilter,
+    requested: &[LayerKind],
+    count: usize,
+) -> Result<(Vec<LayerKind>, Placement), Refused> {
+    let (cluster, observed) = (&draft.cluster, draft.context.observed);
+    let run = |layers: Vec<LayerKind>| {
+        let request = Request {
+            definition: Some(definition),
+            filter,
+            count,
+            layers: &layers,
+            volumes: placement::wishes(definition),
+            peers: numbers::peer_slots(cluster, definition),
+        };
+        let placed = placement::place(cluster, observed, &request).map_err(|error| placement::refusal(&error, &request))?;
+        Ok((layers, placed))
+    };
+    if let Some(layers) = stack::chosen(cluster, definition, requested) {
+        return run(layers);
+    }
+    let there = placement::diskful(cluster, definition).count();
+    if there == 0 && placement::any_can(cluster, observed, filter, LayerKind::Drbd) {
+        return run(stack::REPLICATED.to_vec());
+    }
+    // First whether there are places at all: only where there are is DRBD what is missing.
+    let plain = run(stack::PLAIN.to_vec())?;
+    if there + count > 1 { Err(stack::needs_drbd(&definition.name, there + count)) } else { Ok(plain) }
+}
+
+fn deploy_chosen(
+    draft: &mut Draft<'_>,
+    definition: &ResourceDefinition,
+    filter: &SelectFilter,
+    layers: &[LayerKind],
+    placement: &Placement,
+) -> Result<Vec<Awaited>, Refused> {
+    let mut awaited = Vec::with_capacity(placement.chosen.len());
+    let mut lines = Vec::with_capacity(placement.chosen.len());
+    let nodes: Vec<String> = placement.chosen.iter().map(|chosen| chosen.node.to_string()).collect();
+    let mut summary = Reply::new(Code::CREATED, format!("Resource '{}' placed on {}.", definition.name, nodes.join(", ")));
+    for (index, chosen) in placement.chosen.iter().enumerate() {
+        let mut new = NewReplica { pool: Some(chosen.pool.name.clone()), ..NewReplica::plain(&definition.name, &chosen.node, layers) };
+        if let Some(ports) = filter.port_count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 1)
+            && stack::replicates(layers)
+        {
+            new.drbd_ports = numbers::free_ports(&draft.cluster, &chosen.node, ports)?;
+        }
+        awaited.push(deploy(draft, new)?);
+        draft.reply(
+            Reply::new(Code::CREATED, format!("Resource '{}' on node '{}' registered.", definition.name, chosen.node))
+                .of(Operation::Create, ObjectMask::Resource),
+        );
+        summary = summary
+            .refer(&format!("Node/{index}"), &chosen.node)
+            // One pool holds all volumes of a replica.
+            .refer(&format!("StoragePool/{index}/0"), format!("{},{}", chosen.pool.name, chosen.pool.provider));
+        lines.push(format!("{}: pool {} ({}), {} could be promised", chosen.node, chosen.pool.name, chosen.pool.provider, chosen.free));
+    }
+    lines.push(format!("Layers: {}", stack::text(layers)));
+    if !stack::replicates(layers) && placement::diskful(&draft.cluster, definition).nth(1).is_some() {
+        lines.push("These layers do not replicate: each replica has data of its own.".to_owned());
+    }
+    draft.reply(summary.details(lines.join("\n")));
+    Ok(awaited)
+}
+
+/// Makes diskless replicas: `count` of them, or on every node that can. Error 996 if there are too few nodes.
+fn diskless(
+    draft: &mut Draft<'_>,
+    definition: &ResourceDefinition,
+    layers: &[LayerKind],
+    filter: &SelectFilter,
+    flag: ResourceFlag,
+    count: Option<usize>,
+) -> Result<Vec<Awaited>, Refused> {
+    let request = Request {
+        definition: Some(definition),
+        filter,
+        count: count.unwrap_or_default(),
+        layers,
+        volumes: Vec::new(),
+        peers: numbers::peer_slots(&draft.cluster, definition),
+    };
+    let mut nodes = placement::place_diskless(&draft.cluster, draft.context.observed, &request)
+        .map_err(|error| placement::refusal(&error, &request))?;
+    nodes.truncate(count.unwrap_or(nodes.len()));
+    let mut awaited = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let new = NewReplica { flags: [flag].into_iter().collect(), ..NewReplica::plain(&definition.name, &node, layers) };
+        awaited.push(deploy(draft, new)?);
+        draft.reply(
+            Reply::new(Code::CREATED, format!("Diskless resource '{}' on node '{node}' registered.", definition.name))
+                .of(Operation::Create, ObjectMask::Resource),
+        );
+    }
+    Ok(awaited)
+}
+
+#[cfg(test)]
+mod tests;
