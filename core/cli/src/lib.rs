@@ -1,1 +1,217 @@
-//! .
+//! The command line: words to requests, replies to tables.
+//!
+//! This room may read the terminal and the client's configuration, and speaks to controllers through `berth-client`.
+//! It decides nothing about storage. Grammar, columns, exit codes and request shapes are those of LINSTOR's client, so that
+//! scripts written for it work.
+//!
+//! A command goes through three steps: [`settings`] resolves the global options and splits off the words; [`objects`] turns the
+//! words into a [`plan::Plan`], without a controller; [`run`](mod@run) carries it out and prints.
+#![forbid(unsafe_code)]
+
+mod curl;
+mod drbd;
+mod exit;
+mod grammar;
+mod ini;
+mod interactive;
+mod json;
+mod objects;
+mod plan;
+mod progress;
+mod reply_text;
+mod run;
+mod settings;
+mod size;
+mod table;
+mod terminal;
+mod value;
+mod view;
+mod words;
+
+use std::ffi::OsString;
+
+use clap::ArgMatches;
+use jiff::Zoned;
+
+pub use grammar::{command, words};
+pub use settings::Surroundings;
+pub use terminal::Terminal;
+
+use plan::Plan;
+use run::Runner;
+use settings::Settings;
+
+/// Runs one command line (without the program's name) and returns the exit code.
+pub async fn run(args: Vec<OsString>) -> u8 {
+    run_in(args, &Surroundings::of_process(), &mut Terminal::of_process()).await
+}
+
+/// As [`run`], with everything around it given.
+pub async fn run_in(args: Vec<OsString>, around: &Surroundings, terminal: &mut Terminal) -> u8 {
+    let (settings, words) = match settings::resolve(&args, around) {
+        Ok(resolved) => resolved,
+        Err(settings::BadSettings::Grammar(error)) => return complain(&error, terminal),
+        Err(error) => {
+            terminal.problem(&error.to_string());
+            return exit::USAGE;
+        }
+    };
+    if settings.show_help {
+        terminal.print(&command().render_long_help().to_string());
+        return exit::OK;
+    }
+    if settings.show_version {
+        terminal.print(&format!("linstor client {} (berth)\n", env!("CARGO_PKG_VERSION")));
+        return exit::OK;
+    }
+    if words.is_empty() {
+        if args.is_empty() {
+            return interactive::session(settings, around, terminal).await;
+        }
+        terminal.problem("a command is missing; --help lists them");
+        return exit::USAGE;
+    }
+    let task = match understand(&words, &settings) {
+        Ok(task) => task,
+        Err(NotUnderstood::Grammar(error)) => return complain(&error, terminal),
+        Err(NotUnderstood::Usage(bad)) => {
+            terminal.problem(&bad.to_string());
+            return exit::USAGE;
+        }
+    };
+    match task {
+        Task::Interactive => interactive::session(settings, around, terminal).await,
+        Task::Print(text) => {
+            terminal.print(&text);
+            exit::OK
+        }
+        Task::Plan(plan) => {
+            let mut runner = match Runner::new(settings, around, terminal) {
+                Ok(runner) => runner,
+                Err(trouble) => {
+                    terminal.problem(&trouble.to_string());
+                    return trouble.code();
+                }
+            };
+            let outcome = runner.carry_out(&plan).await;
+            finish(outcome, terminal)
+        }
+    }
+}
+
+/// Prints what went wrong and gives the exit code.
+fn finish(outcome: Result<u8, run::Trouble>, terminal: &mut Terminal) -> u8 {
+    match outcome {
+        Ok(code) => code,
+        Err(trouble) => {
+            let text = trouble.to_string();
+            // An empty text belongs to trouble that was already told.
+            if text.is_empty() {
+                return exit::API;
+            }
+            terminal.problem(&text);
+            trouble.code()
+        }
+    }
+}
+
+/// Help goes to standard output and is no error; everything else that clap has to say is.
+fn complain(error: &clap::Error, terminal: &mut Terminal) -> u8 {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
+    let colour = if error.use_stderr() { terminal.err_is_terminal } else { terminal.out_is_terminal };
+    let text = if colour { error.render().ansi().to_string() } else { error.render().to_string() };
+    if matches!(error.kind(), DisplayHelp | DisplayVersion) {
+        terminal.print(&text);
+        exit::OK
+    } else {
+        terminal.note(text.trim_end());
+        exit::USAGE
+    }
+}
+
+/// What a command line is to do.
+enum Task {
+    /// Ask a controller.
+    Plan(Plan),
+    /// Only print.
+    Print(String),
+    /// Go on asking for commands.
+    Interactive,
+}
+
+/// Why there is no task.
+enum NotUnderstood {
+    Grammar(Box<clap::Error>),
+    Usage(words::BadUsage),
+}
+
+/// Parses the words of a command, with the defaults that the configuration gives to it.
+fn understand(words: &[OsString], settings: &Settings) -> Result<Task, NotUnderstood> {
+    let parse = |words: &[OsString]| {
+        let all = std::iter::once(OsString::from("linstor")).chain(words.iter().cloned());
+        command().try_get_matches_from(all).map_err(|error| NotUnderstood::Grammar(Box::new(error)))
+    };
+    let mut matches = parse(words)?;
+    let path = path_of(&matches);
+    if let Some(section) = settings.sections.get(&path.join(".")) {
+        let mut with_defaults = words.to_vec();
+        with_defaults.splice(path.len()..path.len(), settings::defaults(section));
+        matches = parse(&with_defaults)?;
+    }
+    let Some((name, below)) = matches.subcommand() else {
+        return Err(NotUnderstood::Usage(words::BadUsage::new("a command is missing; --help lists them")));
+    };
+    Ok(match name {
+        "help" => Task::Print(help_of(&words::all(below, "COMMAND").unwrap_or_default()).map_err(NotUnderstood::Usage)?),
+        "list-commands" => Task::Print(command_list(words::set(below, "tree"))),
+        "interactive" => Task::Interactive,
+        "gen-zsh-completer" => {
+            return Err(NotUnderstood::Usage(words::BadUsage::new("completion comes from: berth completions zsh")));
+        }
+        object => {
+            let now = objects::Now { time: Zoned::now() };
+            Task::Plan(objects::plan(object, below, &now).map_err(NotUnderstood::Usage)?)
+        }
+    })
+}
+
+/// The full names of the sub-commands that were typed.
+fn path_of(matches: &ArgMatches) -> Vec<String> {
+    let mut path = Vec::new();
+    let mut level = matches;
+    while let Some((name, below)) = level.subcommand() {
+        path.push(name.to_owned());
+        level = below;
+    }
+    path
+}
+
+/// The help of the command with these words.
+fn help_of(words: &[String]) -> Result<String, words::BadUsage> {
+    let mut root = command();
+    root.build();
+    let mut found = &mut root;
+    for word in words {
+        found = found
+            .find_subcommand_mut(word)
+            .ok_or_else(|| words::BadUsage::new(format!("'{word}' is no command; list-commands lists them")))?;
+    }
+    Ok(found.render_long_help().to_string())
+}
+
+/// Names and short forms of all commands, one a line.
+fn command_list(tree: bool) -> String {
+    fn lines(command: &clap::Command, depth: usize, tree: bool, out: &mut String) {
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            let aliases: Vec<&str> = sub.get_visible_aliases().collect();
+            let short = if aliases.is_empty() { String::new() } else { format!(" ({})", aliases.join(", ")) };
+            out.push_str(&format!("{}- {}{short}\n", "  ".repeat(depth), sub.get_name()));
+            if tree {
+                lines(sub, depth + 1, tree, out);
+            }
+        }
+    }
+    let mut out = String::new();
+    lines(&command(), 0, tree, &mut out);
+    out
+}

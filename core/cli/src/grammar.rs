@@ -1,0 +1,126 @@
+//! The whole grammar: global options, objects, and the words that work without a controller.
+
+use clap::{Arg, ArgAction, Command};
+
+use crate::objects;
+use crate::words::{flag, leaf, opt};
+
+/// What the program is called in its own help.
+const NAME: &str = "linstor";
+
+/// All commands with their options: what `--help` and shell completion show.
+pub fn command() -> Command {
+    let root = root(Command::new(NAME))
+        .about("Storage of a cluster, from the command line")
+        .after_help(
+            "Sizes count GiB when no unit is given. Commands and their short forms are typed in full; long options may be shortened.\n\
+             Controllers: --controllers, LS_CONTROLLERS, /etc/linstor/linstor-client.conf, /etc/berth/client.toml; else localhost.\n\
+             Commands marked \"not supported yet by this version\" change nothing and end with exit code 4.",
+        )
+        .disable_help_subcommand(true)
+        .disable_version_flag(true)
+        .subcommand_required(false)
+        .subcommands(objects::commands());
+    root.subcommand(
+        leaf("list-commands", &["commands", "list"], "List all commands with their short forms", "list-commands")
+            .arg(flag("tree", "Also list what is below them").short('t')),
+    )
+    .subcommand(
+        leaf("help", &[], "Show the help of a command", "help node list").arg(crate::words::words("COMMAND", "Words of the command")),
+    )
+    .subcommand(leaf("interactive", &[], "Ask for one command after the other", "interactive"))
+    .subcommand(leaf("gen-zsh-completer", &[], "Completion for zsh", "gen-zsh-completer").hide(true))
+}
+
+/// Only the global options; everything from the first word on is left alone.
+pub fn globals() -> Command {
+    root(Command::new(NAME))
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .allow_external_subcommands(true)
+        .arg(Arg::new("help").short('h').long("help").action(ArgAction::SetTrue))
+}
+
+/// Names of the global options that take no value.
+pub const FLAGS: [&str; 8] =
+    ["no-color", "no-utf8", "warn-as-error", "curl", "machine-readable", "verbose", "disable-config", "allow-insecure-auth"];
+/// Names of the global options that take one.
+pub const VALUES: [&str; 8] = ["controllers", "output-version", "timeout", "user", "password", "certfile", "keyfile", "cafile"];
+
+fn root(command: Command) -> Command {
+    command
+        .infer_long_args(true)
+        .args_override_self(true)
+        .arg(flag("version", "Show this program's version").short('v'))
+        .arg(flag("no-color", "No colours"))
+        .arg(flag("no-utf8", "Tables of plain ASCII"))
+        .arg(flag("warn-as-error", "A warning is an error for the exit code"))
+        .arg(flag("curl", "Print the request as a curl command and send nothing"))
+        .arg(opt("controllers", "Controllers, tried in order: HOST[:PORT], linstor://HOST, http://HOST:PORT").value_name("LIST"))
+        .arg(flag("machine-readable", "Print JSON").short('m'))
+        .arg(opt("output-version", "Form of the JSON").value_name("v0|v1").value_parser(["v0", "v1"]))
+        .arg(flag("verbose", "Say more").short('V'))
+        .arg(opt("timeout", "Seconds to wait for an answer").short('t').value_name("SECONDS"))
+        .arg(flag("disable-config", "Read no configuration files"))
+        .arg(opt("user", "Account name").short('u').value_name("NAME"))
+        .arg(opt("password", "Its password; asked for when missing").short('P'))
+        .arg(opt("certfile", "Certificate of this client (PEM)").value_name("FILE"))
+        .arg(opt("keyfile", "Key of this client (PEM)").value_name("FILE"))
+        .arg(opt("cafile", "Certificates to check controllers against (PEM)").value_name("FILE"))
+        .arg(flag("allow-insecure-auth", "Send a password also without TLS"))
+}
+
+/// First words of a command line that belong here: all top-level commands and their short forms.
+pub fn words() -> Vec<&'static str> {
+    let mut words = vec!["help", "interactive", "list-commands", "commands", "list", "gen-zsh-completer"];
+    words.extend(objects::words());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FLAGS, VALUES, command, globals, words};
+
+    #[test]
+    fn the_grammar_is_sound() {
+        command().debug_assert();
+        globals().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn walk(command: &clap::Command, path: &str) {
+            for sub in command.get_subcommands() {
+                let path = format!("{path} {}", sub.get_name());
+                if sub.has_subcommands() {
+                    walk(sub, &path);
+                } else {
+                    let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+                    assert!(help.contains("Example:") || help.contains("exit code 4"), "no example:{path}");
+                }
+            }
+        }
+        walk(&command(), "");
+    }
+
+    #[test]
+    fn the_first_words_are_those_of_the_grammar() {
+        let command = command();
+        let mut of_grammar: Vec<&str> =
+            command.get_subcommands().flat_map(|sub| std::iter::once(sub.get_name()).chain(sub.get_all_aliases())).collect();
+        let mut ours = words();
+        of_grammar.sort_unstable();
+        ours.sort_unstable();
+        assert_eq!(ours, of_grammar);
+    }
+
+    #[test]
+    fn the_lists_of_global_options_are_whole() {
+        let globals = globals();
+        for argument in globals.get_arguments() {
+            let name = argument.get_id().as_str();
+            assert!(FLAGS.contains(&name) || VALUES.contains(&name) || ["help", "version"].contains(&name), "{name}");
+        }
+    }
+}

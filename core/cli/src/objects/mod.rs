@@ -1,0 +1,112 @@
+//! The commands, one file for each object: its grammar and the request that each command means.
+//!
+//! Words in, [`Plan`](crate::plan::Plan) out, without a controller; only `node create` without an address asks the resolver. Names and shapes are those of LINSTOR's client.
+
+mod common;
+mod controller;
+mod error_report;
+mod key_value;
+mod node;
+mod physical_storage;
+mod pool;
+mod pool_definition;
+mod resource;
+mod resource_definition;
+mod resource_group;
+mod select;
+mod snapshot;
+mod volume;
+mod volume_definition;
+mod volume_group;
+
+use clap::{ArgMatches, Command};
+use jiff::Zoned;
+
+use crate::plan::Plan;
+use crate::words::{self, BadUsage};
+
+type Planner = fn(&ArgMatches, &Now) -> Result<Plan, BadUsage>;
+
+/// What a plan may depend on besides its words.
+#[derive(Debug, Clone)]
+pub struct Now {
+    /// The local time, for `--since 1d`.
+    pub time: Zoned,
+}
+
+/// An object whose commands this version carries out.
+struct Object {
+    name: &'static str,
+    alias: &'static str,
+    command: fn() -> Command,
+    plan: Planner,
+}
+
+const fn object(name: &'static str, alias: &'static str, command: fn() -> Command, plan: Planner) -> Object {
+    Object { name, alias, command, plan }
+}
+
+/// All of them, in the order of the help.
+const OBJECTS: [Object; 14] = [
+    object("node", "n", node::command, node::plan),
+    object("storage-pool", "sp", pool::command, pool::plan),
+    object("storage-pool-definition", "spd", pool_definition::command, pool_definition::plan),
+    object("resource-group", "rg", resource_group::command, resource_group::plan),
+    object("volume-group", "vg", volume_group::command, volume_group::plan),
+    object("resource-definition", "rd", resource_definition::command, resource_definition::plan),
+    object("volume-definition", "vd", volume_definition::command, volume_definition::plan),
+    object("resource", "r", resource::command, resource::plan),
+    object("volume", "v", volume::command, volume::plan),
+    object("snapshot", "s", snapshot::command, snapshot::plan),
+    object("controller", "c", controller::command, controller::plan),
+    object("key-value-store", "kv", key_value::command, key_value::plan),
+    object("error-reports", "err", error_report::command, error_report::plan),
+    object("physical-storage", "ps", physical_storage::command, physical_storage::plan),
+];
+
+/// Objects that are known by name only.
+const LATER: [(&str, &[&str], &str); 12] = [
+    ("node-connection", &["nc"], "Properties and paths between two nodes"),
+    ("resource-connection", &["rc"], "Properties and paths of a resource between two nodes"),
+    ("drbd-proxy", &["proxy"], "DRBD Proxy between two nodes"),
+    ("encryption", &["e"], "The passphrase of encrypted volumes"),
+    ("advise", &["adv"], "What could be safer"),
+    ("backup", &["b"], "Backups in remotes"),
+    ("remote", &[], "Places for backups"),
+    ("file", &["f"], "Files kept on nodes beside resources"),
+    ("schedule", &["sched"], "Times of backups"),
+    ("sos-report", &["sos"], "Everything that support asks for"),
+    ("space-reporting", &["spr"], "Used space by day"),
+    ("dm-migrate", &[], "Move from drbdmanage"),
+];
+
+/// All commands about objects.
+pub fn commands() -> Vec<Command> {
+    let known = OBJECTS.iter().map(|object| (object.command)());
+    let later = LATER.iter().map(|(name, aliases, about)| {
+        let command = words::later(name, aliases, about);
+        if *name == "dm-migrate" { command.hide(true) } else { command }
+    });
+    known.chain(later).collect()
+}
+
+/// Names and short forms of all objects.
+pub fn words() -> Vec<&'static str> {
+    let known = OBJECTS.iter().flat_map(|object| [object.name, object.alias]);
+    let later = LATER.iter().flat_map(|(name, aliases, _)| std::iter::once(*name).chain(aliases.iter().copied()));
+    known.chain(later).collect()
+}
+
+/// What the words below an object's name ask for. `name` is the object's full name.
+///
+/// # Errors
+/// Words that fit the grammar, but not each other.
+pub fn plan(name: &str, matches: &ArgMatches, now: &Now) -> Result<Plan, BadUsage> {
+    if LATER.iter().any(|(later, _, _)| *later == name) {
+        return Ok(Plan::Later(name.to_owned()));
+    }
+    match OBJECTS.iter().find(|object| object.name == name) {
+        Some(object) => (object.plan)(matches, now),
+        None => Err(BadUsage::new(format!("'{name}' is no command"))),
+    }
+}

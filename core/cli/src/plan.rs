@@ -1,0 +1,154 @@
+//! What a command line asks for, as data: made without a controller, shown by `--curl`, carried out by the runner.
+
+use std::path::PathBuf;
+
+use berth_client::Call;
+
+/// A command, understood.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Plan {
+    /// Change something: each call in order, its replies printed.
+    Write(Vec<Call>),
+    /// Read one document and show it.
+    Show(Box<Show>),
+    /// Start a clone and, unless told otherwise, wait for it.
+    Clone {
+        /// The request that starts it.
+        call: Call,
+        /// The definition that is copied.
+        source: String,
+        /// Whether to wait, and how long at most (seconds; `None` as long as it takes).
+        wait: Option<Option<u64>>,
+    },
+    /// Wait until all replicas of a definition hold the data.
+    WaitSync {
+        /// The question asked until it is answered with yes.
+        call: Call,
+        /// Seconds; `None` as long as it takes.
+        within: Option<u64>,
+    },
+    /// Print several reports, one call each.
+    Reports(Vec<Call>),
+    /// Which controller answers.
+    Which,
+    /// A known command that this version cannot do yet.
+    Later(String),
+}
+
+/// A document to read and the form to show it in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Show {
+    /// The request.
+    pub call: Call,
+    /// Which table.
+    pub view: View,
+    /// How the table looks.
+    pub look: Look,
+}
+
+/// The tables there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum View {
+    /// `node list`
+    Nodes,
+    /// `node info`
+    NodeInfo,
+    /// `node describe`: the nodes as trees of pools, resources and volumes.
+    NodeTree,
+    /// `node interface list`
+    Interfaces,
+    /// `storage-pool list`
+    Pools,
+    /// `storage-pool-definition list`
+    PoolDefinitions,
+    /// `resource-group list`; reads each group's volume groups too.
+    Groups,
+    /// `volume-group list`
+    VolumeGroups,
+    /// `resource-definition list`
+    Definitions,
+    /// `volume-definition list`
+    VolumeDefinitions,
+    /// `resource list`
+    Resources,
+    /// `resource involved`: the resources that have a replica on this node, wherever else they are.
+    Involved {
+        /// The node in question.
+        node: String,
+        /// Only those that are in use there.
+        in_use: bool,
+        /// Only those that have a disk there.
+        diskful: bool,
+        /// Only those with at most so many disks altogether.
+        at_most: Option<u64>,
+    },
+    /// `volume list`
+    Volumes,
+    /// `snapshot list`
+    Snapshots,
+    /// `… list-properties`: the properties in this member of the document; `None` where the document is the map itself.
+    Props(Option<&'static str>),
+    /// `key-value-store list`
+    KeyValues,
+    /// `key-value-store show`
+    KeyValue(String),
+    /// `error-reports list`
+    ErrorReports,
+    /// `physical-storage list`
+    PhysicalStorage,
+    /// `controller version`
+    Version,
+    /// `… query-max-volume-size`
+    MaxVolumeSize,
+    /// `resource-group query-size-info`
+    SizeInfo,
+}
+
+/// How a table is to look.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Look {
+    /// Plain ASCII without colours.
+    pub pastable: bool,
+    /// Columns to sort and merge by.
+    pub group_by: Vec<String>,
+    /// Extra columns: property key and heading.
+    pub show_props: Vec<(String, String)>,
+    /// Read the document from this file instead of a controller.
+    pub from_file: Option<PathBuf>,
+    /// Show what is usually left out (tiebreakers).
+    pub all: bool,
+    /// Show only what needs attention.
+    pub faulty: bool,
+    /// Show TCP ports.
+    pub ports: bool,
+    /// Show external names.
+    pub external: bool,
+    /// Show the node's own properties.
+    pub aux: bool,
+    /// Show more columns.
+    pub full: bool,
+    /// Only these names; filters that the API itself does not have.
+    pub only: Vec<String>,
+}
+
+impl Plan {
+    /// A single change.
+    pub fn write(call: Call) -> Self {
+        Self::Write(vec![call])
+    }
+
+    /// A table with its standard look.
+    pub fn show(call: Call, view: View, look: Look) -> Self {
+        Self::Show(Box::new(Show { call, view, look }))
+    }
+
+    /// The requests as far as they are known beforehand, for `--curl`.
+    pub fn calls(&self) -> Vec<&Call> {
+        match self {
+            Self::Write(calls) | Self::Reports(calls) => calls.iter().collect(),
+            Self::Show(show) => vec![&show.call],
+            Self::Clone { call, .. } | Self::WaitSync { call, .. } => vec![call],
+            Self::Which | Self::Later(_) => Vec::new(),
+        }
+    }
+}

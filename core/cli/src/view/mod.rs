@@ -1,0 +1,61 @@
+//! Documents to tables. Everything a document may lack is an empty cell.
+
+mod cluster;
+mod definitions;
+mod other;
+mod resources;
+mod snapshots;
+mod states;
+mod v0;
+
+use serde_json::Value;
+
+use crate::plan::{Look, View};
+use crate::table::{Cell, Table};
+use crate::value::prop;
+
+pub use cluster::node_trees;
+pub use definitions::groups;
+pub use other::properties;
+pub use resources::involved;
+pub use v0::flatten;
+
+/// The table of a document. `None` for the views that are no single table (trees, properties, versions).
+pub fn table(view: &View, document: &Value, look: &Look) -> Option<Table> {
+    let rows = crate::value::rows(document);
+    Some(match view {
+        View::Nodes => cluster::nodes(rows, look),
+        View::NodeInfo => cluster::node_info(rows, look),
+        View::Interfaces => cluster::interfaces(rows),
+        View::Pools => cluster::pools(rows, look),
+        View::PoolDefinitions => cluster::pool_definitions(rows, look),
+        View::Groups => definitions::groups(rows, &[], look),
+        View::VolumeGroups => definitions::volume_groups(rows, look),
+        View::Definitions => definitions::definitions(rows, look),
+        View::VolumeDefinitions => definitions::volume_definitions(rows, look),
+        View::Resources => resources::resources(rows, look),
+        View::Involved { node, in_use, diskful, at_most } => {
+            resources::resources(&resources::involved(rows, node, *in_use, *diskful, *at_most), look)
+        }
+        View::Volumes => resources::volumes(rows, look),
+        View::Snapshots => snapshots::snapshots(rows, look),
+        View::KeyValues => other::key_values(rows),
+        View::KeyValue(instance) => other::key_value(rows, instance)?,
+        View::ErrorReports => other::error_reports(rows, look),
+        View::PhysicalStorage => other::physical_storage(rows),
+        View::MaxVolumeSize => other::max_volume_size(document),
+        View::SizeInfo => other::size_info(document),
+        View::NodeTree | View::Props(_) | View::Version => return None,
+    })
+}
+
+/// Adds a column for each property asked for.
+fn with_props(mut table: Table, rows: &[&Value], look: &Look) -> Table {
+    for (key, heading) in &look.show_props {
+        table.headings.push(heading.clone());
+        for (cells, row) in table.rows.iter_mut().zip(rows) {
+            cells.push(Cell::from(prop(row, key)));
+        }
+    }
+    table
+}
