@@ -12,6 +12,7 @@ pub mod group;
 pub mod lenient;
 pub mod node;
 pub mod pool;
+pub mod query;
 pub mod reply;
 pub mod resource;
 pub mod settings;

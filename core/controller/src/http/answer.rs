@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use berth_api::reply::ApiCallRc;
 use berth_model::codes::{Code, Severity};
@@ -95,8 +95,12 @@ pub async fn no_such_path(uri: Uri) -> Response {
     with_status(StatusCode::NOT_FOUND, &reply)
 }
 
-/// The path has no operation with this verb.
-pub async fn no_such_verb(method: Method, uri: Uri) -> Response {
+/// The path has no operation with this verb. A browser that asks whether it may send one gets a plain yes: the headers of every reply
+/// say the rest.
+pub async fn no_such_verb(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        return StatusCode::OK.into_response();
+    }
     let reply = Reply::new(Code::FAIL_UNKNOWN_ERROR, format!("Method '{method}' not allowed on path '{}'.", uri.path()))
         .correction("Use one of the verbs that the API has for this path.");
     with_status(StatusCode::METHOD_NOT_ALLOWED, &reply)

@@ -86,7 +86,9 @@ impl Call {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(T::default());
         }
-        serde_json::from_slice::<Option<T>>(&self.body).map(Option::unwrap_or_default).map_err(|error| answer::unreadable(&error.to_string()))
+        serde_json::from_slice::<Option<T>>(&self.body)
+            .map(Option::unwrap_or_default)
+            .map_err(|error| answer::unreadable(&error.to_string()))
     }
 
     /// The state of now.

@@ -4,8 +4,8 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use berth_api::definition::{
-    AutoPlaceRequest, CloneRequest, CloneStarted, CloneStatus, ResourceDefinitionCreate, ResourceDefinitionModify, SyncStatus, VolumeDefinitionCreate,
-    VolumeDefinitionModify,
+    AutoPlaceRequest, CloneRequest, CloneStarted, CloneStatus, ResourceDefinitionCreate, ResourceDefinitionModify, SyncStatus,
+    VolumeDefinitionCreate, VolumeDefinitionModify,
 };
 use berth_api::lenient::{int, plain, text, texts, truth};
 use berth_api::settings::Count;
@@ -147,7 +147,9 @@ async fn sync_status(call: Call) -> Answered {
         .cluster
         .replicas(&definition.name)
         .filter(|replica| !replica.flags.has(ResourceFlag::Diskless) && view.observed.online(&replica.node))
-        .all(|replica| view.observed.item(&replica.node, replica.id.uuid()).is_some_and(|record| record.seen.standing == Standing::Settled));
+        .all(|replica| {
+            view.observed.item(&replica.node, replica.id.uuid()).is_some_and(|record| record.seen.standing == Standing::Settled)
+        });
     Ok(document(&SyncStatus { synced_on_all }))
 }
 
@@ -166,7 +168,9 @@ async fn volumes(call: Call) -> Answered {
     let view = call.view();
     let definition = lookup::definition(&view.cluster, call.part("resource")).map_err(refused)?;
     let all = definition.volumes.iter();
-    Ok(document(&all.map(|(number, one)| views::definition::volume_definition(&view.cluster, definition, *number, one)).collect::<Vec<_>>()))
+    Ok(document(
+        &all.map(|(number, one)| views::definition::volume_definition(&view.cluster, definition, *number, one)).collect::<Vec<_>>(),
+    ))
 }
 
 async fn volume(call: Call) -> Answered {

@@ -46,9 +46,9 @@ pub fn filter(input: Option<AutoSelectFilterIn>) -> FilterRequest {
             not_place_with_rsc_regex: text(input.not_place_with_rsc_regex),
             replicas_on_same: texts(input.replicas_on_same),
             replicas_on_different: texts(input.replicas_on_different),
-            x_replicas_on_different_map: input.x_replicas_on_different_map.map(|map| {
-                map.into_iter().map(|(key, value)| (key, count(Some(value)).unwrap_or(0))).collect()
-            }),
+            x_replicas_on_different_map: input
+                .x_replicas_on_different_map
+                .map(|map| map.into_iter().map(|(key, value)| (key, count(Some(value)).unwrap_or(0))).collect()),
             layer_stack: None,
             provider_list: None,
             diskless_on_remaining: truth(input.diskless_on_remaining),

@@ -4,6 +4,7 @@ mod definitions;
 mod groups;
 mod inputs;
 mod nodes;
+mod queries;
 mod resources;
 mod settings;
 mod snapshots;
@@ -21,4 +22,5 @@ pub fn all() -> Router<Controller> {
         .merge(resources::routes())
         .merge(snapshots::routes())
         .merge(settings::routes())
+        .merge(queries::routes())
 }

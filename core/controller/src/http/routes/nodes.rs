@@ -40,9 +40,10 @@ pub fn routes() -> Router<Controller> {
         .route("/v1/storage-pool-definitions/properties/info", get(|| infos(berth_model::props::Owner::StorPoolDfn)))
         .route("/v1/storage-pool-definitions/{pool}", get(definition).put(modify_definition).delete(remove_definition))
         .route("/v1/stats/nodes", get(async |call: Call| document(&Count { count: call.view().cluster.nodes.len() })))
-        .route("/v1/stats/storage-pools", get(async |call: Call| {
-            document(&Count { count: call.view().cluster.pools.values().map(|pools| pools.len()).sum() })
-        }))
+        .route(
+            "/v1/stats/storage-pools",
+            get(async |call: Call| document(&Count { count: call.view().cluster.pools.values().map(|pools| pools.len()).sum() })),
+        )
 }
 
 async fn list(call: Call) -> Answered {
@@ -50,7 +51,8 @@ async fn list(call: Call) -> Answered {
     let props = call.query.props();
     let view = call.view();
     let fits = |node: &&std::sync::Arc<Node>| lets(names.as_ref(), &node.name) && props.fits(&node.props);
-    let documents: Vec<_> = call.query.page(view.cluster.nodes.values().filter(fits)).into_iter().map(|node| views::node::node(&view, node)).collect();
+    let documents: Vec<_> =
+        call.query.page(view.cluster.nodes.values().filter(fits)).into_iter().map(|node| views::node::node(&view, node)).collect();
     Ok(document(&documents))
 }
 
@@ -154,7 +156,8 @@ async fn all_pools(call: Call) -> Answered {
     let nodes = call.query.names("nodes", lookup::node_name)?;
     let view = call.view();
     // By pool, then by node: how clients list them.
-    let mut pools: Vec<_> = view.cluster.pools.values().flat_map(|pools| pools.values()).filter(|pool| lets(nodes.as_ref(), &pool.node)).collect();
+    let mut pools: Vec<_> =
+        view.cluster.pools.values().flat_map(|pools| pools.values()).filter(|pool| lets(nodes.as_ref(), &pool.node)).collect();
     pools.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
     pool_list(&call, &view, pools.into_iter())
 }
@@ -194,7 +197,9 @@ async fn definitions(call: Call) -> Answered {
     let props = call.query.props();
     let view = call.view();
     let shown = view.cluster.pool_definitions.values().filter(|definition| {
-        definition.name.as_str() != berth_model::names::DISKLESS_POOL && lets(names.as_ref(), &definition.name) && props.fits(&definition.props)
+        definition.name.as_str() != berth_model::names::DISKLESS_POOL
+            && lets(names.as_ref(), &definition.name)
+            && props.fits(&definition.props)
     });
     Ok(document(&call.query.page(shown).into_iter().map(|definition| views::pool::definition(definition)).collect::<Vec<_>>()))
 }

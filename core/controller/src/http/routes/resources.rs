@@ -37,11 +37,15 @@ pub fn routes() -> Router<Controller> {
         .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskful", put(into_diskful))
         .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskful/{pool}", put(into_diskful))
         .route("/v1/resource-definitions/{resource}/resources/{node}/volumes", get(volumes))
-        .route("/v1/resource-definitions/{resource}/resources/{node}/volumes/properties/info", get(|| infos(berth_model::props::Owner::Volume)))
+        .route(
+            "/v1/resource-definitions/{resource}/resources/{node}/volumes/properties/info",
+            get(|| infos(berth_model::props::Owner::Volume)),
+        )
         .route("/v1/resource-definitions/{resource}/resources/{node}/volumes/{number}", get(volume).put(modify_volume))
-        .route("/v1/stats/resources", get(async |call: Call| {
-            document(&Count { count: call.view().cluster.resources.values().map(|nodes| nodes.len()).sum() })
-        }))
+        .route(
+            "/v1/stats/resources",
+            get(async |call: Call| document(&Count { count: call.view().cluster.resources.values().map(|nodes| nodes.len()).sum() })),
+        )
 }
 
 async fn view(call: Call) -> Answered {
@@ -173,8 +177,7 @@ async fn into_diskful(call: Call) -> Answered {
 }
 
 async fn toggle(call: &Call, operation: String, storage_pool: Option<String>, migrate_from: Option<String>) -> axum::response::Response {
-    let command =
-        Command::ToggleDisk { resource: call.text("resource"), node: call.text("node"), operation, storage_pool, migrate_from };
+    let command = Command::ToggleDisk { resource: call.text("resource"), node: call.text("node"), operation, storage_pool, migrate_from };
     call.submit(command, StatusCode::OK).await
 }
 
@@ -191,8 +194,11 @@ async fn volume(call: Call) -> Answered {
     match views::resource::volumes(&view, resource).into_iter().find(|volume| volume.volume_number == number.get()) {
         Some(volume) => Ok(document(&volume)),
         None => Err(refusal(
-            Reply::new(Code::FAIL_NOT_FOUND_VLM, format!("Resource '{}' on node '{}' has no volume {number}.", resource.name, resource.node))
-                .correction("List the volumes with 'linstor volume list'."),
+            Reply::new(
+                Code::FAIL_NOT_FOUND_VLM,
+                format!("Resource '{}' on node '{}' has no volume {number}.", resource.name, resource.node),
+            )
+            .correction("List the volumes with 'linstor volume list'."),
         )),
     }
 }

@@ -62,8 +62,7 @@ fn section(owner: Owner) -> BTreeMap<&'static str, &'static PropInfo> {
 }
 
 async fn all_infos() -> Response {
-    let sections: BTreeMap<_, _> =
-        INFO_SECTIONS.iter().map(|(name, owner)| (*name, owner.map(section).unwrap_or_default())).collect();
+    let sections: BTreeMap<_, _> = INFO_SECTIONS.iter().map(|(name, owner)| (*name, owner.map(section).unwrap_or_default())).collect();
     document(&sections)
 }
 

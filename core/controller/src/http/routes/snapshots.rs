@@ -61,7 +61,8 @@ async fn list(call: Call) -> Answered {
 
 async fn one(call: Call) -> Answered {
     let view = call.view();
-    let snapshot = lookup::snapshot(&view.cluster, call.part("resource"), call.part("snapshot"), Code::FAIL_NOT_FOUND_SNAPSHOT).map_err(refused)?;
+    let snapshot =
+        lookup::snapshot(&view.cluster, call.part("resource"), call.part("snapshot"), Code::FAIL_NOT_FOUND_SNAPSHOT).map_err(refused)?;
     Ok(document(&views::snapshot::snapshot(snapshot)))
 }
 
@@ -94,8 +95,7 @@ async fn modify(call: Call) -> Answered {
 }
 
 async fn remove(call: Call) -> Answered {
-    let command =
-        Command::DeleteSnapshot { resource: call.text("resource"), name: call.text("snapshot"), nodes: call.query.all("nodes") };
+    let command = Command::DeleteSnapshot { resource: call.text("resource"), name: call.text("snapshot"), nodes: call.query.all("nodes") };
     Ok(call.submit(command, StatusCode::OK).await)
 }
 

@@ -38,7 +38,9 @@ pub fn node(view: &View, node: &Node) -> NodeDocument {
         None => ConnectionStatus::Offline,
     };
     let mut reports = Vec::new();
-    if let Some(reason) = seen.and_then(|seen| seen.reason.as_ref()).filter(|_| status != ConnectionStatus::Offline && status != ConnectionStatus::Online) {
+    if let Some(reason) =
+        seen.and_then(|seen| seen.reason.as_ref()).filter(|_| status != ConnectionStatus::Offline && status != ConnectionStatus::Online)
+    {
         reports.push(super::super::answer::entry(
             &berth_model::reply::Reply::new(berth_model::codes::Code::WARN_NOT_CONNECTED, reason.clone())
                 .correction("Look at the satellite's log on the node."),
@@ -52,7 +54,9 @@ pub fn node(view: &View, node: &Node) -> NodeDocument {
         net_interfaces: node.net_interfaces.iter().map(|one| interface(node, one)).collect(),
         connection_status: status.word(),
         uuid: node.id.to_string(),
-        storage_providers: capabilities.map(|able| able.providers.iter().map(|kind| kind.word()).collect()).unwrap_or_else(|| default_providers(node)),
+        storage_providers: capabilities
+            .map(|able| able.providers.iter().map(|kind| kind.word()).collect())
+            .unwrap_or_else(|| default_providers(node)),
         resource_layers: capabilities.map(|able| able.layers.iter().map(|kind| kind.word()).collect()).unwrap_or_default(),
         unsupported_providers: capabilities.map(|able| reasons(&able.unsupported_providers, ProviderKind::word)).unwrap_or_default(),
         unsupported_layers: capabilities.map(|able| reasons(&able.unsupported_layers, LayerKind::word)).unwrap_or_default(),

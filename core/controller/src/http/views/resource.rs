@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use berth_api::resource::uuid_text::UuidText;
 use berth_api::resource::{
-    DrbdResource, DrbdVolume, DrbdVolumeDefinition, LayerObject, Resource as ResourceDocument, ResourceState, StorageResource, StorageVolume,
-    Volume as VolumeDocument, VolumeLayer, VolumeLayerData,
+    DrbdResource, DrbdVolume, DrbdVolumeDefinition, LayerObject, Resource as ResourceDocument, ResourceState, StorageResource,
+    StorageVolume, Volume as VolumeDocument, VolumeLayer, VolumeLayerData,
 };
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::VolumeNumber;
@@ -140,8 +140,7 @@ fn layer_object<'a>(resource: &'a Resource, layers: &[LayerKind], volumes: &[Kno
         children: if below.is_empty() { Vec::new() } else { vec![layer_object(resource, below, volumes)] },
         kind: layer.word(),
         drbd,
-        storage: (layer == LayerKind::Storage)
-            .then(|| StorageResource { storage_volumes: volumes.iter().map(Known::storage).collect() }),
+        storage: (layer == LayerKind::Storage).then(|| StorageResource { storage_volumes: volumes.iter().map(Known::storage).collect() }),
     }
 }
 
