@@ -21,7 +21,7 @@ use crate::resources::misdirected;
 use crate::{groups, lookup, numbers, stack};
 
 pub use external::name_for;
-pub use volumes::{check_size, day_zero};
+pub use volumes::{check_size, new_volume};
 
 /// Commands that make and change resource definitions and volume definitions.
 ///
@@ -211,6 +211,7 @@ fn modify(draft: &mut Draft<'_>, text: &str, request: &Modification<'_>) -> Resu
         reply = reply.details(format!("UUID: {id}\nResources that exist keep their ports; new ones take the fixed one."));
     }
     draft.reply(reply.refer("UUID", id));
+    // Where the new group's rule cannot be kept the move stands all the same; the error tells of it.
     if moved && let Err(reply) = crate::spawn::place_missing(draft, &name) {
         draft.reply(reply);
     }

@@ -21,6 +21,8 @@ use crate::{lookup, stack};
 
 /// Replicas of a group that names no number.
 pub const DEFAULT_PLACE_COUNT: i32 = 2;
+/// Changes after which a request about many definitions stops, so that it stays one transaction (at most 100 writes).
+const MOST_CHANGES: usize = 80;
 
 /// Commands on resource groups and volume groups.
 ///
@@ -240,9 +242,17 @@ fn modify(
 /// Places what the definitions of a group miss. What cannot be placed is told and does not undo the change of the group.
 fn place_missing(draft: &mut Draft<'_>, group: &ResourceGroupName) {
     let names: Vec<ResourceName> = draft.cluster.definitions_of(group).map(|definition| definition.name.clone()).collect();
-    for name in names {
-        if let Err(reply) = crate::spawn::place_missing(draft, &name) {
-            draft.reply(reply.of(Operation::Create, ObjectMask::Resource).refer("RscDfn", &name));
+    for (at, name) in names.iter().enumerate() {
+        if draft.applied.changes.len() >= MOST_CHANGES {
+            draft.reply(
+                Reply::new(Code::WARN_NO_EFFECT, format!("{} resource definitions of the group were not looked at.", names.len() - at))
+                    .cause("One request changes a limited number of things at once.")
+                    .correction(format!("Go on with 'linstor resource-group adjust {group}'.")),
+            );
+            return;
+        }
+        if let Err(reply) = crate::spawn::place_missing(draft, name) {
+            draft.reply(reply);
         }
     }
 }
@@ -288,3 +298,6 @@ pub(crate) fn default_group(id: berth_model::ids::Id<berth_model::ids::kind::Res
         tenant: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

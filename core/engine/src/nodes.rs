@@ -20,6 +20,8 @@ use crate::draft::{Draft, Effect, Refused};
 use crate::lookup;
 use crate::resources::misdirected;
 
+pub use leaving::unfinished;
+
 /// Property of nodes and pools that names the net interface for data.
 const PREFERRED_INTERFACE: &str = "PrefNic";
 

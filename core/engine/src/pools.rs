@@ -370,3 +370,6 @@ fn delete(draft: &mut Draft<'_>, on: &str, text: &str) -> Result<(), Refused> {
     tell_offline(draft, Operation::Modify, &node, "it hears of the deletion when it is back");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,3 +139,6 @@ pub fn first_objects(cluster: Id<kind::Cluster>, ids: &mut IdSource) -> Vec<Obje
     }
     objects
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use berth_model::change::Object;
 use berth_model::codes::Code;
 use berth_model::flags::{DefinitionFlag, VolumeDefinitionFlag, VolumeDefinitionFlags};
 use berth_model::ids::{Id, kind};
+use berth_model::layers::LayerKind;
 use berth_model::names::VolumeNumber;
 use berth_model::objects::{ResourceDefinition, VolumeDefinition};
 use berth_model::props::{EXACT_SIZE, Owner, PropChange, Props};
@@ -34,13 +35,34 @@ pub fn check_size(kib: i64) -> Result<Kib, Refused> {
     })
 }
 
-/// Properties of every new volume definition: the generation id of its data's beginning, 64 bits in hexadecimal, the lowest
-/// bit clear (DRBD's mark of a primary).
-#[must_use]
-pub fn day_zero(draft: &mut Draft<'_>) -> (String, String) {
+/// A new volume definition: with a minor where the stack may have DRBD, and with the generation id of its data's beginning.
+///
+/// # Errors
+/// 207 and 801 for the minor.
+pub fn new_volume(
+    draft: &mut Draft<'_>,
+    layers: &[LayerKind],
+    size_kib: Kib,
+    flags: VolumeDefinitionFlags,
+    mut props: Props,
+    wanted_minor: Option<i64>,
+) -> Result<VolumeDefinition, Refused> {
+    let id: Id<kind::VolumeDefinition> = draft.context.ids.next();
+    let mut minor = None;
+    if super::may_have_drbd(layers) {
+        let (taken, claim) = numbers::minor(&draft.cluster, wanted_minor, id.uuid())?;
+        draft.put(Object::Number(claim));
+        minor = Some(taken);
+    }
+    props.insert_internal(CURRENT_GENERATION, day_zero(draft));
+    Ok(VolumeDefinition { id, size_kib, flags, minor, props })
+}
+
+/// 64 bits in hexadecimal, the lowest one clear (DRBD's mark of a primary).
+fn day_zero(draft: &mut Draft<'_>) -> String {
     let id: Id<kind::Content> = draft.context.ids.next();
     let (high, low) = id.uuid().as_u64_pair();
-    (CURRENT_GENERATION.to_owned(), format!("{:016X}", (high.rotate_left(32) ^ low) & !1))
+    format!("{:016X}", (high.rotate_left(32) ^ low) & !1)
 }
 
 fn lowest_free(draft: &Draft<'_>, definition: &ResourceDefinition) -> Result<VolumeNumber, Refused> {
@@ -107,7 +129,7 @@ pub(super) fn create(draft: &mut Draft<'_>, text: &str, input: &VolumeDefinition
     let name = definition.name.clone();
     let with_props = change_props::first(Owner::VolumeDefinition, &input.props)?;
     // From here on entries name the volume, too; those about properties came first and do not.
-    let mut props = with_props.naming(&[("RscDfn", text)]).told(draft);
+    let props = with_props.naming(&[("RscDfn", text)]).told(draft);
     draft.refer("VlmNr", number);
     if definition.volumes.contains_key(&number) {
         return Err(Reply::new(Code::FAIL_EXISTS_VLM_DFN, format!("'{name}' has a volume definition {number} already."))
@@ -115,16 +137,9 @@ pub(super) fn create(draft: &mut Draft<'_>, text: &str, input: &VolumeDefinition
             .into());
     }
     let size_kib = check_size(input.size_kib)?;
-    let id: Id<kind::VolumeDefinition> = draft.context.ids.next();
-    let mut minor = None;
-    if super::may_have_drbd(&definition.layers) {
-        let (taken, claim) = numbers::minor(&draft.cluster, input.drbd_minor_number, id.uuid())?;
-        draft.put(Object::Number(claim));
-        minor = Some(taken);
-    }
-    let (key, value) = day_zero(draft);
-    props.insert_internal(key, value);
-    definition.volumes.insert(number, VolumeDefinition { id, size_kib, flags, minor, props });
+    let volume = new_volume(draft, &definition.layers, size_kib, flags, props, input.drbd_minor_number)?;
+    let (id, minor) = (volume.id, volume.minor);
+    definition.volumes.insert(number, volume);
     draft.put(Object::ResourceDefinition(definition));
     let mut reply =
         Reply::new(Code::CREATED, format!("New volume definition {number} of '{name}' created.")).details(format!("UUID: {id}"));

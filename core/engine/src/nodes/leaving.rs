@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use berth_model::change::{Key, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
+use berth_model::flags::NodeFlag;
 use berth_model::names::{NodeName, StorPoolName};
-use berth_model::objects::Tombstone;
+use berth_model::objects::{Node, Tombstone};
 use berth_model::observed::{ConnectionStatus, Observed};
 use berth_model::reply::Reply;
+use berth_model::snapshot::Snapshot;
 
+use crate::command::Command;
 use crate::draft::{Draft, Refused};
 use crate::lookup;
 
@@ -80,15 +83,20 @@ fn connected(observed: &Observed, node: &NodeName) -> bool {
     }
 }
 
-/// Gives a node up: everything of it leaves the cluster at once, and what may still lie on the machine leaves tombstones,
-/// which a node of this name honours when it comes back.
+/// Changes after which giving a node up goes on in another transaction (at most 100 writes each).
+const MOST_CHANGES: usize = 80;
+
+/// Gives a node up: everything of it leaves the cluster, and what may still lie on the machine leaves tombstones, which a node
+/// of this name honours when it comes back. More than a transaction holds is done in several: the node's flag DELETE says that
+/// the rest is to follow, see [`unfinished`].
 pub(super) fn lose(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
     let name = lookup::node_name(text)?;
     let Some(node) = draft.cluster.nodes.get(&name).cloned() else {
         missing(draft, &name);
         return Ok(());
     };
-    if connected(draft.context.observed, &name) {
+    let begun = node.flags.has(NodeFlag::Delete) && !node.flags.has(NodeFlag::Evicted);
+    if !begun && connected(draft.context.observed, &name) {
         return Err(Reply::new(Code::FAIL_EXISTS_NODE_CONN, format!("Node '{}' is connected.", node.name))
             .cause("Only a node that does not answer can be lost; this one can still clean up.")
             .correction(format!("Delete it with 'linstor node delete {}', or stop its satellite first.", node.name))
@@ -96,6 +104,9 @@ pub(super) fn lose(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
     }
     let resources: Vec<_> = draft.cluster.resources_on(&name).cloned().collect();
     for resource in resources {
+        if draft.applied.changes.len() >= MOST_CHANGES {
+            return leave_rest(draft, &node, begun);
+        }
         let tombstone = crate::jobs::tombstone_of(&draft.cluster, &resource, draft.context.now);
         draft.delete(Key::Resource(resource.name.clone(), name.clone()));
         if let Some(tombstone) = tombstone {
@@ -104,30 +115,58 @@ pub(super) fn lose(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
     }
     let snapshots: Vec<_> = draft.cluster.snapshots_on(&name).cloned().collect();
     for snapshot in snapshots {
-        let item = crate::plan::absent_snapshot(&snapshot, &name);
-        let mut rest = (*snapshot).clone();
-        rest.copies.remove(&name);
-        if rest.copies.is_empty() {
-            draft.delete(Key::Snapshot(rest.resource.clone(), rest.name.clone()));
-        } else {
-            draft.put(Object::Snapshot(rest));
+        if draft.applied.changes.len() >= MOST_CHANGES {
+            return leave_rest(draft, &node, begun);
         }
-        if let Some(item) = item {
-            draft.put(Object::Tombstone(Tombstone {
-                node: name.clone(),
-                node_id: node.id,
-                item,
-                resource: snapshot.resource.clone(),
-                snapshot: Some(snapshot.name.clone()),
-                ports: BTreeSet::new(),
-                drbd_node_id: None,
-                deleted: draft.context.now,
-            }));
-        }
+        lose_copy(draft, &node, &snapshot);
+    }
+    if draft.applied.changes.len() + 2 * draft.cluster.pools_of(&name).count() > MOST_CHANGES + 10 {
+        return leave_rest(draft, &node, begun);
     }
     remove(draft, &name);
     draft.say(Code::DELETED, format!("Node '{}' given up for lost.", node.name));
     Ok(())
+}
+
+fn lose_copy(draft: &mut Draft<'_>, node: &Node, snapshot: &Snapshot) {
+    let item = crate::plan::absent_snapshot(snapshot, &node.name);
+    let mut rest = snapshot.clone();
+    rest.copies.remove(&node.name);
+    if rest.copies.is_empty() {
+        draft.delete(Key::Snapshot(rest.resource.clone(), rest.name.clone()));
+    } else {
+        draft.put(Object::Snapshot(rest));
+    }
+    if let Some(item) = item {
+        draft.put(Object::Tombstone(Tombstone {
+            node: node.name.clone(),
+            node_id: node.id,
+            item,
+            resource: snapshot.resource.clone(),
+            snapshot: Some(snapshot.name.clone()),
+            ports: BTreeSet::new(),
+            drbd_node_id: None,
+            deleted: draft.context.now,
+        }));
+    }
+}
+
+fn leave_rest(draft: &mut Draft<'_>, node: &Node, begun: bool) -> Result<(), Refused> {
+    if !begun {
+        let mut marked = node.clone();
+        marked.flags.set(NodeFlag::Delete);
+        draft.put(Object::Node(marked));
+    }
+    let left = holdings(&draft.cluster, &node.name).len();
+    draft.say(Code::DELETED, format!("Node '{}' is being given up for lost; {left} of its resources and snapshots are left.", node.name));
+    Ok(())
+}
+
+/// Commands that go on with nodes that are being given up. To be given again after the commit of a `LoseNode`, and once when
+/// a controller begins: what is left to do stands in the cluster.
+pub fn unfinished(cluster: &Cluster) -> impl Iterator<Item = Command> + '_ {
+    let leaving = |node: &&std::sync::Arc<Node>| node.flags.has(NodeFlag::Delete) && !node.flags.has(NodeFlag::Evicted);
+    cluster.nodes.values().filter(leaving).map(|node| Command::LoseNode { node: node.name.to_string() })
 }
 
 /// Removes the node, its pools and the definitions that only its pools needed.
