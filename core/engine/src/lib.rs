@@ -30,3 +30,6 @@ pub mod sizes;
 pub mod snapshots;
 pub mod spawn;
 pub mod stack;
+
+#[cfg(test)]
+mod testkit;
