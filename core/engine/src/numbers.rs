@@ -161,3 +161,74 @@ pub fn peer_slots(cluster: &Cluster, definition: &ResourceDefinition) -> u8 {
         .unwrap_or(DEFAULT_PEERS)
         .clamp(1, MAX_PEERS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{World, node, resource};
+    use berth_model::change::Object;
+
+    fn code<T: std::fmt::Debug>(outcome: Result<T, Refused>) -> u64 {
+        outcome.unwrap_err().replies[0].code.number()
+    }
+
+    fn holder() -> Uuid {
+        Uuid::nil()
+    }
+
+    #[test]
+    fn minors() {
+        let mut world = World::of("node alpha");
+        let mut controller = (*world.cluster.controller).clone();
+        controller.props.insert_internal(MINOR_RANGE, "1000-1002");
+        world.put(Object::Controller(controller));
+        for (wanted, expect) in [(None, 1000), (Some(1001), 1001), (Some(7), 7), (None, 1002)] {
+            let (minor, claim) = minor(&world.cluster, wanted, holder()).unwrap();
+            assert_eq!(minor, expect);
+            world.put(Object::Number(claim));
+        }
+        assert_eq!(code(minor(&world.cluster, Some(1001), holder())), 207);
+        assert_eq!(code(minor(&world.cluster, Some(1 << 20), holder())), 207);
+        assert_eq!(code(minor(&world.cluster, Some(-1), holder())), 207);
+        assert_eq!(code(minor(&world.cluster, None, holder())), 801);
+    }
+
+    #[test]
+    fn ports_of_a_node() {
+        let mut world = World::of("node alpha TcpPortAutoRange=8000-8003 TcpPortsBlocked=8001,8002-8002; node bravo");
+        let (alpha, bravo) = (node("alpha"), node("bravo"));
+        let take = |world: &mut World, on: &NodeName, wanted: &[i64]| {
+            let (ports, claims) = ports(&world.cluster, on, wanted, holder())?;
+            claims.into_iter().for_each(|claim| world.put(Object::Number(claim)));
+            Ok::<_, Refused>(ports)
+        };
+        assert_eq!(take(&mut world, &alpha, &[]).unwrap(), [8000]);
+        assert_eq!(take(&mut world, &alpha, &[]).unwrap(), [8003]);
+        assert_eq!(code(take(&mut world, &alpha, &[])), 802);
+        assert_eq!(take(&mut world, &alpha, &[7000, 7001]).unwrap(), [7000, 7001]);
+        assert_eq!(take(&mut world, &bravo, &[]).unwrap(), [7000]);
+        for wanted in [&[7001][..], &[9000, 9000], &[0], &[65_536]] {
+            assert_eq!(code(take(&mut world, &alpha, wanted)), 215);
+        }
+        assert_eq!(free_ports(&world.cluster, &bravo, 3).unwrap(), [7001, 7002, 7003]);
+    }
+
+    #[test]
+    fn node_ids_of_a_definition() {
+        let mut world = World::of("node alpha");
+        let name = resource("data");
+        for (wanted, expect) in [(None, 0), (Some(2), 2), (None, 1), (None, 3)] {
+            let (id, claim) = node_id(&world.cluster, &name, wanted, holder()).unwrap();
+            assert_eq!(id, expect);
+            world.put(Object::Number(claim));
+        }
+        assert_eq!(code(node_id(&world.cluster, &name, Some(2), holder())), 204);
+        assert_eq!(code(node_id(&world.cluster, &name, Some(32), holder())), 204);
+        assert_eq!(node_id(&world.cluster, &resource("other"), None, holder()).unwrap().0, 0);
+        for _ in 4..32 {
+            let (_, claim) = node_id(&world.cluster, &name, None, holder()).unwrap();
+            world.put(Object::Number(claim));
+        }
+        assert_eq!(code(node_id(&world.cluster, &name, None, holder())), 803);
+    }
+}

@@ -200,3 +200,41 @@ fn a_raised_count_places_what_is_missing() {
     assert_eq!(told(&world.give(&raise(4))), ["SUCCESS ResourceGroup 3 RscGrp=one", "ERROR Resource 996 RscDfn=data RscGrp=one"]);
     assert_eq!(nodes_of(&world, "data"), ["bravo", "charlie"]);
 }
+
+#[test]
+fn sizes_meet_volume_groups() {
+    let mut world = World::of(ONE);
+    let template = Command::CreateVolumeGroup {
+        group: "one".to_owned(),
+        number: Some(3),
+        flags: vec!["GROSS_SIZE".to_owned()],
+        props: BTreeMap::new(),
+    };
+    assert!(world.give(&template).result.is_ok());
+    let spawn = |name: &str, sizes: &[i64], in_part: bool| {
+        let mut command = spawn_of("one", name, sizes);
+        if let Command::SpawnResource { partial, .. } = &mut command {
+            *partial = in_part;
+        }
+        command
+    };
+    assert_eq!(told(&world.give(&spawn("data", &[8192, 8192], false))), ["ERROR ResourceGroup 228 RscDfn=data RscGrp=one"]);
+    assert!(world.give(&spawn("data", &[8192, 4096], true)).result.is_ok());
+    let definition = world.cluster.definitions.get(&resource("data")).unwrap();
+    let volumes: Vec<_> =
+        definition.volumes.iter().map(|(number, volume)| (number.get(), volume.size_kib.0, volume.flags.shown())).collect();
+    assert_eq!(volumes, [(0, 4096, vec![]), (3, 8192, vec!["GROSS_SIZE"])]);
+    let empty = told(&world.give(&spawn("none", &[], true)));
+    assert_eq!(empty.last().map(String::as_str), Some("WARNING ResourceGroup 3000 RscDfn=none RscGrp=one"));
+}
+
+#[test]
+fn an_external_name_makes_the_name() {
+    let mut world = World::of(ONE);
+    let mut command = spawn_of("one", "", &[8192]);
+    if let Command::SpawnResource { external_name, .. } = &mut command {
+        *external_name = Some("spawned: disk #1".to_owned());
+    }
+    assert_eq!(told(&world.give(&command))[1], "SUCCESS ResourceDefinition 1 RscDfn= RscGrp=one");
+    assert_eq!(world.cluster.definitions.keys().map(ToString::to_string).collect::<Vec<_>>(), ["spawned__disk__1"]);
+}
