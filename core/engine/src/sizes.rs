@@ -271,7 +271,7 @@ mod tests {
         fn never_less_than_asked(size in 4u64..=(1 << 40), stack in stacks(), extent in 0u64..10_000, drbd in geometries()) {
             let made = backing_size(Kib(size), false, &stack, Kib(extent), drbd).unwrap();
             prop_assert!(made.usable.0 >= size);
-            prop_assert!(extent == 0 || made.backing.0 % extent == 0);
+            prop_assert!(extent == 0 || made.backing.0.is_multiple_of(extent));
             prop_assert_eq!(usable_size(made.backing, &stack, drbd), made.usable);
             prop_assert_eq!(made.layers[0].usable, made.usable);
             prop_assert_eq!(made.layers[stack.len() - 1].backing, made.backing);
