@@ -53,8 +53,10 @@ pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
     runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
         let config = berth_controller::Config::new(data, listen);
-        berth_controller::serve(config, stop, |address| ready(&format!("http://{address}"))).await?;
-        Ok(())
+        berth_controller::serve(config, stop, |address| ready(&format!("http://{address}"))).await.map_err(|error| {
+            let correction = error.correction();
+            anyhow::Error::new(error).context(correction)
+        })
     })
 }
 
@@ -94,22 +96,33 @@ pub fn simulate(options: &SimulateWords) -> anyhow::Result<()> {
     );
     init_logging("warn", "text")?;
     let mut configs = Vec::new();
+    let mut addresses = Vec::new();
     for (listen, name) in options.listen.iter().zip(&options.name) {
-        let listen = listen.parse().with_context(|| format!("'{listen}' is not an address; write it as 127.0.0.1:3366"))?;
-        let mut config = berth_satellite::SimConfig::new(name.clone(), options.data.join(name), listen);
+        let (announce, announced) = oneshot::channel::<SocketAddr>();
+        let mut config = berth_satellite::SimConfig::new(name.clone());
+        config.listen = listen.parse().with_context(|| format!("'{listen}' is not an address; write it as 127.0.0.1:3366"))?;
         config.latency = Duration::from_millis(options.faults.latency_ms);
-        config.failures_permille = options.faults.failures_permille;
+        config.failures_per_million = u32::from(options.faults.failures_permille) * 1000;
         config.seed = options.faults.seed;
+        config.announce = Some(announce);
         configs.push(config);
+        addresses.push(announced);
     }
     let stdin = options.until_stdin_closes;
     runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
-        berth_satellite::serve_simulated(configs, stop, |addresses| {
-            let words: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        tokio::spawn(async move {
+            let mut words = Vec::new();
+            for address in addresses {
+                match address.await {
+                    Ok(address) => words.push(address.to_string()),
+                    // Not all of them listen: whoever serves them says why.
+                    Err(_) => return,
+                }
+            }
             ready(&words.join(" "));
-        })
-        .await?;
+        });
+        berth_satellite::serve_simulated(configs, stop).await?;
         Ok(())
     })
 }

@@ -1,6 +1,9 @@
 //! `berth local`: asks the satellite on this machine over its socket.
 
 use anyhow::Context;
+use berth_model::names::ResourceName;
+use berth_model::plan::Wanted;
+use berth_satellite::{ResourceState, local};
 use comfy_table::{Table, presets};
 
 use crate::words::{LocalVerb, LocalWords};
@@ -10,39 +13,45 @@ use crate::words::{LocalVerb, LocalWords};
 /// # Errors
 /// If no satellite answers, or it refuses.
 pub fn run(words: &LocalWords) -> anyhow::Result<()> {
-    let socket = words.data.join(berth_satellite::local::SOCKET);
-    let ask = || format!("no satellite answers at {}; is it running with --data {}?", socket.display(), words.data.display());
+    let data = &words.data;
     crate::daemon::runtime(1)?.block_on(async {
         match &words.verb {
-            LocalVerb::Status => {
-                let status = berth_satellite::local::status(&socket).await.with_context(ask)?;
-                println!("{}", serde_json::to_string_pretty(&status)?);
-            }
-            LocalVerb::Resources => {
-                let resources = berth_satellite::local::resources(&socket).await.with_context(ask)?;
-                let mut table = Table::new();
-                table.load_preset(presets::ASCII_MARKDOWN).set_header(["Resource", "Volume", "Device", "State"]);
-                for resource in resources {
-                    for volume in &resource.volumes {
-                        table.add_row([
-                            resource.name.clone(),
-                            volume.number.to_string(),
-                            volume.device.clone().unwrap_or_default(),
-                            resource.state.clone(),
-                        ]);
-                    }
-                }
-                println!("{table}");
-            }
-            LocalVerb::Attach { resource } => {
-                let answer = berth_satellite::local::attach(&socket, resource).await.with_context(ask)?;
-                println!("{answer}");
-            }
-            LocalVerb::Detach { resource } => {
-                let answer = berth_satellite::local::detach(&socket, resource).await.with_context(ask)?;
-                println!("{answer}");
-            }
+            LocalVerb::Status => println!("{}", serde_json::to_string_pretty(&local::get_status(data).await?)?),
+            LocalVerb::Resources => println!("{}", table(&local::get_resources(data).await?)),
+            LocalVerb::Attach { resource } => println!("{}", table(&[local::post_attach(data, &name(resource)?).await?])),
+            LocalVerb::Detach { resource } => println!("{}", table(&[local::post_detach(data, &name(resource)?).await?])),
         }
         Ok(())
     })
+}
+
+fn name(text: &str) -> anyhow::Result<ResourceName> {
+    ResourceName::parse(text).context("that cannot be a resource; 'berth local resources' lists them")
+}
+
+fn table(resources: &[ResourceState]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["Resource", "Wanted", "Volume", "Device", "State"]);
+    for resource in resources {
+        let wanted = match (resource.wanted, resource.by_hand) {
+            (_, Some(true)) => "active (by hand)",
+            (_, Some(false)) => "inactive (by hand)",
+            (Wanted::Active, None) => "active",
+            (Wanted::Inactive, None) => "inactive",
+            (Wanted::Absent, None) => "absent",
+        };
+        let Some(seen) = &resource.seen else {
+            table.add_row([resource.resource.as_str(), wanted, "", "", "not looked at yet"]);
+            continue;
+        };
+        let state = seen.fault.as_ref().map_or_else(|| format!("{:?}", seen.standing).to_lowercase(), |fault| fault.message.clone());
+        if seen.volumes.is_empty() {
+            table.add_row([resource.resource.as_str(), wanted, "", "", &state]);
+        }
+        for volume in &seen.volumes {
+            let device = volume.device_path.clone().unwrap_or_default();
+            table.add_row([resource.resource.as_str(), wanted, &volume.number.to_string(), &device, &state]);
+        }
+    }
+    table
 }
