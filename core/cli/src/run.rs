@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use berth_client::{Call, Client, ClientError, Login, Options, Reply, Response, Severity};
+use berth_client::{Call, Client, ClientError, Endpoint, Login, Options, Reply, Response, Severity};
 use serde_json::Value;
 
 use crate::exit;
@@ -220,10 +220,10 @@ impl<'t> Runner<'t> {
             let rows = view::involved(value::rows(document), node, *in_use, *diskful, *at_most);
             return self.print_value(&serde_json::json!([rows]));
         }
-        if self.settings.output_version == OutputVersion::V0 {
-            if let Some(old) = view::flatten(&show.view, document) {
-                return self.print_value(&serde_json::json!([old]));
-            }
+        if self.settings.output_version == OutputVersion::V0
+            && let Some(old) = view::flatten(&show.view, document)
+        {
+            return self.print_value(&serde_json::json!([old]));
         }
         self.print_json(&[b"[", body, b"]"].concat())?;
         Ok(exit::OK)
@@ -454,7 +454,12 @@ fn login(settings: &Settings, around: &Surroundings, terminal: &mut Terminal) ->
     let Some(user) = &settings.user else {
         let token = std::fs::read(around.state.join("auth.json")).ok().and_then(|raw| serde_json::from_slice::<Value>(&raw).ok());
         return Ok(match token.as_ref().map(|document| value::text(document, "token")) {
-            Some(token) if !token.is_empty() => Login::Bearer(token.to_owned()),
+            Some(token) if !token.is_empty() => {
+                if !settings.controllers.iter().all(is_this_machine) {
+                    terminal.note("Warning: this machine's token goes over a plain connection");
+                }
+                Login::Bearer(token.to_owned())
+            }
             Some(_) | None => Login::None,
         });
     };
@@ -467,6 +472,11 @@ fn login(settings: &Settings, around: &Surroundings, terminal: &mut Terminal) ->
         None => terminal.ask_password(&format!("Password of {user}")).map_err(Trouble::Connection)?,
     };
     Ok(Login::Basic { user: user.clone(), password })
+}
+
+/// Whether the connection stays on this machine, where nobody else can read it.
+fn is_this_machine(endpoint: &Endpoint) -> bool {
+    endpoint.host.eq_ignore_ascii_case("localhost") || endpoint.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -69,7 +69,11 @@ pub fn render_kib(kib: u64) -> String {
         each *= 1024;
         unit += 1;
     }
-    if kib % each == 0 { format!("{} {}", kib / each, UNITS[unit]) } else { format!("{:.2} {}", kib as f64 / each as f64, UNITS[unit]) }
+    if kib.is_multiple_of(each) {
+        format!("{} {}", kib / each, UNITS[unit])
+    } else {
+        format!("{:.2} {}", kib as f64 / each as f64, UNITS[unit])
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use comfy_table::presets::ASCII_FULL_CONDENSED;
 use comfy_table::{Cell as Drawn, Color, ContentArrangement, ContentLineStyle, LineStyle, Table as Drawing, TableStyle};
 
 use crate::plan::Look;
+use crate::size::render_kib;
 
 /// What a cell's colour tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,18 +27,25 @@ pub struct Cell {
     pub text: String,
     /// Its colour.
     pub tone: Tone,
+    /// What the text stands for where it does not sort by its letters.
+    pub amount: u64,
 }
 
 impl Cell {
     /// A cell with a meaning.
     pub fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone }
+        Self { text: text.into(), tone, amount: 0 }
+    }
+
+    /// A size; nothing is written where it is not known.
+    pub fn sized(kib: Option<u64>) -> Self {
+        Self { text: kib.map(render_kib).unwrap_or_default(), tone: Tone::Plain, amount: kib.unwrap_or_default() }
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), tone: Tone::Plain }
+        Self { text: text.into(), tone: Tone::Plain, amount: 0 }
     }
 }
 
@@ -113,14 +121,18 @@ impl Table {
         let mut at = Vec::new();
         for column in columns {
             let wanted = plain(column);
-            let found = self.headings.iter().position(|heading| plain(heading) == wanted);
+            let found = self.headings.iter().position(|heading| plain(heading) == wanted).or_else(|| {
+                // Where no column is called so, the size of a thing is its total capacity.
+                self.headings.iter().position(|heading| wanted == "size" && heading == "TotalCapacity")
+            });
             at.push(found.ok_or_else(|| format!("no column '{column}' to group by; there are {}", self.headings.join(", ")))?);
         }
         if at.is_empty() {
             return Ok(());
         }
         self.rows.sort_by(|a, b| {
-            at.iter().map(|column| a[*column].text.cmp(&b[*column].text)).find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+            let key = |row: &'_ [Cell], column: usize| (row[column].amount, row[column].text.clone());
+            at.iter().map(|column| key(a, *column).cmp(&key(b, *column))).find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
         });
         for row in (1..self.rows.len()).rev() {
             for column in &at {
@@ -168,6 +180,10 @@ mod tests {
         let screen = Screen { colour: false, utf8: false, width: None };
         let text = sample().draw(&Look { group_by: vec!["node".into()], ..Look::default() }, screen).expect("drawn");
         assert_eq!(text.matches("| a ").count(), 1, "{text}");
+        let mut sizes = Table::new(["Pool", "TotalCapacity"]);
+        sizes.rows = [Some(2048), Some(10), None].map(|kib| vec!["p".into(), Cell::sized(kib)]).to_vec();
+        let text = sizes.draw(&Look { group_by: vec!["Size".into()], ..Look::default() }, screen).expect("drawn");
+        assert!(text.find("10 KiB") < text.find("2 MiB"), "{text}");
         assert!(sample().draw(&Look { group_by: vec!["Size".into()], ..Look::default() }, screen).is_err());
     }
 

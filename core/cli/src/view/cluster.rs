@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::states;
 use super::with_props;
 use crate::plan::Look;
-use crate::size::render_kib;
 use crate::table::{Cell, Table, Tone};
 use crate::value::{count, flagged, items, prop, shown, text, texts};
 
@@ -126,8 +125,8 @@ pub fn pools(rows: &[Value], look: &Look) -> Table {
         let kind = text(row, "provider_kind");
         let has_space = !matches!(kind, "DISKLESS" | "EBS_TARGET") && row.get("free_capacity").is_some();
         let capacity = |key: &str| match count(row, key) {
-            Some(kib) if has_space && kib < ENDLESS_KIB => render_kib(kib),
-            Some(_) | None => String::new(),
+            Some(kib) if has_space && kib < ENDLESS_KIB => Cell::sized(Some(kib)),
+            Some(_) | None => Cell::default(),
         };
         let shared = text(row, "free_space_mgr_name");
         let can = row.get("supports_snapshots").and_then(Value::as_bool) == Some(true);
@@ -136,8 +135,8 @@ pub fn pools(rows: &[Value], look: &Look) -> Table {
             text(row, "node_name").into(),
             kind.into(),
             prop(row, "StorDriver/StorPoolName").into(),
-            capacity("free_capacity").into(),
-            capacity("total_capacity").into(),
+            capacity("free_capacity"),
+            capacity("total_capacity"),
             if can { "True" } else { "False" }.into(),
             if states::has_errors(row) { Cell::toned("Error", Tone::Bad) } else { Cell::toned("Ok", Tone::Good) },
             // A pool of one node alone has a made-up name, `node;pool`.

@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::states::minor;
 use super::with_props;
 use crate::plan::Look;
-use crate::size::render_kib;
 use crate::table::{Cell, Table, Tone};
 use crate::value::{count, flagged, items, shown, text, texts};
 
@@ -133,7 +132,7 @@ pub fn volume_definitions(rows: &[Value], look: &Look) -> Table {
             cells.extend([
                 shown(volume, "volume_number").into(),
                 minor(volume).into(),
-                count(volume, "size_kib").map(render_kib).unwrap_or_default().into(),
+                Cell::sized(count(volume, "size_kib")),
                 if flagged(volume, "GROSS_SIZE") { "+" } else { "" }.into(),
                 state,
             ]);

@@ -83,7 +83,7 @@ pub fn physical_storage(rows: &[Value]) -> Table {
             .collect();
         table.rows.push(vec![
             // The one size of the API that counts bytes.
-            count(row, "size").map(|bytes| render_kib(bytes / 1024)).unwrap_or_default().into(),
+            Cell::sized(count(row, "size").map(|bytes| bytes / 1024)),
             if rotational { "True" } else { "False" }.into(),
             nodes.join("\n").into(),
         ]);
@@ -97,7 +97,7 @@ pub fn max_volume_size(document: &Value) -> Table {
         let thin = row.get("all_thin").and_then(Value::as_bool) == Some(true);
         table.rows.push(vec![
             text(row, "storage_pool").into(),
-            count(row, "max_volume_size_kib").map(render_kib).unwrap_or_default().into(),
+            Cell::sized(count(row, "max_volume_size_kib")),
             if thin { "Thin" } else { "Thick" }.into(),
             texts(row, "node_names").join(", ").into(),
         ]);

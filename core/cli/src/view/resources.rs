@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::states;
 use super::with_props;
 use crate::plan::Look;
-use crate::size::render_kib;
 use crate::table::{Cell, Table, Tone};
 use crate::value::{count, flagged, items, layers, local_time, shown, text};
 
@@ -79,7 +78,7 @@ pub fn volumes(rows: &[Value], look: &Look) -> Table {
                 shown(volume, "volume_number").into(),
                 states::minor(volume).into(),
                 text(volume, "device_path").into(),
-                count(volume, "allocated_size_kib").map(render_kib).unwrap_or_default().into(),
+                Cell::sized(count(volume, "allocated_size_kib")),
                 states::usage(row),
                 states::volume(row, volume),
                 states::replication(volume),
