@@ -31,7 +31,7 @@ use crate::draft::Context;
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) observed: Observed,
-    seed: u8,
+    seed: u64,
 }
 
 pub(crate) fn node(text: &str) -> NodeName {
@@ -89,7 +89,9 @@ impl World {
 
     pub(crate) fn ids(&mut self) -> IdSource {
         self.seed += 1;
-        IdSource::new(Timestamp(1_700_000_000_000), [self.seed; 16])
+        let mut seed = [7; 16];
+        seed[..8].copy_from_slice(&self.seed.to_be_bytes());
+        IdSource::new(Timestamp(1_700_000_000_000), seed)
     }
 
     pub(crate) fn put(&mut self, object: Object) {
