@@ -75,20 +75,23 @@ impl Call {
 
     /// The document in the body.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, Response> {
-        if self.body.is_empty() {
+        if self.body.trim_ascii().is_empty() {
             return Err(answer::unreadable("the body is empty"));
         }
-        serde_json::from_slice(&self.body).map_err(|error| answer::unreadable(&error.to_string()))
+        read(&self.body, b'{')
+    }
+
+    /// The list of documents in the body.
+    pub fn list<T: DeserializeOwned>(&self) -> Result<Vec<T>, Response> {
+        read(&self.body, b'[')
     }
 
     /// The document in the body; a missing body or `null` means all defaults.
     pub fn body_or_default<T: DeserializeOwned + Default>(&self) -> Result<T, Response> {
-        if self.body.iter().all(u8::is_ascii_whitespace) {
-            return Ok(T::default());
+        match self.body.trim_ascii() {
+            b"" | b"null" => Ok(T::default()),
+            body => read(body, b'{'),
         }
-        serde_json::from_slice::<Option<T>>(&self.body)
-            .map(Option::unwrap_or_default)
-            .map_err(|error| answer::unreadable(&error.to_string()))
     }
 
     /// The state of now.
@@ -105,4 +108,13 @@ impl Call {
     pub async fn submit_plain(&self, command: Command) -> Vec<berth_model::reply::Reply> {
         self.controller.submit(command, ANYBODY, &self.origin).await.replies
     }
+}
+
+/// Reads JSON that must begin with `first`: serde would take a list for an object, member by member.
+fn read<T: DeserializeOwned>(body: &[u8], first: u8) -> Result<T, Response> {
+    let value = serde_json::from_slice(body).map_err(|error| answer::unreadable(&error.to_string()))?;
+    if body.trim_ascii_start().first() == Some(&first) {
+        return Ok(value);
+    }
+    Err(answer::unreadable(if first == b'{' { "the body is not a JSON object" } else { "the body is not a JSON list" }))
 }

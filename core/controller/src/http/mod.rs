@@ -8,6 +8,8 @@ mod call;
 mod metrics;
 mod query;
 mod routes;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use axum::Router;

@@ -107,7 +107,7 @@ fn input(body: ResourceCreate, node: Option<&str>) -> ResourceInput {
 }
 
 async fn create(call: Call) -> Answered {
-    let bodies: Vec<ResourceCreate> = call.body()?;
+    let bodies: Vec<ResourceCreate> = call.list()?;
     let replicas = bodies.into_iter().map(|body| input(body, None)).collect();
     Ok(call.submit(Command::CreateResources { resource: call.text("resource"), replicas }, StatusCode::CREATED).await)
 }
