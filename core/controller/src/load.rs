@@ -88,7 +88,7 @@ pub(crate) async fn load(store: &dyn Store, reports: &Reports, counters: &Counte
 /// Writes what every cluster has from its first moment.
 async fn first(store: &dyn Store, cluster: &Cluster) -> Result<Cluster, StoreError> {
     let now = now();
-    let changes: Vec<Change> = berth_engine::settings::first_objects(&mut ids(now)).into_iter().map(Change::Put).collect();
+    let changes: Vec<Change> = berth_engine::settings::first_objects(cluster.id, &mut ids(now)).into_iter().map(Change::Put).collect();
     let by = By { now, actor: "berth", origin: "start", command: json!({ "command": "found" }).to_string() };
     let mut group = Group::new(cluster);
     group.add(&by, changes).map_err(|unfit| StoreError::Invalid { why: unfit.to_string() })?;

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use axum::extract::Request;
+use berth_model::names::NodeName;
 use berth_model::observed::Observed;
 use berth_store::{SqliteStore, Store, StoreError};
 use tokio::net::TcpListener;
@@ -128,14 +129,14 @@ async fn with_store(
 }
 
 /// A controller without its REST API.
-pub(crate) struct Running {
-    pub controller: Controller,
-    pub records: usize,
-    pub tasks: Tasks,
+struct Running {
+    controller: Controller,
+    records: usize,
+    tasks: Tasks,
 }
 
 /// The tasks of a controller.
-pub(crate) struct Tasks {
+struct Tasks {
     sessions: JoinHandle<()>,
     writer: JoinHandle<()>,
     trimmer: JoinHandle<()>,
@@ -144,7 +145,7 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     /// Ends all. The sessions first, so that the writer does what they said last; `stop` must be cancelled already.
-    pub async fn end(self) {
+    async fn end(self) {
         self.trimmer.abort();
         in_time("sessions", LAST_STEPS, self.sessions).await;
         self.quit.cancel();
@@ -153,7 +154,33 @@ impl Tasks {
 }
 
 /// Loads the cluster and starts all tasks.
-pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, stop: CancellationToken) -> Result<Running, ControllerError> {
+async fn start(config: &Config, store: Arc<dyn Store>, stop: CancellationToken) -> Result<Running, ControllerError> {
+    let Core { controller, records, writer, quit, woken } = core(config, Arc::clone(&store), stop.clone()).await?;
+    let common = Arc::new(Common {
+        view: controller.follow(),
+        queue: controller.queue(),
+        numbers: AtomicU64::new(0),
+        counters: controller.shared_counters(),
+        ping: config.ping,
+        silence: config.silence,
+    });
+    let sessions = tokio::spawn(supervise(common, woken, stop.child_token()));
+    let trimmer = tokio::spawn(trim(store, controller.shared_counters(), config.log_kept));
+    Ok(Running { controller, records, tasks: Tasks { sessions, writer, trimmer, quit } })
+}
+
+/// A controller without sessions: the state, and the door to change it.
+pub(crate) struct Core {
+    pub controller: Controller,
+    pub records: usize,
+    pub writer: JoinHandle<()>,
+    pub quit: CancellationToken,
+    /// Nodes to connect anew.
+    pub woken: mpsc::Receiver<NodeName>,
+}
+
+/// Loads the cluster and starts the writer.
+pub(crate) async fn core(config: &Config, store: Arc<dyn Store>, stop: CancellationToken) -> Result<Core, ControllerError> {
     crate::panics::watch();
     let folder = config.data.join("error-reports");
     let reports = Reports::open(&folder).map_err(|source| ControllerError::Folder { folder, source })?;
@@ -175,19 +202,9 @@ pub(crate) async fn start(config: &Config, store: Arc<dyn Store>, stop: Cancella
     };
     let quit = CancellationToken::new();
     let writer = tokio::spawn(Writer::new(hands, cluster, warnings).run(messages, quit.clone()));
-    let common = Arc::new(Common {
-        view: view.clone(),
-        queue: queue.clone(),
-        numbers: AtomicU64::new(0),
-        counters: Arc::clone(&counters),
-        ping: config.ping,
-        silence: config.silence,
-    });
-    let sessions = tokio::spawn(supervise(common, woken, stop.child_token()));
-    let trimmer = tokio::spawn(trim(Arc::clone(&store), Arc::clone(&counters), config.log_kept));
     let controller =
         Controller::new(Inner { view, queue, health, reports, counters, store, stop, patience: config.patience, started: now() });
-    Ok(Running { controller, records, tasks: Tasks { sessions, writer, trimmer, quit } })
+    Ok(Core { controller, records, writer, quit, woken })
 }
 
 /// Removes log entries that are older than `kept`, at the start and every hour. A failure is tried again then.

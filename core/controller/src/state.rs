@@ -130,6 +130,14 @@ impl Controller {
         &self.0.counters
     }
 
+    pub(crate) fn shared_counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.0.counters)
+    }
+
+    pub(crate) fn queue(&self) -> mpsc::Sender<Message> {
+        self.0.queue.clone()
+    }
+
     /// When it started.
     #[must_use]
     pub fn started(&self) -> Timestamp {

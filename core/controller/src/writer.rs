@@ -3,6 +3,8 @@
 
 mod group;
 mod seen;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod waiting;
 

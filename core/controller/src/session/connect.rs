@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use berth_engine::plan;
 use berth_model::ids::{Id, kind};
 use berth_model::names::NodeName;
 use berth_model::observed::{Capabilities, ConnectionStatus, Observation};
-use berth_model::plan::PlanBody;
 use berth_proto::satellite_client::SatelliteClient;
 use berth_proto::{Down, Hello, PROTOCOL_MAX, PROTOCOL_MIN, Ping, Plan, Refusal, Up, Welcome, down, refusal, up};
 use tokio::sync::{Notify, mpsc, watch};
@@ -212,7 +210,12 @@ impl Running<'_> {
                         Err(status) => return End::Lost(words(&status)),
                     }
                 }
-                () = link.changes(), if order.is_none() => order = link.take(self.sent),
+                () = link.changes(), if order.is_none() => {
+                    if link.closed() {
+                        return End::Again;
+                    }
+                    order = link.take(self.sent);
+                }
                 permit = down.reserve(), if order.is_some() => {
                     let (Ok(permit), Some(order)) = (permit, order.take()) else {
                         return End::Lost("The connection takes no more messages.".to_owned());
@@ -237,11 +240,8 @@ impl Running<'_> {
     /// Makes the plan that an order asks for. The first one of a session is whole.
     fn plan(&mut self, order: &Order) -> Result<Plan, End> {
         let generation = order.cluster.serial;
-        let whole = order.whole || self.sent == 0;
-        let body =
-            if whole { plan::whole(&order.cluster, &self.peer.node) } else { plan::partial(&order.cluster, &self.peer.node, &order.touch) };
-        let base = if whole { 0 } else { self.sent };
-        PlanSent { node: &self.peer.node, generation, base, items: items(&body) }.emit(&self.common.counters);
+        let (base, body) = order.body(&self.peer.node, self.sent);
+        PlanSent { node: &self.peer.node, generation, base, items: body.items.len() }.emit(&self.common.counters);
         let body = serde_json::to_vec(&body).map_err(|error| End::Lost(format!("The plan cannot be written: {error}")))?;
         self.sent = generation;
         Ok(Plan { epoch: self.epoch, generation, base, body })
@@ -278,10 +278,6 @@ impl Running<'_> {
             }
         }
     }
-}
-
-fn items(body: &PlanBody) -> usize {
-    body.items.len()
 }
 
 /// What a failed call says, for people.

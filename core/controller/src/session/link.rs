@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use berth_engine::plan::Touch;
+use berth_engine::plan::{self, Touch};
 use berth_model::cluster::Cluster;
+use berth_model::names::NodeName;
+use berth_model::plan::PlanBody;
 use tokio::sync::Notify;
 
 /// One session's slot.
@@ -18,6 +20,7 @@ struct Pending {
     cluster: Option<Arc<Cluster>>,
     whole: bool,
     touch: Touch,
+    closed: bool,
 }
 
 /// What to tell: all of it, or what `touch` names; both as they are in `cluster`.
@@ -29,6 +32,16 @@ pub(crate) struct Order {
     pub whole: bool,
     /// Otherwise what changed.
     pub touch: Touch,
+}
+
+impl Order {
+    /// The plan for `node`, which was last told the generation `sent` (0: none): its base (0: it is whole) and its body.
+    pub fn body(&self, node: &NodeName, sent: u64) -> (u64, PlanBody) {
+        match self.whole || sent == 0 {
+            true => (0, plan::whole(&self.cluster, node)),
+            false => (sent, plan::partial(&self.cluster, node, &self.touch)),
+        }
+    }
 }
 
 impl Link {
@@ -55,12 +68,25 @@ impl Link {
     ///
     /// What is not newer than that was told already: a whole plan contains all that led to its cluster.
     pub fn take(&self, sent: u64) -> Option<Order> {
-        let Pending { cluster, whole, touch } = std::mem::take(&mut *self.pending());
-        let cluster = cluster?;
+        let mut pending = self.pending();
+        let (whole, touch) = (std::mem::take(&mut pending.whole), std::mem::take(&mut pending.touch));
+        let cluster = pending.cluster.take()?;
+        drop(pending);
         (whole || cluster.serial > sent).then_some(Order { cluster, whole, touch })
     }
 
-    /// Returns when there may be something to take. Cancel-safe.
+    /// Ends the session; it connects anew at once.
+    pub fn close(&self) {
+        self.pending().closed = true;
+        self.notify.notify_one();
+    }
+
+    /// Whether the session shall end.
+    pub fn closed(&self) -> bool {
+        self.pending().closed
+    }
+
+    /// Returns when there may be something to take, or the session shall end. Cancel-safe.
     pub async fn changes(&self) {
         self.notify.notified().await;
     }

@@ -28,6 +28,7 @@ use super::{
 use crate::happenings::{CommandRefused, CommitFailed, Committed, Fenced, SessionFailed, SessionLost, SessionOpened, count};
 use crate::panics::caught;
 use crate::reports::NewReport;
+use crate::session::has_session;
 
 /// Who does what follows by itself.
 const SELF: &str = "berth";
@@ -315,6 +316,7 @@ impl Writer {
 
     async fn commit(&mut self, mut turn: Turn) {
         if turn.group.len() == 0 {
+            self.effects(&mut turn);
             if self.seen.dirty {
                 self.publish();
             }
@@ -358,6 +360,7 @@ impl Writer {
             let forgotten = touch.items.iter().filter(|id| self.cluster.owner(**id).is_none());
             self.seen.forget(node, forgotten);
         }
+        self.effects(&mut turn);
         self.publish();
         for (node, touch) in touches {
             if let Some(link) = self.live.get(&node).and_then(|live| live.link.as_ref()) {
@@ -365,6 +368,30 @@ impl Writer {
             }
         }
         self.tell(turn, &changes);
+    }
+
+    /// Does what commands asked for beside their changes, so that the answer finds it done or begun.
+    fn effects(&mut self, turn: &mut Turn) {
+        for effect in turn.pending.iter_mut().flat_map(|pending| std::mem::take(&mut pending.applied.effects)) {
+            match effect {
+                Effect::Reconnect(node) => self.reconnect(&node, turn.now),
+            }
+        }
+    }
+
+    /// The node counts as away until the new session is there: what the old one said may be of another machine.
+    fn reconnect(&mut self, node: &NodeName, now: Timestamp) {
+        let Some(object) = self.cluster.nodes.get(node) else { return };
+        if !has_session(object) {
+            return;
+        }
+        match self.live.get_mut(node).and_then(|live| live.link.take()) {
+            Some(link) => link.close(),
+            // Only shortens a pause; a queue that is full costs nothing but that.
+            None => drop(self.hands.wakes.try_send(node.clone())),
+        }
+        self.seen.lost(node, "A new connection was asked for.".to_owned(), now);
+        self.look.extend(jobs::jobs_waiting_on(&self.cluster, node));
     }
 
     /// Tells whoever waits. Everything that `turn` rests on is committed.
@@ -381,12 +408,6 @@ impl Writer {
             let open = |id: &Id<kind::Job>| self.cluster.jobs.contains_key(id) || turn.ended.iter().any(|(ended, _)| ended == id);
             let jobs: Vec<_> = applied.jobs.iter().copied().filter(open).collect();
             let jobs = jobs.into_iter().map(|id| (id, self.waiting.join(id))).collect();
-            for effect in applied.effects {
-                match effect {
-                    // Only a wake-up; the session comes back by itself, too.
-                    Effect::Reconnect(node) => drop(self.hands.wakes.try_send(node)),
-                }
-            }
             // Nobody listens any more: the client hung up. What was decided stays.
             let _ = answer.send(Verdict { replies: applied.replies, request, jobs, await_node: applied.await_node });
         }
