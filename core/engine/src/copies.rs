@@ -6,9 +6,8 @@ use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{DefinitionFlag, ResourceFlag, SnapshotFlag, VolumeDefinitionFlag, VolumeDefinitionFlags, VolumeFlag};
 use berth_model::job::Task;
-use berth_model::layers::LayerKind;
 use berth_model::names::VolumeNumber;
-use berth_model::objects::{DrbdDefinition, Resource, ResourceDefinition, VolumeDefinition};
+use berth_model::objects::{DrbdDefinition, Resource, ResourceDefinition};
 use berth_model::plan::ContentSource;
 use berth_model::props::{Owner, PropChange, Props};
 use berth_model::reply::Reply;
@@ -17,7 +16,7 @@ use berth_model::snapshot::Snapshot;
 use crate::command::Command;
 use crate::draft::{Draft, Refused};
 use crate::resources::{NewReplica, deploy, misdirected};
-use crate::{lookup, numbers, stack};
+use crate::{lookup, stack};
 
 /// Commands that copy.
 ///
@@ -75,31 +74,13 @@ fn restore_volume_definitions(draft: &mut Draft<'_>, resource: &str, name: &str,
         if snapped.flags.has(VolumeDefinitionFlag::GrossSize) {
             flags.set(VolumeDefinitionFlag::GrossSize);
         }
-        let volume = new_volume_definition(draft, &target, snapped.size_kib, flags, Props::default())?;
+        let volume = crate::definitions::new_volume(draft, &target.layers, snapped.size_kib, flags, Props::default(), None)?;
         target.volumes.insert(*number, volume);
     }
     let text = format!("Volume definitions of snapshot '{}' restored to '{}'.", snapshot.name, target.name);
     draft.put(Object::ResourceDefinition(target));
     draft.say(Code::DELETED, text);
     Ok(())
-}
-
-/// A volume definition with a minor, where the stack may have DRBD.
-fn new_volume_definition(
-    draft: &mut Draft<'_>,
-    definition: &ResourceDefinition,
-    size_kib: berth_model::size::Kib,
-    flags: VolumeDefinitionFlags,
-    props: Props,
-) -> Result<VolumeDefinition, Refused> {
-    let id = draft.context.ids.next();
-    let mut minor = None;
-    if definition.layers.is_empty() || definition.layers.contains(&LayerKind::Drbd) {
-        let (number, claim) = numbers::minor(&draft.cluster, None, berth_model::ids::Id::<berth_model::ids::kind::VolumeDefinition>::uuid(id))?;
-        draft.put(Object::Number(claim));
-        minor = Some(number);
-    }
-    Ok(VolumeDefinition { id, size_kib, flags, minor, props })
 }
 
 /// Makes replicas with the snapshot's data on the nodes that have it.
@@ -248,7 +229,7 @@ fn clone(draft: &mut Draft<'_>, source: &str, request: &CloneRequest<'_>) -> Res
         created: draft.context.now,
     };
     for (number, volume) in &source.volumes {
-        let copy = new_volume_definition(draft, &definition, volume.size_kib, volume.flags.clone(), volume.props.clone())?;
+        let copy = crate::definitions::new_volume(draft, &definition.layers, volume.size_kib, volume.flags.clone(), volume.props.clone(), None)?;
         definition.volumes.insert(*number, copy);
     }
     let id = definition.id;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::words::FaultWords;
 
@@ -41,6 +41,8 @@ pub struct Processes {
     program: PathBuf,
     remembered: Remembered,
     children: Vec<(String, Child)>,
+    /// Held open: a child whose input closes knows that this process is gone. (Waiting for a child would close it.)
+    inputs: Vec<ChildStdin>,
     satellites: Vec<Satellite>,
 }
 
@@ -54,7 +56,7 @@ impl Processes {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Remembered::default(),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
         };
-        Ok(Self { home: home.to_owned(), program, remembered, children: Vec::new(), satellites: Vec::new() })
+        Ok(Self { home: home.to_owned(), program, remembered, children: Vec::new(), inputs: Vec::new(), satellites: Vec::new() })
     }
 
     /// The satellites that run.
@@ -135,6 +137,7 @@ impl Processes {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
+        self.inputs.extend(child.stdin.take());
         let output = child.stdout.take().context("the process has no standard output")?;
         let mut lines = BufReader::new(output).lines();
         let line = tokio::time::timeout(START_WITHIN, lines.next_line()).await;
