@@ -56,6 +56,9 @@ pub enum ControllerError {
     /// The listening socket failed.
     #[error("the REST API ended: {0}")]
     Ended(std::io::Error),
+    /// The writer ended by itself: a defect.
+    #[error("the writer ended: {0}")]
+    Died(String),
 }
 
 impl ControllerError {
@@ -80,6 +83,7 @@ impl ControllerError {
             },
             Self::Store(error) => error.correction(),
             Self::Ended(_) => "Restart the controller.".to_owned(),
+            Self::Died(_) => "Restart the controller, and report the defect with its log.".to_owned(),
         }
     }
 }
@@ -113,19 +117,24 @@ async fn with_store(
     ready: impl FnOnce(SocketAddr),
     begun: Instant,
 ) -> Result<(), ControllerError> {
-    let Running { controller, records, tasks } = start(config, store, stop.clone()).await?;
+    let Running { controller, records, mut tasks } = start(config, store, stop.clone()).await?;
     Ready { listen: address, serial: controller.view().cluster.serial, records, after: begun.elapsed() }.emit(controller.counters());
     ready(address);
     let router = tower::util::MapRequest::new(crate::http::router(controller), crate::http::normal_path);
     let service = axum::ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(router);
     let mut server = std::pin::pin!(axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
     let ended = tokio::select! {
-        ended = &mut server => ended,
-        () = stop.cancelled() => in_time("requests", GRACE, server).await.unwrap_or(Ok(())),
+        ended = &mut server => ended.map_err(ControllerError::Ended),
+        died = &mut tasks.writer => {
+            stop.cancel();
+            let why = died.err().map_or_else(|| "without a reason".to_owned(), |error| error.to_string());
+            return Err(ControllerError::Died(why));
+        }
+        () = stop.cancelled() => in_time("requests", GRACE, server).await.unwrap_or(Ok(())).map_err(ControllerError::Ended),
     };
     stop.cancel();
     tasks.end().await;
-    ended.map_err(ControllerError::Ended)
+    ended
 }
 
 /// A controller without its REST API.
@@ -230,3 +239,6 @@ async fn in_time<T>(what: &str, limit: Duration, work: impl Future<Output = T>) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,9 @@ use uuid::Uuid;
 
 use crate::session::has_session;
 
+/// Most defects of one observation that become error reports; more of them say nothing new.
+const MAX_BUGS: usize = 5;
+
 /// What follows from something seen.
 #[derive(Debug, Default)]
 pub(crate) struct News {
@@ -128,6 +131,7 @@ impl Seen {
         }
         self.observed.nodes.insert(node.clone(), Arc::new(seen));
         self.dirty = true;
+        news.bugs.truncate(MAX_BUGS);
         news
     }
 
