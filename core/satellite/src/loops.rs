@@ -16,6 +16,11 @@ const DETACH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause between two looks at a device that shall go.
 const DETACH_PAUSE: Duration = Duration::from_millis(5);
 
+/// Logical sector of every device, said each time: left alone, the kernel takes the file's alignment for direct I/O, which becomes
+/// larger when the file shares blocks with a snapshot, and a file system made on smaller sectors could not be mounted any more.
+/// Where direct I/O needs larger sectors, the kernel goes through the page cache instead.
+const SECTOR_BYTES: u32 = 512;
+
 /// A loop device of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Looked {
@@ -71,11 +76,7 @@ impl Loops {
         let mut found = HashMap::new();
         for entry in std::fs::read_dir("/sys/block").into_iter().flatten().flatten() {
             let number = entry.file_name().to_str().and_then(|name| name.strip_prefix("loop")).and_then(|rest| rest.parse().ok());
-            if let Some(number) = number {
-                if let Some(file) = backing(number) {
-                    found.insert(file, number);
-                }
-            }
+            found.extend(number.and_then(|number| backing(number).map(|file| (file, number))));
         }
         *self.lock() = found;
     }
@@ -109,7 +110,8 @@ impl Loops {
         let Some(name) = file.to_str() else {
             return Err(Fault::new(FaultKind::Unsupported, "The path of the pool is not UTF-8").correction("Rename the folder").into());
         };
-        let output = hands.change(|| hands.need(&["losetup", "--find", "--show", "--direct-io=on", "--", name]))?;
+        let sectors = format!("--sector-size={SECTOR_BYTES}");
+        let output = hands.change(|| hands.need(&["losetup", "--find", "--show", "--direct-io=on", &sectors, "--", name]))?;
         let path = output.stdout.trim();
         let Some(number) = number_of(path) else {
             let fault = Fault::new(FaultKind::Tool, "losetup did not name the device that it attached");
