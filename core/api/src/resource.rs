@@ -20,6 +20,8 @@ pub struct Resource<'a> {
     pub node_name: &'a str,
     #[serde(skip_serializing_if = "no_props")]
     pub props: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub effective_props: BTreeMap<&'static str, EffectiveProp<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<&'static str>,
     pub layer_object: LayerObject<'a>,
@@ -29,6 +31,19 @@ pub struct Resource<'a> {
     pub create_timestamp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volumes: Option<Vec<Volume<'a>>>,
+}
+
+/// A property's value that holds, with where it stands and what it hides.
+#[derive(Debug, Clone, Serialize)]
+pub struct EffectiveProp<'a> {
+    /// Kind of object that carries it.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub value: &'a str,
+    /// For people.
+    pub descr: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other: Vec<EffectiveProp<'a>>,
 }
 
 /// What was seen of a replica.

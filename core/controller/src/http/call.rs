@@ -40,10 +40,11 @@ impl FromRequest<Controller> for Call {
             let params = RawPathParams::from_request_parts(&mut parts, controller).await.map_err(IntoResponse::into_response)?;
             params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
         };
-        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(IntoResponse::into_response)?.0;
+        let query = Pairs::new(Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(IntoResponse::into_response)?.0);
+        query.check()?;
         let origin = parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(String::new, |peer| peer.0.to_string());
         let body = Bytes::from_request(Request::from_parts(parts, body), controller).await.map_err(IntoResponse::into_response)?;
-        Ok(Self { controller: controller.clone(), query: Pairs::new(query), path, body, origin })
+        Ok(Self { controller: controller.clone(), query, path, body, origin })
     }
 }
 

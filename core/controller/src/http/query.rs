@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use axum::response::Response;
 use berth_engine::draft::Refused;
+use berth_model::codes::Code;
 use berth_model::props::Props;
+use berth_model::reply::Reply;
 
 use super::answer;
 
@@ -16,6 +18,19 @@ impl Pairs {
     /// Takes the pairs of a request.
     pub fn new(pairs: Vec<(String, String)>) -> Self {
         Self(pairs)
+    }
+
+    /// Refuses what is no number where one belongs.
+    pub fn check(&self) -> Result<(), Response> {
+        let bad = |name: &&str| self.first(name).filter(|text| !text.is_empty() && text.parse::<i64>().is_err());
+        match ["limit", "offset"].iter().find_map(|name| bad(name).map(|text| (*name, text))) {
+            None => Ok(()),
+            Some((name, text)) => Err(answer::refusal(
+                Reply::new(Code::FAIL_INVLD_REQUEST, format!("'{text}' is not a number."))
+                    .cause(format!("'{name}' counts elements of a list."))
+                    .correction(format!("Give '{name}' as a whole number, or leave it out.")),
+            )),
+        }
     }
 
     /// The first value of a name.

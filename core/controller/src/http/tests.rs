@@ -75,6 +75,8 @@ async fn paths_and_verbs() {
         ("GET", "/v1/nodes/?limit=1", "200"),
         ("GET", "/v1/nodes/x/", "500 E200"),
         ("GET", "/v1/nodes/none?", "404 E300"),
+        ("GET", "/v1/nodes?limit=few", "500 E234"),
+        ("GET", "/v1/resource-definitions/none/resources/none", "404 E301"),
         ("GET", "/v1/resource-groups/none/volume-groups", "404 E317"),
         ("DELETE", "/v1/resource-definitions/none", "200 W3000"),
         ("DELETE", "/v1/resource-definitions/none?", "200 W3000"),

@@ -104,7 +104,7 @@ async fn restore(call: Call) -> Answered {
 async fn interfaces(call: Call) -> Answered {
     let view = call.view();
     let node = lookup::node(&view.cluster, call.part("node")).map_err(refused)?;
-    let page = call.query.page(node.net_interfaces.iter());
+    let page = call.query.page(views::node::interfaces(node).into_iter());
     Ok(document(&page.into_iter().map(|one| views::node::interface(node, one)).collect::<Vec<_>>()))
 }
 
@@ -164,8 +164,15 @@ async fn all_pools(call: Call) -> Answered {
 
 async fn pool(call: Call) -> Answered {
     let view = call.view();
-    let pool = lookup::pool(&view.cluster, call.part("node"), call.part("pool")).map_err(refused)?;
-    Ok(document(&views::pool::pool(&view, pool)))
+    let node = lookup::node(&view.cluster, call.part("node")).map_err(refused)?;
+    let name = lookup::pool_name(call.part("pool")).map_err(refused)?;
+    match view.cluster.pool(&node.name, &name) {
+        Some(pool) => Ok(document(&views::pool::pool(&view, pool))),
+        None => Err(refusal(
+            Reply::new(Code::FAIL_NOT_FOUND_STOR_POOL, format!("Storage pool '{name}' does not exist on node '{}'.", node.name))
+                .correction("List the pools with 'linstor storage-pool list'."),
+        )),
+    }
 }
 
 async fn create_pool(call: Call) -> Answered {

@@ -84,8 +84,16 @@ async fn list(call: Call) -> Answered {
     Ok(document(&page.into_iter().map(|one| views::resource::resource(&view, one, false)).collect::<Vec<_>>()))
 }
 
+/// A replica that is asked for; on a node that does not exist there is none either.
 fn find<'v>(call: &Call, view: &'v View) -> Result<&'v std::sync::Arc<Resource>, axum::response::Response> {
-    lookup::resource(&view.cluster, call.part("resource"), call.part("node")).map_err(refused)
+    let definition = lookup::definition(&view.cluster, call.part("resource")).map_err(refused)?;
+    let node = lookup::node_name(call.part("node")).map_err(refused)?;
+    view.cluster.resource(&definition.name, &node).ok_or_else(|| {
+        refusal(
+            Reply::new(Code::FAIL_NOT_FOUND_RSC, format!("Resource '{}' does not exist on node '{node}'.", definition.name))
+                .correction("List the resources with 'linstor resource list'."),
+        )
+    })
 }
 
 async fn one(call: Call) -> Answered {

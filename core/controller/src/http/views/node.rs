@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use berth_api::node::{NetInterface, Node as NodeDocument};
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::objects::{NetIf, Node};
-use berth_model::observed::ConnectionStatus;
+use berth_model::observed::{Capabilities, ConnectionStatus};
 
 use crate::View;
 
@@ -46,20 +46,20 @@ pub fn node(view: &View, node: &Node) -> NodeDocument {
                 .correction("Look at the satellite's log on the node."),
         ));
     }
+    let untold = capabilities.is_none().then(|| untold(node)).unwrap_or_default();
+    let able = capabilities.map_or(&untold, |capabilities| &**capabilities);
     NodeDocument {
         name: node.name.to_string(),
         node_type: node.node_type.word(),
         props,
         flags: node.flags.shown(),
-        net_interfaces: node.net_interfaces.iter().map(|one| interface(node, one)).collect(),
+        net_interfaces: interfaces(node).into_iter().map(|one| interface(node, one)).collect(),
         connection_status: status.word(),
         uuid: node.id.to_string(),
-        storage_providers: capabilities
-            .map(|able| able.providers.iter().map(|kind| kind.word()).collect())
-            .unwrap_or_else(|| default_providers(node)),
-        resource_layers: capabilities.map(|able| able.layers.iter().map(|kind| kind.word()).collect()).unwrap_or_default(),
-        unsupported_providers: capabilities.map(|able| reasons(&able.unsupported_providers, ProviderKind::word)).unwrap_or_default(),
-        unsupported_layers: capabilities.map(|able| reasons(&able.unsupported_layers, LayerKind::word)).unwrap_or_default(),
+        storage_providers: able.providers.iter().map(|kind| kind.word()).collect(),
+        resource_layers: able.layers.iter().map(|kind| kind.word()).collect(),
+        unsupported_providers: reasons(&able.unsupported_providers, ProviderKind::word),
+        unsupported_layers: reasons(&able.unsupported_layers, LayerKind::word),
         eviction_timestamp: None,
         platform: capabilities.map(|_| "LINUX"),
         os_variant: capabilities.map(|able| able.os.clone()).unwrap_or_default(),
@@ -67,9 +67,30 @@ pub fn node(view: &View, node: &Node) -> NodeDocument {
     }
 }
 
-/// Diskless needs nothing of a machine, so every node that has a satellite can do it.
-fn default_providers(node: &Node) -> Vec<&'static str> {
-    if node.node_type.has_satellite() { vec![ProviderKind::Diskless.word()] } else { Vec::new() }
+/// The net interfaces of a node in the order of their names.
+pub fn interfaces(node: &Node) -> Vec<&NetIf> {
+    let mut list: Vec<_> = node.net_interfaces.iter().collect();
+    list.sort_by(|a, b| a.name.cmp(&b.name));
+    list
+}
+
+/// What a satellite can do that has told nothing yet: what needs nothing of its machine.
+fn untold(node: &Node) -> Capabilities {
+    if !node.node_type.has_satellite() {
+        return Capabilities::default();
+    }
+    let why = || vec!["Its satellite was not connected since the controller's start.".to_owned()];
+    Capabilities {
+        providers: vec![ProviderKind::Diskless],
+        layers: vec![LayerKind::Storage],
+        unsupported_providers: ProviderKind::ALL
+            .iter()
+            .filter(|kind| **kind != ProviderKind::Diskless)
+            .map(|kind| (*kind, why()))
+            .collect(),
+        unsupported_layers: LayerKind::ALL.iter().filter(|kind| **kind != LayerKind::Storage).map(|kind| (*kind, why())).collect(),
+        ..Capabilities::default()
+    }
 }
 
 fn reasons<K: Copy>(map: &BTreeMap<K, Vec<String>>, word: fn(K) -> &'static str) -> BTreeMap<&'static str, Vec<String>> {

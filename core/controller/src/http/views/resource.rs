@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use berth_api::resource::uuid_text::UuidText;
 use berth_api::resource::{
-    DrbdResource, DrbdVolume, DrbdVolumeDefinition, LayerObject, Resource as ResourceDocument, ResourceState, StorageResource,
-    StorageVolume, Volume as VolumeDocument, VolumeLayer, VolumeLayerData,
+    DrbdResource, DrbdVolume, DrbdVolumeDefinition, EffectiveProp, LayerObject, Resource as ResourceDocument, ResourceState,
+    StorageResource, StorageVolume, Volume as VolumeDocument, VolumeLayer, VolumeLayerData,
 };
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::VolumeNumber;
 use berth_model::objects::{Resource, Volume};
 use berth_model::observed::{ItemRecord, VolumeSeen};
+use berth_model::props::{Chain, SKIP_DISK, Source};
 use uuid::Uuid;
 
 use super::definition::{AL_STRIPE_KIB, AL_STRIPES};
@@ -144,6 +145,49 @@ fn layer_object<'a>(resource: &'a Resource, layers: &[LayerKind], volumes: &[Kno
     }
 }
 
+/// The properties that clients must know wherever they stand: only the one that takes a disk out of use (contract 5.10).
+fn effective_props<'a>(view: &'a View, resource: &'a Resource) -> BTreeMap<&'static str, EffectiveProp<'a>> {
+    let cluster = &view.cluster;
+    let definition = cluster.definitions.get(&resource.name);
+    let group = definition.and_then(|definition| cluster.groups.get(&definition.group));
+    let mut chain = Chain::new().with(Source::Resource, &resource.props);
+    for volume in resource.volumes.values() {
+        chain = chain.with_some(Source::StorPool, cluster.pool(&resource.node, &volume.pool).map(|pool| &pool.props));
+    }
+    chain = chain
+        .with_some(Source::Node, cluster.nodes.get(&resource.node).map(|node| &node.props))
+        .with_some(Source::ResourceDefinition, definition.map(|definition| &definition.props))
+        .with_some(Source::ResourceGroup, group.map(|group| &group.props))
+        .with(Source::Controller, &cluster.controller.props);
+    let one = |source: Source, value: &'a str| EffectiveProp {
+        kind: source_word(source),
+        value,
+        descr: format!("set on the {}", source_word(source).to_ascii_lowercase().replace('_', " ")),
+        other: Vec::new(),
+    };
+    let Some(effective) = chain.effective(SKIP_DISK) else { return BTreeMap::new() };
+    let other = effective.others.iter().map(|(source, value)| one(*source, value)).collect();
+    BTreeMap::from([(SKIP_DISK, EffectiveProp { other, ..one(effective.from, effective.value) })])
+}
+
+/// Name of a kind of object in `effective_props`.
+fn source_word(source: Source) -> &'static str {
+    match source {
+        Source::Controller => "CONTROLLER",
+        Source::Node => "NODE",
+        Source::StorPoolDfn => "STORAGE_POOL_DEFINITION",
+        Source::StorPool => "STORAGE_POOL",
+        Source::ResourceGroup => "RESOURCE_GROUP",
+        Source::VolumeGroup => "VOLUME_GROUP",
+        Source::ResourceDefinition => "RESOURCE_DEFINITION",
+        Source::VolumeDefinition => "VOLUME_DEFINITION",
+        Source::Resource => "RESOURCE",
+        Source::Volume => "VOLUME",
+        Source::NodeConnection => "NODE_CONNECTION",
+        Source::ResourceConnection => "RESOURCE_CONNECTION",
+    }
+}
+
 /// A replica; its state only while its node is online and has looked at it.
 pub fn resource<'a>(view: &'a View, resource: &'a Resource, with_volumes: bool) -> ResourceDocument<'a> {
     let record = view.observed.item(&resource.node, resource.id.uuid());
@@ -160,6 +204,7 @@ pub fn resource<'a>(view: &'a View, resource: &'a Resource, with_volumes: bool) 
         name: resource.name.as_str(),
         node_name: resource.node.as_str(),
         props: resource.props.as_map(),
+        effective_props: effective_props(view, resource),
         flags: resource.flags.shown(),
         layer_object: layer_object(resource, &resource.layers, &volumes),
         // A stack without DRBD says "in use" or nothing, as clients expect.
