@@ -67,12 +67,12 @@ impl Memory {
         self.state_mut().files.keys().cloned().collect()
     }
 
-    /// Everything that can be seen, for comparison: name, size, allocated, mark, data, whether attached and the device's size.
+    /// Everything that can be seen, one line for each file, for comparison: name, size, allocated, mark, data, size of the device.
     #[must_use]
-    pub fn state(&self) -> Vec<(String, Kib, Kib, Option<String>, u64, Option<Kib>)> {
+    pub fn state(&self) -> Vec<String> {
         let state = self.state_mut();
         let row = |(name, f): (&String, &MemoryFile)| {
-            (name.clone(), f.size, f.allocated, f.mark.clone(), f.data, f.device.as_ref().map(|d| d.size))
+            format!("{name} {} {} {:?} {} {:?}", f.size, f.allocated, f.mark, f.data, f.device.as_ref().map(|device| device.size))
         };
         state.files.iter().map(row).collect()
     }
@@ -100,10 +100,9 @@ impl Memory {
     /// Copies data as a host does for [`Filled::Copy`](crate::Filled::Copy).
     pub fn copy(&self, from: &str, to: &str) {
         let mut state = self.state_mut();
-        if let Some(data) = state.files.get(from).map(|f| f.data) {
-            if let Some(file) = state.files.get_mut(to) {
-                file.data = data;
-            }
+        let data = state.files.get(from).map(|f| f.data);
+        if let (Some(data), Some(file)) = (data, state.files.get_mut(to)) {
+            file.data = data;
         }
     }
 
@@ -264,10 +263,9 @@ impl Files for Memory {
         if over == Over::Nothing && state.files.contains_key(to) {
             return Err(FileError::Exists(to.into()));
         }
-        if let Some(file) = state.files.remove(from) {
-            if let Some(old) = state.files.insert(to.into(), file) {
-                state.used = state.used.saturating_sub(old.allocated.0);
-            }
+        let file = state.files.remove(from);
+        if let Some(old) = file.and_then(|file| state.files.insert(to.into(), file)) {
+            state.used = state.used.saturating_sub(old.allocated.0);
         }
         state.changes += 1;
         Ok(())

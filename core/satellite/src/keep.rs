@@ -353,9 +353,10 @@ mod tests {
         keep.append(1, 1, 0, &body(&[1], &[])).unwrap();
         memory.held.take(1, 0, body(&[1], &[]));
         let mut generation = 1;
+        let many: Vec<u128> = vec![1; 1000];
         while !keep.is_long() {
-            keep.append(1, generation + 1, generation, &body(&[1], &[])).unwrap();
-            memory.held.take(generation + 1, generation, body(&[1], &[]));
+            keep.append(1, generation + 1, generation, &body(&many, &[])).unwrap();
+            memory.held.take(generation + 1, generation, body(&many, &[]));
             generation += 1;
             assert!(generation < 100_000);
         }

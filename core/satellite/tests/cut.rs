@@ -3,77 +3,20 @@
 
 mod common;
 
-use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 
 use berth_model::layers::ProviderKind;
 use berth_model::observed::Standing;
 use berth_model::plan::{ContentSource, PlanItem, Wanted};
-use berth_satellite::{Config, serve};
+use common::process::Process;
 use common::*;
-use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Not a test: the satellite as a process of its own, started by the tests below.
+/// Not a test: see `process.rs`.
 #[test]
 #[ignore = "run by the other tests as a child process"]
 fn child() {
-    let Some(home) = std::env::var_os("SATELLITE_HOME") else { return };
-    let home = Path::new(&home);
-    if std::env::var_os("RUST_LOG").is_some() {
-        tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_writer(std::io::stderr).init();
-    }
-    let (announce, address) = oneshot::channel();
-    let mut config = Config::new(home.join("data"), SocketAddr::from(([127, 0, 0, 1], 0)));
-    (config.dev_dir, config.announce) = (home.join("dev"), Some(announce));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
-        tokio::spawn(async move {
-            let address: SocketAddr = address.await.unwrap();
-            let folder = std::env::var("SATELLITE_HOME").unwrap();
-            std::fs::write(format!("{folder}/address.new"), address.to_string()).unwrap();
-            std::fs::rename(format!("{folder}/address.new"), format!("{folder}/address")).unwrap();
-        });
-        serve(config, CancellationToken::new()).await.unwrap();
-    });
-}
-
-struct Process(Child);
-
-impl Process {
-    fn start(home: &Path, cut_after: Option<u64>) -> Self {
-        drop(std::fs::remove_file(home.join("address")));
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["child", "--exact", "--ignored"]).env("SATELLITE_HOME", home).stdout(Stdio::null());
-        // What a killed child leaves on the terminal helps nobody.
-        if std::env::var_os("RUST_LOG").is_none() {
-            command.stderr(Stdio::null());
-        }
-        if let Some(count) = cut_after {
-            command.env("BERTH_CUT_AFTER", count.to_string());
-        }
-        Self(command.spawn().unwrap())
-    }
-
-    async fn address(&mut self, home: &Path) -> SocketAddr {
-        let end = tokio::time::Instant::now() + DEADLINE;
-        loop {
-            if let Some(address) = std::fs::read_to_string(home.join("address")).ok().and_then(|text| text.parse().ok()) {
-                return address;
-            }
-            assert!(tokio::time::Instant::now() < end, "the satellite did not start");
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
+    process::child();
 }
 
 /// Everything that the world shows, with data; device numbers do not count.
@@ -95,8 +38,8 @@ fn picture(world: &Xfs) -> Vec<String> {
     all
 }
 
-async fn settle(home: &Path, process: &mut Process, generation: &mut u64, place: &Path, items: &[PlanItem]) -> Option<bool> {
-    let address = process.address(home).await;
+async fn settle(process: &mut Process, generation: &mut u64, place: &Path, items: &[PlanItem]) -> Option<bool> {
+    let address = process.address().await;
     let mut controller = connect(address, hello(1)).await.unwrap_or_else(|refusal| panic!("{refusal:?}"));
     controller.generation = *generation;
     controller.whole(vec![pool(place, ProviderKind::FileThin)], items.to_vec()).await;
@@ -124,7 +67,7 @@ async fn check(before: &[PlanItem], last: &[PlanItem]) {
         let home = world.path().to_owned();
         let mut generation = 0;
         let mut process = Process::start(&home, None);
-        assert_eq!(settle(&home, &mut process, &mut generation, &world.pool(), before).await, Some(true));
+        assert_eq!(settle(&mut process, &mut generation, &world.pool(), before).await, Some(true));
         for (device, file) in world.loops() {
             if file.ends_with("web_00000.img") {
                 std::fs::write(&device, "abc").unwrap();
@@ -133,10 +76,10 @@ async fn check(before: &[PlanItem], last: &[PlanItem]) {
         }
         drop(process);
         let mut process = Process::start(&home, cut);
-        let uncut = settle_or_die(&home, &mut process, &mut generation, &world.pool(), last).await;
+        let uncut = settle_or_die(&mut process, &mut generation, &world.pool(), last).await;
         drop(process);
         let mut process = Process::start(&home, None);
-        assert_eq!(settle(&home, &mut process, &mut generation, &world.pool(), last).await, Some(true), "cut at {cut:?}");
+        assert_eq!(settle(&mut process, &mut generation, &world.pool(), last).await, Some(true), "cut at {cut:?}");
         let now = picture(&world);
         match &expected {
             None => expected = Some(now),
@@ -151,17 +94,9 @@ async fn check(before: &[PlanItem], last: &[PlanItem]) {
 }
 
 /// Whether it came to rest before it was cut.
-async fn settle_or_die(home: &Path, process: &mut Process, generation: &mut u64, place: &Path, items: &[PlanItem]) -> bool {
+async fn settle_or_die(process: &mut Process, generation: &mut u64, place: &Path, items: &[PlanItem]) -> bool {
     // Cut while it starts: there is no address, or nobody behind it.
-    let end = tokio::time::Instant::now() + DEADLINE;
-    while !home.join("address").exists() {
-        if process.0.try_wait().unwrap().is_some() {
-            return false;
-        }
-        assert!(tokio::time::Instant::now() < end);
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-    }
-    let address: SocketAddr = std::fs::read_to_string(home.join("address")).unwrap().parse().unwrap();
+    let Some(address) = process.address_or_death().await else { return false };
     let Some(mut controller) = try_connect(address).await else { return false };
     controller.generation = *generation;
     *generation += 1;

@@ -174,6 +174,10 @@ async fn only_the_newest_controller_and_plan_are_obeyed() {
     let mut old = connect(satellite.address, hello(3)).await.unwrap_or_else(|r| panic!("{r:?}"));
     old.whole(Vec::new(), Vec::new()).await;
     old.until("the whole state", |own| own.wholes == 1).await;
+    let end = tokio::time::Instant::now() + DEADLINE;
+    while local::get_status(&home.path().join("data")).await.unwrap().generation == 0 {
+        assert!(tokio::time::Instant::now() < end, "the plan was not taken");
+    }
     let mut newer = connect(satellite.address, hello(4)).await.unwrap_or_else(|r| panic!("{r:?}"));
     assert_eq!(newer.welcome.generation, 1);
     // The half-open session of the older one was ended.

@@ -115,7 +115,8 @@ struct Session {
     link: Link,
     epoch: u64,
     confirmed: bool,
-    confirm_at: Instant,
+    /// When what is held counts as confirmed although no plan came; `None`: not without one.
+    confirm_at: Option<Instant>,
     whole_due: Option<Instant>,
 }
 
@@ -315,7 +316,7 @@ impl Core {
     fn wake_at(&self) -> Option<Instant> {
         let retry = self.retries.first().map(|(at, _)| *at);
         let session = self.session.as_ref();
-        let confirm = session.filter(|session| !session.confirmed).map(|session| session.confirm_at);
+        let confirm = session.filter(|session| !session.confirmed).and_then(|session| session.confirm_at);
         let whole = session.and_then(|session| session.whole_due).filter(|due| *due > Instant::now());
         [retry, confirm, whole].into_iter().flatten().min()
     }
@@ -329,7 +330,7 @@ impl Core {
             }
             self.wake(id);
         }
-        if self.session.as_ref().is_some_and(|session| !session.confirmed && session.confirm_at <= now) {
+        if self.session.as_ref().is_some_and(|session| !session.confirmed && session.confirm_at.is_some_and(|at| at <= now)) {
             self.confirm();
         }
     }

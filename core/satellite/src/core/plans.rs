@@ -101,7 +101,7 @@ impl Core {
             link,
             epoch: hello.epoch,
             confirmed: false,
-            confirm_at: now + CONFIRM_AFTER,
+            confirm_at: Some(now + CONFIRM_AFTER),
             whole_due: Some(now + WHOLE_WAIT),
         });
         Ok(())
@@ -133,7 +133,11 @@ impl Core {
         unfinished.into_iter().for_each(|id| self.wake(id));
     }
 
+    /// Answers a plan that is not taken: what is held is not what the controller thinks.
     fn answer(&mut self, message: up::Message) {
+        if let Some(session) = &mut self.session {
+            session.confirm_at = None;
+        }
         self.outbox.push_back(message);
         if self.outbox.len() > OUTBOX_MAX {
             tracing::warn!("the controller does not read its answers; session ended");

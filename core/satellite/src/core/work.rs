@@ -63,8 +63,10 @@ impl Core {
         for name in gone {
             Arc::make_mut(&mut self.pools).remove(&name);
         }
-        let changed: Vec<PoolPlan> =
-            self.held.pools.values().filter(|plan| self.pools.get(&plan.name).is_none_or(|open| open.plan != **plan)).cloned().collect();
+        // One that is being opened is compared with its plan when it is open: two probes of one pool would meet.
+        let stale =
+            |plan: &&PoolPlan| !self.opening.contains(&plan.name) && self.pools.get(&plan.name).is_none_or(|open| open.plan != **plan);
+        let changed: Vec<PoolPlan> = self.held.pools.values().filter(stale).cloned().collect();
         for plan in changed {
             self.reopen(plan, true);
         }
@@ -129,9 +131,7 @@ impl Core {
             .filter(|plan| !self.opening.contains(&plan.name))
             .collect();
         for plan in broken {
-            let (site, door) = (Arc::clone(&self.site), self.door.clone());
-            // Beside the work: whoever needs the pool meanwhile is told that it cannot be used.
-            tokio::task::spawn_blocking(move || drop(door.blocking_send(Event::PoolOpened(Box::new(open_pool(&*site, plan, false))))));
+            self.reopen(plan, false);
         }
     }
 

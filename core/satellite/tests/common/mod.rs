@@ -1,6 +1,8 @@
 //! A controller of a few lines, and a world for the satellite under test.
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
+pub mod process;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
