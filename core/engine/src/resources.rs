@@ -76,6 +76,13 @@ pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused
     staying(&node)?;
     lookup::unreserved(&draft.cluster, &berth_model::change::Key::Resource(definition.name.clone(), node.name.clone()))?;
     let id = draft.context.ids.next();
+    let mut props = new.props.clone();
+    if let Some(pool) = new.pool.as_ref().filter(|pool| pool.as_str() != DISKLESS_POOL) {
+        // Volumes that are added later go to the same pool.
+        if !props.contains(STOR_POOL_NAME) {
+            props.insert_internal(STOR_POOL_NAME, pool.as_str());
+        }
+    }
     let drbd = if new.layers.contains(&LayerKind::Drbd) { Some(claim_drbd(draft, &definition, &node, &new, id)?) } else { None };
     let mut resource = Resource {
         id,
@@ -86,7 +93,7 @@ pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused
         flags: new.flags,
         drbd,
         volumes: BTreeMap::new(),
-        props: new.props,
+        props,
         created: draft.context.now,
     };
     for number in definition.volumes.keys() {
@@ -96,7 +103,28 @@ pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused
     }
     let awaited = Awaited { node: node.name.clone(), item: resource.id.uuid() };
     draft.put(Object::Resource(resource));
+    follow_quorum(draft, &definition);
     Ok(awaited)
+}
+
+/// Property that says in which pool a replica's volumes lie.
+const STOR_POOL_NAME: &str = "StorPoolName";
+
+/// Sets the definition's quorum from its replicas, unless the user set one: a majority where one can be told from a minority
+/// (three disks, or two and a diskless witness), else off. Source: contract, quorum.
+fn follow_quorum(draft: &mut Draft<'_>, definition: &ResourceDefinition) {
+    let (mut disks, mut witnesses) = (0usize, 0usize);
+    for replica in draft.cluster.replicas(&definition.name).filter(|replica| replica.layers.contains(&LayerKind::Drbd)) {
+        if replica.flags.has(ResourceFlag::Diskless) { witnesses += 1 } else { disks += 1 }
+    }
+    let wanted = if disks >= 3 || (disks == 2 && witnesses >= 1) { "majority" } else { "off" };
+    let Some(current) = draft.cluster.definitions.get(&definition.name).cloned() else { return };
+    let by_user = current.props.contains(berth_model::props::QUORUM_SET_BY);
+    if !by_user && current.props.get(berth_model::props::QUORUM) != Some(wanted) {
+        let mut changed = (*current).clone();
+        changed.props.insert_internal(berth_model::props::QUORUM, wanted);
+        draft.put(Object::ResourceDefinition(changed));
+    }
 }
 
 /// Refuses a node that is on its way out. Error 975.
