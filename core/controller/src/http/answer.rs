@@ -99,7 +99,7 @@ pub async fn no_such_path(uri: Uri) -> Response {
 /// say the rest.
 pub async fn no_such_verb(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
-        return StatusCode::OK.into_response();
+        return (StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]).into_response();
     }
     let reply = Reply::new(Code::FAIL_UNKNOWN_ERROR, format!("Method '{method}' not allowed on path '{}'.", uri.path()))
         .correction("Use one of the verbs that the API has for this path.");
