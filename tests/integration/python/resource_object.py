@@ -64,6 +64,7 @@ def main():
     copy = linstor.Resource("shop-copy", uri=uri)
     assert first_bytes(copy.volumes[0].device_path, 11) == b"first state"
     resource.snapshot_rollback("before")
+    resource = linstor.Resource("shop", uri=uri)
     assert first_bytes(resource.volumes[0].device_path, 11) == b"first state"
     resource.clone("shop-twin", timeout=60)
     assert first_bytes(linstor.Resource("shop-twin", uri=uri).volumes[0].device_path, 11) == b"first state"
@@ -89,7 +90,7 @@ def main():
     group.redundancy = 1
     group.storage_pool = ["thin"]
     group.nr_volumes = 1
-    spawned = group.create_resource("spawned", ["20 MiB"])
+    spawned = group.create_resource("spawned", ["20MiB"])
     assert len(spawned.diskful_nodes()) == 1
     assert os.path.exists(spawned.volumes[0].device_path)
     spawned.delete()

@@ -129,17 +129,17 @@ impl Scratch {
         }
         // What lies on a mounted file system can be free only when that is gone, so look again.
         for _ in 0..5 {
-            let (mounts, loops) = (mounts_below(self.path()), all_loops(self.path()));
-            if mounts.is_empty() && loops.is_empty() {
-                break;
-            }
-            for mount in mounts.iter().rev() {
+            for mount in mounts_below(self.path()).iter().rev() {
                 if !run("umount", &[mount]).is_ok_and(|done| done.status.success()) {
                     run("umount", &[Path::new("--lazy"), mount]).ok();
                 }
             }
-            for (device, _) in loops {
+            // Looked up after the mounts are gone: their devices are free then, and may be somebody else's a moment later.
+            for (device, _) in all_loops(self.path()) {
                 run("losetup", &[Path::new("--detach"), &device]).ok();
+            }
+            if mounts_below(self.path()).is_empty() && all_loops(self.path()).is_empty() {
+                break;
             }
         }
     }

@@ -26,7 +26,7 @@ const LATER: &str = "late";
 struct Operation {
     name: &'static str,
     prepare: fn(&Cluster) -> Result<()>,
-    ask: fn(&Rest) -> Result<()>,
+    ask: fn(&Rest) -> Result<bool>,
     is_done: fn(&Rest) -> Result<bool>,
 }
 
@@ -137,10 +137,11 @@ fn holds(rest: &Rest, resource: &str, text: &str) -> Result<bool> {
     }
 }
 
-/// Sends the request; what it answers does not matter here, only that the operation converges.
-fn ask(rest: &Rest, method: &str, path: &str, body: &Value) -> Result<()> {
+/// Sends the request; answers whether it was accepted. A warning that it goes on later is an acceptance.
+fn ask(rest: &Rest, method: &str, path: &str, body: &Value) -> Result<bool> {
     let body = (!body.is_null()).then(|| body.to_string());
-    rest.call(method, path, body).map(drop)
+    let reply = rest.call(method, path, body)?;
+    Ok(reply.status < 400 && reply.errors().is_empty())
 }
 
 fn cut_everywhere(operation: &Operation) -> Result<()> {
@@ -159,21 +160,24 @@ fn cut_everywhere(operation: &Operation) -> Result<()> {
         }
         wait_online_or_cut(&mut cluster).with_context(context)?;
         let rest = cluster.rest();
-        let asked = std::thread::scope(|threads| {
+        let (was_cut, accepted) = std::thread::scope(|threads| {
             let asking = threads.spawn(|| (operation.ask)(&rest));
             let ended = within(CONVERGED_LIMIT, "the satellite is cut, or the operation is done", || {
                 let cut = !cluster.satellite("alpha").map_err(|error| error.to_string())?.runs();
                 let done = asking.is_finished() && (operation.is_done)(&rest).unwrap_or(false);
                 if cut || done { Ok(cut) } else { Err("neither".to_owned()) }
             });
-            if matches!(ended, Ok(true)) {
-                cluster.start_satellite("alpha", &[])?;
-                cluster.wait_online("alpha")?;
-            }
-            asking.join().ok().context("the request's thread ended badly")??;
-            ended
-        });
-        let was_cut = asked.with_context(context)?;
+            // From here on it runs uncut: what was cut goes on, and what is cleared away below is no part of the test.
+            cluster.start_satellite("alpha", &[])?;
+            cluster.wait_online("alpha")?;
+            let accepted = asking.join().ok().context("the request's thread ended badly")?;
+            anyhow::Ok((ended?, accepted?))
+        })
+        .with_context(context)?;
+        if !accepted {
+            // It was refused because the node was away: nothing was begun, so a client asks again.
+            (operation.ask)(&rest).with_context(context)?;
+        }
         within(CONVERGED_LIMIT, "the operation is done", || match (operation.is_done)(&cluster.rest()) {
             Ok(true) => Ok(()),
             other => Err(format!("{other:?}")),

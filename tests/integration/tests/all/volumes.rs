@@ -27,7 +27,7 @@ fn a_volume_is_made_grown_and_deleted() -> Result<()> {
     }
     let cluster = Cluster::with_nodes(&["alpha"])?;
     let device = cluster.make_volume("web", "alpha", SIZE_KIB)?;
-    ensure!(size_bytes(&device)? == SIZE_KIB * 1024, "{} has another size", device.display());
+    ensure!(size_bytes(&device)? == SIZE_KIB * 1024, "{} has {} bytes", device.display(), size_bytes(&device)?);
     mark(&device, "kept over growth")?;
     cluster.rest().put("/v1/resource-definitions/web/volume-definitions/0", &json!({"size_kib": 2 * SIZE_KIB}))?.ok()?;
     within(Duration::from_secs(20), "the device has grown", || match size_bytes(&device) {
@@ -35,6 +35,8 @@ fn a_volume_is_made_grown_and_deleted() -> Result<()> {
         other => Err(format!("{other:?}")),
     })?;
     ensure!(marked(&device, 16)? == "kept over growth");
+    cluster.rest().put("/v1/resource-definitions/web/volume-definitions/0", &json!({"size_kib": SIZE_KIB}))?.refused(206)?;
+    ensure!(size_bytes(&device)? == 2 * SIZE_KIB * 1024);
     cluster.delete_all_of("web")?;
     ensure!(cluster.leftovers()?.is_empty(), "left behind: {:?}", cluster.leftovers()?);
     Ok(())
