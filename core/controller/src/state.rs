@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_engine::command::Command;
-use berth_engine::draft::RequestContext;
+use berth_engine::draft::{AwaitedPool, RequestContext};
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::ids::{Id, kind};
@@ -23,6 +23,9 @@ use crate::writer::{JobNews, Message, Submission, Verdict};
 
 /// How long an answer waits for the first attempt to reach a new node; a connect takes at most two seconds.
 const FIRST_CONTACT: Duration = Duration::from_secs(8);
+
+/// How long an answer waits for the first look at a new pool; a probe is a few system calls.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
 
 /// The published state at one moment: immutable, and cheap to hold.
 #[derive(Debug, Clone)]
@@ -159,9 +162,12 @@ impl Controller {
     }
 
     async fn wait(&self, verdict: Verdict) -> Answer {
-        let Verdict { mut replies, request, jobs, await_node } = verdict;
+        let Verdict { mut replies, request, jobs, await_node, await_pool } = verdict;
         if let Some(node) = await_node {
             replies.extend(self.first_contact(&node, &request).await);
+        }
+        if let Some(pool) = await_pool {
+            replies.extend(self.first_look(&pool, &request).await);
         }
         let waits = jobs.into_iter().map(|(id, news)| self.job(id, news, &request));
         for entries in futures_util::future::join_all(waits).await {
@@ -188,6 +194,45 @@ impl Controller {
         };
         replies.iter_mut().for_each(|reply| request.complete(reply, now()));
         replies
+    }
+
+    /// Waits until the satellite has looked at a new pool. One that cannot be used is taken back, and the entries say why.
+    async fn first_look(&self, pool: &AwaitedPool, request: &RequestContext) -> Vec<Reply> {
+        let mut view = self.0.view.clone();
+        let deadline = Instant::now() + FIRST_LOOK;
+        let fault = loop {
+            let looked = {
+                let view = view.borrow_and_update();
+                let gone = !view.observed.online(&pool.node);
+                let seen = view.observed.pool(&pool.node, &pool.name).filter(|seen| seen.id == pool.id);
+                seen.map(|seen| seen.fault.clone()).or(gone.then_some(None))
+            };
+            if let Some(fault) = looked {
+                break fault;
+            }
+            let late = tokio::select! {
+                changed = view.changed() => changed.is_err(),
+                () = tokio::time::sleep_until(deadline) => true,
+                () = self.0.stop.cancelled() => true,
+            };
+            if late {
+                break None;
+            }
+        };
+        let Some(fault) = fault else { return Vec::new() };
+        let mut reply = Reply::new(Code::FAIL_STOR_POOL_CONFIGURATION_ERROR, fault.message)
+            .cause(fault.cause)
+            .correction(fault.correction)
+            .details(format!("The storage pool is not kept. {}", fault.details));
+        request.complete(&mut reply, now());
+        let take_back = Command::DeleteStorPool { node: pool.node.to_string(), name: pool.name.to_string() };
+        let (answer, verdict) = oneshot::channel();
+        let submission = Submission { command: take_back, actor: "berth".to_owned(), origin: String::new(), answer };
+        if self.0.queue.send(Message::Submit(Box::new(submission))).await.is_ok() {
+            // Whether it worked stands in the log; the pool shows its fault until then.
+            let _told = verdict.await;
+        }
+        vec![reply]
     }
 
     /// The entries about the first attempt to reach a new node.

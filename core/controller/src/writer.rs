@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_engine::command::Command;
-use berth_engine::draft::RequestContext;
+use berth_engine::draft::{AwaitedPool, RequestContext};
 use berth_model::cluster::Cluster;
 use berth_model::ids::{Id, kind};
 use berth_model::names::NodeName;
@@ -77,6 +77,7 @@ pub(crate) struct Verdict {
     pub request: RequestContext,
     pub jobs: Vec<(Id<kind::Job>, watch::Receiver<JobNews>)>,
     pub await_node: Option<NodeName>,
+    pub await_pool: Option<AwaitedPool>,
 }
 
 /// Something from a session. What older sessions of the node still say is dropped.

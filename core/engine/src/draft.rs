@@ -5,10 +5,11 @@ use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::ids::{Id, IdSource, kind};
 use berth_model::job::{Job, Task};
-use berth_model::names::{NodeName, ResourceName};
+use berth_model::names::{NodeName, ResourceName, StorPoolName};
 use berth_model::observed::Observed;
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
+use uuid::Uuid;
 
 /// What a decision may use beside the cluster. Everything that is not a function of the cluster comes in here.
 #[derive(Debug, Clone)]
@@ -43,8 +44,21 @@ pub struct Applied {
     pub jobs: Vec<Id<kind::Job>>,
     /// A node whose first connection attempt the answer waits for.
     pub await_node: Option<NodeName>,
+    /// A new storage pool that its satellite must have looked at before the answer; one that cannot be used is taken back.
+    pub await_pool: Option<AwaitedPool>,
     /// What the shell must do after the commit.
     pub effects: Vec<Effect>,
+}
+
+/// A storage pool whose first look an answer waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwaitedPool {
+    /// Its node.
+    pub node: NodeName,
+    /// Its name.
+    pub name: StorPoolName,
+    /// Its generation id.
+    pub id: Uuid,
 }
 
 /// A refusal: nothing changes. At least one entry is an error.

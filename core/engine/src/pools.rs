@@ -12,7 +12,7 @@ use berth_model::reply::Reply;
 
 use crate::change_props;
 use crate::command::Command;
-use crate::draft::{Draft, Refused};
+use crate::draft::{AwaitedPool, Draft, Refused};
 use crate::resources::misdirected;
 use crate::{lookup, stack};
 
@@ -287,6 +287,9 @@ fn create(draft: &mut Draft<'_>, on: &str, text: &str, request: &Request<'_>) ->
         props,
     };
     let id = pool.id;
+    if provider.has_storage() && draft.context.observed.online(&node.name) {
+        draft.applied.await_pool = Some(AwaitedPool { node: node.name.clone(), name: name.clone(), id: id.uuid() });
+    }
     draft.put(Object::StorPool(pool));
     let text = format!("New storage pool '{name}' on node '{}' registered.", node.name);
     draft.reply(Reply::new(Code::CREATED, text).details(format!("UUID: {id}")).refer("UUID", id));

@@ -409,7 +409,7 @@ impl Writer {
             let jobs: Vec<_> = applied.jobs.iter().copied().filter(open).collect();
             let jobs = jobs.into_iter().map(|id| (id, self.waiting.join(id))).collect();
             // Nobody listens any more: the client hung up. What was decided stays.
-            let _ = answer.send(Verdict { replies: applied.replies, request, jobs, await_node: applied.await_node });
+            let _ = answer.send(Verdict { replies: applied.replies, request, jobs, await_node: applied.await_node, await_pool: applied.await_pool });
         }
         for resource in &turn.alive {
             self.cluster.jobs_on(resource).for_each(|job| self.waiting.beat(job.id));
@@ -447,7 +447,7 @@ impl Writer {
                 request.complete(&mut reply, turn.now);
                 applied = Applied { replies: vec![reply], ..Applied::default() };
             }
-            let _ = answer.send(Verdict { replies: applied.replies, request, jobs: Vec::new(), await_node: applied.await_node });
+            let _ = answer.send(Verdict { replies: applied.replies, request, jobs: Vec::new(), await_node: applied.await_node, await_pool: applied.await_pool });
         }
         if fenced {
             Fenced { cause: &error }.emit();

@@ -28,6 +28,11 @@ use crate::{Controller, ErrorReport, View};
 
 /// The version of the API that is served; clients choose features by it (contract 3).
 const REST_API_VERSION: &str = "1.28.0";
+/// When this program was built, if whoever built it said so.
+const BUILD_TIME: &str = match option_env!("BERTH_BUILD_TIME") {
+    Some(time) => time,
+    None => "unknown",
+};
 /// Error reports in one answer where no limit is given.
 const REPORTS_AT_ONCE: usize = 1000;
 
@@ -90,7 +95,7 @@ async fn version() -> Response {
     document(&ControllerVersion {
         version: "1.34.0",
         git_hash: concat!("berth-", env!("CARGO_PKG_VERSION")),
-        build_time: "1970-01-01T00:00:00+00:00",
+        build_time: BUILD_TIME,
         rest_api_version: REST_API_VERSION,
     })
 }
