@@ -145,6 +145,8 @@ impl<'a> Bench<'a> {
     /// Works on one item until it is as planned or nothing more can be done, and says what was seen last.
     #[must_use]
     pub fn work(&mut self, item: &PlanItem, generation: u64) -> ItemSeen {
+        let made_again = self.site.forgets().then(|| made_again(item));
+        let item = made_again.as_ref().unwrap_or(item);
         let mut failed: BTreeMap<VolumeNumber, Fault> = BTreeMap::new();
         for _ in 0..STEPS_MAX {
             let found = self.look(item);
@@ -435,6 +437,22 @@ impl<'a> Bench<'a> {
             | Step::Refuse(..) => Err(impossible(step)),
         }
     }
+}
+
+/// The item for a machine that forgets all it holds when it ends: what was there before may be made again, empty.
+fn made_again(item: &PlanItem) -> PlanItem {
+    let mut item = item.clone();
+    match &mut item {
+        PlanItem::Resource(plan) => {
+            for volume in &mut plan.volumes {
+                if volume.content.source == ContentSource::Kept {
+                    volume.content.source = ContentSource::Fresh;
+                }
+            }
+        }
+        PlanItem::Snapshot(plan) => plan.taken = false,
+    }
+    item
 }
 
 fn holds(backing: &Backing, content: Uuid) -> bool {

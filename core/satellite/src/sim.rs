@@ -301,6 +301,10 @@ impl Site for SimSite {
         self.latency
     }
 
+    fn forgets(&self) -> bool {
+        true
+    }
+
     fn is_quick(&self) -> bool {
         true
     }

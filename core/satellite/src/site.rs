@@ -62,6 +62,11 @@ pub trait Site: Send + Sync + 'static {
         std::time::Duration::ZERO
     }
 
+    /// Whether all that it holds is gone when the process ends (simulated machines only).
+    fn forgets(&self) -> bool {
+        false
+    }
+
     /// Whether calls never wait for anything, so that no thread is needed for them (simulated machines only).
     fn is_quick(&self) -> bool {
         false
