@@ -265,7 +265,11 @@ impl Cluster {
             let name = snapshot["name"].as_str().context("a snapshot has a name")?;
             rest.delete(&format!("/v1/resource-definitions/{resource}/snapshots/{name}"))?.ok()?;
         }
-        rest.delete(&format!("/v1/resource-definitions/{resource}"))?.ok()?;
+        // Closing a device that was written makes udev look at it, which holds it open for a moment.
+        crate::within(SETTLED_LIMIT, &format!("{resource} may be deleted"), || {
+            let reply = rest.delete(&format!("/v1/resource-definitions/{resource}")).map_err(|error| format!("{error:#}"))?;
+            if reply.errors() == [997] { Err(reply.text) } else { reply.ok().map_err(|error| format!("{error:#}")) }
+        })?;
         crate::within(SETTLED_LIMIT, &format!("{resource} is gone"), || match rest.get(&format!("/v1/resource-definitions/{resource}")) {
             Ok(reply) if reply.status == 404 => Ok(()),
             Ok(reply) => Err(reply.text),

@@ -18,6 +18,9 @@ const IMAGE_BYTES: u64 = 3 << 30;
 /// Names of images of file systems: ours, and the one that `berth dev` makes in its folder.
 const IMAGES: [&str; 3] = ["reflink.xfs", "small.ext4", "pools.img"];
 
+/// Rounds of unmounting and detaching; nothing is nested as deep.
+const CLEAR_ROUNDS: u32 = 6;
+
 /// A folder that goes with everything in it when the value goes.
 ///
 /// At the end it ends processes that name the folder in their arguments, unmounts what is mounted below it and frees
@@ -127,18 +130,21 @@ impl Scratch {
         if let Err(error) = self.kill_all() {
             note(&format!("{error:#}"));
         }
-        // What lies on a mounted file system can be free only when that is gone, so look again.
-        for _ in 0..5 {
+        // A volume's file lies on a mounted image, and a volume may be mounted itself, so it takes some rounds from the
+        // inside out. The images' own devices are not touched: they free themselves with their mounts, and would be
+        // somebody else's a moment later.
+        for round in 1..=CLEAR_ROUNDS {
             for mount in mounts_below(self.path()).iter().rev() {
-                if !run("umount", &[mount]).is_ok_and(|done| done.status.success()) {
-                    run("umount", &[Path::new("--lazy"), mount]).ok();
+                if run("umount", &[mount]).is_ok_and(|done| done.status.success()) || round < CLEAR_ROUNDS {
+                    continue;
                 }
+                note(&format!("{} is still in use; it goes when that ends", mount.display()));
+                run("umount", &[Path::new("--lazy"), mount]).ok();
             }
-            // Looked up after the mounts are gone: their devices are free then, and may be somebody else's a moment later.
-            for (device, _) in all_loops(self.path()) {
+            for (device, _) in self.loops() {
                 run("losetup", &[Path::new("--detach"), &device]).ok();
             }
-            if mounts_below(self.path()).is_empty() && all_loops(self.path()).is_empty() {
+            if mounts_below(self.path()).is_empty() && self.loops().is_empty() {
                 break;
             }
         }

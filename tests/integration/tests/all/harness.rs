@@ -9,6 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use berth_integration::{Scratch, note, run, until, within};
 
+/// Of a file behind a loop device.
+const NAME: &str = "berth-harness-original";
+
 #[test]
 fn nothing_of_a_folder_stays_behind() -> Result<()> {
     let scratch = Scratch::new()?;
@@ -19,7 +22,7 @@ fn nothing_of_a_folder_stays_behind() -> Result<()> {
         ensure!(!folder.exists());
         return Ok(());
     };
-    let original = mount.join("original");
+    let original = mount.join(NAME);
     File::create(&original)?.set_len(32 << 20)?;
     run("cp", &[Path::new("--reflink=always"), &original, &mount.join("copy")])?.ok()?;
     let device = PathBuf::from(run("losetup", &[Path::new("--find"), Path::new("--show"), &original])?.ok()?.trim());
@@ -37,6 +40,8 @@ fn nothing_of_a_folder_stays_behind() -> Result<()> {
     ensure!(!folder.exists(), "{} is still there", folder.display());
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
     ensure!(!mounts.contains(folder.to_str().unwrap_or("?")), "{mounts}");
+    // Nobody else has a file of this name: it would show under a path without the folder if its mount had gone too early.
+    ensure!(!run("losetup", &["--list", "--noheadings", "--output", "BACK-FILE"])?.ok()?.contains(NAME));
     Ok(())
 }
 
