@@ -283,3 +283,16 @@ impl LogTrimmed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_named_after_what_they_are() {
+        for sample in Counters::default().samples() {
+            assert!(sample.name.starts_with("berth_") && sample.help.ends_with('.'), "{sample:?}");
+            assert_eq!(sample.name.ends_with("_total"), sample.kind == SampleKind::Counter, "{sample:?}");
+        }
+    }
+}

@@ -80,9 +80,11 @@ impl Kit {
         });
         assert!(!answer.is_error(), "{answer:?}");
         let mut fake = fake;
-        self.must([pool(name)]).await;
-        fake.take().await;
-        fake.report(false, |_| Standing::Settled).await;
+        // The answer waits for the first look at the pool.
+        tokio::join!(self.must([pool(name)]), async {
+            fake.take().await;
+            fake.report(false, |_| Standing::Settled).await;
+        });
         fake
     }
 

@@ -409,7 +409,13 @@ impl Writer {
             let jobs: Vec<_> = applied.jobs.iter().copied().filter(open).collect();
             let jobs = jobs.into_iter().map(|id| (id, self.waiting.join(id))).collect();
             // Nobody listens any more: the client hung up. What was decided stays.
-            let _ = answer.send(Verdict { replies: applied.replies, request, jobs, await_node: applied.await_node, await_pool: applied.await_pool });
+            let _ = answer.send(Verdict {
+                replies: applied.replies,
+                request,
+                jobs,
+                await_node: applied.await_node,
+                await_pool: applied.await_pool,
+            });
         }
         for resource in &turn.alive {
             self.cluster.jobs_on(resource).for_each(|job| self.waiting.beat(job.id));
@@ -424,7 +430,9 @@ impl Writer {
     }
 
     /// Nothing of the group happened: each answer that rests on it says so.
-    fn refused_by_store(&mut self, turn: Turn, error: StoreError) {
+    fn refused_by_store(&mut self, mut turn: Turn, error: StoreError) {
+        turn.pending.iter_mut().filter(|pending| pending.rests_on_group).for_each(|pending| pending.applied.effects.clear());
+        self.effects(&mut turn);
         let fenced = matches!(error, StoreError::Deposed { .. } | StoreError::Conflict { .. });
         let first = matches!(self.writing, Writing::Well);
         let correction = if fenced { fence_correction(&error) } else { error.correction() };
@@ -447,7 +455,13 @@ impl Writer {
                 request.complete(&mut reply, turn.now);
                 applied = Applied { replies: vec![reply], ..Applied::default() };
             }
-            let _ = answer.send(Verdict { replies: applied.replies, request, jobs: Vec::new(), await_node: applied.await_node, await_pool: applied.await_pool });
+            let _ = answer.send(Verdict {
+                replies: applied.replies,
+                request,
+                jobs: Vec::new(),
+                await_node: applied.await_node,
+                await_pool: applied.await_pool,
+            });
         }
         if fenced {
             Fenced { cause: &error }.emit();
