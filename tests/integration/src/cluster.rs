@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{Daemon, Rest, Scratch, linstor};
+use crate::{Daemon, Rest, Scratch, linstor, tool};
 
 /// Time for a satellite to be seen, or for an object to settle.
 const SETTLED_LIMIT: Duration = Duration::from_secs(40);
@@ -110,6 +110,20 @@ impl Cluster {
     /// # Errors
     /// If it does not come up.
     pub fn start_satellite(&mut self, name: &str, environment: &[(&str, &str)]) -> Result<()> {
+        self.start_satellite_with(name, &[], environment)
+    }
+
+    /// Starts a satellite on a machine that bears its name, as far as it can see. Needs root.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn start_satellite_as_host(&mut self, name: &str) -> Result<()> {
+        let script = "echo \"$0\" > /proc/sys/kernel/hostname && exec \"$@\"";
+        let host = [tool("unshare")?.into(), "--uts".into(), "--".into(), "sh".into(), "-c".into(), script.into(), name.into()];
+        self.start_satellite_with(name, &host, &[])
+    }
+
+    fn start_satellite_with(&mut self, name: &str, wrapper: &[OsString], environment: &[(&str, &str)]) -> Result<()> {
         let data = self.scratch.sub(&format!("satellite-{name}"))?;
         let dev = self.dev_dir(name)?;
         let listens = self.satellites.get(name).map_or("127.0.0.1:0", |satellite| &satellite.listens).to_owned();
@@ -125,7 +139,7 @@ impl Cluster {
             "--dev-dir".into(),
             dev.into(),
         ];
-        let daemon = Daemon::start_with(&self.scratch, &format!("satellite-{name}"), &[], environment, words)?;
+        let daemon = Daemon::start_with(&self.scratch, &format!("satellite-{name}"), wrapper, environment, words)?;
         let listens = daemon.host_port().to_owned();
         self.satellites.insert(name.to_owned(), Satellite { listens, daemon: Some(daemon) });
         Ok(())
