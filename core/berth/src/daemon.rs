@@ -143,7 +143,8 @@ fn start_logging(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn init_logging(filter: &str, format: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| format!("'{filter}' is not a log filter; write info or berth_controller=debug"))?;
+    let filter =
+        EnvFilter::try_new(filter).with_context(|| format!("'{filter}' is not a log filter; write info or berth_controller=debug"))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         "text" => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),

@@ -87,11 +87,7 @@ impl Settings {
 }
 
 fn flag(matches: &ArgMatches, name: &str) -> Option<String> {
-    matches
-        .try_get_raw(name)
-        .ok()
-        .flatten()
-        .and_then(|mut values| values.next().map(|value| value.to_string_lossy().into_owned()))
+    matches.try_get_raw(name).ok().flatten().and_then(|mut values| values.next().map(|value| value.to_string_lossy().into_owned()))
 }
 
 fn text(value: &toml::Value) -> String {

@@ -28,7 +28,9 @@ pub enum Program {
     #[command(after_help = "Example:\n  berth satellite --data /var/lib/berth/satellite --listen 0.0.0.0:3366")]
     Satellite(SatelliteWords),
     /// Run a whole cluster on this machine in the foreground.
-    #[command(after_help = "Example: three satellites with real devices and ten simulated ones; the folder keeps everything\n  berth dev --dir ~/cluster --simulated 10")]
+    #[command(
+        after_help = "Example: three satellites with real devices and ten simulated ones; the folder keeps everything\n  berth dev --dir ~/cluster --simulated 10"
+    )]
     Dev(DevWords),
     /// Check, repair, export or import the controller's database (the controller must not run).
     Db(DbWords),

@@ -209,9 +209,8 @@ mod tests {
     use crate::{Call, Endpoint};
 
     async fn serve() -> Endpoint {
-        let app = axum::Router::new().fallback(|method: axum::http::Method, uri: axum::http::Uri, body: String| async move {
-            format!("{method} {uri} {body}")
-        });
+        let app = axum::Router::new()
+            .fallback(|method: axum::http::Method, uri: axum::http::Uri, body: String| async move { format!("{method} {uri} {body}") });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         tokio::spawn(async move { axum::serve(listener, app).await });

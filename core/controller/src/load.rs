@@ -58,18 +58,13 @@ pub(crate) async fn load(store: &dyn Store, reports: &Reports, counters: &Counte
     }
     let mut aside: Vec<Quarantined> =
         quarantined.into_iter().map(|record| Quarantined { kind: record.kind, key: record.key, why: record.why }).collect();
+    for record in &aside {
+        tell(reports, &record.kind, &record.key, &record.why, "");
+    }
     for (Record { kind, key, body, .. }, why) in bad {
         let why = why.to_string();
         store.quarantine(&kind, &key, &why, now().0).await?;
-        reports.make(NewReport {
-            exception: "Quarantine".to_owned(),
-            message: format!("The record {kind} {key} cannot be used: {why}"),
-            method: "load".to_owned(),
-            file: file!().to_owned(),
-            line: line!(),
-            text: format!("It is set aside and its name stays reserved; everything else is served.\nCorrection: Run 'berth db check' and 'berth db repair'.\n\n{body}"),
-            ..NewReport::default()
-        });
+        tell(reports, &kind, &key, &why, &body);
         count(&counters.error_reports);
         aside.push(Quarantined { kind, key, why });
     }
@@ -83,6 +78,23 @@ pub(crate) async fn load(store: &dyn Store, reports: &Reports, counters: &Counte
         cluster = first(store, &cluster).await?;
     }
     Ok(Start { cluster, records: count_read, warnings })
+}
+
+/// Makes the error report of a record that cannot be used, unless an earlier start made it.
+fn tell(reports: &Reports, kind: &str, key: &str, why: &str, body: &str) {
+    let message = format!("The record {kind} {key} cannot be used: {why}");
+    if reports.list().iter().any(|report| report.message == message) {
+        return;
+    }
+    reports.make(NewReport {
+        exception: "Quarantine".to_owned(),
+        message,
+        method: "load".to_owned(),
+        file: file!().to_owned(),
+        line: line!(),
+        text: format!("It is set aside and its name stays reserved; everything else is served.\nCorrection: Run 'berth db check' and 'berth db repair'.\n\n{body}"),
+        ..NewReport::default()
+    });
 }
 
 /// Writes what every cluster has from its first moment.

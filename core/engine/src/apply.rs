@@ -66,7 +66,9 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         | Command::DeleteKeyValueStore { .. }
         | Command::ModifyController { .. }
         | Command::DeleteControllerProperty { .. } => crate::settings::apply(draft, command),
-        Command::SpawnResource { .. } | Command::AdjustResourceGroup { .. } | Command::Autoplace { .. } => crate::spawn::apply(draft, command),
+        Command::SpawnResource { .. } | Command::AdjustResourceGroup { .. } | Command::Autoplace { .. } => {
+            crate::spawn::apply(draft, command)
+        }
         Command::CreateResources { .. }
         | Command::ModifyResource { .. }
         | Command::MakeAvailable { .. }

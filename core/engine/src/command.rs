@@ -77,20 +77,56 @@ pub struct FilterRequest {
 #[allow(missing_docs)] // The fields are those of the API's request documents; what is not plain is said.
 pub enum Command {
     // Nodes
-    CreateNode { name: String, node_type: Option<String>, net_interfaces: Vec<NetIfInput>, props: BTreeMap<String, String> },
-    ModifyNode { node: String, node_type: Option<String>, props: PropChange },
-    DeleteNode { node: String },
-    LoseNode { node: String },
-    ReconnectNode { node: String },
-    RestoreNode { node: String, delete_resources: bool, delete_snapshots: bool },
-    CreateNetIf { node: String, interface: NetIfInput },
-    ModifyNetIf { node: String, interface: NetIfInput },
-    DeleteNetIf { node: String, name: String },
+    CreateNode {
+        name: String,
+        node_type: Option<String>,
+        net_interfaces: Vec<NetIfInput>,
+        props: BTreeMap<String, String>,
+    },
+    ModifyNode {
+        node: String,
+        node_type: Option<String>,
+        props: PropChange,
+    },
+    DeleteNode {
+        node: String,
+    },
+    LoseNode {
+        node: String,
+    },
+    ReconnectNode {
+        node: String,
+    },
+    RestoreNode {
+        node: String,
+        delete_resources: bool,
+        delete_snapshots: bool,
+    },
+    CreateNetIf {
+        node: String,
+        interface: NetIfInput,
+    },
+    ModifyNetIf {
+        node: String,
+        interface: NetIfInput,
+    },
+    DeleteNetIf {
+        node: String,
+        name: String,
+    },
 
     // Storage pools
-    CreateStorPoolDfn { name: String, props: BTreeMap<String, String> },
-    ModifyStorPoolDfn { name: String, props: PropChange },
-    DeleteStorPoolDfn { name: String },
+    CreateStorPoolDfn {
+        name: String,
+        props: BTreeMap<String, String>,
+    },
+    ModifyStorPoolDfn {
+        name: String,
+        props: PropChange,
+    },
+    DeleteStorPoolDfn {
+        name: String,
+    },
     CreateStorPool {
         node: String,
         name: String,
@@ -100,13 +136,34 @@ pub enum Command {
         external_locking: bool,
         props: BTreeMap<String, String>,
     },
-    ModifyStorPool { node: String, name: String, props: PropChange },
-    DeleteStorPool { node: String, name: String },
+    ModifyStorPool {
+        node: String,
+        name: String,
+        props: PropChange,
+    },
+    DeleteStorPool {
+        node: String,
+        name: String,
+    },
 
     // Resource groups
-    CreateResourceGroup { name: String, description: Option<String>, filter: FilterRequest, peer_slots: Option<i64>, props: BTreeMap<String, String> },
-    ModifyResourceGroup { name: String, description: Option<String>, filter: FilterRequest, peer_slots: Option<i64>, props: PropChange },
-    DeleteResourceGroup { name: String },
+    CreateResourceGroup {
+        name: String,
+        description: Option<String>,
+        filter: FilterRequest,
+        peer_slots: Option<i64>,
+        props: BTreeMap<String, String>,
+    },
+    ModifyResourceGroup {
+        name: String,
+        description: Option<String>,
+        filter: FilterRequest,
+        peer_slots: Option<i64>,
+        props: PropChange,
+    },
+    DeleteResourceGroup {
+        name: String,
+    },
     SpawnResource {
         group: String,
         name: Option<String>,
@@ -122,10 +179,26 @@ pub enum Command {
         passphrases: usize,
     },
     /// `group` `None`: every group.
-    AdjustResourceGroup { group: Option<String>, filter: FilterRequest },
-    CreateVolumeGroup { group: String, number: Option<i64>, flags: Vec<String>, props: BTreeMap<String, String> },
-    ModifyVolumeGroup { group: String, number: i64, flags: Vec<String>, props: PropChange },
-    DeleteVolumeGroup { group: String, number: i64 },
+    AdjustResourceGroup {
+        group: Option<String>,
+        filter: FilterRequest,
+    },
+    CreateVolumeGroup {
+        group: String,
+        number: Option<i64>,
+        flags: Vec<String>,
+        props: BTreeMap<String, String>,
+    },
+    ModifyVolumeGroup {
+        group: String,
+        number: i64,
+        flags: Vec<String>,
+        props: PropChange,
+    },
+    DeleteVolumeGroup {
+        group: String,
+        number: i64,
+    },
 
     // Resource definitions
     CreateResourceDefinition {
@@ -147,7 +220,9 @@ pub enum Command {
         layers: Option<Vec<String>>,
         group: Option<String>,
     },
-    DeleteResourceDefinition { name: String },
+    DeleteResourceDefinition {
+        name: String,
+    },
     CloneResourceDefinition {
         source: String,
         name: Option<String>,
@@ -158,39 +233,134 @@ pub enum Command {
         use_zfs_clone: Option<bool>,
         passphrases: usize,
     },
-    CreateVolumeDefinition { resource: String, volume: VolumeDefinitionInput },
-    ModifyVolumeDefinition { resource: String, number: i64, size_kib: Option<i64>, flags: Vec<String>, props: PropChange },
-    DeleteVolumeDefinition { resource: String, number: i64 },
+    CreateVolumeDefinition {
+        resource: String,
+        volume: VolumeDefinitionInput,
+    },
+    ModifyVolumeDefinition {
+        resource: String,
+        number: i64,
+        size_kib: Option<i64>,
+        flags: Vec<String>,
+        props: PropChange,
+    },
+    DeleteVolumeDefinition {
+        resource: String,
+        number: i64,
+    },
 
     // Resources
     /// `diskless_on_remaining` and `layers`: the outer members, which win over the filter's (`None`: not given).
-    Autoplace { resource: String, filter: FilterRequest, diskless_on_remaining: Option<bool>, layers: Option<Vec<String>> },
-    CreateResources { resource: String, replicas: Vec<ResourceInput> },
-    ModifyResource { resource: String, node: String, props: PropChange, drbd_tiebreaker: Option<bool>, drbd_client: Option<bool> },
-    DeleteResource { resource: String, node: String, keep_tiebreaker: Option<bool> },
-    MakeAvailable { resource: String, node: String, diskful: bool, layers: Vec<String>, drbd_tcp_ports: Vec<i64> },
-    ActivateResource { resource: String, node: String },
-    DeactivateResource { resource: String, node: String },
+    Autoplace {
+        resource: String,
+        filter: FilterRequest,
+        diskless_on_remaining: Option<bool>,
+        layers: Option<Vec<String>>,
+    },
+    CreateResources {
+        resource: String,
+        replicas: Vec<ResourceInput>,
+    },
+    ModifyResource {
+        resource: String,
+        node: String,
+        props: PropChange,
+        drbd_tiebreaker: Option<bool>,
+        drbd_client: Option<bool>,
+    },
+    DeleteResource {
+        resource: String,
+        node: String,
+        keep_tiebreaker: Option<bool>,
+    },
+    MakeAvailable {
+        resource: String,
+        node: String,
+        diskful: bool,
+        layers: Vec<String>,
+        drbd_tcp_ports: Vec<i64>,
+    },
+    ActivateResource {
+        resource: String,
+        node: String,
+    },
+    DeactivateResource {
+        resource: String,
+        node: String,
+    },
     /// `operation`: `INTO_DRBD_DISKFUL`, `INTO_DRBD_DISKLESS`, `INTO_DRBD_CLIENT`.
-    ToggleDisk { resource: String, node: String, operation: String, storage_pool: Option<String>, migrate_from: Option<String> },
-    ModifyVolume { resource: String, node: String, number: i64, props: PropChange },
+    ToggleDisk {
+        resource: String,
+        node: String,
+        operation: String,
+        storage_pool: Option<String>,
+        migrate_from: Option<String>,
+    },
+    ModifyVolume {
+        resource: String,
+        node: String,
+        number: i64,
+        props: PropChange,
+    },
 
     // Snapshots
-    CreateSnapshot { resource: String, name: String, nodes: Vec<String>, props: BTreeMap<String, String> },
-    CreateMultiSnapshot { snapshots: Vec<SnapshotInput> },
-    ModifySnapshot { resource: String, name: String, props: PropChange },
-    DeleteSnapshot { resource: String, name: String, nodes: Vec<String> },
-    RestoreVolumeDefinitions { resource: String, name: String, to_resource: String },
-    RestoreResources { resource: String, name: String, to_resource: String, nodes: Vec<String>, stor_pool_rename: BTreeMap<String, String> },
-    RollbackSnapshot { resource: String, name: String, zfs_rollback_strategy: Option<String> },
+    CreateSnapshot {
+        resource: String,
+        name: String,
+        nodes: Vec<String>,
+        props: BTreeMap<String, String>,
+    },
+    CreateMultiSnapshot {
+        snapshots: Vec<SnapshotInput>,
+    },
+    ModifySnapshot {
+        resource: String,
+        name: String,
+        props: PropChange,
+    },
+    DeleteSnapshot {
+        resource: String,
+        name: String,
+        nodes: Vec<String>,
+    },
+    RestoreVolumeDefinitions {
+        resource: String,
+        name: String,
+        to_resource: String,
+    },
+    RestoreResources {
+        resource: String,
+        name: String,
+        to_resource: String,
+        nodes: Vec<String>,
+        stor_pool_rename: BTreeMap<String, String>,
+    },
+    RollbackSnapshot {
+        resource: String,
+        name: String,
+        zfs_rollback_strategy: Option<String>,
+    },
 
     // The rest
-    ModifyKeyValueStore { name: String, override_props: BTreeMap<String, String>, delete_props: Vec<String>, delete_namespaces: Vec<String> },
-    DeleteKeyValueStore { name: String },
-    ModifyController { props: PropChange },
-    DeleteControllerProperty { key: String },
+    ModifyKeyValueStore {
+        name: String,
+        override_props: BTreeMap<String, String>,
+        delete_props: Vec<String>,
+        delete_namespaces: Vec<String>,
+    },
+    DeleteKeyValueStore {
+        name: String,
+    },
+    ModifyController {
+        props: PropChange,
+    },
+    DeleteControllerProperty {
+        key: String,
+    },
     /// Cancels a job, where that can still be done without harm.
-    CancelJob { id: String },
+    CancelJob {
+        id: String,
+    },
 }
 
 /// One snapshot of several that are taken together.

@@ -35,7 +35,8 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         Command::CloneResourceDefinition { source, name, external_name, layers, group, props, use_zfs_clone: _, passphrases: _ } => {
             let shown = name.clone().unwrap_or_default();
             draft.about(Operation::Create, ObjectMask::ResourceDefinition, &[("RscDfn", &shown)]);
-            let request = CloneRequest { name: name.as_deref(), external_name: external_name.as_deref(), layers, group: group.as_deref(), props };
+            let request =
+                CloneRequest { name: name.as_deref(), external_name: external_name.as_deref(), layers, group: group.as_deref(), props };
             clone(draft, source, &request)
         }
         other => Err(misdirected(other)),
@@ -150,7 +151,10 @@ fn restore_resources(
         let awaited = deploy_in_place(draft, new, &snapshot)?;
         replicas.push(awaited);
     }
-    draft.say(Code::CREATED, format!("Resource '{}' is restored from snapshot '{}' of '{}'.", target.name, snapshot.name, snapshot.resource));
+    draft.say(
+        Code::CREATED,
+        format!("Resource '{}' is restored from snapshot '{}' of '{}'.", target.name, snapshot.name, snapshot.resource),
+    );
     if target.volumes.is_empty() {
         draft.reply(Reply::new(Code::WARN_NOT_FOUND, format!("Nothing of the snapshot's data is in '{}'.", target.name)));
     }
@@ -229,16 +233,18 @@ fn clone(draft: &mut Draft<'_>, source: &str, request: &CloneRequest<'_>) -> Res
         created: draft.context.now,
     };
     for (number, volume) in &source.volumes {
-        let copy = crate::definitions::new_volume(draft, &definition.layers, volume.size_kib, volume.flags.clone(), volume.props.clone(), None)?;
+        let copy =
+            crate::definitions::new_volume(draft, &definition.layers, volume.size_kib, volume.flags.clone(), volume.props.clone(), None)?;
         definition.volumes.insert(*number, copy);
     }
     let id = definition.id;
     draft.put(Object::ResourceDefinition(definition));
     let mut awaited = Vec::new();
     for replica in &replicas {
-        let sources = replica.volumes.iter().map(|(number, volume)| {
-            (*number, ContentSource::Volume { id: volume.id, backing: volume.backing.clone() })
-        });
+        let sources = replica
+            .volumes
+            .iter()
+            .map(|(number, volume)| (*number, ContentSource::Volume { id: volume.id, backing: volume.backing.clone() }));
         let new = NewReplica {
             pool: replica.volumes.values().next().map(|volume| volume.pool.clone()),
             props: replica.props.clone(),
@@ -259,7 +265,10 @@ fn clone(draft: &mut Draft<'_>, source: &str, request: &CloneRequest<'_>) -> Res
         draft.put(Object::Resource(marked));
     }
     draft.reply(
-        Reply::new(Code::CREATED, format!("Clone '{name}' of '{}' registered.", source.name)).details(format!("UUID: {id}")).refer("UUID", id).refer("RscDfn", &name),
+        Reply::new(Code::CREATED, format!("Clone '{name}' of '{}' registered.", source.name))
+            .details(format!("UUID: {id}"))
+            .refer("UUID", id)
+            .refer("RscDfn", &name),
     );
     let job = draft.start(&name, Task::Clone { from: source.name.clone(), replicas: awaited });
     // The caller asks for the state itself; the answer does not wait.

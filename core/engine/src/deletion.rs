@@ -95,7 +95,11 @@ fn mark(draft: &mut Draft<'_>, replicas: Vec<Resource>) -> Vec<Awaited> {
 
 /// Waits for a deletion that is under way instead of starting a second one.
 fn join(draft: &mut Draft<'_>, name: &ResourceName, whole: bool) -> bool {
-    let open = draft.cluster.jobs_on(name).find(|job| matches!(&job.task, Task::Delete { definition, .. } if *definition == whole)).map(|job| job.id);
+    let open = draft
+        .cluster
+        .jobs_on(name)
+        .find(|job| matches!(&job.task, Task::Delete { definition, .. } if *definition == whole))
+        .map(|job| job.id);
     match open {
         Some(id) => {
             draft.applied.jobs.push(id);
@@ -107,7 +111,8 @@ fn join(draft: &mut Draft<'_>, name: &ResourceName, whole: bool) -> bool {
 
 /// Refuses to delete what a clone or restore still copies from. Error 992.
 fn not_a_source(draft: &Draft<'_>, name: &ResourceName) -> Result<(), Refused> {
-    let reader = draft.cluster.jobs.values().find(|job| matches!(&job.task, Task::Clone { from, .. } | Task::Restore { from, .. } if from == name));
+    let reader =
+        draft.cluster.jobs.values().find(|job| matches!(&job.task, Task::Clone { from, .. } | Task::Restore { from, .. } if from == name));
     match reader {
         None => Ok(()),
         Some(job) => Err(Reply::new(Code::FAIL_RSC_BUSY, format!("'{name}' is being copied to '{}'.", job.resource))
@@ -170,7 +175,11 @@ fn volume_definition(draft: &mut Draft<'_>, text: &str, number: i64) -> Result<(
         return Ok(());
     }
     draft.say(Code::DELETED, format!("Volume definition {number} of '{name}' marked for deletion."));
-    let open = draft.cluster.jobs_on(&name).find(|job| matches!(&job.task, Task::DeleteVolume { number: n, .. } if *n == number)).map(|job| job.id);
+    let open = draft
+        .cluster
+        .jobs_on(&name)
+        .find(|job| matches!(&job.task, Task::DeleteVolume { number: n, .. } if *n == number))
+        .map(|job| job.id);
     if let Some(id) = open {
         draft.applied.jobs.push(id);
         return Ok(());

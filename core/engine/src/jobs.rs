@@ -199,7 +199,9 @@ pub(crate) fn not_connected<'n>(nodes: impl IntoIterator<Item = &'n NodeName>, w
         .map(|node| {
             Reply::new(Code::WARN_NOT_CONNECTED, format!("No connection to satellite '{node}'; {what}."))
                 .cause("The node is offline.")
-                .correction("Start the satellite on the node; the work goes on by itself. If the node is gone for good: 'linstor node lost'.")
+                .correction(
+                    "Start the satellite on the node; the work goes on by itself. If the node is gone for good: 'linstor node lost'.",
+                )
         })
         .collect()
 }
@@ -221,6 +223,10 @@ pub(crate) fn fault_reply(node: &NodeName, fault: &Fault) -> Reply {
 
 /// What an answer says of items that are offline or in trouble.
 fn troubles(stands: &BTreeMap<(NodeName, Uuid), Stand>, what: &str) -> Vec<Reply> {
+    // As long as one is on the way the answer waits for it.
+    if stands.values().any(|stand| *stand == Stand::Pending) {
+        return Vec::new();
+    }
     let offline = stands.iter().filter(|(_, stand)| **stand == Stand::Offline).map(|((node, _), _)| node);
     let mut replies = not_connected(offline, what);
     for ((node, _), stand) in stands {
@@ -264,12 +270,11 @@ pub fn cancel(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         | Task::DeleteVolume { .. }
         | Task::Resize { .. }
         | Task::Snapshot { .. }
-        | Task::DeleteSnapshot { .. } => Err(Reply::new(
-            Code::FAIL_RSC_BUSY,
-            format!("The {} of '{}' cannot be cancelled any more.", job.task.word(), job.resource),
-        )
-        .cause("It has begun to change what is on the nodes; it ends, or says what blocks it.")
-        .correction("Delete the resource to end a creation, restore or clone; mend what the resource's reports name otherwise.")
-        .into()),
+        | Task::DeleteSnapshot { .. } => {
+            Err(Reply::new(Code::FAIL_RSC_BUSY, format!("The {} of '{}' cannot be cancelled any more.", job.task.word(), job.resource))
+                .cause("It has begun to change what is on the nodes; it ends, or says what blocks it.")
+                .correction("Delete the resource to end a creation, restore or clone; mend what the resource's reports name otherwise.")
+                .into())
+        }
     }
 }

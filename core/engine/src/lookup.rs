@@ -158,9 +158,11 @@ pub fn snapshot<'c>(cluster: &'c Cluster, resource: &str, name: &str, missing: C
 pub fn unreserved(cluster: &Cluster, key: &Key) -> Result<(), Refused> {
     match cluster.reserved(key) {
         None => Ok(()),
-        Some(record) => Err(Reply::new(Code::FAIL_UNKNOWN_ERROR, format!("The name '{}' belongs to a broken {} record.", record.key, record.kind))
-            .cause(record.why.clone())
-            .correction("Look at the record with 'berth db check', and mend or remove it with 'berth db repair'.")
-            .into()),
+        Some(record) => {
+            Err(Reply::new(Code::FAIL_UNKNOWN_ERROR, format!("The name '{}' belongs to a broken {} record.", record.key, record.kind))
+                .cause(record.why.clone())
+                .correction("Look at the record with 'berth db check', and mend or remove it with 'berth db repair'.")
+                .into())
+        }
     }
 }

@@ -191,10 +191,10 @@ pub fn touched(before: &Cluster, after: &Cluster, changes: &[Change]) -> BTreeMa
                 }
             }
             Key::Job(id) => {
-                for cluster in [before, after] {
-                    if let Some(Task::Rollback { replicas, .. }) = cluster.jobs.get(&id).map(|job| &job.task) {
-                        replicas.iter().for_each(|replica| add(&replica.node, replica.item));
-                    }
+                // A rollback says what its replicas shall be; any open job wants its items looked at under its own serial.
+                let ended = before.jobs.get(&id).filter(|job| matches!(job.task, Task::Rollback { .. }));
+                for job in ended.into_iter().chain(after.jobs.get(&id)) {
+                    job.task.awaited().iter().for_each(|awaited| add(&awaited.node, awaited.item));
                 }
             }
             Key::StorPool(node, _) => pools.push(node),
@@ -229,4 +229,3 @@ pub fn absent_snapshot(snapshot: &Snapshot, node: &NodeName) -> Option<PlanItem>
     item.wanted = Wanted::Absent;
     Some(PlanItem::Snapshot(item))
 }
-

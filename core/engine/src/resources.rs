@@ -502,6 +502,10 @@ fn modify_volume(draft: &mut Draft<'_>, name: &str, node: &str, number: i64, pro
     volume.props = crate::change_props::changed(draft, Owner::Volume, &volume.props, props)?;
     let id = volume.id;
     draft.put(Object::Resource(resource));
-    draft.reply(Reply::new(Code::MODIFIED, format!("Volume {number} of '{name}' on node '{node}' modified.")).details(format!("UUID: {id}")).refer("UUID", id));
+    draft.reply(
+        Reply::new(Code::MODIFIED, format!("Volume {number} of '{name}' on node '{node}' modified."))
+            .details(format!("UUID: {id}"))
+            .refer("UUID", id),
+    );
     Ok(())
 }

@@ -51,9 +51,12 @@ fn create(draft: &mut Draft<'_>, input: &SnapshotInput) -> Result<(), Refused> {
     let name = lookup::snapshot_name(&input.name)?;
     lookup::unreserved(&draft.cluster, &Key::Snapshot(definition.name.clone(), name.clone()))?;
     if let Some(existing) = draft.cluster.snapshot(&definition.name, &name) {
-        return Err(Reply::new(Code::FAIL_EXISTS_SNAPSHOT_DFN, format!("'{}' has a snapshot '{}' already.", definition.name, existing.name))
-            .correction("Choose another name, or delete the old snapshot first.")
-            .into());
+        return Err(Reply::new(
+            Code::FAIL_EXISTS_SNAPSHOT_DFN,
+            format!("'{}' has a snapshot '{}' already.", definition.name, existing.name),
+        )
+        .correction("Choose another name, or delete the old snapshot first.")
+        .into());
     }
     quiet(draft, &definition)?;
     let replicas = sources(draft, &definition, &input.nodes)?;
@@ -196,7 +199,13 @@ fn copy_of(draft: &mut Draft<'_>, replica: &Resource, name: &SnapshotName) -> Re
         };
         volumes.insert(*number, snapped);
     }
-    Ok(NodeSnapshot { id: draft.context.ids.next(), state: CopyState::Wanted, created: None, resource_props: replica.props.clone(), volumes })
+    Ok(NodeSnapshot {
+        id: draft.context.ids.next(),
+        state: CopyState::Wanted,
+        created: None,
+        resource_props: replica.props.clone(),
+        volumes,
+    })
 }
 
 /// All or none: every one is checked before the first is taken; the satellites take them from one plan.
@@ -224,7 +233,10 @@ fn delete(draft: &mut Draft<'_>, resource: &str, name: &str, nodes: &[String]) -
     let name = lookup::snapshot_name(name)?;
     let resource = lookup::resource_name(resource)?;
     let Some(snapshot) = draft.cluster.snapshot(&resource, &name).cloned() else {
-        draft.reply(Reply::new(Code::WARN_NOT_FOUND, format!("Snapshot '{name}' of '{resource}' not found.")).cause("It does not exist, or was deleted already."));
+        draft.reply(
+            Reply::new(Code::WARN_NOT_FOUND, format!("Snapshot '{name}' of '{resource}' not found."))
+                .cause("It does not exist, or was deleted already."),
+        );
         return Ok(());
     };
     if let Some(reader) = reader_of(draft, &snapshot) {
@@ -250,7 +262,11 @@ fn delete(draft: &mut Draft<'_>, resource: &str, name: &str, nodes: &[String]) -
     if wanted.is_empty() {
         return Ok(());
     }
-    let open = draft.cluster.jobs_on(&resource).find(|job| matches!(&job.task, Task::DeleteSnapshot { snapshot, .. } if *snapshot == name)).map(|job| job.id);
+    let open = draft
+        .cluster
+        .jobs_on(&resource)
+        .find(|job| matches!(&job.task, Task::DeleteSnapshot { snapshot, .. } if *snapshot == name))
+        .map(|job| job.id);
     if let (Some(id), true) = (open, snapshot.flags.has(SnapshotFlag::Delete)) {
         draft.applied.jobs.push(id);
         return Ok(());
@@ -289,21 +305,23 @@ fn reader_of(draft: &Draft<'_>, snapshot: &Snapshot) -> Option<Refused> {
         |job| matches!(&job.task, Task::Restore { from, snapshot: name, .. } if *from == snapshot.resource && *name == snapshot.name),
     );
     own.or(restore).map(|job| {
-        Reply::new(Code::FAIL_RSC_BUSY, format!("Snapshot '{}' of '{}' is needed by a {}.", snapshot.name, snapshot.resource, job.task.word()))
-            .cause(format!("Job {} on '{}' has not ended.", job.id, job.resource))
-            .correction("Wait for it and try again.")
-            .into()
+        Reply::new(
+            Code::FAIL_RSC_BUSY,
+            format!("Snapshot '{}' of '{}' is needed by a {}.", snapshot.name, snapshot.resource, job.task.word()),
+        )
+        .cause(format!("Job {} on '{}' has not ended.", job.id, job.resource))
+        .correction("Wait for it and try again.")
+        .into()
     })
 }
 
 fn roll_back(draft: &mut Draft<'_>, resource: &str, name: &str, strategy: Option<&str>) -> Result<(), Refused> {
     let snapshot = lookup::snapshot(&draft.cluster, resource, name, Code::FAIL_NOT_FOUND_SNAPSHOT_DFN)?.clone();
-    if let Some(word) = strategy {
-        if !["rollback", "clone", "dynamic"].contains(&word.to_ascii_lowercase().as_str()) {
-            return Err(Reply::new(Code::FAIL_INVLD_REQUEST, format!("'{word}' is not a rollback strategy."))
-                .correction("Use rollback, clone or dynamic, or leave it out.")
-                .into());
-        }
+    let known = |word: &&str| ["rollback", "clone", "dynamic"].contains(&word.to_ascii_lowercase().as_str());
+    if let Some(word) = strategy.filter(|word| !known(word)) {
+        return Err(Reply::new(Code::FAIL_INVLD_REQUEST, format!("'{word}' is not a rollback strategy."))
+            .correction("Use rollback, clone or dynamic, or leave it out.")
+            .into());
     }
     if !snapshot.flags.has(SnapshotFlag::Successful) || snapshot.flags.has(SnapshotFlag::Delete) {
         return Err(Reply::new(Code::FAIL_SNAPSHOT_NOT_UPTODATE, format!("Snapshot '{}' is not complete.", snapshot.name))

@@ -459,7 +459,10 @@ impl Cluster {
     pub fn ports_on(&self, node: &NodeName) -> BTreeSet<u16> {
         let from = NumberKey::Port { node: node.clone(), port: 0 };
         let to = NumberKey::Port { node: node.clone(), port: u16::MAX };
-        self.numbers.range(from..=to).filter_map(|(key, _)| if let NumberKey::Port { port, .. } = key { Some(*port) } else { None }).collect()
+        self.numbers
+            .range(from..=to)
+            .filter_map(|(key, _)| if let NumberKey::Port { port, .. } = key { Some(*port) } else { None })
+            .collect()
     }
 
     /// The DRBD node ids that are taken among a definition's replicas.

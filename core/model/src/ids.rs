@@ -135,6 +135,7 @@ impl IdSource {
     }
 
     /// The next id. Ids of one source are distinct.
+    #[allow(clippy::should_implement_trait)] // One source makes ids of every kind; an iterator has one item type.
     pub fn next<T>(&mut self) -> Id<T> {
         let (a, b) = (self.draw(), self.draw());
         let mut bytes = [0u8; 10];

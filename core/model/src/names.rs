@@ -62,29 +62,19 @@ fn shorten(text: &str) -> String {
 
 fn check_length(kind: &'static str, text: &str, min: usize, max: usize) -> Result<(), BadName> {
     let length = text.chars().count();
-    if (min..=max).contains(&length) {
-        Ok(())
-    } else {
-        Err(BadName::Length { kind, text: shorten(text), length, min, max })
-    }
+    if (min..=max).contains(&length) { Ok(()) } else { Err(BadName::Length { kind, text: shorten(text), length, min, max }) }
 }
 
 /// First character a letter or `_` (also a digit where `digit_first`); the rest letters, digits, `_`, `-`; at least one letter.
 fn check_word(kind: &'static str, text: &str, digit_first: bool) -> Result<(), BadName> {
     for (at, found) in text.chars().enumerate() {
-        let fits = found.is_ascii_alphabetic()
-            || found == '_'
-            || (found.is_ascii_digit() && (at > 0 || digit_first))
-            || (found == '-' && at > 0);
+        let fits =
+            found.is_ascii_alphabetic() || found == '_' || (found.is_ascii_digit() && (at > 0 || digit_first)) || (found == '-' && at > 0);
         if !fits {
             return Err(BadName::Character { kind, text: shorten(text), at: at + 1, found });
         }
     }
-    if text.chars().any(|c| c.is_ascii_alphabetic()) {
-        Ok(())
-    } else {
-        Err(BadName::NoLetter { kind, text: shorten(text) })
-    }
+    if text.chars().any(|c| c.is_ascii_alphabetic()) { Ok(()) } else { Err(BadName::NoLetter { kind, text: shorten(text) }) }
 }
 
 /// Labels of at most 63 letters, digits and `-`, joined by `.`; not starting with `.` or `-`, not ending with `-`.

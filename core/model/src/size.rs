@@ -46,7 +46,7 @@ impl Kib {
     /// The largest multiple of `unit` that is not larger. A `unit` of 0 rounds nothing.
     #[must_use]
     pub fn round_down(self, unit: Self) -> Self {
-        if unit.0 == 0 { self } else { Self(self.0 / unit.0 * unit.0) }
+        self.0.checked_rem(unit.0).map_or(self, |rest| Self(self.0 - rest))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The files are not part of the project: their folder is named by `BERTH_SHARED`, or stands beside the clone as `shared`.
 //! Without them the tests say so and pass.
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -40,7 +40,8 @@ impl Rows {
     fn print(&self) -> Result<()> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let memory = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
-        let kib: u64 = memory.lines().next().and_then(|line| line.split_whitespace().nth(1)).and_then(|word| word.parse().ok()).unwrap_or(0);
+        let kib: u64 =
+            memory.lines().next().and_then(|line| line.split_whitespace().nth(1)).and_then(|word| word.parse().ok()).unwrap_or(0);
         println!("Measured on {cores} cores, {} GiB of memory.\n", kib >> 20);
         println!("| what | figure |\n|---|---|");
         for (what, figure) in &self.0 {

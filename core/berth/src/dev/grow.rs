@@ -31,9 +31,11 @@ pub async fn grow(url: &str, satellites: &[Satellite], pools: &Path) -> anyhow::
     let known = get(&client, &Call::get(&["view", "storage-pools"])).await?;
     for satellite in satellites {
         let name = if satellite.simulated { SIMULATED_POOL } else { POOL };
-        let there = known.as_array().into_iter().flatten().any(|pool| {
-            pool["node_name"].as_str() == Some(&satellite.name) && pool["storage_pool_name"].as_str() == Some(name)
-        });
+        let there = known
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|pool| pool["node_name"].as_str() == Some(&satellite.name) && pool["storage_pool_name"].as_str() == Some(name));
         if !there {
             create_pool(&client, satellite, name, pools).await?;
         }

@@ -56,10 +56,9 @@ impl Pools {
         if self.image.is_none() {
             return;
         }
-        if let Err(error) = run("umount", &[&self.path.to_string_lossy()]) {
-            if warn {
-                eprintln!("WARNING: {} stays mounted: {error:#}", self.path.display());
-            }
+        let gone = run("umount", &[&self.path.to_string_lossy()]);
+        if let Some(error) = gone.err().filter(|_| warn) {
+            eprintln!("WARNING: {} stays mounted: {error:#}", self.path.display());
         }
     }
 }

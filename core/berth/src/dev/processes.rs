@@ -52,7 +52,8 @@ impl Processes {
         let program = std::env::current_exe().context("cannot find the program itself")?;
         let file = home.join("cluster.json");
         let remembered = match std::fs::read(&file) {
-            Ok(content) => serde_json::from_slice(&content).with_context(|| format!("{} is damaged; remove it to start with new ports", file.display()))?,
+            Ok(content) => serde_json::from_slice(&content)
+                .with_context(|| format!("{} is damaged; remove it to start with new ports", file.display()))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Remembered::default(),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
         };
@@ -77,8 +78,18 @@ impl Processes {
         let data = self.home.join(name);
         let devices = data.join("dev");
         let words = |port: u16| {
-            ["satellite", "--data", &data.to_string_lossy(), "--dev-dir", &devices.to_string_lossy(), "--name", name, "--listen", &format!("127.0.0.1:{port}")]
-                .map(str::to_owned)
+            [
+                "satellite",
+                "--data",
+                &data.to_string_lossy(),
+                "--dev-dir",
+                &devices.to_string_lossy(),
+                "--name",
+                name,
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+            ]
+            .map(str::to_owned)
         };
         let before = self.port_of(name);
         let ready = match self.start(name, &words(before)).await {
@@ -124,7 +135,11 @@ impl Processes {
     /// Starts one process and waits for its `ready` line; returns the words after `ready`.
     async fn start(&mut self, name: &str, words: &[String]) -> anyhow::Result<Vec<String>> {
         let log_path = self.home.join(format!("{name}.log"));
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log_path)
+            .with_context(|| format!("cannot write {}", log_path.display()))?;
         let started = std::fs::metadata(&log_path).map_or(0, |log| log.len());
         let mut child = Command::new(&self.program)
             .args(words)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant as Clock;
 
 use berth_engine::apply::{Decision, apply};
+use berth_engine::command::Command;
 use berth_engine::draft::{Applied, Context, Effect, RequestContext};
 use berth_engine::{jobs, plan};
 use berth_model::change::{Change, Key};
@@ -32,6 +33,8 @@ use crate::session::has_session;
 
 /// Who does what follows by itself.
 const SELF: &str = "berth";
+/// Pause between two steps of a large job of the controller's own.
+const NEXT_STEP: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// An answer that waits for the commit.
 struct Pending {
@@ -94,6 +97,15 @@ impl Writer {
         self.look.extend(self.cluster.jobs.keys().copied());
         self.gone = self.seen.gone(&self.cluster);
         self.waiting.sweep();
+        // A large node is given up in steps that a transaction can hold; nobody waits for the later ones.
+        let steps: Vec<Command> = berth_engine::nodes::unfinished(&self.cluster).collect();
+        if !steps.is_empty() {
+            self.sweep_at = now + NEXT_STEP;
+        }
+        for command in steps {
+            let (answer, _nobody) = oneshot::channel();
+            self.submit(turn, Submission { command, actor: SELF.to_owned(), origin: "sweep".to_owned(), answer });
+        }
         if matches!(self.writing, Writing::Failing { .. }) {
             let command = json!({ "command": "probe" }).to_string();
             turn.group.add_probe(&By { now: turn.now, actor: SELF, origin: "health", command });

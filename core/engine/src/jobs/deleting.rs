@@ -124,12 +124,11 @@ fn take_back(look: &mut Look<'_>, job: &Job) {
             look.put(Object::Resource(edited));
         }
     }
-    if let Some(definition) = look.cluster.definitions.get(&job.resource).cloned() {
-        if definition.flags.has(DefinitionFlag::Delete) {
-            let mut edited = (*definition).clone();
-            edited.flags.clear(DefinitionFlag::Delete);
-            look.put(Object::ResourceDefinition(edited));
-        }
+    let definition = look.cluster.definitions.get(&job.resource).cloned();
+    if let Some(definition) = definition.filter(|definition| definition.flags.has(DefinitionFlag::Delete)) {
+        let mut edited = (*definition).clone();
+        edited.flags.clear(DefinitionFlag::Delete);
+        look.put(Object::ResourceDefinition(edited));
     }
 }
 

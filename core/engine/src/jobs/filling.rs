@@ -33,13 +33,8 @@ pub(super) fn keep(look: &mut Look<'_>, job: &Job, awaited: &Awaited) {
 /// Create, restore and clone: ends when every replica was seen as wanted.
 pub(super) fn fill(look: &mut Look<'_>, job: &Job) {
     let stands = look.stands(job);
-    let settled: Vec<Awaited> = job
-        .task
-        .awaited()
-        .iter()
-        .filter(|a| stands.get(&(a.node.clone(), a.item)) == Some(&Stand::Settled))
-        .cloned()
-        .collect();
+    let settled: Vec<Awaited> =
+        job.task.awaited().iter().filter(|a| stands.get(&(a.node.clone(), a.item)) == Some(&Stand::Settled)).cloned().collect();
     for awaited in &settled {
         keep(look, job, awaited);
     }
@@ -118,9 +113,10 @@ pub(super) fn resize(look: &mut Look<'_>, job: &Job, number: VolumeNumber, from:
                 volume.flags.clear(VolumeDefinitionFlag::Resize);
             }
         });
-        let replies = job.task.awaited().iter().map(|a| {
-            Reply::new(Code::MODIFIED, format!("(Node: '{}') Volume {number} of '{}' has its new size.", a.node, job.resource))
-        });
+        let replies =
+            job.task.awaited().iter().map(|a| {
+                Reply::new(Code::MODIFIED, format!("(Node: '{}') Volume {number} of '{}' has its new size.", a.node, job.resource))
+            });
         let replies = replies.collect();
         look.end(job, replies);
         return;

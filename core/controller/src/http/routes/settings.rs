@@ -63,7 +63,7 @@ pub async fn infos(owner: Owner) -> Response {
 }
 
 fn section(owner: Owner) -> BTreeMap<&'static str, &'static PropInfo> {
-    berth_model::props::infos(owner).map(|info| (&*info.key, info)).collect()
+    berth_model::props::infos(owner).map(|info| (info.key, info)).collect()
 }
 
 async fn all_infos() -> Response {

@@ -46,7 +46,7 @@ pub fn node(view: &View, node: &Node) -> NodeDocument {
                 .correction("Look at the satellite's log on the node."),
         ));
     }
-    let untold = capabilities.is_none().then(|| untold(node)).unwrap_or_default();
+    let untold = if capabilities.is_none() { untold(node) } else { Default::default() };
     let able = capabilities.map_or(&untold, |capabilities| &**capabilities);
     NodeDocument {
         name: node.name.to_string(),
