@@ -263,7 +263,7 @@ pub struct DrbdDefinition {
     /// A fixed TCP port for every replica; `None`: each replica has one of its own.
     #[serde(default)]
     pub port: Option<u16>,
-    /// What the peers prove to each other. Random text; wrapped by the store's key before it is written.
+    /// What the peers prove to each other. Random text; the API shows it with the definition, as LINSTOR's does.
     pub secret: String,
     /// `IP`, `RDMA` or `LB_TCP`; `None`: default.
     #[serde(default)]
