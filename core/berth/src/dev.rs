@@ -29,6 +29,8 @@ async fn cluster(words: &DevWords) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let home = Home::open(words.dir.as_deref())?;
+    // Before anything in the folder is touched: whatever is attached and mounted there may be another cluster's.
+    let lock = lock(home.path())?;
     let pools = Pools::open(home.path())?;
     if let Some(why) = &pools.without_snapshots {
         eprintln!("NOTE: {why}");
@@ -41,8 +43,22 @@ async fn cluster(words: &DevWords) -> anyhow::Result<()> {
     };
     processes.end().await;
     pools.close(home.is_temporary());
+    drop(lock);
     home.close();
     outcome
+}
+
+/// Takes the folder for this process, as long as the returned file is open.
+fn lock(home: &Path) -> anyhow::Result<std::fs::File> {
+    let path = home.join("dev.lock");
+    let file = std::fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            anyhow::bail!("another 'berth dev' runs in {}; end it first, or choose another --dir", home.display())
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
 }
 
 async fn serve(words: &DevWords, home: &Home, pools: &Pools, processes: &mut Processes) -> anyhow::Result<()> {

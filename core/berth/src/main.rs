@@ -7,6 +7,7 @@
 mod daemon;
 mod database;
 mod dev;
+mod job;
 mod local;
 mod settings;
 mod words;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
     let called_as = arguments.next().unwrap_or_default();
     let rest: Vec<OsString> = arguments.collect();
     let as_client = Path::new(&called_as).file_name().is_some_and(|name| name == "linstor");
-    if as_client || !is_own_word(rest.first()) {
+    if as_client || !is_own_word(rest.first()) || is_client_controller(&rest) {
         return client(rest);
     }
     let matches = match Words::command().try_get_matches() {
@@ -49,6 +50,12 @@ fn is_own_word(first: Option<&OsString>) -> bool {
     Words::command().get_subcommands().any(|command| command.get_name() == first) || matches!(first, "--help" | "-h" | "--version" | "-V")
 }
 
+/// `controller` begins a daemon's words only if options follow; `controller list-properties` is the client's.
+fn is_client_controller(words: &[OsString]) -> bool {
+    words.first().is_some_and(|word| word == "controller")
+        && words.get(1).and_then(|word| word.to_str()).is_some_and(|word| !word.starts_with('-'))
+}
+
 fn client(arguments: Vec<OsString>) -> ExitCode {
     match daemon::runtime(2) {
         Ok(runtime) => ExitCode::from(runtime.block_on(berth_cli::run(arguments))),
@@ -64,6 +71,7 @@ fn run(program: Program, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Program::Dev(options) => dev::run(&options),
         Program::Db(options) => database::run(&options),
         Program::Local(options) => local::run(&options),
+        Program::Job(options) => job::run(&options),
         Program::Completions { shell } => {
             let mut command = berth_cli::command();
             clap_complete::generate(shell, &mut command, "linstor", &mut std::io::stdout());

@@ -36,6 +36,8 @@ pub enum Program {
     Db(DbWords),
     /// Ask the satellite on this machine, also while the controller is away.
     Local(LocalWords),
+    /// List the controller's open jobs and what they wait for, or cancel one.
+    Job(JobWords),
     /// Run simulated satellites: every layer and provider, no devices.
     Simulate(SimulateWords),
     /// Print shell completion for the LINSTOR command line.
@@ -219,5 +221,29 @@ pub enum LocalVerb {
     Detach {
         /// Name of the resource.
         resource: String,
+    },
+}
+
+/// `berth job`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  berth job list")]
+pub struct JobWords {
+    /// Controllers, tried in this order.
+    #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS", global = true)]
+    pub controllers: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: JobVerb,
+}
+
+/// What to do with jobs.
+#[derive(Debug, Subcommand)]
+pub enum JobVerb {
+    /// Every open job, and what it waits for on each node.
+    List,
+    /// Cancel a job that has not begun to change data.
+    Cancel {
+        /// Its id.
+        id: String,
     },
 }

@@ -69,9 +69,12 @@ fn make_image(image: &Path, at: &Path) -> anyhow::Result<()> {
     if free < IMAGE_MIN_BYTES {
         bail!("only {} MiB are free", free >> 20);
     }
-    let file = File::create_new(image).with_context(|| format!("cannot make {}", image.display()))?;
+    // Under another name until it is a file system: a start that is cut short leaves no half image to be mounted later.
+    let unfinished = image.with_extension("img.new");
+    let file = File::create(&unfinished).with_context(|| format!("cannot make {}", unfinished.display()))?;
     file.set_len(free.min(IMAGE_MAX_BYTES)).context("cannot size the image")?;
-    run("mkfs.xfs", &["-q", "-m", "reflink=1", &image.to_string_lossy()])?;
+    run("mkfs.xfs", &["-q", "-f", "-m", "reflink=1", &unfinished.to_string_lossy()])?;
+    std::fs::rename(&unfinished, image).with_context(|| format!("cannot name {}", image.display()))?;
     mount(image, at)
 }
 

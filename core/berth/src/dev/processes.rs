@@ -35,15 +35,40 @@ pub struct Satellite {
     pub simulated: bool,
 }
 
+/// Pause before a process that ended by itself is started again.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+/// So many ends of one process are too many.
+const ENDS_MAX: u32 = 5;
+
+/// A process with the words that start it again.
+struct Process {
+    name: String,
+    words: Vec<String>,
+    child: Child,
+    ends: u32,
+}
+
 /// The processes, in the order of their start.
 pub struct Processes {
     home: PathBuf,
     program: PathBuf,
     remembered: Remembered,
-    children: Vec<(String, Child)>,
+    children: Vec<Process>,
     /// Held open: a child whose input closes knows that this process is gone. (Waiting for a child would close it.)
     inputs: Vec<ChildStdin>,
     satellites: Vec<Satellite>,
+    controller: Option<String>,
+}
+
+/// The words with the addresses after `--listen` replaced; none to replace them: as they are.
+fn with_ports(words: &[String], addresses: &[String]) -> Vec<String> {
+    let mut words = words.to_vec();
+    if let Some(at) = words.iter().position(|word| word == "--listen") {
+        for (word, address) in words.iter_mut().skip(at + 1).zip(addresses) {
+            word.clone_from(address);
+        }
+    }
+    words
 }
 
 impl Processes {
@@ -57,7 +82,15 @@ impl Processes {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Remembered::default(),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
         };
-        Ok(Self { home: home.to_owned(), program, remembered, children: Vec::new(), inputs: Vec::new(), satellites: Vec::new() })
+        Ok(Self {
+            home: home.to_owned(),
+            program,
+            remembered,
+            children: Vec::new(),
+            inputs: Vec::new(),
+            satellites: Vec::new(),
+            controller: None,
+        })
     }
 
     /// The satellites that run.
@@ -70,7 +103,9 @@ impl Processes {
         let data = self.home.join("controller");
         let words = ["controller", "--data", &data.to_string_lossy(), "--listen", listen].map(str::to_owned);
         let ready = self.start("controller", &words).await?;
-        ready.into_iter().next().context("the controller did not say where it listens")
+        let url = ready.into_iter().next().context("the controller did not say where it listens")?;
+        self.controller = Some(url.trim_start_matches("http://").to_owned());
+        Ok(url)
     }
 
     /// Starts a satellite on the port that it had before, or a free one.
@@ -163,7 +198,7 @@ impl Processes {
             bail!("{name} does not start: {}", if said.is_empty() { "it says nothing".to_owned() } else { said });
         };
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        self.children.push((name.to_owned(), child));
+        self.children.push(Process { name: name.to_owned(), words: words.to_vec(), child, ends: 0 });
         let mut words = line.split(' ');
         match words.next() {
             Some("ready") => Ok(words.map(str::to_owned).collect()),
@@ -171,24 +206,47 @@ impl Processes {
         }
     }
 
-    /// Waits until one of the processes ends by itself, which is an error.
+    /// Starts again what ends by itself, as a service manager would; gives up on a process that does not stay up.
     pub async fn watch(&mut self) -> anyhow::Result<()> {
-        let home = self.home.clone();
-        let waits = self.children.iter_mut().map(|(name, child)| Box::pin(async move { (name.clone(), child.wait().await) }));
-        let ((name, status), _, _) = futures_util::future::select_all(waits).await;
-        let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-        bail!("{name} ended ({status}); its log is {}", home.join(format!("{name}.log")).display())
+        loop {
+            let waits = self.children.iter_mut().map(|process| Box::pin(async move { process.child.wait().await }));
+            let (status, at, _) = futures_util::future::select_all(waits).await;
+            let mut ended = self.children.remove(at);
+            ended.ends += 1;
+            let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+            let log = self.home.join(format!("{}.log", ended.name));
+            if ended.ends >= ENDS_MAX {
+                bail!("{} does not stay up (last: {status}); its log is {}", ended.name, log.display());
+            }
+            eprintln!("WARNING: {} ended ({status}) and is started again; its log is {}", ended.name, log.display());
+            tokio::time::sleep(RESTART_AFTER).await;
+            let words = with_ports(&ended.words, &self.address_of(&ended.name));
+            self.start(&ended.name, &words).await?;
+            if let Some(process) = self.children.last_mut() {
+                process.ends = ended.ends;
+            }
+        }
+    }
+
+    /// Where a process listened before, so that the others find it again; empty: it had a fixed address.
+    fn address_of(&self, name: &str) -> Vec<String> {
+        let of = |satellite: &Satellite| format!("127.0.0.1:{}", satellite.port);
+        match name {
+            "controller" => self.controller.iter().cloned().collect(),
+            "simulated" => self.satellites.iter().filter(|satellite| satellite.simulated).map(of).collect(),
+            _ => self.satellites.iter().filter(|satellite| satellite.name == name).map(of).collect(),
+        }
     }
 
     /// Ends all processes, the controller first: SIGTERM, and SIGKILL for one that does not follow.
     pub async fn end(&mut self) {
-        for (_, child) in &self.children {
-            let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+        for process in &self.children {
+            let pid = process.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
             if let Some(pid) = pid {
                 let _gone = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             }
         }
-        for (name, child) in &mut self.children {
+        for Process { name, child, .. } in &mut self.children {
             if tokio::time::timeout(END_WITHIN, child.wait()).await.is_err() {
                 eprintln!("WARNING: {name} did not end in time and was killed");
                 let _gone = child.kill().await;
