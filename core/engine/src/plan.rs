@@ -8,7 +8,7 @@ use berth_model::flags::{ResourceFlag, VolumeFlag};
 use berth_model::job::{RollbackStep, Task};
 use berth_model::layers::ProviderKind;
 use berth_model::names::NodeName;
-use berth_model::objects::{Resource, StorPool};
+use berth_model::objects::{Resource, StorPool, Tombstone};
 use berth_model::plan::{PlanBody, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan, SnapshotVolumePlan, VolumePlan, Wanted};
 use berth_model::snapshot::{CopyState, Snapshot};
 use uuid::Uuid;
@@ -129,8 +129,14 @@ fn pool_plans(cluster: &Cluster, node: &NodeName) -> Vec<PoolPlan> {
 pub fn whole(cluster: &Cluster, node: &NodeName) -> PlanBody {
     let resources = cluster.resources_on(node).map(|resource| PlanItem::Resource(resource_item(cluster, resource)));
     let snapshots = cluster.snapshots_on(node).filter_map(|snapshot| snapshot_item(snapshot, node)).map(PlanItem::Snapshot);
-    let tombstones = cluster.tombstones_on(node).map(|tombstone| tombstone.item.clone());
+    let tombstones = cluster.tombstones_on(node).filter(|tombstone| is_for(cluster, tombstone)).map(|tombstone| tombstone.item.clone());
     PlanBody { pools: Some(pool_plans(cluster, node)), items: tombstones.chain(resources).chain(snapshots).collect(), forget: Vec::new() }
+}
+
+/// Whether a tombstone speaks of the node that has its name now. A node that was given up and made anew is another one (law 3):
+/// what it still holds of the old one's is left alone, for whoever may want the data.
+fn is_for(cluster: &Cluster, tombstone: &Tombstone) -> bool {
+    cluster.nodes.get(&tombstone.node).is_some_and(|node| node.id == tombstone.node_id)
 }
 
 /// What a node must be told after `touch`.
@@ -154,7 +160,9 @@ fn item(cluster: &Cluster, node: &NodeName, id: Uuid) -> Option<PlanItem> {
         ItemOwner::Snapshot(name, snapshot, on) if on == node => {
             snapshot_item(cluster.snapshot(name, snapshot)?, on).map(PlanItem::Snapshot)
         }
-        ItemOwner::Tombstone(on) if on == node => cluster.tombstones.get(&id).map(|tombstone| tombstone.item.clone()),
+        ItemOwner::Tombstone(on) if on == node => {
+            cluster.tombstones.get(&id).filter(|tombstone| is_for(cluster, tombstone)).map(|tombstone| tombstone.item.clone())
+        }
         ItemOwner::Resource(..) | ItemOwner::Snapshot(..) | ItemOwner::Tombstone(_) => None,
     }
 }
