@@ -97,6 +97,14 @@ fn spawn(draft: &mut Draft<'_>, asked: &Spawn<'_>) -> Result<(), Refused> {
     let group = lookup::group(&draft.cluster, asked.group)?.clone();
     let over = judged(asked.filter)?;
     let filter = group.filter.overlaid(&over);
+    if let Some(count) = filter.place_count.filter(|count| *count < 1 && !asked.definitions_only) {
+        return Err(bad_request(
+            Code::FAIL_INVLD_PLACE_COUNT,
+            format!("{count} replicas cannot be placed."),
+            "A spawned resource has at least one replica.",
+            "Give a place count from 1 on, or spawn the definitions only.",
+        ));
+    }
     let (name, external_name) = definitions::name_for(draft, asked.name, asked.external_name)?;
     lookup::unreserved(&draft.cluster, &Key::ResourceDefinition(name.clone()))?;
     definitions::free_name(draft, &name)?;
