@@ -178,7 +178,9 @@ pub async fn export(path: &Path, with_log: bool, out: &mut (dyn io::Write + Send
 /// # Errors
 /// [`StoreError::Document`], [`StoreError::Invalid`], [`StoreError::Exists`], [`StoreError::InUse`], [`StoreError::ReadOnly`], [`StoreError::Full`], [`StoreError::Disk`].
 pub async fn import(path: &Path, document: impl io::Read, replace_old: bool, now_ms: i64) -> Result<Option<PathBuf>, StoreError> {
-    let parsed = Export::parse(document)?;
+    let mut parsed = Export::parse(document)?;
+    // Satellites have obeyed later plans than the document knows; a higher epoch makes them obey this one (as in `repair`).
+    parsed.state.epoch = parsed.state.epoch.max(now_ms.unsigned_abs());
     let path = if path.file_name().is_some_and(|name| name == DATABASE_FILE) { path.to_path_buf() } else { path.join(DATABASE_FILE) };
     file::make_folder(folder(&path))?;
     let _lock = file::lock(folder(&path))?;
