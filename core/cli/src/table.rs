@@ -104,7 +104,7 @@ impl Table {
         drawing.set_header(&self.headings);
         for row in &self.rows {
             drawing.add_row(row.iter().map(|cell| {
-                let drawn = Drawn::new(&cell.text);
+                let drawn = Drawn::new(visible(&cell.text));
                 match (colour, cell.tone) {
                     (false, _) | (true, Tone::Plain) => drawn,
                     (true, Tone::Good) => drawn.fg(Color::Green),
@@ -147,6 +147,11 @@ impl Table {
 }
 
 /// A heading as people type it: any case, with or without separators.
+/// The text without characters that would command the terminal: cells hold what others wrote.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 fn plain(heading: &str) -> String {
     heading.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
@@ -185,6 +190,14 @@ mod tests {
         let text = sizes.draw(&Look { group_by: vec!["Size".into()], ..Look::default() }, screen).expect("drawn");
         assert!(text.find("10 KiB") < text.find("2 MiB"), "{text}");
         assert!(sample().draw(&Look { group_by: vec!["Size".into()], ..Look::default() }, screen).is_err());
+    }
+
+    #[test]
+    fn a_cell_cannot_command_the_terminal() {
+        let mut table = Table::new(["Name"]);
+        table.rows.push(vec!["\u{1b}]0;title\u{7}".into()]);
+        let text = table.draw(&Look::default(), Screen { colour: false, utf8: true, width: None }).expect("drawn");
+        assert!(!text.contains('\u{1b}') && !text.contains('\u{7}'), "{text:?}");
     }
 
     #[test]
