@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use berth_integration::{Cluster, Finished, Scratch, berth, run, run_within};
+use berth_integration::{Cluster, Finished, Scratch, berth, is_root, note, run, run_within};
 use serde_json::json;
 
 /// Time for one verb.
@@ -80,4 +80,34 @@ fn an_export_becomes_the_same_cluster_again() -> Result<()> {
     let after = cluster.rest().get("/v1/resource-definitions?with_volume_definitions=true")?.ok()?.json;
     ensure!(before == after, "before: {before}\nafter: {after}");
     Ok(())
+}
+
+#[test]
+fn satellites_obey_a_restored_database() -> Result<()> {
+    if !is_root() {
+        note("no real devices without root");
+        return Ok(());
+    }
+    let mut cluster = Cluster::with_nodes(&["alpha"])?;
+    let data = cluster.controller_data()?;
+    cluster.terminate(Duration::from_secs(5))?;
+    let exported = db("export", &data, &[])?.ok()?;
+    let scratch = Scratch::new()?;
+    let file = scratch.path().join("export.json");
+    std::fs::write(&file, &exported)?;
+    cluster.start_controller()?;
+    cluster.start_satellite("alpha", &[])?;
+    cluster.wait_online("alpha")?;
+    // The satellite obeys plans that the export knows nothing of.
+    for name in ["late_a", "late_b", "late_c"] {
+        cluster.make_volume(name, "alpha", 16 * 1024)?;
+    }
+    cluster.kill_controller();
+    std::fs::remove_dir_all(&data)?;
+    std::fs::create_dir_all(&data)?;
+    db("import", &data, &[&file])?.ok()?;
+    cluster.start_controller()?;
+    cluster.wait_online("alpha")?;
+    cluster.make_volume("after", "alpha", 16 * 1024)?;
+    cluster.delete_all_of("after")
 }

@@ -197,3 +197,21 @@ fn dev_suggests_three_commands() -> Result<()> {
         }
     })
 }
+
+#[test]
+fn a_second_cluster_in_the_same_folder_is_refused() -> Result<()> {
+    if !is_root() {
+        note("no real devices without root");
+        return Ok(());
+    }
+    let scratch = Scratch::new()?;
+    let dir = scratch.path().join("cluster");
+    let dev = start(&scratch, &dir, &["--nodes", "1"])?;
+    make_group(&dev)?;
+    let (_, device) = placed(&dev, "web")?;
+    let words: Vec<OsString> = vec!["dev".into(), "--dir".into(), dir.clone().into(), "--listen".into(), "127.0.0.1:0".into()];
+    let (status, said) = Daemon::refuse(&scratch, "second", Duration::from_secs(20), words)?;
+    ensure!(!status.success() && said.contains("another"), "{status}: {said}");
+    ensure!(berth_integration::size_bytes(&device)? == 200 << 20, "the first cluster's device is still served");
+    Ok(())
+}

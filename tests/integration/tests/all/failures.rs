@@ -163,3 +163,26 @@ fn a_controller_comes_back_while_a_volume_is_in_use() -> Result<()> {
     run("umount", &[&mount])?.ok()?;
     Ok(())
 }
+
+#[test]
+fn a_lost_node_that_comes_back_keeps_its_data() -> Result<()> {
+    let mut cluster = Cluster::with_nodes(&["alpha"])?;
+    define(&cluster, "web", SIZE_KIB)?;
+    let rest = cluster.rest();
+    rest.post("/v1/resource-definitions/web/resources", &replica("thin"))?.ok()?;
+    let file = cluster.pool_dir("alpha").join("web_00000.img");
+    ensure!(file.exists(), "{}", file.display());
+    cluster.kill_satellite("alpha");
+    rest.wait_for(Duration::from_secs(20), "/v1/nodes/alpha", |node| node["connection_status"] == "OFFLINE")?;
+    rest.delete("/v1/nodes/alpha/lost")?.ok()?;
+    cluster.start_satellite("alpha", &[])?;
+    cluster.join("alpha")?;
+    let place = cluster.pool_dir("alpha");
+    let pool = json!({"storage_pool_name": "thin", "provider_kind": "FILE_THIN", "props": {"StorDriver/StorPoolName": place}});
+    rest.post("/v1/nodes/alpha/storage-pools", &pool)?.ok()?;
+    // The new node's plan has been worked on when a new volume of the same name is there.
+    rest.post("/v1/resource-definitions/web/resources", &replica("thin"))?.ok()?;
+    ensure!(file.exists(), "the old node's volume was removed from the new one");
+    ensure!(std::fs::read_dir(&place)?.count() > 1, "the new volume stands beside it");
+    Ok(())
+}
