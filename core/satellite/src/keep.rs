@@ -44,7 +44,9 @@ pub struct Identity {
 /// The plan that is held.
 #[derive(Debug, Clone, Default)]
 pub struct Held {
-    /// Its generation; 0: none.
+    /// Epoch of the controller that it came from.
+    pub epoch: u64,
+    /// Its generation, which only counts among plans of one epoch: a database that was restored counts from an older one on. 0: none.
     pub generation: u64,
     /// Pools by name.
     pub pools: BTreeMap<StorPoolName, PoolPlan>,
@@ -65,7 +67,7 @@ pub struct Touched {
 
 impl Held {
     /// Takes a plan: a whole one (`base` 0), or one that builds on what is held.
-    pub fn take(&mut self, generation: u64, base: u64, body: PlanBody) -> Touched {
+    pub fn take(&mut self, epoch: u64, generation: u64, base: u64, body: PlanBody) -> Touched {
         let mut touched = Touched { pools: body.pools.is_some(), ..Touched::default() };
         if let Some(pools) = body.pools {
             self.pools = pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect();
@@ -83,7 +85,7 @@ impl Held {
                 touched.dropped.push(id);
             }
         }
-        self.generation = generation;
+        (self.epoch, self.generation) = (epoch, generation);
         touched
     }
 
@@ -246,9 +248,9 @@ impl Keep {
     ///
     /// # Errors
     /// Those of the system; the old log stays.
-    pub fn shorten(&mut self, epoch: u64, held: &Held) -> std::io::Result<()> {
+    pub fn shorten(&mut self, held: &Held) -> std::io::Result<()> {
         let Some(folder) = &mut self.folder else { return Ok(()) };
-        let mut bytes = serde_json::to_vec(&Line { epoch, generation: held.generation, base: 0, body: held.whole() })?;
+        let mut bytes = serde_json::to_vec(&Line { epoch: held.epoch, generation: held.generation, base: 0, body: held.whole() })?;
         bytes.push(b'\n');
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         folder.replace(&bytes, length)
@@ -280,7 +282,7 @@ fn fold(text: &[u8]) -> Result<(Held, u64), String> {
         if line.base != 0 && line.base != held.generation {
             return Err(format!("at byte {good}: generation {} builds on {}, not on {}", line.generation, line.base, held.generation));
         }
-        held.take(line.generation, line.base, line.body);
+        held.take(line.epoch, line.generation, line.base, line.body);
         good += end + 1;
     }
     Ok((held, u64::try_from(good).unwrap_or(0)))
@@ -351,16 +353,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut keep, mut memory) = Keep::open(folder.path()).unwrap();
         keep.append(1, 1, 0, &body(&[1], &[])).unwrap();
-        memory.held.take(1, 0, body(&[1], &[]));
+        memory.held.take(1, 1, 0, body(&[1], &[]));
         let mut generation = 1;
         let many: Vec<u128> = vec![1; 1000];
         while !keep.is_long() {
             keep.append(1, generation + 1, generation, &body(&many, &[])).unwrap();
-            memory.held.take(generation + 1, generation, body(&many, &[]));
+            memory.held.take(1, generation + 1, generation, body(&many, &[]));
             generation += 1;
             assert!(generation < 100_000);
         }
-        keep.shorten(1, &memory.held).unwrap();
+        keep.shorten(&memory.held).unwrap();
         assert!(!keep.is_long());
         keep.append(1, generation + 1, generation, &body(&[2], &[])).unwrap();
         drop(keep);

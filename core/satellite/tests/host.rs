@@ -203,6 +203,29 @@ async fn only_the_newest_controller_and_plan_are_obeyed() {
     let again = connect(satellite.address, hello(4)).await.unwrap_or_else(|r| panic!("{r:?}"));
     assert_eq!(again.welcome.generation, 7);
     satellite.end().await;
+    // A database that was restored: its leader has a higher epoch and a lower serial.
+    let satellite = Satellite::start(home.path()).await;
+    let mut restored = connect(satellite.address, hello(5)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    restored.send(3, 2, &PlanBody::default()).await;
+    restored.until("a part of it is refused", |own| own.need_whole == 1).await;
+    restored.generation = 2;
+    let none = berth_model::plan::PlanItem::Snapshot(berth_model::plan::SnapshotPlan {
+        volumes: Vec::new(),
+        ..match snapshot("web", 1, "s1", 40, Wanted::Active, true) {
+            berth_model::plan::PlanItem::Snapshot(plan) => plan,
+            berth_model::plan::PlanItem::Resource(_) => unreachable!("a snapshot was asked for"),
+        }
+    });
+    restored.whole(Vec::new(), vec![none]).await;
+    assert_eq!(restored.rest(&[uuid::Uuid::from_u128(40)]).await[0].generation, 3);
+    restored.send(2, 0, &PlanBody::default()).await;
+    restored.until("an older one of its own is refused", |own| own.stale.len() == 1).await;
+    assert_eq!((restored.stale[0].held, restored.stale[0].held_epoch), (3, 5));
+    satellite.end().await;
+    let satellite = Satellite::start(home.path()).await;
+    let again = connect(satellite.address, hello(5)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(again.welcome.generation, 3);
+    satellite.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

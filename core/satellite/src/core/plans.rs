@@ -149,11 +149,14 @@ impl Core {
     pub(super) async fn plan(&mut self, session: u64, epoch: u64, generation: u64, base: u64, body: PlanBody) {
         let Some(present) = self.session.as_ref().filter(|present| present.link.number == session) else { return };
         let held = self.held.generation;
-        if epoch < self.identity.epoch || epoch != present.epoch || generation < held {
+        // Epoch first: under a new one a smaller generation is news, because a restored database counts from where it was saved.
+        let older = (epoch, generation) < (self.held.epoch, held);
+        if epoch < self.identity.epoch || epoch != present.epoch || older {
             tracing::warn!(offered = generation, held, epoch, "older plan refused");
             return self.answer(up::Message::StalePlan(StalePlan { offered: generation, held, held_epoch: self.identity.epoch }));
         }
-        if base != 0 && base != held {
+        // A base of another epoch may be another plan of the same number.
+        if base != 0 && (base != held || epoch != self.held.epoch) {
             return self.answer(up::Message::NeedWhole(NeedWhole { generation: held }));
         }
         let says_nothing = base != 0 && body == PlanBody::default();
@@ -168,7 +171,7 @@ impl Core {
                 }
                 return self.close();
             }
-            self.take(generation, base, body).await;
+            self.take(epoch, generation, base, body).await;
         }
         self.confirm();
     }
@@ -178,13 +181,17 @@ impl Core {
         self.with_keep(move |keep| keep.append(epoch, generation, base, &kept)).await
     }
 
-    async fn take(&mut self, generation: u64, base: u64, body: PlanBody) {
-        let touched = self.held.take(generation, base, body);
+    async fn take(&mut self, epoch: u64, generation: u64, base: u64, body: PlanBody) {
+        if generation < self.held.generation {
+            // What was compared with the greater generations of an older epoch says nothing about this one.
+            self.entries.values_mut().for_each(|entry| entry.seen = None);
+        }
+        let touched = self.held.take(epoch, generation, base, body);
         tracing::debug!(generation, base, items = touched.items.len(), dropped = touched.dropped.len(), "plan taken");
         let long = self.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_long();
         if long {
-            let (epoch, held) = (self.identity.epoch, self.held.clone());
-            if let Err(error) = self.with_keep(move |keep| keep.shorten(epoch, &held)).await {
+            let held = self.held.clone();
+            if let Err(error) = self.with_keep(move |keep| keep.shorten(&held)).await {
                 tracing::warn!(%error, "the kept plan stays long");
             }
         }

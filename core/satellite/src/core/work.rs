@@ -208,6 +208,10 @@ impl Core {
     pub(super) fn done(&mut self, seen: ItemSeen) {
         let id = seen.id;
         let leave = self.leave();
+        if seen.generation > self.held.generation {
+            // Begun under an older epoch, whose generations were greater.
+            return self.wake(id);
+        }
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let unsaid = |old: &ItemSeen| old.generation < entry.named || ItemSeen { generation: old.generation, ..seen.clone() } != *old;
         let news = entry.seen.as_ref().is_none_or(unsaid);
