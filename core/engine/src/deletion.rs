@@ -35,6 +35,9 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
     }
 }
 
+/// So many volume definitions go with their definition in one transaction; more are left to the job.
+const AT_ONCE: usize = 40;
+
 fn missing(draft: &mut Draft<'_>, what: String) {
     draft.reply(Reply::new(Code::WARN_NOT_FOUND, what).cause("It does not exist, or was deleted already."));
 }
@@ -60,7 +63,7 @@ fn definition(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
         not_a_source(draft, &name)?;
         end_other_jobs(draft, &name, "deleted")?;
     }
-    if replicas.is_empty() {
+    if replicas.is_empty() && definition.volumes.len() <= AT_ONCE {
         for volume in definition.volumes.values() {
             let minor = volume.minor.map(|minor| NumberKey::Minor { minor });
             for change in crate::jobs::release(&draft.cluster, volume.id.uuid(), minor) {

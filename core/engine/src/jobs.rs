@@ -4,6 +4,8 @@
 mod deleting;
 mod filling;
 mod snapshotting;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use deleting::tombstone_of;
 

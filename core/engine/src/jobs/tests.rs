@@ -1,0 +1,278 @@
+//! Jobs against satellites that do, refuse, or stay away, in any order: whatever came before, a quiet cluster ends every job,
+//! and deleting everything leaves nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use berth_model::change::Change;
+use berth_model::cluster::Cluster;
+use berth_model::observed::{ConnectionStatus, Fault, FaultKind, ItemRecord, ItemSeen, Standing};
+use berth_model::plan::Wanted;
+use berth_model::props::PropChange;
+use berth_model::time::Timestamp;
+use proptest::prelude::*;
+
+use crate::command::{Command, FilterRequest};
+use crate::testkit::{World, node};
+use crate::{jobs, plan};
+
+const NODES: [&str; 2] = ["alpha", "bravo"];
+const NAMES: [&str; 3] = ["one", "two", "three"];
+
+fn world() -> World {
+    World::of(
+        "node alpha +DRBD; node bravo +DRBD; pool thin on alpha FILE_THIN 10G; pool thin on bravo FILE_THIN 10G; group plain STORAGE 2 thin; group drbd DRBD,STORAGE 2 thin",
+    )
+}
+
+/// What a satellite does with its plan.
+#[derive(Debug, Clone, Copy)]
+enum Mood {
+    /// All of it.
+    Obey,
+    /// Nothing, because every device is in use.
+    Busy,
+}
+
+/// One look of a satellite at its whole plan, and what follows for jobs and tombstones.
+fn look(world: &mut World, name: &str, mood: Mood) {
+    let name = node(name);
+    if !world.observed.online(&name) {
+        return;
+    }
+    let body = plan::whole(&world.cluster, &name);
+    let mut seen = (**world.observed.nodes.get(&name).unwrap()).clone();
+    let mut gone = Vec::new();
+    for item in &body.items {
+        let (standing, fault) = match mood {
+            Mood::Busy => (Standing::Faulty, Some(in_use())),
+            Mood::Obey if item.wanted() == Wanted::Absent => (Standing::Gone, None),
+            Mood::Obey => (Standing::Settled, None),
+        };
+        if standing == Standing::Gone {
+            gone.push(item.id());
+        }
+        let generation = world.cluster.serial;
+        let record = ItemSeen { id: item.id(), generation, standing, volumes: Vec::new(), fault };
+        seen.items.insert(item.id(), Arc::new(ItemRecord { seen: record, at: Timestamp(2) }));
+    }
+    world.observed.nodes.insert(name.clone(), Arc::new(seen));
+    let buried = jobs::bury(&world.cluster, &name, gone);
+    commit(world, &buried);
+    advance(world);
+}
+
+fn in_use() -> Fault {
+    Fault {
+        kind: FaultKind::InUse,
+        message: "in use".to_owned(),
+        cause: String::new(),
+        correction: "Unmount it".to_owned(),
+        details: String::new(),
+    }
+}
+
+fn commit(world: &mut World, changes: &[Change]) {
+    if !changes.is_empty() {
+        world.cluster.fold(changes);
+        world.cluster.serial += 1;
+    }
+}
+
+fn advance(world: &mut World) {
+    for _ in 0..20 {
+        let ids = world.ids();
+        let open: Vec<_> = world.cluster.jobs.keys().copied().collect();
+        let progress = jobs::advance(&world.cluster, &world.observed, Timestamp(3), ids, open);
+        if progress.changes.is_empty() {
+            return;
+        }
+        commit(world, &progress.changes);
+    }
+    panic!("jobs do not come to rest: {:?}", world.cluster.jobs);
+}
+
+fn switch(world: &mut World, name: &str, online: bool) {
+    let name = node(name);
+    let mut seen = (**world.observed.nodes.get(&name).unwrap()).clone();
+    seen.status = if online { ConnectionStatus::Online } else { ConnectionStatus::Offline };
+    seen.items.clear();
+    world.observed.nodes.insert(name, Arc::new(seen));
+    advance(world);
+}
+
+fn quiet(world: &mut World) {
+    NODES.iter().for_each(|name| switch(world, name, true));
+    for _ in 0..12 {
+        NODES.iter().for_each(|name| look(world, name, Mood::Obey));
+    }
+}
+
+fn spawn(name: &str, group: &str) -> Command {
+    Command::SpawnResource {
+        group: group.to_owned(),
+        name: Some(name.to_owned()),
+        external_name: None,
+        volume_sizes: vec![65536],
+        partial: true,
+        definitions_only: false,
+        filter: FilterRequest::default(),
+        props: BTreeMap::new(),
+        peer_slots: None,
+        passphrases: 0,
+    }
+}
+
+fn snapshot(name: &str, snap: &str) -> Command {
+    Command::CreateSnapshot { resource: name.to_owned(), name: snap.to_owned(), nodes: Vec::new(), props: BTreeMap::new() }
+}
+
+fn command(kind: u8, which: u8) -> Command {
+    let name = NAMES[usize::from(which) % NAMES.len()].to_owned();
+    let other = NAMES[usize::from(which / 3) % NAMES.len()].to_owned();
+    let on = NODES[usize::from(which) % NODES.len()].to_owned();
+    match kind % 11 {
+        0 => spawn(&name, "plain"),
+        1 => spawn(&name, "drbd"),
+        2 => Command::DeleteResourceDefinition { name },
+        3 => snapshot(&name, "snap"),
+        4 => Command::DeleteSnapshot { resource: name, name: "snap".to_owned(), nodes: Vec::new() },
+        5 => Command::RollbackSnapshot { resource: name, name: "snap".to_owned(), zfs_rollback_strategy: None },
+        6 => Command::CloneResourceDefinition {
+            source: name,
+            name: Some(other),
+            external_name: None,
+            layers: Vec::new(),
+            group: None,
+            props: PropChange::default(),
+            use_zfs_clone: None,
+            passphrases: 0,
+        },
+        7 => Command::ModifyVolumeDefinition {
+            resource: name,
+            number: 0,
+            size_kib: Some(65536 + 4096 * i64::from(which)),
+            flags: Vec::new(),
+            props: PropChange::default(),
+        },
+        8 => Command::DeactivateResource { resource: name, node: on },
+        9 => Command::ActivateResource { resource: name, node: on },
+        _ => Command::DeleteResource { resource: name, node: on, keep_tiebreaker: None },
+    }
+}
+
+/// Indices are what a fold of all records gives (law 1), and no number is held by nobody.
+fn check(world: &World) {
+    let mut again = Cluster::empty(world.cluster.id);
+    let objects: Vec<Change> = world.cluster.objects().map(Change::Put).collect();
+    again.fold(&objects);
+    for name in NODES.map(node) {
+        assert_eq!(again.count_on(&name), world.cluster.count_on(&name));
+        assert_eq!(again.snapshots_on(&name).count(), world.cluster.snapshots_on(&name).count());
+        assert_eq!(again.tombstones_on(&name).count(), world.cluster.tombstones_on(&name).count());
+        assert_eq!(again.ports_on(&name), world.cluster.ports_on(&name));
+        for pool in world.cluster.pools_of(&name) {
+            assert_eq!(again.pool_use(&name, &pool.name), world.cluster.pool_use(&name, &pool.name));
+        }
+    }
+    assert_eq!(again.lowest_free_minor(1000, 49999), world.cluster.lowest_free_minor(1000, 49999));
+}
+
+fn delete_everything(world: &mut World) {
+    for name in NAMES {
+        let names: Vec<String> = world
+            .cluster
+            .snapshots
+            .values()
+            .flat_map(|snapshots| snapshots.values())
+            .filter(|snapshot| snapshot.resource.as_str() == name)
+            .map(|snapshot| snapshot.name.to_string())
+            .collect();
+        for snap in names {
+            world.give(&Command::DeleteSnapshot { resource: name.to_owned(), name: snap, nodes: Vec::new() });
+        }
+    }
+    quiet(world);
+    for name in NAMES {
+        world.give(&Command::DeleteResourceDefinition { name: name.to_owned() });
+    }
+    quiet(world);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if std::env::var_os("BERTH_LONG").is_some() { 5000 } else { 150 }, ..ProptestConfig::default() })]
+
+    /// Commands, looks, refusals and absences in any order.
+    #[test]
+    fn a_quiet_cluster_ends_every_job_and_deleting_everything_leaves_nothing(
+        steps in prop::collection::vec((0u8..16, any::<u8>()), 1..60),
+    ) {
+        let mut world = world();
+        for (kind, which) in steps {
+            let on = NODES[usize::from(which) % NODES.len()];
+            match kind {
+                11 | 12 => look(&mut world, on, Mood::Obey),
+                13 => look(&mut world, on, Mood::Busy),
+                14 => switch(&mut world, on, false),
+                15 => switch(&mut world, on, true),
+                _ => {
+                    world.give(&command(kind, which));
+                    advance(&mut world);
+                }
+            }
+            check(&world);
+        }
+        quiet(&mut world);
+        prop_assert!(world.cluster.jobs.is_empty(), "left: {:?}", world.cluster.jobs);
+        delete_everything(&mut world);
+        prop_assert!(world.cluster.jobs.is_empty(), "left: {:?}", world.cluster.jobs);
+        prop_assert!(world.cluster.snapshots.is_empty(), "left: {:?}", world.cluster.snapshots);
+        prop_assert!(world.cluster.definitions.is_empty(), "left: {:?}", world.cluster.definitions);
+        prop_assert!(world.cluster.resources.is_empty(), "left: {:?}", world.cluster.resources);
+        prop_assert!(world.cluster.tombstones.is_empty(), "left: {:?}", world.cluster.tombstones);
+        prop_assert!(world.cluster.numbers.is_empty(), "left: {:?}", world.cluster.numbers);
+    }
+}
+
+#[test]
+fn a_rollback_touches_no_data_before_every_replica_is_down() {
+    let mut world = world();
+    world.give(&spawn("one", "plain"));
+    quiet(&mut world);
+    world.give(&snapshot("one", "snap"));
+    quiet(&mut world);
+    let before: Vec<_> = world.cluster.replicas(&crate::testkit::resource("one")).map(|replica| replica.volumes.clone()).collect();
+    world.give(&Command::RollbackSnapshot { resource: "one".to_owned(), name: "snap".to_owned(), zfs_rollback_strategy: None });
+    look(&mut world, "alpha", Mood::Obey);
+    let during: Vec<_> = world.cluster.replicas(&crate::testkit::resource("one")).map(|replica| replica.volumes.clone()).collect();
+    assert_eq!(before, during, "one replica is down, the other is not");
+    look(&mut world, "bravo", Mood::Busy);
+    assert!(world.cluster.jobs.is_empty(), "a replica in use ends it");
+    let after: Vec<_> = world.cluster.replicas(&crate::testkit::resource("one")).map(|replica| replica.volumes.clone()).collect();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn many_volume_definitions_go_with_their_definition() {
+    let mut world = world();
+    world.give(&Command::CreateResourceDefinition {
+        name: Some("one".to_owned()),
+        external_name: None,
+        group: None,
+        layers: Vec::new(),
+        props: BTreeMap::new(),
+        drbd_port: None,
+        drbd_secret: false,
+        drbd_transport_type: None,
+        drbd_peer_slots: None,
+    });
+    for _ in 0..130 {
+        let volume = crate::command::VolumeDefinitionInput { size_kib: 4096, ..Default::default() };
+        let decision = world.give(&Command::CreateVolumeDefinition { resource: "one".to_owned(), volume });
+        assert!(decision.result.is_ok());
+    }
+    let decision = world.give(&Command::DeleteResourceDefinition { name: "one".to_owned() });
+    assert!(decision.result.unwrap().changes.len() <= 100, "a command fits one transaction");
+    advance(&mut world);
+    assert!(world.cluster.definitions.is_empty() && world.cluster.numbers.is_empty() && world.cluster.jobs.is_empty());
+}
