@@ -11,7 +11,7 @@ use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
 use serde::Serialize;
 
-use crate::{Controller, NewReport};
+use crate::Controller;
 
 /// Largest text of the framework that is turned into a reply.
 const REFUSAL_MAX: usize = 64 << 10;
@@ -108,20 +108,10 @@ pub async fn no_such_verb(method: Method, uri: Uri, headers: HeaderMap) -> Respo
 
 /// A handler panicked: a defect, reported and answered.
 pub fn panicked(controller: &Controller, panic: Box<dyn Any + Send>) -> Response {
-    let words = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without words")
-        .to_owned();
-    let id = controller.reports().make(NewReport {
-        exception: "Panic".to_owned(),
-        message: words.clone(),
-        text: format!("A request handler panicked: {words}\n"),
-        ..NewReport::default()
-    });
+    let id = crate::panics::report("a request handler", controller.reports(), controller.counters(), panic.as_ref());
+    let cause = controller.reports().get(&id).map(|report| report.message.clone()).unwrap_or_default();
     let mut reply = Reply::new(Code::FAIL_UNKNOWN_ERROR, "The request could not be handled because of a defect of the controller.")
-        .cause(words)
+        .cause(cause)
         .correction(format!("Look at the report with 'linstor error-reports show {id}' and pass it on."));
     reply.reports.push(id);
     with_status(StatusCode::INTERNAL_SERVER_ERROR, &reply)
