@@ -3,11 +3,12 @@
 //! Measures the `berth` program that `BERTH_PROGRAM` or the profile names, as a user would meet it: whole processes, the wire, real loop devices.
 //! Each figure is the median of its runs unless it says otherwise. Nothing is asserted: a slow machine is not a defect.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use berth_integration::{Cluster, Rest, count, is_root};
+use berth_integration::{Cluster, Daemon, Rest, Scratch, count, is_root};
 use serde_json::json;
 
 /// Definitions beside which lists are measured.
@@ -20,6 +21,7 @@ fn main() -> Result<()> {
     let mut rows = Rows::default();
     start_and_idle(&mut rows)?;
     definitions(&mut rows)?;
+    resources(&mut rows)?;
     if is_root() {
         volumes(&mut rows)?;
     } else {
@@ -154,6 +156,59 @@ fn definitions(rows: &mut Rows) -> Result<()> {
         cluster.rest().get("/v1/controller/version")
     })?;
     rows.add("controller: start to the first answer, 10,000 definitions", ms(start));
+    Ok(())
+}
+
+/// Pid of the controller of a development cluster in `dir`.
+fn controller_of(dir: &Path) -> Result<u32> {
+    let data = dir.join("controller");
+    for entry in std::fs::read_dir("/proc").context("no /proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let mut words = words.split(|byte| *byte == 0);
+        if words.any(|word| word == b"controller") && words.any(|word| word == data.as_os_str().as_encoded_bytes()) {
+            return Ok(pid);
+        }
+    }
+    anyhow::bail!("the controller does not run")
+}
+
+fn resources(rows: &mut Rows) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let dir = scratch.path().join("cluster");
+    let words =
+        ["dev", "--dir", &dir.to_string_lossy(), "--listen", "127.0.0.1:0", "--nodes", "0", "--simulated", "20", "--latency-ms", "0"]
+            .map(str::to_owned);
+    let dev = Daemon::start(&scratch, "dev", words)?;
+    let rest = Rest::new(dev.address());
+    let group = json!({"name": "bench", "select_filter": {"place_count": 3, "storage_pool": "sim", "layer_stack": ["DRBD", "STORAGE"]}});
+    rest.post("/v1/resource-groups", &group)?.ok()?;
+    rest.post("/v1/resource-groups/bench/volume-groups", &json!({}))?.ok()?;
+    let each = MANY.div_ceil(3 * 16);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let works: Vec<_> = (0..16)
+            .map(|client| {
+                let rest = rest.clone();
+                scope.spawn(move || {
+                    (0..each).try_for_each(|at| {
+                        let body = json!({"resource_definition_name": format!("r_{client}_{at}"), "volume_sizes": [65536]});
+                        rest.post("/v1/resource-groups/bench/spawn", &body)?.ok().map(|_| ())
+                    })
+                })
+            })
+            .collect();
+        works.into_iter().try_for_each(|work| work.join().map_err(|_| anyhow::anyhow!("a client failed"))?)
+    })?;
+    #[allow(clippy::cast_precision_loss)] // Some thousands.
+    let rate = (16 * each) as f64 / start.elapsed().as_secs_f64();
+    rows.add("create on 3 of 20 simulated satellites, 16 clients, until all are ready", format!("{rate:.0} /s"));
+    let raw = |path: &'static str| times(20, || rest.call("GET", path, None)?.ok().map(|_| ()));
+    rows.add("GET /v1/view/resources, 10,000 resources (with reading it), p50", ms(raw("/v1/view/resources")?));
+    rows.add("one page of 50 of that list", ms(raw("/v1/view/resources?limit=50&offset=5000")?));
+    rows.add("one resource of it", ms(raw("/v1/view/resources?resources=r_3_3")?));
+    rows.add("GET /metrics, 10,000 resources", ms(raw("/metrics")?));
+    rows.add("controller: RSS, 10,000 resources on 20 nodes, after lists", format!("{:.0} MiB", rss_mib(controller_of(&dir)?)?));
     Ok(())
 }
 
