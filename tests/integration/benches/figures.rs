@@ -144,7 +144,7 @@ fn definitions(rows: &mut Rows) -> Result<()> {
     rows.add("the same, 16 clients, empty", format!("{:.0} /s", define_rate(&rest, "few", 16, 60)?));
     define_rate(&rest, "many", 16, MANY / 16)?;
     rows.add("the same, 16 clients, beside 10,000 definitions", format!("{:.0} /s", define_rate(&rest, "more", 16, 60)?));
-    let list = times(10, || rest.get("/v1/resource-definitions?with_volume_definitions=true")?.ok().map(|_| ()))?;
+    let list = times(10, || rest.length("/v1/resource-definitions?with_volume_definitions=true").map(|_| ()))?;
     rows.add("list of 10,000 definitions with volume definitions", ms(list));
     let page = times(20, || rest.get("/v1/resource-definitions?limit=50&offset=5000")?.ok().map(|_| ()))?;
     rows.add("one page of 50 of that list", ms(page));
@@ -203,8 +203,9 @@ fn resources(rows: &mut Rows) -> Result<()> {
     #[allow(clippy::cast_precision_loss)] // Some thousands.
     let rate = (16 * each) as f64 / start.elapsed().as_secs_f64();
     rows.add("create on 3 of 20 simulated satellites, 16 clients, until all are ready", format!("{rate:.0} /s"));
-    let raw = |path: &'static str| times(20, || rest.call("GET", path, None)?.ok().map(|_| ()));
-    rows.add("GET /v1/view/resources, 10,000 resources (with reading it), p50", ms(raw("/v1/view/resources")?));
+    let raw = |path: &'static str| times(20, || rest.length(path).map(|_| ()));
+    let mib = rest.length("/v1/view/resources")? >> 20;
+    rows.add(&format!("GET /v1/view/resources, 10,000 DRBD resources ({mib} MiB), p50"), ms(raw("/v1/view/resources")?));
     rows.add("one page of 50 of that list", ms(raw("/v1/view/resources?limit=50&offset=5000")?));
     rows.add("one resource of it", ms(raw("/v1/view/resources?resources=r_3_3")?));
     rows.add("GET /metrics, 10,000 resources", ms(raw("/metrics")?));

@@ -131,6 +131,18 @@ impl Rest {
         })
     }
 
+    /// GET of a large document that is only read, not understood; answers its length in bytes.
+    ///
+    /// # Errors
+    /// If no reply came, or one above 399.
+    pub fn length(&self, path: &str) -> Result<usize> {
+        let call = client().get(format!("{}{path}", self.base)).timeout(REPLY_LIMIT);
+        runtime().block_on(async {
+            let reply = call.send().await.with_context(|| format!("GET {path}: no reply"))?.error_for_status()?;
+            Ok(reply.bytes().await.with_context(|| format!("GET {path}: the reply was cut off"))?.len())
+        })
+    }
+
     /// Waits until a GET answers a document for which `holds` is true, and answers it.
     ///
     /// # Errors
