@@ -35,6 +35,14 @@ impl Links {
         std::fs::read_link(self.path(resource, volume)).ok()?.into_os_string().into_string().ok()
     }
 
+    /// Where all links point.
+    #[must_use]
+    pub fn targets(&self) -> Vec<String> {
+        let folders = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let links = folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
+        links.filter_map(|link| std::fs::read_link(link.path()).ok()?.into_os_string().into_string().ok()).collect()
+    }
+
     /// Points the link of a volume at a device, in one step.
     ///
     /// # Errors

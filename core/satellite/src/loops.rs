@@ -2,7 +2,7 @@
 //!
 //! The table is only an index into `/sys/block`: an entry is checked against the kernel each time it is used.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use berth_plugin_sdk::{Device, Fault, FaultKind, Fill, Kib};
 
 use crate::hands::Hands;
+use crate::usage;
 
 /// How long a device may take to go after it was detached: whoever probes a new device (udev) holds it for some 100 ms.
 const DETACH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,10 +45,21 @@ impl From<Fault> for LoopError {
     }
 }
 
+/// What is known of the loop devices of this machine.
+#[derive(Debug, Default)]
+struct Table {
+    /// Numbers by file: several, where somebody else attached a file too, or a tool outlived a satellite that was killed.
+    files: HashMap<PathBuf, BTreeSet<u32>>,
+    /// The device by which a file is served; it stays that one.
+    served: HashMap<PathBuf, u32>,
+    /// When all devices were read last, and how long that took.
+    read: Option<(Instant, Duration)>,
+}
+
 /// The loop devices of this machine by their files.
 #[derive(Debug, Default)]
 pub struct Loops {
-    table: Mutex<HashMap<PathBuf, u32>>,
+    table: Mutex<Table>,
 }
 
 fn number_of(device: &str) -> Option<u32> {
@@ -66,36 +78,123 @@ fn backing(number: u32) -> Option<PathBuf> {
     sys(number, "loop/backing_file").map(PathBuf::from)
 }
 
+fn looked(number: u32) -> Option<Looked> {
+    let sectors: u64 = sys(number, "size")?.parse().ok()?;
+    Some(Looked { size: Kib(sectors / 2), leaving: sys(number, "loop/autoclear").as_deref() == Some("1") })
+}
+
+/// What the kernel calls a file that was removed, or replaced by a rename.
+fn removed(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(" (deleted)");
+    name.into()
+}
+
 impl Loops {
-    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, u32>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads all loop devices of the machine anew.
     pub fn scan(&self) {
-        let mut found = HashMap::new();
+        let begin = Instant::now();
+        let mut found: HashMap<PathBuf, BTreeSet<u32>> = HashMap::new();
         for entry in std::fs::read_dir("/sys/block").into_iter().flatten().flatten() {
             let number = entry.file_name().to_str().and_then(|name| name.strip_prefix("loop")).and_then(|rest| rest.parse().ok());
-            found.extend(number.and_then(|number| backing(number).map(|file| (file, number))));
+            if let Some((number, file)) = number.and_then(|number| Some((number, backing(number)?))) {
+                found.entry(file).or_default().insert(number);
+            }
         }
-        *self.lock() = found;
+        let mut table = self.lock();
+        table.files = found;
+        table.read = Some((Instant::now(), begin.elapsed()));
     }
 
-    fn find(&self, file: &Path) -> Option<(u32, Looked)> {
-        let number = self.lock().get(file).copied()?;
-        if backing(number).as_deref() != Some(file) {
-            self.lock().remove(file);
-            return None;
+    /// The same before a look, unless that would take more than a tenth of the time.
+    fn refresh(&self) {
+        let fresh = self.lock().read.is_some_and(|(at, took)| at.elapsed() < took.saturating_mul(10));
+        if !fresh {
+            self.scan();
         }
-        let sectors: u64 = sys(number, "size")?.parse().ok()?;
-        let leaving = sys(number, "loop/autoclear").as_deref() == Some("1");
-        Some((number, Looked { size: Kib(sectors / 2), leaving }))
+    }
+
+    /// Takes note that these devices serve their files, as the stable paths of an earlier life say.
+    pub fn serves(&self, devices: impl Iterator<Item = String>) {
+        for number in devices.filter_map(|device| number_of(&device)) {
+            if let Some(file) = backing(number) {
+                self.lock().served.entry(file).or_insert(number);
+            }
+        }
+    }
+
+    /// Devices that served a file and do so no more: somebody else detached them, and their numbers may serve other files.
+    #[must_use]
+    pub fn lost(&self) -> Vec<String> {
+        let served: Vec<(PathBuf, u32)> = self.lock().served.iter().map(|(file, number)| (file.clone(), *number)).collect();
+        let lost: Vec<(PathBuf, u32)> = served.into_iter().filter(|(file, number)| backing(*number).as_deref() != Some(&**file)).collect();
+        let mut table = self.lock();
+        lost.iter().for_each(|(file, number)| {
+            if table.served.get(file) == Some(number) {
+                table.served.remove(file);
+            }
+        });
+        lost.into_iter().map(|(_, number)| path_of(number)).collect()
+    }
+
+    /// All devices of a file, by the kernel's word; the one to use first.
+    fn find(&self, file: &Path) -> Vec<(u32, Looked)> {
+        let (numbers, served) = {
+            let table = self.lock();
+            (table.files.get(file).cloned().unwrap_or_default(), table.served.get(file).copied())
+        };
+        let is = |number: &u32| backing(*number).as_deref() == Some(file);
+        let mut all: Vec<(u32, Looked)> = numbers.into_iter().filter(is).filter_map(|number| Some((number, looked(number)?))).collect();
+        if all.len() > 1 {
+            let last = |number: u32| usage::user(&path_of(number)).is_none();
+            all.sort_by_cached_key(|(number, seen)| (seen.leaving, served != Some(*number), last(*number), *number));
+        }
+        all
+    }
+
+    fn first(&self, file: &Path) -> Option<(u32, Looked)> {
+        let first = self.find(file).into_iter().next()?;
+        self.lock().served.insert(file.to_owned(), first.0);
+        Some(first)
     }
 
     /// The device of a file; `None`: not attached.
     #[must_use]
     pub fn device(&self, file: &Path) -> Option<Device> {
-        self.find(file).map(|(number, seen)| Device { path: path_of(number), size: seen.size })
+        self.first(file).map(|(number, seen)| Device { path: path_of(number), size: seen.size })
+    }
+
+    /// Who uses this device, or another one of the same file.
+    #[must_use]
+    pub fn user(&self, device: &str) -> Option<String> {
+        self.refresh();
+        usage::user(device).or_else(|| {
+            let number = number_of(device)?;
+            let others = self.find(&backing(number)?).into_iter().map(|(other, _)| other).filter(|other| *other != number);
+            others.map(path_of).find_map(|other| Some(format!("{other} is a device of the same file, and {}", usage::user(&other)?)))
+        })
+    }
+
+    /// Detaches what a killed satellite left of files that had this name and are gone.
+    fn drop_removed(&self, hands: &Hands, file: &Path) {
+        let gone = removed(file);
+        // A file that really has such a name is somebody's.
+        if gone.symlink_metadata().is_ok() {
+            return;
+        }
+        for (number, seen) in self.find(&gone) {
+            let path = path_of(number);
+            if !seen.leaving && usage::user(&path).is_none() {
+                tracing::info!(device = %path, file = %gone.display(), "device of a removed file detached");
+                if let Err(fault) = hands.change(|| hands.need(&["losetup", "--detach", &path])) {
+                    tracing::warn!(device = %path, cause = %fault.cause, "device of a removed file stays");
+                }
+            }
+        }
     }
 
     /// Attaches a file.
@@ -103,7 +202,9 @@ impl Loops {
     /// # Errors
     /// `Busy` if an earlier device of the file has not gone yet; faults of the tool.
     pub fn attach(&self, hands: &Hands, file: &Path, fill: Fill) -> Result<Device, LoopError> {
-        if let Some((number, seen)) = self.find(file) {
+        self.refresh();
+        self.drop_removed(hands, file);
+        if let Some((number, seen)) = self.first(file) {
             let path = path_of(number);
             return if seen.leaving { Err(LoopError::Busy(path)) } else { Ok(Device { path, size: seen.size }) };
         }
@@ -117,45 +218,64 @@ impl Loops {
             let fault = Fault::new(FaultKind::Tool, "losetup did not name the device that it attached");
             return Err(fault.details(output.stdout.clone()).into());
         };
-        self.lock().insert(file.to_owned(), number);
+        self.lock().files.entry(file.to_owned()).or_default().insert(number);
         if fill == Fill::Thick {
             // A discard would punch holes into the file; a kernel that does not let us forbid it keeps working.
             drop(std::fs::write(format!("/sys/block/loop{number}/queue/discard_max_bytes"), "0"));
         }
-        let Some((_, seen)) = self.find(file) else {
+        let Some((number, seen)) = self.first(file) else {
             let fault = Fault::new(FaultKind::Tool, format!("{path} does not serve '{name}' after it was attached"));
             return Err(fault.correction("Check whether another program detaches loop devices").into());
         };
-        Ok(Device { path: path.to_owned(), size: seen.size })
+        Ok(Device { path: path_of(number), size: seen.size })
     }
 
-    /// Detaches a file and waits until its device is gone.
+    /// Detaches all devices of a file and waits until they are gone; none of them, if somebody uses one.
     ///
     /// # Errors
-    /// `Busy` if somebody keeps the device open; faults of the tool.
+    /// `Busy` if somebody keeps a device open; faults of the tool.
     pub fn detach(&self, hands: &Hands, file: &Path) -> Result<(), LoopError> {
-        let Some((number, seen)) = self.find(file) else { return Ok(()) };
-        let path = path_of(number);
-        if !seen.leaving {
-            hands.change(|| hands.need(&["losetup", "--detach", &path]))?;
+        self.scan();
+        let all = self.find(file);
+        // A detach of a used device would only be put off, and take it as soon as it is free.
+        if let Some(path) = all.iter().map(|(number, _)| path_of(*number)).find(|path| usage::user(path).is_some()) {
+            return Err(LoopError::Busy(path));
+        }
+        for (number, seen) in &all {
+            let path = path_of(*number);
+            if !seen.leaving {
+                let done = hands.change(|| hands.need(&["losetup", "--detach", &path]));
+                // Somebody else may have been quicker.
+                if let Err(fault) =
+                    done.map(drop).or_else(|fault| if backing(*number).as_deref() == Some(file) { Err(fault) } else { Ok(()) })
+                {
+                    return Err(fault.into());
+                }
+            }
         }
         let end = Instant::now() + DETACH_TIMEOUT;
-        while backing(number).as_deref() == Some(file) {
-            if Instant::now() >= end {
-                return Err(LoopError::Busy(path));
+        for (number, _) in &all {
+            while backing(*number).as_deref() == Some(file) {
+                if Instant::now() >= end {
+                    return Err(LoopError::Busy(path_of(*number)));
+                }
+                std::thread::sleep(DETACH_PAUSE);
             }
-            std::thread::sleep(DETACH_PAUSE);
         }
-        self.lock().remove(file);
+        let mut table = self.lock();
+        table.files.remove(file);
+        table.served.remove(file);
+        drop(table);
+        self.drop_removed(hands, file);
         Ok(())
     }
 
-    /// Lets the device of a file take the file's size.
+    /// Lets all devices of a file take the file's size.
     ///
     /// # Errors
     /// Faults of the tool.
     pub fn resized(&self, hands: &Hands, file: &Path) -> Result<(), LoopError> {
-        if let Some((number, _)) = self.find(file) {
+        for (number, _) in self.find(file) {
             hands.change(|| hands.need(&["losetup", "--set-capacity", &path_of(number)]))?;
         }
         Ok(())

@@ -128,7 +128,7 @@ impl Site for HostSite {
     }
 
     fn user(&self, device: &str) -> Option<String> {
-        if self.shared.attaches { crate::usage::user(device) } else { None }
+        if self.shared.attaches { self.shared.loops.user(device) } else { None }
     }
 
     fn link(&self, resource: &ResourceName, volume: VolumeNumber) -> Option<String> {
@@ -160,6 +160,7 @@ impl Site for HostSite {
 
     fn scan(&self) {
         self.shared.loops.scan();
+        self.shared.loops.serves(self.links.targets().into_iter());
     }
 }
 
