@@ -55,8 +55,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
     let listener = listen(address).await?;
     let socket = local::bind(&data)?;
     let (capabilities, attaches) = capabilities::probe();
-    let shared = Shared { hands: Hands::new(tool_timeout), loops: Loops::default(), attaches };
-    let site = HostSite::new(Arc::new(shared), &usable(dev_dir, &data, attaches), capabilities);
+    let shared = Arc::new(Shared { hands: Hands::new(tool_timeout), loops: Loops::default(), attaches });
+    let site = HostSite::new(Arc::clone(&shared), &usable(dev_dir, &data, attaches), capabilities);
     let (core, door) = Core::new(Settings { site: Arc::new(site), keep, remembered, name, scan_interval });
     let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address, source })?;
     tracing::info!(address = %bound, data = %data.display(), "satellite listens");
@@ -68,7 +68,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
     let inner = stop.child_token();
     let running = tokio::spawn(core.run(inner.clone()));
     let helpers =
-        [tokio::spawn(watch::watch(door.clone(), inner.clone())), tokio::spawn(local::serve(socket, door.clone(), inner.clone()))];
+        [tokio::spawn(watch::watch(door.clone(), shared, inner.clone())), tokio::spawn(local::serve(socket, door.clone(), inner.clone()))];
     let served = session::serve(listener, door, inner.clone()).await;
     inner.cancel();
     for task in helpers.into_iter().chain([running]) {

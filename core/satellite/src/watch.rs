@@ -1,4 +1,5 @@
 //! Notices that devices got or lost a user: at once for mounts, within some seconds for programs that open a device exclusively.
+//! Within some seconds, too, that somebody else detached a device: its number may serve a foreign file by then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -10,9 +11,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Event;
+use crate::machine::Shared;
 use crate::usage::{activity, mounted};
 
-/// How often devices are looked at that moved data.
+/// How often devices are looked at that moved data, or that serve other files than they did.
 const ACTIVITY_INTERVAL: Duration = Duration::from_secs(10);
 /// Mount tables may change in bursts; looks are at least so far apart.
 const MOUNT_PAUSE: Duration = Duration::from_millis(50);
@@ -20,7 +22,7 @@ const MOUNT_PAUSE: Duration = Duration::from_millis(50);
 const THREAD_TICK: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// Runs until `stop`.
-pub async fn watch(core: mpsc::Sender<Event>, stop: CancellationToken) {
+pub async fn watch(core: mpsc::Sender<Event>, shared: Arc<Shared>, stop: CancellationToken) {
     let changed = Arc::new(Notify::new());
     let (bell, ended) = (Arc::clone(&changed), stop.clone());
     // A thread of its own: the runtime has no door to this kind of readiness, and would wait for a blocking task at its end.
@@ -50,6 +52,13 @@ pub async fn watch(core: mpsc::Sender<Event>, stop: CancellationToken) {
             // One more look after the last movement, for the end of the use.
             devices.extend(busy.iter().chain(moved.iter()).cloned());
             busy = moved;
+            let shared = Arc::clone(&shared);
+            // A panic there is told by the runtime; the next tick tries again.
+            let lost = tokio::task::spawn_blocking(move || shared.loops.lost()).await.unwrap_or_default();
+            for device in &lost {
+                tracing::warn!(%device, "somebody else detached a device");
+            }
+            devices.extend(lost);
         }
         if !devices.is_empty() && core.send(Event::Used(devices.into_iter().collect())).await.is_err() {
             return;

@@ -229,6 +229,49 @@ async fn only_the_newest_controller_and_plan_are_obeyed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn devices_of_somebody_else_are_noticed() {
+    let Some(world) = Xfs::new() else { return };
+    let satellite = Satellite::start(world.path()).await;
+    let mut controller = connect(satellite.address, hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    controller.whole(vec![pool(&world.pool(), ProviderKind::FileThin)], vec![fresh("web", 100, 65536)]).await;
+    let seen = controller.rest(&[uuid::Uuid::from_u128(100)]).await.remove(0);
+    let (id, first, link) = (seen.id, device(&seen), world.path().join("dev/by-res/web/0"));
+
+    // A second device of the same file, in use: nothing of the volume goes, and the first device stays.
+    let file = world.pool().join("web_00000.img");
+    let second = sh(&["losetup", "--find", "--show", file.to_str().unwrap()]).trim().to_owned();
+    use rustix::fs::{Mode, OFlags, open};
+    let held = open(second.as_str(), OFlags::RDONLY | OFlags::EXCL, Mode::empty()).unwrap();
+    let gone = replica("web", 100, 65536, Wanted::Absent, 102, ContentSource::Kept);
+    let refused = controller.plan(vec![gone.clone()]).await.remove(0);
+    assert_eq!(refused.fault.map(|fault| fault.kind), Some(FaultKind::InUse));
+    assert_eq!(world.loops().len(), 2);
+    let again = controller.plan(vec![replica("web", 100, 65536, Wanted::Active, 102, ContentSource::Kept)]).await.remove(0);
+    assert_eq!(
+        (again.standing, device(&again), std::fs::read_link(&link).unwrap()),
+        (Standing::Settled, first.clone(), first.clone().into())
+    );
+    drop(held);
+
+    // Somebody detaches the one that serves, and a foreign file gets its number.
+    let foreign = world.path().join("foreign");
+    std::fs::File::create(&foreign).unwrap().set_len(1 << 20).unwrap();
+    sh(&["losetup", "-d", &first]);
+    // Another program of this machine may be quicker: the number is taken then, too.
+    let reused = std::process::Command::new("losetup").args([&first, foreign.to_str().unwrap()]).status().unwrap().success();
+    controller
+        .until("the other device serves", |own| own.items[&id].volumes.first().is_some_and(|v| v.device_path.as_ref() == Some(&second)))
+        .await;
+    assert_eq!(std::fs::read_link(&link).unwrap().to_str().unwrap(), second);
+    assert_eq!(controller.plan(vec![gone]).await[0].standing, Standing::Gone);
+    assert_eq!((world.files(), world.loops()), (vec![], vec![]));
+    if reused {
+        sh(&["losetup", "-d", &first]);
+    }
+    satellite.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pool_that_cannot_be_used_says_why_and_heals() {
     let Some(world) = Xfs::new() else { return };
     let satellite = Satellite::start(world.path()).await;

@@ -293,6 +293,10 @@ fn keep(plan: &ResourcePlan, volume: &VolumePlan, seen: &VolumeFound, wanted: Wa
 fn serve(name: &str, seen: &VolumeFound, wanted: Wanted, number: VolumeNumber, steps: &mut Vec<Step>) {
     match (wanted, &seen.device) {
         (Wanted::Active, None) => {
+            // The device that it points at may serve somebody else by now.
+            if seen.link.is_some() {
+                steps.push(Step::Unlink(number));
+            }
             steps.push(Step::Attach(number));
             steps.push(Step::Link(number));
         }
