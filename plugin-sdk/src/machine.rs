@@ -104,7 +104,7 @@ pub struct FileSeen {
     pub size: Kib,
     /// Space that it really takes.
     pub allocated: Kib,
-    /// The text that [`Files::mark`] put on it; `None`: none.
+    /// The mark that it carries (one line of text, at most 1 KiB); `None`: none.
     pub mark: Option<String>,
 }
 
@@ -216,11 +216,12 @@ pub trait Files {
     /// `Exists` if the name is taken by something that is not a regular file.
     fn look(&self, name: &str) -> Result<Option<FileSeen>, FileError>;
 
-    /// Makes a file of zeroes, readable by its owner only. A failed request leaves no file.
+    /// Makes a file of zeroes, readable by its owner only. It carries the mark before it has any length, so that a request that was
+    /// cut short leaves a file with the mark or an empty one. A failed request leaves no file.
     ///
     /// # Errors
-    /// `Exists` if the name is taken; `NoSpace`.
-    fn create(&self, name: &str, size: Kib, fill: Fill) -> Result<(), FileError>;
+    /// `Exists` if the name is taken; `NoSpace`; `NotSupported` where the file system keeps no extended attributes.
+    fn create(&self, name: &str, size: Kib, fill: Fill, mark: &str) -> Result<(), FileError>;
 
     /// Makes a file at least so large; the added part is zeroes. Never shrinks.
     ///
@@ -229,11 +230,11 @@ pub trait Files {
     fn grow(&self, name: &str, size: Kib, fill: Fill) -> Result<(), FileError>;
 
     /// Makes `to` a copy of `from` as it is at one moment, sharing its blocks; what was written to a device of `from` before is in it.
-    /// The copy has no mark. A failed request leaves no file.
+    /// The copy carries the mark as with [`create`](Files::create). A failed request leaves no file.
     ///
     /// # Errors
-    /// `NotSupported` where the file system shares no blocks; `Missing`; `Exists`; `NoSpace`.
-    fn reflink(&self, from: &str, to: &str) -> Result<(), FileError>;
+    /// `NotSupported` where the file system shares no blocks or keeps no extended attributes; `Missing`; `Exists`; `NoSpace`.
+    fn reflink(&self, from: &str, to: &str, mark: &str) -> Result<(), FileError>;
 
     /// Renames a file.
     ///
@@ -246,12 +247,6 @@ pub trait Files {
     /// # Errors
     /// [`FileError`] of the system.
     fn remove(&self, name: &str) -> Result<(), FileError>;
-
-    /// Puts a mark (one line of text, at most 1 KiB) on a file, in place of an older one.
-    ///
-    /// # Errors
-    /// `Missing`; `NotSupported` where the file system keeps no extended attributes.
-    fn mark(&self, name: &str, mark: &str) -> Result<(), FileError>;
 
     /// Makes a file and its present name survive a power cut; for a missing file, that it is missing.
     ///

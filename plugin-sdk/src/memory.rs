@@ -203,7 +203,7 @@ impl Files for Memory {
         Ok(state.files.get(name).map(|f| FileSeen { name: name.into(), size: f.size, allocated: f.allocated, mark: f.mark.clone() }))
     }
 
-    fn create(&self, name: &str, size: Kib, fill: Fill) -> Result<(), FileError> {
+    fn create(&self, name: &str, size: Kib, fill: Fill, mark: &str) -> Result<(), FileError> {
         let mut state = self.state_mut();
         state.alive("create", name)?;
         if state.files.contains_key(name) {
@@ -214,7 +214,7 @@ impl Files for Memory {
             Fill::Thick => size,
         };
         state.take(name, allocated)?;
-        state.files.insert(name.into(), MemoryFile { size, allocated, mark: None, data: 0, device: None });
+        state.files.insert(name.into(), MemoryFile { size, allocated, mark: Some(mark.into()), data: 0, device: None });
         state.changes += 1;
         Ok(())
     }
@@ -238,7 +238,7 @@ impl Files for Memory {
         Ok(())
     }
 
-    fn reflink(&self, from: &str, to: &str) -> Result<(), FileError> {
+    fn reflink(&self, from: &str, to: &str, mark: &str) -> Result<(), FileError> {
         let mut state = self.state_mut();
         state.alive("reflink", to)?;
         if !state.reflinks {
@@ -248,7 +248,7 @@ impl Files for Memory {
         if state.files.contains_key(to) {
             return Err(FileError::Exists(to.into()));
         }
-        let copy = MemoryFile { mark: None, device: None, ..state.file(from)?.clone() };
+        let copy = MemoryFile { mark: Some(mark.into()), device: None, ..state.file(from)?.clone() };
         state.take(to, copy.allocated)?;
         state.files.insert(to.into(), copy);
         state.changes += 1;
@@ -278,14 +278,6 @@ impl Files for Memory {
             state.used = state.used.saturating_sub(old.allocated.0);
             state.changes += 1;
         }
-        Ok(())
-    }
-
-    fn mark(&self, name: &str, mark: &str) -> Result<(), FileError> {
-        let mut state = self.state_mut();
-        state.alive("mark", name)?;
-        state.file(name)?.mark = Some(mark.into());
-        state.changes += 1;
         Ok(())
     }
 

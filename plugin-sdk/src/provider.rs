@@ -117,11 +117,12 @@ pub trait Provider: Send + Sync + 'static {
     /// `Pool` if its place is missing or unusable.
     fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault>;
 
-    /// Removes what operations that were cut short left behind; returns the names. Called at start, while no other operation runs.
+    /// Removes what operations of `cluster` that were cut short left behind; returns the names. What it cannot tell from a stranger's
+    /// stays. Called at start, while no other operation runs.
     ///
     /// # Errors
     /// Any fault of the machine.
-    fn clean(&self, on: &dyn Machine) -> Result<Vec<String>, Fault>;
+    fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault>;
 
     /// Space of the pool.
     ///

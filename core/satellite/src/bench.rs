@@ -62,9 +62,9 @@ fn sdk_pool(plan: &PoolPlan) -> sdk::Pool {
     sdk::Pool { name: plan.name.to_string(), kind: plan.provider.word().to_owned(), place: plan.place.clone(), props }
 }
 
-/// Opens a pool: cleans up if `clean`, and finds out what it can do. What fails is part of what was seen.
+/// Opens a pool: removes what `clean`, its cluster, left unfinished, if that is said; and finds out what it can do. What fails is part of what was seen.
 #[must_use]
-pub fn open_pool(site: &dyn Site, plan: PoolPlan, clean: bool) -> OpenPool {
+pub fn open_pool(site: &dyn Site, plan: PoolPlan, clean: Option<Uuid>) -> OpenPool {
     let pool = sdk_pool(&plan);
     let mut seen = PoolSeen {
         name: plan.name.clone(),
@@ -98,10 +98,10 @@ pub fn open_pool(site: &dyn Site, plan: PoolPlan, clean: bool) -> OpenPool {
     OpenPool { plan, pool, seen }
 }
 
-fn probe(site: &dyn Site, provider: &dyn Provider, pool: &sdk::Pool, clean: bool, seen: &mut PoolSeen) -> Result<(), sdk::Fault> {
+fn probe(site: &dyn Site, provider: &dyn Provider, pool: &sdk::Pool, clean: Option<Uuid>, seen: &mut PoolSeen) -> Result<(), sdk::Fault> {
     let machine = site.machine(provider, pool);
-    if clean {
-        for name in provider.clean(&*machine)? {
+    if let Some(cluster) = clean {
+        for name in provider.clean(&*machine, cluster)? {
             tracing::info!(pool = %pool.name, %name, "leftover removed");
         }
     }

@@ -140,8 +140,18 @@ impl Folder {
     fn open(&self, request: &str, name: &str, flags: OFlags) -> Result<OwnedFd, FileError> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         openat(&self.fd, one_component(name)?, flags, Mode::RUSR | Mode::WUSR).map_err(|errno| match errno {
-            Errno::LOOP | Errno::ISDIR => FileError::Exists(name.into()),
+            // A symbolic link, a folder, a socket, a device without a driver.
+            Errno::LOOP | Errno::ISDIR | Errno::NXIO | Errno::NODEV => FileError::Exists(name.into()),
             other => system(request, name, other),
+        })
+    }
+
+    /// Makes an empty file with a mark.
+    fn make(&self, request: &str, name: &str, mark: &str) -> Result<OwnedFd, FileError> {
+        let fd = self.shared.hands.change(|| self.open(request, name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL))?;
+        let marked = self.change(request, name, || fsetxattr(&fd, MARK, mark.as_bytes(), XattrFlags::empty()));
+        marked.map(|()| fd).inspect_err(|_| {
+            let _ = self.unlink(name);
         })
     }
 
@@ -216,9 +226,9 @@ impl Files for Folder {
         self.seen(name)
     }
 
-    fn create(&self, name: &str, size: Kib, fill: Fill) -> Result<(), FileError> {
+    fn create(&self, name: &str, size: Kib, fill: Fill, mark: &str) -> Result<(), FileError> {
         let length = bytes("create", name, size)?;
-        let fd = self.shared.hands.change(|| self.open("create", name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL))?;
+        let fd = self.make("create", name, mark)?;
         let sized = match fill {
             Fill::Thick if length > 0 => self.change("create", name, || fallocate(&fd, FallocateFlags::empty(), 0, length)),
             Fill::Thick | Fill::Thin => self.change("create", name, || ftruncate(&fd, length)),
@@ -244,10 +254,10 @@ impl Files for Folder {
         })
     }
 
-    fn reflink(&self, from: &str, to: &str) -> Result<(), FileError> {
+    fn reflink(&self, from: &str, to: &str, mark: &str) -> Result<(), FileError> {
         self.flush(from)?;
         let source = self.open("reflink", from, OFlags::RDONLY)?;
-        let copy = self.shared.hands.change(|| self.open("reflink", to, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL))?;
+        let copy = self.make("reflink", to, mark)?;
         let shared = self.shared.hands.change(|| ioctl_ficlone(copy.as_fd(), source.as_fd()));
         shared.map_err(|errno| {
             let _ = self.unlink(to);
@@ -277,11 +287,6 @@ impl Files for Folder {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(system("remove", name, errno)),
         }
-    }
-
-    fn mark(&self, name: &str, mark: &str) -> Result<(), FileError> {
-        let fd = self.open("mark", name, OFlags::RDONLY)?;
-        self.change("mark", name, || fsetxattr(&fd, MARK, mark.as_bytes(), XattrFlags::empty()))
     }
 
     fn sync(&self, name: &str) -> Result<(), FileError> {

@@ -14,6 +14,7 @@ use berth_plugin_sdk::{Fault, FaultKind, Files, Kib, Machine, Output, Pool, Pool
 use berth_provider_file::FileProvider;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::config::SatelliteError;
 use crate::core::{Core, Settings};
@@ -111,8 +112,8 @@ impl Provider for SimProvider {
         let no_snapshots = if self.kind.takes_snapshots() { abilities.no_snapshots } else { Some(cannot().correction("Use a thin pool")) };
         Ok(PoolAbilities { extent: Kib(self.kind.default_extent_kib()), no_snapshots })
     }
-    fn clean(&self, on: &dyn Machine) -> Result<Vec<String>, Fault> {
-        self.inner.clean(on)
+    fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault> {
+        self.inner.clean(on, cluster)
     }
     fn space(&self, on: &dyn Machine) -> Result<berth_plugin_sdk::Space, Fault> {
         self.inner.space(on)

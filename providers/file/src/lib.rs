@@ -1,8 +1,8 @@
 //! The provider of `FILE` and `FILE_THIN`: each volume is a file `<name>.img` in the pool's folder, behind a loop device.
 //!
 //! It touches nothing itself; every request goes to the [`Machine`]. A new file is made under a temporary name
-//! (`<name>.img.berth-new`), marked there, and only then renamed: what has a final name is complete and marked, and what was
-//! cut short is known by its suffix. A rollback replaces the volume's file in one rename, so any snapshot can be rolled back to
+//! (`<name>.img.berth-new`), marked before it has any length, and only then renamed: what has a final name is complete and marked, and
+//! what was cut short is known by its suffix and its mark, or is empty. A rollback replaces the volume's file in one rename, so any snapshot can be rolled back to
 //! and all of them stay.
 
 #![forbid(unsafe_code)]
@@ -12,6 +12,7 @@ use berth_plugin_sdk::{
     BackingName, Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Filled, Found, Kib, Known, Machine, Manifest, Mark, Marked,
     New, Over, PoolAbilities, Provider, Space,
 };
+use uuid::Uuid;
 
 /// End of the name of every file of ours.
 const IMAGE: &str = ".img";
@@ -19,6 +20,8 @@ const IMAGE: &str = ".img";
 const TEMPORARY: &str = ".img.berth-new";
 /// Files that [`probe`](Provider::probe) makes and removes.
 const PROBES: [&str; 2] = [".berth-probe", ".berth-probe-copy"];
+/// Mark of these.
+const PROBE_MARK: &str = "berth-probe";
 /// Unit of sizes: a page, which every file system and loop device can take.
 const EXTENT: Kib = Kib(4);
 
@@ -84,18 +87,22 @@ impl<'a> Call<'a> {
         self.find(what)?.ok_or_else(|| self.fault(FileError::Missing(image(&what.name))))
     }
 
-    /// Makes a file by `make` under its temporary name, marks it, and gives it its name.
-    fn make(&self, new: &New, over: Over, make: &dyn Fn(&str) -> Result<(), FileError>) -> Result<(), Fault> {
+    /// Removes a leftover file, if there is one; a stranger's stays.
+    fn clear(&self, file: &str, ours: impl Fn(&FileSeen) -> bool) -> Result<(), Fault> {
+        match self.look(file)? {
+            None => Ok(()),
+            Some(seen) if ours(&seen) => self.files.remove(file).map_err(|e| self.fault(e)),
+            Some(_) => Err(self.foreign(file, "Berth needs this name for a while, and the file does not carry its mark")),
+        }
+    }
+
+    /// Makes a file by `make` under its temporary name, with its mark, and gives it its name.
+    fn make(&self, new: &New, over: Over, make: &dyn Fn(&str, &str) -> Result<(), FileError>) -> Result<(), Fault> {
         let (from, to) = (temporary(&new.name), image(&new.name));
-        let done = self
-            .files
-            .remove(&from)
-            .and_then(|()| make(&from))
-            .and_then(|()| self.files.mark(&from, &new.mark.render()))
-            .and_then(|()| if over == Over::Existing { self.files.detach(&to) } else { Ok(()) })
-            .and_then(|()| self.files.rename(&from, &to, over))
-            .and_then(|()| self.files.sync(&to));
-        done.map_err(|error| {
+        self.clear(&from, |seen| leftover(seen, new.mark.cluster))?;
+        make(&from, &new.mark.render()).map_err(|e| self.fault(e))?;
+        let done = if over == Over::Existing { self.files.detach(&to) } else { Ok(()) };
+        done.and_then(|()| self.files.rename(&from, &to, over)).and_then(|()| self.files.sync(&to)).map_err(|error| {
             // What is left is found by the next call or by `clean` if this fails too.
             if let Err(second) = self.files.remove(&from) {
                 self.on.log(&format!("'{from}' stays until the next start: {second}"));
@@ -129,7 +136,7 @@ impl<'a> Call<'a> {
     fn copy(&self, what: &str, from: &Known, new: &New, over: Over) -> Result<(), Fault> {
         let source = image(&from.name);
         self.need(from)?;
-        self.make(new, over, &|to| self.files.reflink(&source, to)).map_err(|fault| match fault.kind {
+        self.make(new, over, &|to, mark| self.files.reflink(&source, to, mark)).map_err(|fault| match fault.kind {
             FaultKind::Unsupported => no_snapshots(self.on, what, &fault.cause),
             FaultKind::InUse
             | FaultKind::NoSpace
@@ -164,6 +171,21 @@ fn marked(seen: &FileSeen) -> Marked {
     }
 }
 
+/// Whether a file of a temporary name is what an operation of the cluster left that was cut short. An empty one holds nothing.
+fn leftover(seen: &FileSeen, cluster: Uuid) -> bool {
+    match marked(seen) {
+        Marked::By(mark) => mark.cluster == cluster,
+        Marked::Foreign(_) => seen.mark.is_none() && seen.size == Kib(0),
+    }
+}
+
+fn left_probe(seen: &FileSeen) -> bool {
+    match &seen.mark {
+        Some(mark) => mark == PROBE_MARK,
+        None => seen.size == Kib(0),
+    }
+}
+
 impl Provider for FileProvider {
     fn manifest(&self) -> Manifest {
         Manifest { name: "file".into(), kinds: vec!["FILE".into(), "FILE_THIN".into()], commands: Vec::new(), files: true }
@@ -172,25 +194,25 @@ impl Provider for FileProvider {
     fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
         let call = Call::new(on)?;
         let [probe, copy] = PROBES;
-        let clear = || call.files.remove(probe).and_then(|()| call.files.remove(copy));
-        let usable = clear()
-            .and_then(|()| call.files.create(probe, EXTENT, Fill::Thick))
-            .and_then(|()| call.files.mark(probe, "berth-probe"))
-            .map_err(|e| Fault { kind: FaultKind::Pool, ..call.fault(e) });
-        let shared = usable.and_then(|()| match call.files.reflink(probe, copy) {
+        let clear = || call.clear(probe, left_probe).and_then(|()| call.clear(copy, left_probe));
+        clear()?;
+        let usable = call.files.create(probe, EXTENT, Fill::Thick, PROBE_MARK);
+        usable.map_err(|e| Fault { kind: FaultKind::Pool, ..call.fault(e) })?;
+        let shared = match call.files.reflink(probe, copy, PROBE_MARK) {
             Ok(()) => Ok(None),
             Err(FileError::NotSupported { .. }) => Ok(Some(no_snapshots(on, "A snapshot", ""))),
             Err(e) => Err(call.fault(e)),
-        });
-        clear().map_err(|e| call.fault(e))?;
+        };
+        clear()?;
         Ok(PoolAbilities { extent: EXTENT, no_snapshots: shared? })
     }
 
-    fn clean(&self, on: &dyn Machine) -> Result<Vec<String>, Fault> {
+    fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault> {
         let call = Call::new(on)?;
-        let ours = |name: &str| PROBES.contains(&name) || name.strip_suffix(TEMPORARY).is_some_and(|stem| BackingName::parse(stem).is_ok());
-        let left: Vec<String> =
-            call.files.list().map_err(|e| call.fault(e))?.into_iter().map(|seen| seen.name).filter(|name| ours(name)).collect();
+        let temporary = |name: &str| name.strip_suffix(TEMPORARY).is_some_and(|stem| BackingName::parse(stem).is_ok());
+        let ours =
+            |seen: &FileSeen| (PROBES.contains(&&*seen.name) && left_probe(seen)) || (temporary(&seen.name) && leftover(seen, cluster));
+        let left: Vec<String> = call.files.list().map_err(|e| call.fault(e))?.into_iter().filter(ours).map(|seen| seen.name).collect();
         for name in &left {
             call.files.remove(name).map_err(|e| call.fault(e))?;
         }
@@ -215,7 +237,16 @@ impl Provider for FileProvider {
 
     fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
         let call = Call::new(on)?;
-        let Some(seen) = call.look(&image(name))? else { return Ok(None) };
+        let seen = match call.files.look(&image(name)) {
+            Ok(Some(seen)) => seen,
+            Ok(None) => return Ok(None),
+            // Nothing of ours is a folder, a link or a pipe.
+            Err(FileError::Exists(_)) => {
+                let marked = Marked::Foreign("it is not a regular file".into());
+                return Ok(Some(Found { name: name.clone(), marked, size: Kib(0), allocated: Kib(0), device: None }));
+            }
+            Err(error) => return Err(call.fault(error)),
+        };
         let device = call.files.device(&seen.name).map_err(|e| call.fault(e))?;
         Ok(Some(Found { name: name.clone(), marked: marked(&seen), size: seen.size, allocated: seen.allocated, device }))
     }
@@ -225,7 +256,7 @@ impl Provider for FileProvider {
         if call.find(&new.known())?.is_some() {
             return call.at_least(&new.known(), size);
         }
-        call.make(new, Over::Nothing, &|file| call.files.create(file, size, fill(on)))
+        call.make(new, Over::Nothing, &|file, mark| call.files.create(file, size, fill(on), mark))
     }
 
     fn grow(&self, on: &dyn Machine, volume: &Known, size: Kib) -> Result<(), Fault> {
@@ -271,10 +302,8 @@ impl Provider for FileProvider {
                 Err(fault) if fault.kind == FaultKind::Unsupported => {
                     let (source, _) = call.need(volume)?;
                     let to = temporary(&new.name);
-                    call.files
-                        .remove(&to)
-                        .and_then(|()| call.files.create(&to, size.max(source.size), fill(on)))
-                        .map_err(|e| call.fault(e))?;
+                    call.clear(&to, |seen| leftover(seen, new.mark.cluster))?;
+                    call.files.create(&to, size.max(source.size), fill(on), &new.mark.render()).map_err(|e| call.fault(e))?;
                     return Ok(Filled::Copy { from: image(&volume.name), to });
                 }
                 Err(fault) => return Err(fault),
@@ -290,9 +319,13 @@ impl Provider for FileProvider {
             return Ok(());
         }
         let (from, to) = (temporary(&new.name), image(&new.name));
+        match call.look(&from)? {
+            Some(seen) if marked(&seen) == Marked::By(new.mark.clone()) => {}
+            Some(_) => return Err(call.foreign(&from, "it is not the copy that was begun")),
+            None => return Err(call.fault(FileError::Missing(from))),
+        }
         call.files
-            .mark(&from, &new.mark.render())
-            .and_then(|()| call.files.sync(&from))
+            .sync(&from)
             .and_then(|()| call.files.rename(&from, &to, Over::Nothing))
             .and_then(|()| call.files.sync(&to))
             .map_err(|e| call.fault(e))

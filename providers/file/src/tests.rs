@@ -104,9 +104,40 @@ fn foreign_files_are_never_touched() {
         on.memory().put("web.img", Kib(7), Some(other.mark.render()));
         all(&web);
     }
-    assert_eq!(P.clean(&on).unwrap(), Vec::<String>::new());
+    assert_eq!(P.clean(&on, CLUSTER).unwrap(), Vec::<String>::new());
     assert_eq!(on.memory().names(), ["web.img"]);
     assert_eq!(on.memory().read("web.img"), Some(77));
+}
+
+#[test]
+fn a_strangers_file_under_a_temporary_name_stays() {
+    let on = machine("FILE_THIN");
+    let (web, snap, copy) = (volume("web", 1, 10), snapshot("web_s", 2, 10), volume("copy", 3, 30));
+    P.create(&on, &web, Kib(64)).unwrap();
+    let other = Mark { cluster: Uuid::from_u128(0xc2), ..web.mark.clone() }.render();
+    let names = ["other.img.berth-new", "web_s.img.berth-new", "copy.img.berth-new", ".berth-probe", ".berth-probe-copy"];
+    for (kib, mark) in [(7, None), (7, Some(other.clone())), (0, Some(other))] {
+        names.iter().for_each(|name| on.memory().put(name, Kib(kib), mark.clone()));
+        assert_eq!(P.clean(&on, CLUSTER).unwrap(), Vec::<String>::new());
+        let refused = [
+            P.probe(&on).unwrap_err(),
+            P.create(&on, &volume("other", 4, 40), Kib(64)).unwrap_err(),
+            P.snapshot(&on, &web.known(), &snap).unwrap_err(),
+            P.clone_volume(&on, &web.known(), &copy, Kib(64)).unwrap_err(),
+            P.finish_copy(&on, &copy).unwrap_err(),
+        ];
+        for fault in refused {
+            assert_eq!(fault.kind, FaultKind::Foreign, "{fault:?}");
+            assert!(fault.message.contains(".berth-"), "{fault:?}");
+            assert!(fault.correction.contains("/pool/"), "{fault:?}");
+        }
+        assert_eq!(on.memory().names().len(), 6);
+    }
+    // What was cut short before it was marked is empty.
+    names.iter().for_each(|name| on.memory().put(name, Kib(0), None));
+    P.snapshot(&on, &web.known(), &snap).unwrap();
+    assert_eq!(P.clean(&on, CLUSTER).unwrap().len(), 4);
+    assert_eq!(on.memory().names(), ["web.img", "web_s.img"]);
 }
 
 #[test]
@@ -206,7 +237,7 @@ proptest! {
         rough.memory().cut_after(cut);
         drop(act(&rough, last));
         rough.memory().restart();
-        P.clean(&rough).unwrap();
+        P.clean(&rough, CLUSTER).unwrap();
         prop_assert_eq!(act(&rough, last).map_err(|f| f.kind), expected.map_err(|f| f.kind));
         prop_assert_eq!(rough.memory().state(), smooth.memory().state());
     }

@@ -41,7 +41,7 @@ impl Core {
         let cluster = self.identity.cluster.unwrap_or_default();
         let done = tokio::task::spawn_blocking(move || {
             site.scan();
-            let pools: Vec<OpenPool> = plans.into_iter().map(|plan| open_pool(&*site, plan, true)).collect();
+            let pools: Vec<OpenPool> = plans.into_iter().map(|plan| open_pool(&*site, plan, Some(cluster))).collect();
             let by_name: Pools = pools.iter().map(|pool| (pool.plan.name.clone(), Arc::new(pool.clone()))).collect();
             let mut bench = Bench::new(&*site, &capabilities, &by_name, cluster, Leave::ServeOnly);
             let served = served(&mut bench, &items);
@@ -76,6 +76,7 @@ impl Core {
         self.opening.insert(plan.name.clone());
         let (site, door) = (Arc::clone(&self.site), self.door.clone());
         let broken = plan.clone();
+        let clean = clean.then(|| self.identity.cluster.unwrap_or_default());
         let opened = tokio::task::spawn_blocking(move || open_pool(&*site, plan, clean));
         let site = Arc::clone(&self.site);
         tokio::spawn(async move {
@@ -284,7 +285,7 @@ impl Core {
 
 fn defect(site: &dyn Site, plan: PoolPlan, cause: &str) -> OpenPool {
     let nowhere = PoolPlan { provider: berth_model::layers::ProviderKind::Diskless, ..plan.clone() };
-    let mut pool = open_pool(site, nowhere, false);
+    let mut pool = open_pool(site, nowhere, None);
     pool.seen.fault = Some(Fault {
         kind: FaultKind::Bug,
         message: format!("Opening storage pool '{}' ended in a defect of the satellite", plan.name),
