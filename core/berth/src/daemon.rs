@@ -53,10 +53,9 @@ pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
     runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
         let config = berth_controller::Config::new(data, listen);
-        berth_controller::serve(config, stop, |address| ready(&format!("http://{address}"))).await.map_err(|error| {
-            let correction = error.correction();
-            anyhow::Error::new(error).context(correction)
-        })
+        berth_controller::serve(config, stop, |address| ready(&format!("http://{address}")))
+            .await
+            .map_err(|error| anyhow::anyhow!("{error}. {}", error.correction()))
     })
 }
 

@@ -48,6 +48,33 @@ async fn cluster(words: &DevWords) -> anyhow::Result<()> {
     outcome
 }
 
+/// Begin of the names of temporary folders.
+const TEMPORARY: &str = "berth-dev-";
+/// A folder younger than this may be one that is being set up.
+const YOUNG: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Removes what a killed cluster left in the temporary folder: nobody holds its lock. What cannot be removed stays.
+fn sweep() {
+    let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMPORARY)) {
+        let home = entry.path();
+        let age = entry.metadata().and_then(|found| found.modified()).ok().and_then(|at| at.elapsed().ok());
+        if age.is_none_or(|age| age < YOUNG) || !home.join("dev.lock").exists() {
+            continue;
+        }
+        let Ok(lock) = lock(&home) else { continue };
+        Pools::of(&home).close(false);
+        // Still mounted: somebody uses a volume, whose file must not go.
+        if place::is_mounted(&home.join("pools")).unwrap_or(true) {
+            continue;
+        }
+        if std::fs::remove_dir_all(&home).is_ok() {
+            eprintln!("NOTE: removed {}, which a killed cluster had left.", home.display());
+        }
+        drop(lock);
+    }
+}
+
 /// Takes the folder for this process, as long as the returned file is open.
 fn lock(home: &Path) -> anyhow::Result<std::fs::File> {
     let path = home.join("dev.lock");
@@ -101,7 +128,8 @@ impl Home {
                 Ok(Self::Kept(path.canonicalize().with_context(|| format!("cannot use the folder {}", path.display()))?))
             }
             None => {
-                let folder = tempfile::Builder::new().prefix("berth-dev-").tempdir().context("cannot make a temporary folder")?;
+                sweep();
+                let folder = tempfile::Builder::new().prefix(TEMPORARY).tempdir().context("cannot make a temporary folder")?;
                 Ok(Self::Temporary(folder))
             }
         }

@@ -48,6 +48,12 @@ impl Pools {
         }
     }
 
+    /// What lies in the folder already, for taking it away.
+    pub fn of(home: &Path) -> Self {
+        let image = home.join("pools.img");
+        Self { path: home.join("pools"), without_snapshots: None, image: image.exists().then_some(image) }
+    }
+
     /// Takes away the devices on the pools' files and the mount, as far as nobody uses them.
     pub fn close(&self, warn: bool) {
         for device in loops_under(&self.path) {
@@ -82,7 +88,8 @@ fn mount(image: &Path, at: &Path) -> anyhow::Result<()> {
     run("mount", &["-o", "loop", &image.to_string_lossy(), &at.to_string_lossy()])
 }
 
-fn is_mounted(path: &Path) -> anyhow::Result<bool> {
+/// Whether a file system is mounted there.
+pub fn is_mounted(path: &Path) -> anyhow::Result<bool> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read /proc/self/mountinfo")?;
     let wanted = path.to_string_lossy().replace(' ', "\\040");
     Ok(table.lines().any(|line| line.split(' ').nth(4) == Some(wanted.as_str())))
