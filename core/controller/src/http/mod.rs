@@ -1,6 +1,6 @@
 //! The REST API v1: documents to commands, the published state to documents. Handlers translate; the engine judges.
 //!
-//! Every operation takes a [`Call`](call::Call), which holds all that a request brings, and answers with a document or a reply list.
+//! Every operation takes a `Call`, which holds all that a request brings, and answers with a document or a reply list.
 //! Whatever goes wrong on the way is a reply list, too, so that clients find one form everywhere.
 
 mod answer;
