@@ -62,9 +62,9 @@ fn sdk_pool(plan: &PoolPlan) -> sdk::Pool {
     sdk::Pool { name: plan.name.to_string(), kind: plan.provider.word().to_owned(), place: plan.place.clone(), props }
 }
 
-/// Opens a pool: removes what `clean`, its cluster, left unfinished, if that is said; and finds out what it can do. What fails is part of what was seen.
+/// Opens a pool of a cluster: removes what was left unfinished if `clean`; and finds out what it can do. What fails is part of what was seen.
 #[must_use]
-pub fn open_pool(site: &dyn Site, plan: PoolPlan, clean: Option<Uuid>) -> OpenPool {
+pub fn open_pool(site: &dyn Site, plan: PoolPlan, cluster: Uuid, clean: bool) -> OpenPool {
     let pool = sdk_pool(&plan);
     let mut seen = PoolSeen {
         name: plan.name.clone(),
@@ -89,7 +89,7 @@ pub fn open_pool(site: &dyn Site, plan: PoolPlan, clean: Option<Uuid>) -> OpenPo
                 });
             }
             Some(provider) => {
-                if let Err(fault) = probe(site, provider, &pool, clean, &mut seen) {
+                if let Err(fault) = probe(site, provider, &pool, (cluster, clean), &mut seen) {
                     seen.fault = Some(wire_fault(fault));
                 }
             }
@@ -98,9 +98,15 @@ pub fn open_pool(site: &dyn Site, plan: PoolPlan, clean: Option<Uuid>) -> OpenPo
     OpenPool { plan, pool, seen }
 }
 
-fn probe(site: &dyn Site, provider: &dyn Provider, pool: &sdk::Pool, clean: Option<Uuid>, seen: &mut PoolSeen) -> Result<(), sdk::Fault> {
+fn probe(
+    site: &dyn Site,
+    provider: &dyn Provider,
+    pool: &sdk::Pool,
+    (cluster, clean): (Uuid, bool),
+    seen: &mut PoolSeen,
+) -> Result<(), sdk::Fault> {
     let machine = site.machine(provider, pool);
-    if let Some(cluster) = clean {
+    if clean {
         for name in provider.clean(&*machine, cluster)? {
             tracing::info!(pool = %pool.name, %name, "leftover removed");
         }
@@ -110,6 +116,7 @@ fn probe(site: &dyn Site, provider: &dyn Provider, pool: &sdk::Pool, clean: Opti
     seen.snapshots = abilities.no_snapshots.is_none();
     let space = provider.space(&*machine)?;
     (seen.free_kib, seen.total_kib) = (Some(Kib(space.free.0)), Some(Kib(space.total.0)));
+    site.remember_pool(pool, (cluster, seen.id));
     Ok(())
 }
 
@@ -120,8 +127,12 @@ pub fn look_at_space(site: &dyn Site, pool: &OpenPool) -> Option<PoolSeen> {
         return None;
     }
     let provider = site.provider(pool.plan.provider)?;
-    let space = provider.space(&*site.machine(provider, &pool.pool)).ok()?;
-    let now = PoolSeen { free_kib: Some(Kib(space.free.0)), total_kib: Some(Kib(space.total.0)), ..pool.seen.clone() };
+    let now = match provider.space(&*site.machine(provider, &pool.pool)) {
+        Ok(space) => PoolSeen { free_kib: Some(Kib(space.free.0)), total_kib: Some(Kib(space.total.0)), ..pool.seen.clone() },
+        Err(fault) if fault.kind == sdk::FaultKind::Pool => PoolSeen { fault: Some(wire_fault(fault)), ..pool.seen.clone() },
+        // Another look will tell.
+        Err(_) => return None,
+    };
     (now != pool.seen).then_some(now)
 }
 

@@ -6,6 +6,7 @@
 //! DATA/identity.json   cluster, node, epoch: replaced whole, on disk before anything else happens under a new epoch
 //! DATA/plan.log        one line of JSON for each plan taken, the first one whole: appended and on disk before anything of it is done
 //! DATA/overrides.json  resources that were attached or detached by hand
+//! DATA/pools.json      marks of the folders of pools
 //! ```
 //! A plan costs what it says, not what the node holds; when the log has grown to a multiple of what it stands for, it is written anew.
 
@@ -136,7 +137,7 @@ fn data(path: &Path, cause: impl ToString) -> SatelliteError {
     SatelliteError::Data { path: path.to_owned(), cause: cause.to_string() }
 }
 
-fn read_json<T: DeserializeOwned + Default>(path: &Path) -> Result<T, SatelliteError> {
+pub(crate) fn read_json<T: DeserializeOwned + Default>(path: &Path) -> Result<T, SatelliteError> {
     match std::fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| data(path, error)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(T::default()),
@@ -145,7 +146,7 @@ fn read_json<T: DeserializeOwned + Default>(path: &Path) -> Result<T, SatelliteE
 }
 
 /// Replaces a file whole; it is on disk when this returns.
-fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
     let (temporary, path) = (folder.join(format!("{name}.new")), folder.join(name));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;

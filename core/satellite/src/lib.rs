@@ -10,6 +10,7 @@ mod bench;
 mod capabilities;
 mod config;
 mod core;
+mod folders;
 mod hands;
 mod keep;
 mod links;
@@ -34,6 +35,7 @@ pub use crate::core::{LocalStatus, ResourceState};
 pub use crate::sim::{SimConfig, serve_simulated};
 
 use crate::core::{Core, Settings};
+use crate::folders::Folders;
 use crate::hands::Hands;
 use crate::keep::Keep;
 use crate::loops::Loops;
@@ -54,8 +56,9 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
     let (keep, remembered) = Keep::open(&data)?;
     let listener = listen(address).await?;
     let socket = local::bind(&data)?;
+    let folders = Folders::open(&data)?;
     let (capabilities, attaches) = capabilities::probe();
-    let shared = Arc::new(Shared { hands: Hands::new(tool_timeout), loops: Loops::default(), attaches });
+    let shared = Arc::new(Shared { hands: Hands::new(tool_timeout), loops: Loops::default(), folders, attaches });
     let site = HostSite::new(Arc::clone(&shared), &usable(dev_dir, &data, attaches), capabilities);
     let (core, door) = Core::new(Settings { site: Arc::new(site), keep, remembered, name, scan_interval });
     let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address, source })?;

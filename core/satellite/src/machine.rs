@@ -10,7 +10,9 @@ use rustix::fs::{
     ftruncate, ioctl_ficlone, open, openat, readlink, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
+use uuid::Uuid;
 
+use crate::folders::Folders;
 use crate::hands::Hands;
 use crate::loops::{LoopError, Loops};
 
@@ -26,6 +28,8 @@ pub struct Shared {
     pub hands: Hands,
     /// Loop devices.
     pub loops: Loops,
+    /// Folders of pools.
+    pub folders: Folders,
     /// Whether devices can be attached; else files serve as they are.
     pub attaches: bool,
 }
@@ -60,6 +64,13 @@ impl HostMachine {
     }
 }
 
+/// Remembers the folder of a pool (cluster, generation id of the pool) that can be used.
+pub fn remember_folder(pool: &Pool, ids: (Uuid, Uuid), shared: &Arc<Shared>) {
+    if let Ok(folder) = open_folder(pool, shared) {
+        shared.folders.remember(&shared.hands, pool, ids, &folder.fd);
+    }
+}
+
 fn open_folder(pool: &Pool, shared: &Arc<Shared>) -> Result<Folder, Fault> {
     let fault = |cause: String| {
         Fault::new(FaultKind::Pool, format!("The folder of storage pool '{}' cannot be used", pool.name))
@@ -71,6 +82,7 @@ fn open_folder(pool: &Pool, shared: &Arc<Shared>) -> Result<Folder, Fault> {
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = open(pool.place.as_str(), flags, Mode::empty()).map_err(|error| fault(format!("'{}': {error}", pool.place)))?;
+    shared.folders.check(pool, &fd)?;
     use std::os::fd::AsRawFd;
     let text = readlink(format!("/proc/self/fd/{}", fd.as_raw_fd()), Vec::new()).map_err(|error| fault(error.to_string()))?;
     let path = text.into_string().map_err(|_| fault("its path is not UTF-8".into()))?;

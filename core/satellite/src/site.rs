@@ -1,6 +1,6 @@
 //! What items are worked on with: this machine, or a simulated one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::observed::Capabilities;
 use berth_plugin_sdk::{Fault, FaultKind, Machine, Pool, Provider};
 use berth_provider_file::FileProvider;
+use uuid::Uuid;
 
 use crate::links::Links;
-use crate::machine::{HostMachine, Shared};
+use crate::machine::{HostMachine, Shared, remember_folder};
 
 /// A place where volumes are made and served. Calls block.
 pub trait Site: Send + Sync + 'static {
@@ -56,6 +57,12 @@ pub trait Site: Send + Sync + 'static {
 
     /// Reads anew what it keeps an index of.
     fn scan(&self);
+
+    /// Forgets which place pools had that are not among the planned ones (generation ids).
+    fn forget_pools(&self, _planned: &BTreeSet<Uuid>) {}
+
+    /// Remembers the place of a pool (cluster, generation id of the pool) that can be used, so that it is not taken for another one.
+    fn remember_pool(&self, _pool: &Pool, _ids: (Uuid, Uuid)) {}
 
     /// How long every item takes longer than it does (simulated machines only).
     fn latency(&self) -> std::time::Duration {
@@ -161,6 +168,14 @@ impl Site for HostSite {
     fn scan(&self) {
         self.shared.loops.scan();
         self.shared.loops.serves(self.links.targets().into_iter());
+    }
+
+    fn forget_pools(&self, planned: &BTreeSet<Uuid>) {
+        self.shared.folders.retain(planned);
+    }
+
+    fn remember_pool(&self, pool: &Pool, ids: (Uuid, Uuid)) {
+        remember_folder(pool, ids, &self.shared);
     }
 }
 

@@ -290,5 +290,50 @@ async fn a_pool_that_cannot_be_used_says_why_and_heals() {
     let seen = controller.plan(vec![fresh("mine", 500, 4096)]).await.remove(0);
     assert_eq!(seen.fault.map(|fault| fault.kind), Some(FaultKind::Foreign));
     assert_eq!(std::fs::read_to_string(place.join("mine_00000.img")).unwrap(), "precious");
+    // So is what is not a file. Nothing of ours is there: it can be given up.
+    std::fs::create_dir(place.join("dir_00000.img")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", place.join("link_00000.img")).unwrap();
+    sh(&["mkfifo", place.join("fifo_00000.img").to_str().unwrap()]);
+    for (name, number) in [("dir", 600), ("link", 610), ("fifo", 620)] {
+        let seen = controller.plan(vec![fresh(name, number, 4096)]).await.remove(0);
+        assert_eq!(seen.fault.map(|fault| fault.kind), Some(FaultKind::Foreign), "{name}");
+        let gone = replica(name, number, 4096, Wanted::Absent, number + 2, ContentSource::Fresh);
+        assert_eq!(controller.plan(vec![gone]).await[0].standing, Standing::Gone, "{name}");
+        assert!(place.join(format!("{name}_00000.img")).symlink_metadata().is_ok());
+    }
+    satellite.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_without_its_file_system_is_no_empty_pool() {
+    let Some(world) = Xfs::new() else { return };
+    let satellite = Satellite::start(world.path()).await;
+    let mut controller = connect(satellite.address, hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    let idle = replica("web", 100, 4096, Wanted::Inactive, 102, ContentSource::Fresh);
+    controller.whole(vec![pool(&world.pool(), ProviderKind::FileThin)], vec![idle]).await;
+    let id = uuid::Uuid::from_u128(100);
+    assert_eq!(controller.rest(&[id]).await[0].standing, Standing::Settled);
+    // The pool's folder goes, as with the file system below it, also while the satellite is away; an empty one has its name.
+    let (place, aside) = (world.pool(), world.path().join("mnt/aside"));
+    std::fs::rename(&place, &aside).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    let gone = replica("web", 100, 4096, Wanted::Absent, 102, ContentSource::Kept);
+    let seen = controller.plan(vec![gone.clone(), fresh("new", 200, 4096)]).await;
+    let pool_faults =
+        |seen: &[berth_model::observed::ItemSeen]| seen.iter().all(|s| s.fault.as_ref().is_some_and(|f| f.kind == FaultKind::Pool));
+    assert!(pool_faults(&seen), "{seen:?}");
+    controller.until("the pool says why", |own| own.pools["pool"].fault.as_ref().is_some_and(|f| f.correction.starts_with("Mount"))).await;
+    satellite.end().await;
+    let satellite = Satellite::start(world.path()).await;
+    let mut controller = connect(satellite.address, hello(2)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    controller.whole(vec![pool(&place, ProviderKind::FileThin)], vec![gone, fresh("new", 200, 4096)]).await;
+    let ids = [id, uuid::Uuid::from_u128(200)];
+    let seen = controller.rest(&ids).await;
+    assert!(pool_faults(&seen), "{seen:?}");
+    assert_eq!(world.files(), Vec::<String>::new());
+    std::fs::remove_dir(&place).unwrap();
+    std::fs::rename(&aside, &place).unwrap();
+    controller.until("it heals", |own| own.items[&id].standing == Standing::Gone && own.items[&ids[1]].standing == Standing::Settled).await;
+    assert_eq!(world.files(), ["new_00000.img"]);
     satellite.end().await;
 }

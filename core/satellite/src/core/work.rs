@@ -1,6 +1,6 @@
 //! Who works on what: one worker for each resource at a time, a bounded number of them in all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl Core {
         let cluster = self.identity.cluster.unwrap_or_default();
         let done = tokio::task::spawn_blocking(move || {
             site.scan();
-            let pools: Vec<OpenPool> = plans.into_iter().map(|plan| open_pool(&*site, plan, Some(cluster))).collect();
+            let pools: Vec<OpenPool> = plans.into_iter().map(|plan| open_pool(&*site, plan, cluster, true)).collect();
             let by_name: Pools = pools.iter().map(|pool| (pool.plan.name.clone(), Arc::new(pool.clone()))).collect();
             let mut bench = Bench::new(&*site, &capabilities, &by_name, cluster, Leave::ServeOnly);
             let served = served(&mut bench, &items);
@@ -72,12 +72,20 @@ impl Core {
         }
     }
 
+    fn planned(&self) -> BTreeSet<Uuid> {
+        self.held.pools.values().map(|plan| plan.id.uuid()).collect()
+    }
+
     fn reopen(&mut self, plan: PoolPlan, clean: bool) {
         self.opening.insert(plan.name.clone());
         let (site, door) = (Arc::clone(&self.site), self.door.clone());
         let broken = plan.clone();
-        let clean = clean.then(|| self.identity.cluster.unwrap_or_default());
-        let opened = tokio::task::spawn_blocking(move || open_pool(&*site, plan, clean));
+        let cluster = self.identity.cluster.unwrap_or_default();
+        let planned = self.planned();
+        let opened = tokio::task::spawn_blocking(move || {
+            site.forget_pools(&planned);
+            open_pool(&*site, plan, cluster, clean)
+        });
         let site = Arc::clone(&self.site);
         tokio::spawn(async move {
             let pool = match opened.await {
@@ -285,7 +293,7 @@ impl Core {
 
 fn defect(site: &dyn Site, plan: PoolPlan, cause: &str) -> OpenPool {
     let nowhere = PoolPlan { provider: berth_model::layers::ProviderKind::Diskless, ..plan.clone() };
-    let mut pool = open_pool(site, nowhere, None);
+    let mut pool = open_pool(site, nowhere, Uuid::nil(), false);
     pool.seen.fault = Some(Fault {
         kind: FaultKind::Bug,
         message: format!("Opening storage pool '{}' ended in a defect of the satellite", plan.name),
@@ -388,7 +396,7 @@ fn work_on(
     item: &PlanItem,
 ) -> (ItemSeen, Vec<PoolSeen>) {
     let seen = Bench::new(&**site, capabilities, pools, cluster, leave).work(item, generation);
-    let names: std::collections::BTreeSet<StorPoolName> = pools_of(item).into_iter().collect();
+    let names: BTreeSet<StorPoolName> = pools_of(item).into_iter().collect();
     let news = names.iter().filter_map(|name| pools.get(name)).filter_map(|pool| look_at_space(&**site, pool)).collect();
     (seen, news)
 }
