@@ -100,7 +100,7 @@ fn check() -> Result<u8> {
     for (name, words) in [
         ("fmt", ["fmt", "--all", "--check"].as_slice()),
         ("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-        ("doc", &["doc", "--workspace", "--no-deps"]),
+        ("doc", &["doc", "--workspace", "--no-deps", "--document-private-items"]),
     ] {
         if !status(cargo().args(words).env("RUSTDOCFLAGS", "-D warnings"))?.success() {
             failed.push(name);
