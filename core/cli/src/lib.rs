@@ -46,7 +46,7 @@ pub async fn run(args: Vec<OsString>) -> u8 {
     run_in(args, &Surroundings::of_process(), &mut Terminal::of_process()).await
 }
 
-/// As [`run`], with everything around it given.
+/// As [`run()`], with everything around it given.
 pub async fn run_in(args: Vec<OsString>, around: &Surroundings, terminal: &mut Terminal) -> u8 {
     let (settings, words) = match settings::resolve(&args, around) {
         Ok(resolved) => resolved,

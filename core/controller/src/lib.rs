@@ -3,7 +3,7 @@
 //! - [`Controller`] is what request handlers hold: [`Controller::view`] to read, [`Controller::submit`] to change.
 //! - One task owns the cluster (`writer`): commands in, one transaction out, then everybody is told.
 //! - One task for each satellite (`session`): plans down, observations up.
-//! - [`serve`] runs all of it until it is told to stop.
+//! - [`serve()`] runs all of it until it is told to stop.
 //!
 //! It decides nothing: what a command means, what a node shall hold and what a job does next is the engine's.
 

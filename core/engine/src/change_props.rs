@@ -110,7 +110,7 @@ pub fn write(owner: Owner, props: &Props, wanted: &PropChange) -> Result<Written
 /// Judges the properties that a new object is created with.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn first(owner: Owner, props: &BTreeMap<String, String>) -> Result<Written, Refused> {
     write(owner, &Props::default(), &PropChange::set(props.clone()))
 }
@@ -118,7 +118,7 @@ pub fn first(owner: Owner, props: &BTreeMap<String, String>) -> Result<Written, 
 /// What a change comes to, without entries.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn judge(owner: Owner, props: &Props, wanted: &PropChange) -> Result<PropOutcome, Refused> {
     change(owner, props, wanted).map_err(|error| refusal(&error))
 }
@@ -126,7 +126,7 @@ pub fn judge(owner: Owner, props: &Props, wanted: &PropChange) -> Result<PropOut
 /// Judges a change, adds its entries to the answer and returns the new properties.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn changed(draft: &mut Draft<'_>, owner: Owner, props: &Props, wanted: &PropChange) -> Result<Props, Refused> {
     Ok(write(owner, props, wanted)?.told(draft))
 }

@@ -314,7 +314,7 @@ pub struct VolumeDefinition {
     /// Flags.
     #[serde(default)]
     pub flags: VolumeDefinitionFlags,
-    /// DRBD minor, unique in the cluster; claimed in [`crate::cluster::Numbers`]. `None`: the stack has no DRBD.
+    /// DRBD minor, unique in the cluster; claimed in [`crate::cluster::Cluster::numbers`]. `None`: the stack has no DRBD.
     #[serde(default)]
     pub minor: Option<u32>,
     /// Properties.

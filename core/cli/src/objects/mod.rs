@@ -1,6 +1,6 @@
 //! The commands, one file for each object: its grammar and the request that each command means.
 //!
-//! Words in, [`Plan`](crate::plan::Plan) out, without a controller; only `node create` without an address asks the resolver. Names and shapes are those of LINSTOR's client.
+//! Words in, [`Plan`] out, without a controller; only `node create` without an address asks the resolver. Names and shapes are those of LINSTOR's client.
 
 mod common;
 mod controller;

@@ -202,7 +202,7 @@ fn refuse_key(owner: Owner, key: &str) -> PropError {
     }
 }
 
-/// Whether a user may set `key` to `value` on `owner`, each key by itself; [`change`](super::change) also translates old names.
+/// Whether a user may set `key` to `value` on `owner`, each key by itself; [`change()`](super::change()) also translates old names.
 ///
 /// # Errors
 /// [`PropError`]: the key is malformed, unknown on that object or the controller's own; the value has not the form of that key.

@@ -1,7 +1,7 @@
 //! Properties: named texts on every object, what each key may hold, and where its value comes from when it is unset.
 //!
 //! One table (`table.tsv`) says which key may be set on which object, what its value must look like and whether anything acts upon it yet.
-//! [`change`] is the only door by which a user's request alters a [`Props`]; [`order`] is the only place that knows from where a value is inherited.
+//! [`change()`] is the only door by which a user's request alters a [`Props`]; [`order`] is the only place that knows from where a value is inherited.
 //! Source of the rules: REST API v1, properties.
 
 mod change;
@@ -59,7 +59,7 @@ pub const MAX_TOTAL_OVERSUBSCRIPTION: &str = "MaxTotalCapacityOversubscriptionRa
 
 /// Properties of one object: texts by key, `/` separates namespaces.
 ///
-/// Keys have no leading `/`, no empty component and at most 256 characters. What a user sends enters only by [`change`].
+/// Keys have no leading `/`, no empty component and at most 256 characters. What a user sends enters only by [`change()`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Props(BTreeMap<String, String>);
