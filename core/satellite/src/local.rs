@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `GET /status` | [`LocalStatus`] |
 //! | `GET /resources` | [`ResourceState`] of each |
-//! | `POST /resources/<name>/attach`, `…/detach` | its [`ResourceState`] once it came to rest; 404: not in the plan; 504: it did not |
+//! | `POST /resources/<name>/attach`, `…/detach` | its [`ResourceState`] once it came to rest; 404: not in the plan; 409: in use, it stays attached; 504: it did not rest |
 //!
 //! What was done by hand holds until the next plan that names the resource.
 
@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::SatelliteError;
-use crate::core::{Event, LocalStatus, ResourceState};
+use crate::core::{Event, HandError, LocalStatus, ResourceState};
 
 /// Name of the socket in the data folder.
 pub const SOCKET: &str = "satellite.sock";
@@ -138,7 +138,8 @@ async fn by_hand(core: &mpsc::Sender<Event>, name: &str, attach: bool) -> Respon
     }
     match tokio::time::timeout(REST_TIMEOUT, answer).await {
         Ok(Ok(Ok(state))) => Json(state).into_response(),
-        Ok(Ok(Err(why))) => say(StatusCode::NOT_FOUND, &why),
+        Ok(Ok(Err(HandError::Unknown(why)))) => say(StatusCode::NOT_FOUND, &why),
+        Ok(Ok(Err(HandError::InUse(why)))) => say(StatusCode::CONFLICT, &why),
         Ok(Err(_)) => say(StatusCode::SERVICE_UNAVAILABLE, "the satellite ends"),
         Err(_) => say(StatusCode::GATEWAY_TIMEOUT, "the resource did not come to rest yet; ask again with GET /resources"),
     }
@@ -171,7 +172,7 @@ pub async fn post_attach(data: &Path, resource: &ResourceName) -> Result<Resourc
 /// Detaches a resource; its data stays.
 ///
 /// # Errors
-/// As [`post_attach`].
+/// As [`post_attach`]; [`LocalError::Refused`] if somebody uses it: then it stays attached.
 pub async fn post_detach(data: &Path, resource: &ResourceName) -> Result<ResourceState, LocalError> {
     request(data, "POST", &format!("/resources/{resource}/detach")).await
 }

@@ -153,6 +153,16 @@ async fn what_was_there_is_served_without_a_controller() {
     assert_eq!((status.connected, status.items, status.epoch), (false, 5, 5));
     let by_res = |n: u32| world.path().join(format!("dev/by-res/res{n}/0"));
     let name = ResourceName::parse("res2").unwrap();
+    // In use: refused, and nothing of it is done later.
+    use rustix::fs::{Mode, OFlags, open};
+    assert_eq!(local::post_attach(&data, &name).await.unwrap().by_hand, None);
+    let held = open(&by_res(2), OFlags::RDONLY | OFlags::EXCL, Mode::empty()).unwrap();
+    let refused = local::post_detach(&data, &name).await.unwrap_err();
+    assert!(matches!(&refused, local::LocalError::Refused(why) if why.contains("in use")), "{refused:?}");
+    drop(held);
+    let all = local::get_resources(&data).await.unwrap();
+    assert_eq!(all.iter().find(|state| state.resource == name).unwrap().by_hand, None);
+    assert!(by_res(2).exists());
     let state = local::post_detach(&data, &name).await.unwrap();
     assert_eq!(state.by_hand, Some(false));
     assert!(!by_res(2).exists());

@@ -1,7 +1,9 @@
 //! What somebody on this machine may ask for, also with the controller away.
 
+use std::sync::Arc;
+
 use berth_model::names::ResourceName;
-use berth_model::observed::{ItemSeen, Standing};
+use berth_model::observed::{FaultKind, ItemSeen, Standing};
 use berth_model::plan::{PlanItem, Wanted};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -40,6 +42,26 @@ pub struct ResourceState {
     pub by_hand: Option<bool>,
     /// As it was last seen; `None`: not yet.
     pub seen: Option<ItemSeen>,
+}
+
+/// Why something was not done by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandError {
+    /// The resource is not in the plan.
+    Unknown(String),
+    /// Somebody uses its device; it stays attached, also later.
+    InUse(String),
+}
+
+/// How somebody is told what became of an act by hand.
+pub type HandReply = oneshot::Sender<Result<ResourceState, HandError>>;
+
+/// Somebody who waits until an act by hand is done.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    resource: ResourceName,
+    attach: bool,
+    reply: HandReply,
 }
 
 impl Core {
@@ -85,9 +107,10 @@ impl Core {
         ids.iter().filter_map(|id| self.entries.get(id)).find(is)
     }
 
-    pub(super) async fn by_hand(&mut self, resource: ResourceName, attach: bool, reply: oneshot::Sender<Result<ResourceState, String>>) {
+    pub(super) async fn by_hand(&mut self, resource: ResourceName, attach: bool, reply: HandReply) {
         let Some(entry) = self.replica(&resource) else {
-            drop(reply.send(Err(format!("resource '{resource}' is not in the plan of this node; check its name with GET /resources"))));
+            let why = format!("resource '{resource}' is not in the plan of this node; check its name with GET /resources");
+            drop(reply.send(Err(HandError::Unknown(why))));
             return;
         };
         let (id, name) = (entry.item.id(), entry.item.resource().as_str().to_owned());
@@ -101,7 +124,7 @@ impl Core {
             self.overrides.insert(name, attach);
         }
         self.keep_overrides().await;
-        self.waiting.push((resource, reply));
+        self.waiting.push(Waiting { resource, attach, reply });
         self.wake(id);
     }
 
@@ -113,12 +136,32 @@ impl Core {
     }
 
     /// Answers those who wait for a resource that has come to rest.
-    pub(super) fn answer_hands(&mut self, resource: &ResourceName) {
-        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().partition(|(name, _)| name == resource);
+    pub(super) async fn answer_hands(&mut self, resource: &ResourceName) {
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().partition(|one| one.resource == *resource);
         self.waiting = later;
-        for (name, reply) in now {
-            let state = self.replica(&name).and_then(|entry| self.state(entry));
-            drop(reply.send(state.ok_or_else(|| format!("resource '{name}' is no longer in the plan of this node"))));
+        let Some(last) = now.last().map(|one| one.attach) else { return };
+        let used = self.replica(resource).and_then(|entry| Some((Arc::clone(&entry.item), used(entry)?)));
+        if let (false, Some((item, _))) = (last, &used) {
+            // Else it would take the device at some later moment, when nobody thinks of it any more.
+            if self.overrides.remove(item.resource().as_str()).is_some() {
+                self.keep_overrides().await;
+                self.wake(item.id());
+            }
+        }
+        for Waiting { attach, reply, .. } in now {
+            let state = self.replica(resource).and_then(|entry| self.state(entry));
+            let answer = match (state, &used) {
+                (None, _) => Err(HandError::Unknown(format!("resource '{resource}' is no longer in the plan of this node"))),
+                (Some(_), Some((_, why))) if !attach => Err(HandError::InUse(why.clone())),
+                (Some(state), _) => Ok(state),
+            };
+            drop(reply.send(answer));
         }
     }
+}
+
+/// Why a replica cannot be detached, if that is because somebody uses it.
+fn used(entry: &Entry) -> Option<String> {
+    let fault = entry.seen.as_ref()?.fault.as_ref().filter(|fault| fault.kind == FaultKind::InUse)?;
+    Some(format!("{}: {}. {}.", fault.message, fault.cause, fault.correction))
 }

@@ -27,7 +27,7 @@ use crate::bench::{Leave, OpenPool, Pools};
 use crate::keep::{Held, Identity, Keep, Overrides, Remembered};
 use crate::site::Site;
 
-pub use by_hand::{ResourceState, Status as LocalStatus};
+pub use by_hand::{HandError, HandReply, ResourceState, Status as LocalStatus};
 
 /// Events that may wait; senders wait beyond that.
 const EVENTS_MAX: usize = 1024;
@@ -107,7 +107,7 @@ pub enum Event {
     /// Somebody on this machine asks for resources.
     AskResources(oneshot::Sender<Vec<ResourceState>>),
     /// Somebody on this machine attaches (true) or detaches a resource.
-    ByHand(ResourceName, bool, oneshot::Sender<Result<ResourceState, String>>),
+    ByHand(ResourceName, bool, HandReply),
 }
 
 #[derive(Debug)]
@@ -161,7 +161,7 @@ pub struct Core {
     outbox: VecDeque<up::Message>,
     unsent: BTreeSet<Uuid>,
     unsent_pools: BTreeSet<StorPoolName>,
-    waiting: Vec<(ResourceName, oneshot::Sender<Result<ResourceState, String>>)>,
+    waiting: Vec<by_hand::Waiting>,
     events: mpsc::Receiver<Event>,
     door: mpsc::Sender<Event>,
     scan_interval: Duration,
@@ -297,7 +297,7 @@ impl Core {
                 self.done(*seen);
             }
             Event::Working(id) => self.working(id),
-            Event::Free(resource) => self.free(&resource),
+            Event::Free(resource) => self.free(&resource).await,
             Event::Used(devices) => self.used(&devices),
             Event::Scanned => {
                 let all: Vec<Uuid> = self.entries.keys().copied().collect();

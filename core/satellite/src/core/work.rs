@@ -258,7 +258,7 @@ impl Core {
         self.unsent.insert(id);
     }
 
-    pub(super) fn free(&mut self, resource: &ResourceName) {
+    pub(super) async fn free(&mut self, resource: &ResourceName) {
         self.running = self.running.saturating_sub(1);
         if let Some(queue) = self.queues.get_mut(resource) {
             queue.running = false;
@@ -269,7 +269,7 @@ impl Core {
                 if queue.items.is_empty() {
                     self.queues.remove(resource);
                 }
-                self.answer_hands(resource);
+                self.answer_hands(resource).await;
             }
         }
     }
