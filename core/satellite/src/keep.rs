@@ -16,6 +16,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use berth_model::names::StorPoolName;
 use berth_model::plan::{PlanBody, PlanItem, PoolPlan};
@@ -27,6 +28,11 @@ use crate::config::SatelliteError;
 
 /// The log may grow by so much before it is written anew, beyond twice its whole size.
 const LOG_SLACK: u64 = 1 << 20;
+
+/// A tool that was being started as the satellite before this one ended holds the lock until it runs.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+/// Pause between two looks at the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Whom a satellite belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -175,8 +181,13 @@ impl Keep {
         let lock_path = path.join("lock");
         let lock =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock_path).map_err(|e| data(&lock_path, e))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| SatelliteError::Locked(path.to_owned()))?;
+        let end = Instant::now() + LOCK_PATIENCE;
+        while rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+            if Instant::now() >= end {
+                return Err(SatelliteError::Locked(path.to_owned()));
+            }
+            std::thread::sleep(LOCK_PAUSE);
+        }
         let identity = read_json(&path.join("identity.json"))?;
         let overrides = read_json(&path.join("overrides.json"))?;
         let log_path = path.join("plan.log");
