@@ -26,9 +26,14 @@ struct Satellite {
 
 impl Satellite {
     async fn start(home: &Path) -> Self {
+        Self::start_with(home, |_| {}).await
+    }
+
+    async fn start_with(home: &Path, change: impl FnOnce(&mut Config)) -> Self {
         let (announce, address) = oneshot::channel();
         let mut config = Config::new(home.join("data"), SocketAddr::from(([127, 0, 0, 1], 0)));
         (config.dev_dir, config.announce) = (home.join("dev"), Some(announce));
+        change(&mut config);
         let stop = CancellationToken::new();
         let token = stop.clone();
         let task = tokio::spawn(async move { serve(config, token).await.unwrap() });
@@ -345,5 +350,29 @@ async fn a_folder_without_its_file_system_is_no_empty_pool() {
     std::fs::rename(&aside, &place).unwrap();
     controller.until("it heals", |own| own.items[&id].standing == Standing::Gone && own.items[&ids[1]].standing == Standing::Settled).await;
     assert_eq!(world.files(), ["new_00000.img"]);
+    satellite.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pool_can_do_is_found_out_again() {
+    let Some(world) = Xfs::new() else { return };
+    let (plain, place) = (world.path().join("plain"), world.path().join("place"));
+    std::fs::create_dir(&plain).unwrap();
+    std::os::unix::fs::symlink(&plain, &place).unwrap();
+    let satellite = Satellite::start_with(world.path(), |config| config.scan_interval = std::time::Duration::from_millis(200)).await;
+    let mut controller = connect(satellite.address, hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    controller.whole(vec![pool(&place, ProviderKind::FileThin)], vec![]).await;
+    controller.until("the pool is there", |own| own.pools.get("pool").is_some_and(|pool| pool.free_kib.is_some())).await;
+    if controller.pools["pool"].snapshots {
+        eprintln!("skipped: temporary files lie on a file system with reflinks");
+    } else {
+        // The file system is replaced by a better one, with all that was on it.
+        let mark = sh(&["getfattr", "--only-values", "-n", "user.berth.pool", plain.to_str().unwrap()]);
+        sh(&["setfattr", "-n", "user.berth.pool", "-v", &mark, world.pool().to_str().unwrap()]);
+        let new = world.path().join("place.new");
+        std::os::unix::fs::symlink(world.pool(), &new).unwrap();
+        std::fs::rename(&new, &place).unwrap();
+        controller.until("it takes snapshots", |own| own.pools["pool"].snapshots).await;
+    }
     satellite.end().await;
 }

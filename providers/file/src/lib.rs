@@ -197,7 +197,10 @@ impl Provider for FileProvider {
         let clear = || call.clear(probe, left_probe).and_then(|()| call.clear(copy, left_probe));
         clear()?;
         let usable = call.files.create(probe, EXTENT, Fill::Thick, PROBE_MARK);
-        usable.map_err(|e| Fault { kind: FaultKind::Pool, ..call.fault(e) })?;
+        usable.map_err(|e| match call.fault(e) {
+            full @ Fault { kind: FaultKind::NoSpace, .. } => full,
+            other => Fault { kind: FaultKind::Pool, ..other },
+        })?;
         let shared = match call.files.reflink(probe, copy, PROBE_MARK) {
             Ok(()) => Ok(None),
             Err(FileError::NotSupported { .. }) => Ok(Some(no_snapshots(on, "A snapshot", ""))),

@@ -77,22 +77,27 @@ impl Core {
     }
 
     fn reopen(&mut self, plan: PoolPlan, clean: bool) {
-        self.opening.insert(plan.name.clone());
+        self.reopen_all(vec![plan], clean);
+    }
+
+    /// Opens pools one after the other: two of them may have one folder, where their probes would meet.
+    fn reopen_all(&mut self, plans: Vec<PoolPlan>, clean: bool) {
+        self.opening.extend(plans.iter().map(|plan| plan.name.clone()));
         let (site, door) = (Arc::clone(&self.site), self.door.clone());
-        let broken = plan.clone();
-        let cluster = self.identity.cluster.unwrap_or_default();
-        let planned = self.planned();
-        let opened = tokio::task::spawn_blocking(move || {
-            site.forget_pools(&planned);
-            open_pool(&*site, plan, cluster, clean)
-        });
-        let site = Arc::clone(&self.site);
+        let (cluster, planned) = (self.identity.cluster.unwrap_or_default(), Arc::new(self.planned()));
         tokio::spawn(async move {
-            let pool = match opened.await {
-                Ok(pool) => pool,
-                Err(error) => defect(&*site, broken, &error.to_string()),
-            };
-            drop(door.send(Event::PoolOpened(Box::new(pool))).await);
+            for plan in plans {
+                let (at, planned, broken) = (Arc::clone(&site), Arc::clone(&planned), plan.clone());
+                let opened = tokio::task::spawn_blocking(move || {
+                    at.forget_pools(&planned);
+                    open_pool(&*at, plan, cluster, clean)
+                });
+                let pool = match opened.await {
+                    Ok(pool) => pool,
+                    Err(error) => defect(&*site, broken, &error.to_string()),
+                };
+                drop(door.send(Event::PoolOpened(Box::new(pool))).await);
+            }
         });
     }
 
@@ -107,9 +112,15 @@ impl Core {
             return self.reopen(plan, true);
         }
         self.opening.remove(&name);
+        let usable = self.pools.get(&name).filter(|old| old.plan == pool.plan && old.seen.fault.is_none()).cloned();
         if let Some(fault) = &pool.seen.fault {
-            tracing::warn!(pool = %name, message = %fault.message, cause = %fault.cause, "pool cannot be used");
+            tracing::warn!(pool = %name, message = %fault.message, cause = %fault.cause, kept = usable.is_some(), "pool cannot be used");
         }
+        // A full pool cannot be probed, and yet serves what it has.
+        let pool = match usable {
+            Some(old) if pool.seen.fault.as_ref().is_some_and(|fault| fault.kind != FaultKind::Pool) => (*old).clone(),
+            Some(_) | None => pool,
+        };
         let news = self.pools.get(&name).is_none_or(|old| old.seen != pool.seen);
         let mended = self.pools.get(&name).is_some_and(|old| old.seen.fault.is_some()) && pool.seen.fault.is_none();
         Arc::make_mut(&mut self.pools).insert(name.clone(), Arc::new(pool));
@@ -154,8 +165,11 @@ impl Core {
         });
     }
 
-    /// Reads the machine anew and looks at everything.
+    /// Reads the machine anew, finds out again what its pools can do, and looks at everything.
     pub(super) fn scan(&mut self) {
+        let usable = self.pools.values().filter(|open| open.seen.fault.is_none() && !self.opening.contains(&open.plan.name));
+        let plans: Vec<PoolPlan> = usable.filter_map(|open| self.held.pools.get(&open.plan.name)).cloned().collect();
+        self.reopen_all(plans, false);
         let (site, door) = (Arc::clone(&self.site), self.door.clone());
         tokio::task::spawn_blocking(move || {
             site.scan();
