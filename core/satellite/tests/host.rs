@@ -161,7 +161,7 @@ async fn what_was_there_is_served_without_a_controller() {
     // In use: refused, and nothing of it is done later.
     use rustix::fs::{Mode, OFlags, open};
     assert_eq!(local::post_attach(&data, &name).await.unwrap().by_hand, None);
-    let held = open(&by_res(2), OFlags::RDONLY | OFlags::EXCL, Mode::empty()).unwrap();
+    let held = open(by_res(2), OFlags::RDONLY | OFlags::EXCL, Mode::empty()).unwrap();
     let refused = local::post_detach(&data, &name).await.unwrap_err();
     assert!(matches!(&refused, local::LocalError::Refused(why) if why.contains("in use")), "{refused:?}");
     drop(held);

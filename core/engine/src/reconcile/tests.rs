@@ -102,6 +102,7 @@ fn a_missing_volume_is_made_from_what_the_plan_says() {
 fn a_volume_is_served_linked_and_grown() {
     let plan = replica(Wanted::Active, 7, ContentSource::Kept);
     check(&plan, VolumeFound { backing: ours(7, 1024), ..nothing() }, &["Attach", "Link"]);
+    check(&plan, VolumeFound { device: None, ..served(7, 1024, None) }, &["Unlink", "Attach", "Link"]);
     check(&plan, VolumeFound { link: None, ..served(7, 1024, None) }, &["Link"]);
     check(&plan, VolumeFound { link: Some("/dev/loop9".into()), ..served(7, 1024, None) }, &["Link"]);
     check(&plan, served(7, 1024, Some("mounted")), &[]);
