@@ -131,7 +131,7 @@ fn command(kind: u8, which: u8) -> Command {
     let name = NAMES[usize::from(which) % NAMES.len()].to_owned();
     let other = NAMES[usize::from(which / 3) % NAMES.len()].to_owned();
     let on = NODES[usize::from(which) % NODES.len()].to_owned();
-    match kind % 11 {
+    match kind % 14 {
         0 => spawn(&name, "plain"),
         1 => spawn(&name, "drbd"),
         2 => Command::DeleteResourceDefinition { name },
@@ -157,8 +157,15 @@ fn command(kind: u8, which: u8) -> Command {
         },
         8 => Command::DeactivateResource { resource: name, node: on },
         9 => Command::ActivateResource { resource: name, node: on },
+        10 => toggle(name, on, "INTO_DRBD_DISKLESS"),
+        11 => toggle(name, on, "INTO_DRBD_DISKFUL"),
+        12 => Command::MakeAvailable { resource: name, node: on, diskful: false, layers: Vec::new(), drbd_tcp_ports: Vec::new() },
         _ => Command::DeleteResource { resource: name, node: on, keep_tiebreaker: None },
     }
+}
+
+fn toggle(resource: String, node: String, operation: &str) -> Command {
+    Command::ToggleDisk { resource, node, operation: operation.to_owned(), storage_pool: Some("thin".to_owned()), migrate_from: None }
 }
 
 /// Indices are what a fold of all records gives (law 1), and no number is held by nobody.
@@ -205,16 +212,16 @@ proptest! {
     /// Commands, looks, refusals and absences in any order.
     #[test]
     fn a_quiet_cluster_ends_every_job_and_deleting_everything_leaves_nothing(
-        steps in prop::collection::vec((0u8..16, any::<u8>()), 1..60),
+        steps in prop::collection::vec((0u8..19, any::<u8>()), 1..60),
     ) {
         let mut world = world();
         for (kind, which) in steps {
             let on = NODES[usize::from(which) % NODES.len()];
             match kind {
-                11 | 12 => look(&mut world, on, Mood::Obey),
-                13 => look(&mut world, on, Mood::Busy),
-                14 => switch(&mut world, on, false),
-                15 => switch(&mut world, on, true),
+                14 | 15 => look(&mut world, on, Mood::Obey),
+                16 => look(&mut world, on, Mood::Busy),
+                17 => switch(&mut world, on, false),
+                18 => switch(&mut world, on, true),
                 _ => {
                     world.give(&command(kind, which));
                     advance(&mut world);

@@ -1,6 +1,6 @@
 //! Serving a replica: activate, deactivate, make available, toggle the disk.
 
-use berth_model::change::Object;
+use berth_model::change::{NumberClaim, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{ResourceFlag, ResourceFlags};
 use berth_model::job::{Awaited, Task};
@@ -276,6 +276,11 @@ fn into_diskless(draft: &mut Draft<'_>, resource: &Resource) -> Result<(), Refus
             deleted: draft.context.now,
         };
         let replicas = awaited(&client);
+        // The numbers go on with whoever serves the node now.
+        let holder = client.id.uuid();
+        for key in crate::jobs::numbers_of(&client) {
+            draft.put(Object::Number(NumberClaim { key, holder }));
+        }
         draft.put(Object::Resource(client));
         draft.put(Object::Tombstone(tombstone));
         draft.say(Code::MODIFIED, format!("Resource '{}' on '{}' becomes diskless.", resource.name, resource.node));
