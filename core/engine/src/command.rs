@@ -57,10 +57,7 @@ pub struct ResourceInput {
     pub drbd_tcp_ports: Vec<i64>,
 }
 
-/// A change of a select filter: a field that is `None` stays; an empty list clears.
-pub type FilterInput = FilterRequest;
-
-/// A select filter as it comes in: words are not judged yet.
+/// A select filter as it comes in: words are not judged yet. A field that is `None` stays or inherits; an empty list clears.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct FilterRequest {
     /// The fields that need no judgement.

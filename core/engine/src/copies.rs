@@ -71,7 +71,7 @@ fn restore_volume_definitions(draft: &mut Draft<'_>, resource: &str, name: &str,
         if snapped.flags.has(VolumeDefinitionFlag::Encrypted) {
             flags.set(VolumeDefinitionFlag::Encrypted);
         }
-        // The size of the data, whatever layers it had: gross sizes were made usable ones when it was taken.
+        // A gross size stays one: taken as a usable one, the copy would be larger than what it is made of.
         if snapped.flags.has(VolumeDefinitionFlag::GrossSize) {
             flags.set(VolumeDefinitionFlag::GrossSize);
         }

@@ -157,7 +157,7 @@ fn advance_one(look: &mut Look<'_>, job: &Job) {
         Task::Delete { definition, .. } => deleting::delete(look, job, *definition),
         Task::DeleteVolume { number, .. } => deleting::delete_volume(look, job, *number),
         Task::Snapshot { snapshot, .. } => snapshotting::take(look, job, snapshot),
-        Task::DeleteSnapshot { snapshot, failed, .. } => snapshotting::delete(look, job, snapshot, failed.as_deref()),
+        Task::DeleteSnapshot { snapshot, failed, .. } => snapshotting::delete(look, job, snapshot, failed.as_ref()),
         Task::Rollback { snapshot, step, .. } => snapshotting::roll_back(look, job, snapshot, *step),
     }
 }

@@ -256,7 +256,6 @@ fn size_of(
 /// # Errors
 /// 206 if the size with all metadata cannot be made.
 pub fn backing_size(
-    _cluster: &Cluster,
     observed: &Observed,
     definition: &ResourceDefinition,
     number: VolumeNumber,
@@ -308,7 +307,7 @@ pub fn resize(draft: &mut Draft<'_>, name: &ResourceName, number: VolumeNumber, 
     draft.put(Object::ResourceDefinition(definition.clone()));
     let mut awaited = Vec::new();
     for mut resource in replicas {
-        let backing = backing_size(&draft.cluster, draft.context.observed, &definition, number, &resource)?;
+        let backing = backing_size(draft.context.observed, &definition, number, &resource)?;
         if let Some(volume) = resource.volumes.get_mut(&number) {
             let more = backing.saturating_sub(volume.backing_kib);
             if let Some(pool) = draft.cluster.pool(&resource.node, &volume.pool).cloned() {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::ids::{Id, kind};
 use crate::names::{NodeName, ResourceName, SnapshotName, VolumeNumber};
+use crate::observed::Fault;
 use crate::size::Kib;
 use crate::time::Timestamp;
 
@@ -35,6 +36,15 @@ pub struct Awaited {
     pub node: NodeName,
     /// Generation id of the replica or of the snapshot's copy.
     pub item: Uuid,
+}
+
+/// Why a snapshot could not be taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedCopy {
+    /// Where.
+    pub node: NodeName,
+    /// What was in the way; `None`: the node went away.
+    pub fault: Option<Fault>,
 }
 
 /// Step of a rollback: no replica gets its old data before all of them are down.
@@ -119,7 +129,7 @@ pub enum Task {
         copies: Vec<Awaited>,
         /// Why it is removed, if it could not be taken.
         #[serde(default)]
-        failed: Option<String>,
+        failed: Option<FailedCopy>,
     },
     /// Gives every replica the data of a snapshot.
     Rollback {

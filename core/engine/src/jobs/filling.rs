@@ -149,7 +149,7 @@ fn take_back_size(look: &mut Look<'_>, job: &Job, number: VolumeNumber, from: Ki
     let replicas: Vec<Resource> = look.cluster.replicas(&job.resource).map(|r| (**r).clone()).collect();
     for resource in replicas {
         let mut edited = resource.clone();
-        let size = crate::resources::backing_size(&look.cluster, look.observed, &definition, number, &resource);
+        let size = crate::resources::backing_size(look.observed, &definition, number, &resource);
         if let (Some(volume), Ok(size)) = (edited.volumes.get_mut(&number), size) {
             volume.backing_kib = size;
             volume.flags.clear(VolumeFlag::Resize);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::SnapshotFlag;
-use berth_model::job::{Job, RollbackStep, Task};
+use berth_model::job::{FailedCopy, Job, RollbackStep, Task};
 use berth_model::names::{NodeName, SnapshotName};
 use berth_model::objects::{Resource, Tombstone};
 use berth_model::observed::FaultKind;
@@ -40,8 +40,8 @@ pub(super) fn take(look: &mut Look<'_>, job: &Job, name: &SnapshotName) {
         return;
     }
     let failed = stands.iter().find_map(|((node, _), stand)| match stand {
-        Stand::Faulty(fault) => Some((SnapshotFlag::FailedDeployment, fault_reply(node, fault).message)),
-        Stand::Offline | Stand::Unknown => Some((SnapshotFlag::FailedDisconnect, format!("The satellite '{node}' went away."))),
+        Stand::Faulty(fault) => Some((SnapshotFlag::FailedDeployment, FailedCopy { node: node.clone(), fault: Some(fault.clone()) })),
+        Stand::Offline | Stand::Unknown => Some((SnapshotFlag::FailedDisconnect, FailedCopy { node: node.clone(), fault: None })),
         Stand::Pending | Stand::Settled | Stand::Gone => None,
     });
     if let Some((flag, why)) = failed {
@@ -49,7 +49,7 @@ pub(super) fn take(look: &mut Look<'_>, job: &Job, name: &SnapshotName) {
     }
 }
 
-fn take_back(look: &mut Look<'_>, job: &Job, snapshot: &Snapshot, flag: SnapshotFlag, why: String) {
+fn take_back(look: &mut Look<'_>, job: &Job, snapshot: &Snapshot, flag: SnapshotFlag, why: FailedCopy) {
     let mut deleting = snapshot.clone();
     deleting.flags.set(flag);
     deleting.flags.set(SnapshotFlag::Delete);
@@ -62,7 +62,7 @@ fn take_back(look: &mut Look<'_>, job: &Job, snapshot: &Snapshot, flag: Snapshot
 }
 
 /// Delete: copies go as they are seen gone; those on nodes that are away leave a tombstone; the snapshot goes with the last.
-pub(super) fn delete(look: &mut Look<'_>, job: &Job, name: &SnapshotName, failed: Option<&str>) {
+pub(super) fn delete(look: &mut Look<'_>, job: &Job, name: &SnapshotName, failed: Option<&FailedCopy>) {
     let stands = look.stands(job);
     let mut away = Vec::new();
     let mut left = 0usize;
@@ -96,15 +96,24 @@ pub(super) fn delete(look: &mut Look<'_>, job: &Job, name: &SnapshotName, failed
         }
     }
     if let Some(why) = failed {
-        replies.insert(0, failure(name, why, &stands));
+        replies.insert(0, failure(name, why));
     }
     look.end(job, replies);
 }
 
-fn failure(name: &SnapshotName, why: &str, _stands: &Stands) -> Reply {
-    Reply::new(Code::FAIL_SNAPSHOTS_NOT_SUPPORTED, format!("Snapshot '{name}' could not be taken; nothing of it is left."))
-        .cause(why.to_owned())
-        .correction("Mend what the cause names, then take the snapshot again.")
+/// The answer of a snapshot that was taken back: the fault's code and correction, or that the node went away. Errors 980, 994, 995 …
+fn failure(name: &SnapshotName, why: &FailedCopy) -> Reply {
+    let message = format!("Snapshot '{name}' could not be taken; nothing of it is left.");
+    match &why.fault {
+        Some(fault) => {
+            let told = fault_reply(&why.node, fault);
+            let cause = [told.message, told.cause].join(" ");
+            Reply { message, cause: cause.trim_end().to_owned(), ..fault_reply(&why.node, fault) }
+        }
+        None => Reply::new(Code::FAIL_NOT_CONNECTED, message)
+            .cause(format!("The satellite '{}' went away meanwhile.", why.node))
+            .correction("Start the satellite on the node, then take the snapshot again."),
+    }
 }
 
 fn remove_copy(look: &mut Look<'_>, job: &Job, name: &SnapshotName, node: &NodeName, tomb: bool) {
@@ -193,7 +202,9 @@ fn roll(look: &mut Look<'_>, job: &Job, name: &SnapshotName) {
         return;
     };
     let replicas: Vec<Resource> = look.cluster.replicas(&job.resource).map(|r| (**r).clone()).collect();
-    for resource in replicas {
+    // A replica that was made meanwhile is not part of it: nobody has seen it down.
+    let down = |resource: &Resource| job.task.awaited().iter().any(|awaited| awaited.item == resource.id.uuid());
+    for resource in replicas.into_iter().filter(down) {
         let Some(copy) = snapshot.copies.get(&resource.node) else { continue };
         let mut rolled = resource.clone();
         for (number, volume) in &mut rolled.volumes {

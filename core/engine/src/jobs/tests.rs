@@ -9,6 +9,7 @@ use berth_model::cluster::Cluster;
 use berth_model::observed::{ConnectionStatus, Fault, FaultKind, ItemRecord, ItemSeen, Standing};
 use berth_model::plan::Wanted;
 use berth_model::props::PropChange;
+use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
 use proptest::prelude::*;
 
@@ -32,20 +33,24 @@ enum Mood {
     Obey,
     /// Nothing, because every device is in use.
     Busy,
+    /// Nothing, because the pool is full.
+    Full,
 }
 
 /// One look of a satellite at its whole plan, and what follows for jobs and tombstones.
-fn look(world: &mut World, name: &str, mood: Mood) {
+fn look(world: &mut World, name: &str, mood: Mood) -> Vec<Reply> {
     let name = node(name);
     if !world.observed.online(&name) {
-        return;
+        return Vec::new();
     }
     let body = plan::whole(&world.cluster, &name);
     let mut seen = (**world.observed.nodes.get(&name).unwrap()).clone();
     let mut gone = Vec::new();
     for item in &body.items {
         let (standing, fault) = match mood {
-            Mood::Busy => (Standing::Faulty, Some(in_use())),
+            Mood::Busy => (Standing::Faulty, Some(fault(FaultKind::InUse))),
+            Mood::Full if item.wanted() != Wanted::Absent => (Standing::Faulty, Some(fault(FaultKind::NoSpace))),
+            Mood::Full => (Standing::Gone, None),
             Mood::Obey if item.wanted() == Wanted::Absent => (Standing::Gone, None),
             Mood::Obey => (Standing::Settled, None),
         };
@@ -59,17 +64,11 @@ fn look(world: &mut World, name: &str, mood: Mood) {
     world.observed.nodes.insert(name.clone(), Arc::new(seen));
     let buried = jobs::bury(&world.cluster, &name, gone);
     commit(world, &buried);
-    advance(world);
+    advance(world)
 }
 
-fn in_use() -> Fault {
-    Fault {
-        kind: FaultKind::InUse,
-        message: "in use".to_owned(),
-        cause: String::new(),
-        correction: "Unmount it".to_owned(),
-        details: String::new(),
-    }
+fn fault(kind: FaultKind) -> Fault {
+    Fault { kind, message: "it does not go".to_owned(), cause: String::new(), correction: "Make it go".to_owned(), details: String::new() }
 }
 
 fn commit(world: &mut World, changes: &[Change]) {
@@ -79,13 +78,15 @@ fn commit(world: &mut World, changes: &[Change]) {
     }
 }
 
-fn advance(world: &mut World) {
+fn advance(world: &mut World) -> Vec<Reply> {
+    let mut told = Vec::new();
     for _ in 0..20 {
         let ids = world.ids();
         let open: Vec<_> = world.cluster.jobs.keys().copied().collect();
         let progress = jobs::advance(&world.cluster, &world.observed, Timestamp(3), ids, open);
+        told.extend(progress.ended.into_iter().flat_map(|(_, replies)| replies));
         if progress.changes.is_empty() {
-            return;
+            return told;
         }
         commit(world, &progress.changes);
     }
@@ -104,7 +105,9 @@ fn switch(world: &mut World, name: &str, online: bool) {
 fn quiet(world: &mut World) {
     NODES.iter().for_each(|name| switch(world, name, true));
     for _ in 0..12 {
-        NODES.iter().for_each(|name| look(world, name, Mood::Obey));
+        for name in NODES {
+            look(world, name, Mood::Obey);
+        }
     }
 }
 
@@ -218,8 +221,8 @@ proptest! {
         for (kind, which) in steps {
             let on = NODES[usize::from(which) % NODES.len()];
             match kind {
-                14 | 15 => look(&mut world, on, Mood::Obey),
-                16 => look(&mut world, on, Mood::Busy),
+                14 | 15 => drop(look(&mut world, on, Mood::Obey)),
+                16 => drop(look(&mut world, on, if which > 127 { Mood::Busy } else { Mood::Full })),
                 17 => switch(&mut world, on, false),
                 18 => switch(&mut world, on, true),
                 _ => {
@@ -257,6 +260,20 @@ fn a_rollback_touches_no_data_before_every_replica_is_down() {
     assert!(world.cluster.jobs.is_empty(), "a replica in use ends it");
     let after: Vec<_> = world.cluster.replicas(&crate::testkit::resource("one")).map(|replica| replica.volumes.clone()).collect();
     assert_eq!(before, after);
+}
+
+#[test]
+fn a_snapshot_that_finds_no_room_says_so_and_is_taken_back() {
+    let mut world = world();
+    world.give(&spawn("one", "plain"));
+    quiet(&mut world);
+    world.give(&snapshot("one", "snap"));
+    look(&mut world, "alpha", Mood::Full);
+    look(&mut world, "alpha", Mood::Obey);
+    let told = look(&mut world, "bravo", Mood::Obey);
+    let error = told.iter().find(|reply| reply.is_error()).expect("an error");
+    assert_eq!((error.code, error.correction.as_str()), (berth_model::codes::Code::FAIL_NOT_ENOUGH_FREE_SPACE, "Make it go"));
+    assert!(world.cluster.snapshots.is_empty() && world.cluster.jobs.is_empty());
 }
 
 #[test]
