@@ -205,7 +205,7 @@ impl Holding {
             snapshots: true,
             fault: None,
         });
-        Observation { whole, items, pools: pools.collect() }
+        Observation { whole, items, pools: pools.collect(), strangers: None }
     }
 
     fn item(&self, item: &PlanItem, standing: Standing) -> ItemSeen {
@@ -219,6 +219,7 @@ impl Holding {
             cause: "a test".into(),
             correction: "Ask again.".into(),
             details: String::new(),
+            holders: Vec::new(),
         });
         ItemSeen { id: item.id(), generation: self.generation, standing, volumes: Vec::new(), fault }
     }

@@ -129,6 +129,7 @@ fn unnamed_fault() -> Fault {
         cause: String::new(),
         correction: "Look at the satellite's log.".to_owned(),
         details: String::new(),
+        holders: Vec::new(),
     }
 }
 

@@ -44,6 +44,27 @@ pub struct Observation {
     pub items: Vec<ItemSeen>,
     /// Pools that were looked at; each names its whole state.
     pub pools: Vec<PoolSeen>,
+    /// Objects of ours that no item of the plan names, all of them, ordered by pool and backing name; `None`: nobody looked.
+    pub strangers: Option<Vec<Stranger>>,
+}
+
+/// An object in a pool that carries this cluster's mark, and that no item of the plan names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stranger {
+    /// Pool that it lies in.
+    pub pool: StorPoolName,
+    /// Its backing name in the pool.
+    pub backing: String,
+    /// Whether it is the copy of a snapshot; otherwise a volume.
+    pub snapshot: bool,
+    /// Generation id of its mark: that of a volume or of a snapshot's volume.
+    pub id: Uuid,
+    /// Content id of its mark.
+    pub content: Uuid,
+    /// Name of its mark, for people: e.g. `web/0`, `web/0@s1`.
+    pub name: String,
+    /// Its size.
+    pub size_kib: Kib,
 }
 
 /// Where an item stands.
@@ -158,6 +179,38 @@ pub struct Fault {
     /// Command line, exit code and output of the tool; empty: none.
     #[serde(default)]
     pub details: String,
+    /// Who holds the device, as far as it can be found out; only of [`FaultKind::InUse`].
+    #[serde(default)]
+    pub holders: Vec<Holder>,
+}
+
+/// Who holds a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// It is mounted.
+    Mount {
+        /// Device that is mounted.
+        device: String,
+        /// Where.
+        path: String,
+    },
+    /// A process has it open.
+    Process {
+        /// Device that is open.
+        device: String,
+        /// Its id in the satellite's process namespace.
+        pid: u32,
+        /// Its command name (`/proc/PID/comm`).
+        command: String,
+    },
+    /// Another device lies on it (device mapper, md, a loop device).
+    Device {
+        /// Device below.
+        device: String,
+        /// Device that holds it.
+        by: String,
+    },
 }
 
 words!(
@@ -218,13 +271,15 @@ pub struct NodeSeen {
     pub pools: OrdMap<StorPoolName, Arc<PoolSeen>>,
     /// Items by generation id.
     pub items: OrdMap<Uuid, Arc<ItemRecord>>,
+    /// Objects of ours that no plan names, and when they were looked for; `None`: not in this session.
+    pub strangers: Option<(Arc<Vec<Stranger>>, Timestamp)>,
 }
 
 impl NodeSeen {
     /// A node of which nothing is known.
     #[must_use]
     pub fn unknown(status: ConnectionStatus, since: Timestamp) -> Self {
-        Self { status, since, reason: None, attempts: 0, capabilities: None, pools: OrdMap::new(), items: OrdMap::new() }
+        Self { status, since, reason: None, attempts: 0, capabilities: None, pools: OrdMap::new(), items: OrdMap::new(), strangers: None }
     }
 }
 

@@ -54,7 +54,7 @@ pub fn wire_fault(fault: sdk::Fault) -> Fault {
         sdk::FaultKind::Timeout => FaultKind::Timeout,
         sdk::FaultKind::Bug => FaultKind::Bug,
     };
-    Fault { kind, message: fault.message, cause: fault.cause, correction: fault.correction, details: fault.details }
+    Fault { kind, message: fault.message, cause: fault.cause, correction: fault.correction, details: fault.details, holders: Vec::new() }
 }
 
 fn sdk_pool(plan: &PoolPlan) -> sdk::Pool {
@@ -86,6 +86,7 @@ pub fn open_pool(site: &dyn Site, plan: PoolPlan, cluster: Uuid, clean: bool) ->
                     cause: why,
                     correction: "Install what is missing on the node, or choose another kind of pool".into(),
                     details: String::new(),
+                    holders: Vec::new(),
                 });
             }
             Some(provider) => {
@@ -182,6 +183,7 @@ impl<'a> Bench<'a> {
             cause: format!("{STEPS_MAX} steps did not lead to what is planned"),
             correction: "Report this with the satellite's log".into(),
             details: String::new(),
+            holders: Vec::new(),
         };
         ItemSeen { id: item.id(), generation, standing: Standing::Faulty, volumes: Vec::new(), fault: Some(fault) }
     }
@@ -525,6 +527,7 @@ pub fn panicked(item: &PlanItem, generation: u64, resource: &ResourceName) -> It
         cause: String::new(),
         correction: "Report this with the satellite's log".into(),
         details: String::new(),
+        holders: Vec::new(),
     };
     ItemSeen { id: item.id(), generation, standing: Standing::Faulty, volumes: Vec::new(), fault: Some(fault) }
 }

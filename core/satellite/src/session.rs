@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use berth_model::plan::PlanBody;
 use berth_proto::satellite_server::{Satellite, SatelliteServer};
-use berth_proto::{Down, Pong, Up, down, up};
+use berth_proto::{Down, Ping, Up, down, up};
 use futures_util::Stream;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -123,10 +123,10 @@ async fn listen(stream: &mut Streaming<Down>, link: Link, core: &mpsc::Sender<Ev
                 let event = Event::Plan { session, epoch: plan.epoch, generation: plan.generation, base: plan.base, body: Box::new(body) };
                 core.send(event).await.map_err(|_| gone())?;
             }
-            Some(down::Message::Ping(ping)) => {
-                let pong = Up { message: Some(up::Message::Pong(Pong { number: ping.number })) };
-                up.send(Ok(pong)).await.map_err(|_| gone())?;
+            Some(down::Message::Ping(Ping { number, generation })) => {
+                core.send(Event::Ping { session, number, generation }).await.map_err(|_| gone())?;
             }
+            Some(down::Message::NeedReport(_)) => core.send(Event::NeedReport(session)).await.map_err(|_| gone())?,
             Some(down::Message::Hello(_)) => return Err(Status::failed_precondition("a session has one hello")),
             // Of a later version: nothing that this one was told to obey.
             None => {}

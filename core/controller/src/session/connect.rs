@@ -9,7 +9,7 @@ use berth_model::ids::{Id, kind};
 use berth_model::names::NodeName;
 use berth_model::observed::{Capabilities, ConnectionStatus, Observation};
 use berth_proto::satellite_client::SatelliteClient;
-use berth_proto::{Down, Hello, PROTOCOL_MAX, PROTOCOL_MIN, Ping, Plan, Refusal, Up, Welcome, down, refusal, up};
+use berth_proto::{Down, Hello, NeedReport, PROTOCOL_MAX, PROTOCOL_MIN, Ping, Plan, Refusal, Up, Welcome, down, refusal, up};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::wrappers::ReceiverStream;
@@ -95,7 +95,18 @@ pub(crate) async fn connection(common: &Common, peer: &Peer, session: u64, wake:
     };
     let link = Arc::new(Link::default());
     common.tell(peer, session, SessionEvent::Opened { link: Arc::clone(&link), capabilities: Box::new(capabilities) }).await;
-    let mut running = Running { common, peer, session, link, down, epoch: common.view.borrow().cluster.epoch, sent: 0, pings: 0 };
+    let mut running = Running {
+        common,
+        peer,
+        session,
+        link,
+        down,
+        epoch: common.view.borrow().cluster.epoch,
+        sent: 0,
+        pings: 0,
+        heard: 0,
+        behind: false,
+    };
     tokio::select! {
         reason = running.run(up) => reason,
         () = wake.notified() => End::Again,
@@ -184,6 +195,10 @@ struct Running<'a> {
     /// Generation that the satellite was told last; 0: none.
     sent: u64,
     pings: u64,
+    /// Number of the newest observation; 0: none.
+    heard: u64,
+    /// Observations are missing, and no whole one came since.
+    behind: bool,
 }
 
 impl Running<'_> {
@@ -228,7 +243,7 @@ impl Running<'_> {
                 _ = ping.tick() => {
                     self.pings = self.pings.wrapping_add(1);
                     // A full queue is a satellite that does not read; the deadline deals with it.
-                    let _ = self.down.try_send(Down { message: Some(down::Message::Ping(Ping { number: self.pings })) });
+                    let _ = self.down.try_send(Down { message: Some(down::Message::Ping(Ping { number: self.pings, generation: self.sent })) });
                 }
                 () = tokio::time::sleep_until(deadline) => {
                     return End::Lost(format!("No sign of life from the satellite for {} s.", self.common.silence.as_secs()));
@@ -247,9 +262,23 @@ impl Running<'_> {
         Ok(Plan { epoch: self.epoch, generation, base, body })
     }
 
+    /// Asks for the whole state if some of it was missed. It is asked for again with each sign of life until it comes.
+    fn ask_for_report(&self) {
+        if self.behind {
+            let message = down::Message::NeedReport(NeedReport { number: self.heard });
+            // A full queue: the next sign of life asks again.
+            drop(self.down.try_send(Down { message: Some(message) }));
+        }
+    }
+
     async fn hear(&mut self, message: up::Message) -> Result<(), End> {
         match message {
-            up::Message::Pong(_) => Ok(()),
+            up::Message::Pong(pong) => {
+                // What it sent before is here, or will never come.
+                self.behind |= pong.observations > self.heard;
+                self.ask_for_report();
+                Ok(())
+            }
             up::Message::NeedWhole(_) => {
                 let cluster = Arc::clone(&self.common.view.borrow().cluster);
                 self.link.whole(cluster);
@@ -260,6 +289,19 @@ impl Running<'_> {
                     End::Failed(ConnectionStatus::FullSyncFailed, format!("The satellite's observation cannot be read: {error}"))
                 })?;
                 count(&self.common.counters.observations);
+                if observation.number > 0 {
+                    if observation.number <= self.heard {
+                        // Doubled, or overtaken by a newer one.
+                        count(&self.common.counters.stale_messages);
+                        return Ok(());
+                    }
+                    let before = self.behind;
+                    self.behind = !seen.whole && (before || observation.number > self.heard + 1);
+                    self.heard = observation.number;
+                    if !before {
+                        self.ask_for_report();
+                    }
+                }
                 self.common.tell(self.peer, self.session, SessionEvent::Seen(Box::new(seen))).await;
                 Ok(())
             }

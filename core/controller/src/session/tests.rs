@@ -92,9 +92,10 @@ impl Machine {
                 state.hellos.push(hello);
                 vec![up::Message::Welcome(Welcome { protocol: PROTOCOL_MAX, capabilities, generation, ..Welcome::default() })]
             }
-            (_, down::Message::Ping(ping)) => vec![up::Message::Pong(Pong { number: ping.number })],
+            (_, down::Message::NeedReport(_)) => Vec::new(),
+            (_, down::Message::Ping(ping)) => vec![up::Message::Pong(Pong { number: ping.number, observations: 0 })],
             (Mood::Babbles, down::Message::Plan(plan)) => {
-                vec![up::Message::Observation(Observation { generation: plan.generation, body: b"{\"items\":7}".to_vec() })]
+                vec![up::Message::Observation(Observation { generation: plan.generation, body: b"{\"items\":7}".to_vec(), number: 0 })]
             }
             (Mood::Forgets, down::Message::Plan(plan)) if plan.base != 0 => {
                 state.mood = Mood::Obeys;
@@ -108,7 +109,7 @@ impl Machine {
                 state.held.take(plan.generation, plan.base, serde_json::from_slice(&plan.body).unwrap());
                 let seen = state.held.report(plan.base == 0, |_| Standing::Settled);
                 let body = serde_json::to_vec(&seen).unwrap();
-                vec![up::Message::Observation(Observation { generation: plan.generation, body })]
+                vec![up::Message::Observation(Observation { generation: plan.generation, body, number: 0 })]
             }
         }
     }

@@ -68,7 +68,14 @@ fn look(world: &mut World, name: &str, mood: Mood) -> Vec<Reply> {
 }
 
 fn fault(kind: FaultKind) -> Fault {
-    Fault { kind, message: "it does not go".to_owned(), cause: String::new(), correction: "Make it go".to_owned(), details: String::new() }
+    Fault {
+        kind,
+        message: "it does not go".to_owned(),
+        cause: String::new(),
+        correction: "Make it go".to_owned(),
+        details: String::new(),
+        holders: Vec::new(),
+    }
 }
 
 fn commit(world: &mut World, changes: &[Change]) {

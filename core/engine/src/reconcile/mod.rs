@@ -179,7 +179,7 @@ pub fn standing(plan: &PlanItem, steps: &[Step]) -> (Standing, Option<Fault>) {
 }
 
 fn fault(kind: FaultKind, message: String, cause: String, correction: &str) -> Fault {
-    Fault { kind, message, cause, correction: correction.to_owned(), details: String::new() }
+    Fault { kind, message, cause, correction: correction.to_owned(), details: String::new(), holders: Vec::new() }
 }
 
 fn resource(plan: &ResourcePlan, found: &ItemFound) -> Vec<Step> {

@@ -86,6 +86,17 @@ pub enum Event {
         /// What it says.
         body: Box<PlanBody>,
     },
+    /// The controller asks for a sign of life, and says which plan it sent last.
+    Ping {
+        /// Session that it came by.
+        session: u64,
+        /// To be returned.
+        number: u64,
+        /// Generation of the plan that was sent last; 0: none.
+        generation: u64,
+    },
+    /// The controller missed observations of this session.
+    NeedReport(u64),
     /// Pools were opened, stale paths removed: work may begin.
     Started(Vec<OpenPool>),
     /// A pool was opened again.
@@ -118,6 +129,8 @@ struct Session {
     /// When what is held counts as confirmed although no plan came; `None`: not without one.
     confirm_at: Option<Instant>,
     whole_due: Option<Instant>,
+    /// Observations that were sent.
+    told: u64,
 }
 
 #[derive(Debug)]
@@ -284,6 +297,8 @@ impl Core {
                 }
             }
             Event::Plan { session, epoch, generation, base, body } => self.plan(session, epoch, generation, base, *body).await,
+            Event::Ping { session, number, generation } => self.ping(session, number, generation),
+            Event::NeedReport(session) => self.report_anew(session),
             Event::Started(pools) => {
                 self.started = true;
                 for pool in pools {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use berth_model::plan::{PlanBody, PlanItem};
 use berth_proto::refusal::Reason;
-use berth_proto::{Hello, NeedWhole, PROTOCOL_MAX, PROTOCOL_MIN, Refusal, StalePlan, Up, Welcome, up};
+use berth_proto::{Hello, NeedWhole, PROTOCOL_MAX, PROTOCOL_MIN, Pong, Refusal, StalePlan, Up, Welcome, up};
 use tokio::time::Instant;
 use tonic::Status;
 use uuid::Uuid;
@@ -103,6 +103,7 @@ impl Core {
             confirmed: false,
             confirm_at: Some(now + CONFIRM_AFTER),
             whole_due: Some(now + WHOLE_WAIT),
+            told: 0,
         });
         Ok(())
     }
@@ -142,6 +143,23 @@ impl Core {
         if self.outbox.len() > OUTBOX_MAX {
             tracing::warn!("the controller does not read its answers; session ended");
             self.close();
+        }
+    }
+
+    /// Answers a sign of life. A plan that was sent before it and is not held was lost on the way.
+    pub(super) fn ping(&mut self, session: u64, number: u64, generation: u64) {
+        let Some(present) = self.session.as_ref().filter(|present| present.link.number == session) else { return };
+        let (epoch, observations) = (present.epoch, present.told);
+        self.outbox.push_back(up::Message::Pong(Pong { number, observations }));
+        if (epoch, generation) > (self.held.epoch, self.held.generation) && generation > 0 {
+            self.answer(up::Message::NeedWhole(NeedWhole { generation: self.held.generation }));
+        }
+    }
+
+    /// Sends the whole state once more.
+    pub(super) fn report_anew(&mut self, session: u64) {
+        if let Some(present) = self.session.as_mut().filter(|present| present.link.number == session) {
+            present.whole_due = Some(Instant::now());
         }
     }
 

@@ -50,6 +50,7 @@ impl Core {
                 whole,
                 items: self.entries.iter().map(|(id, entry)| seen(*id, entry)).collect(),
                 pools: self.pools.values().map(|pool| pool.seen.clone()).collect(),
+                strangers: None,
             }
         } else {
             let later = self.unsent.iter().nth(ITEMS_MAX).copied().map(|first| self.unsent.split_off(&first)).unwrap_or_default();
@@ -57,10 +58,16 @@ impl Core {
             let items = ids.iter().filter_map(|id| self.entries.get(id).map(|entry| seen(*id, entry))).collect();
             let names = std::mem::take(&mut self.unsent_pools);
             let pools: Vec<PoolSeen> = names.iter().filter_map(|name| self.pools.get(name)).map(|pool| pool.seen.clone()).collect();
-            Observation { whole, items, pools }
+            Observation { whole, items, pools, strangers: None }
         };
         match serde_json::to_vec(&observation) {
-            Ok(body) => Some(up::Message::Observation(Message { generation: self.held.generation, body })),
+            Ok(body) => {
+                let number = self.session.as_mut().map_or(0, |session| {
+                    session.told += 1;
+                    session.told
+                });
+                Some(up::Message::Observation(Message { generation: self.held.generation, body, number }))
+            }
             Err(error) => {
                 tracing::error!(%error, "an observation cannot be written");
                 None

@@ -314,6 +314,7 @@ fn defect(site: &dyn Site, plan: PoolPlan, cause: &str) -> OpenPool {
         cause: cause.to_owned(),
         correction: "Report this with the satellite's log".into(),
         details: String::new(),
+        holders: Vec::new(),
     });
     OpenPool { plan, ..pool }
 }
@@ -384,6 +385,7 @@ async fn work(job: Job, resource: ResourceName, items: Vec<Arc<PlanItem>>) {
                         cause: String::new(),
                         correction: "Look for a disk or file system that does not answer".into(),
                         details: String::new(),
+                        holders: Vec::new(),
                     };
                     let seen =
                         ItemSeen { id, generation: job.generation, standing: Standing::Faulty, volumes: Vec::new(), fault: Some(fault) };
