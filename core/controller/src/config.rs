@@ -7,8 +7,10 @@ use std::time::Duration;
 /// How a controller runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Folder of the database and the error reports; made if it is missing.
+    /// Folder of the database; made if it is missing.
     pub data: PathBuf,
+    /// Folder of the error reports, made if it is missing; `None`: they are kept in memory.
+    pub reports: Option<PathBuf>,
     /// Where the REST API listens; port 0: any free one.
     pub listen: SocketAddr,
     /// How long an answer waits for a job that shows no sign of life.
@@ -25,8 +27,10 @@ impl Config {
     /// The defaults: answers wait 30 s, log entries stay 30 days, satellites are asked every second and lost after five.
     #[must_use]
     pub fn new(data: impl Into<PathBuf>, listen: SocketAddr) -> Self {
+        let data = data.into();
         Self {
-            data: data.into(),
+            reports: Some(data.join("error-reports")),
+            data,
             listen,
             patience: Duration::from_secs(30),
             log_kept: Duration::from_secs(30 * 24 * 3600),

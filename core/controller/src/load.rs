@@ -12,9 +12,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::happenings::{Counters, RecordQuarantined, count};
+use crate::outside::World;
 use crate::reports::{NewReport, Reports};
-use crate::state::now;
 use crate::writer::{By, Group, ids};
+
+/// So many records are decoded faster here than handed to threads.
+const FEW: usize = 500;
 
 /// What the controller starts with.
 #[derive(Debug)]
@@ -31,20 +34,28 @@ pub(crate) struct Start {
 ///
 /// # Errors
 /// Those of the store: it cannot be read or written, or another controller took the lead just now.
-pub(crate) async fn load(store: &dyn Store, reports: &Reports, counters: &Counters) -> Result<Start, StoreError> {
+pub(crate) async fn load(store: &dyn Store, reports: &Reports, counters: &Counters, world: &dyn World) -> Result<Start, StoreError> {
     let loaded = store.load().await?;
     let epoch = store.take_epoch(loaded.epoch).await?;
     let Loaded { serial, cluster: identity, records, quarantined, damage, .. } = loaded;
     let identity = match identity {
         Some(identity) => identity,
-        None => store.found(Identity { id: Uuid::now_v7().to_string(), created_ms: now().0 }).await?,
+        None => {
+            let now = world.now();
+            let id = ids(now, world).next::<kind::Cluster>();
+            store.found(Identity { id: id.to_string(), created_ms: now.0 }).await?
+        }
     };
     let id = Uuid::parse_str(&identity.id)
         .map_err(|error| StoreError::Invalid { why: format!("the cluster's id '{}' is no uuid: {error}", identity.id) })?;
     let count_read = records.len();
-    // Parsing is work for the processors; the runtime's threads have others waiting.
-    let decoded = tokio::task::spawn_blocking(move || decode(records)).await;
-    let (objects, bad) = decoded.map_err(|error| StoreError::Invalid { why: format!("the records cannot be decoded: {error}") })?;
+    let (objects, bad) = if count_read <= FEW {
+        decode_part(records)
+    } else {
+        // Parsing is work for the processors; the runtime's threads have others waiting.
+        let decoded = tokio::task::spawn_blocking(move || decode(records)).await;
+        decoded.map_err(|error| StoreError::Invalid { why: format!("the records cannot be decoded: {error}") })?
+    };
 
     let mut cluster = Cluster::empty(Id::<kind::Cluster>::from_uuid(id));
     cluster.serial = serial;
@@ -63,7 +74,7 @@ pub(crate) async fn load(store: &dyn Store, reports: &Reports, counters: &Counte
     }
     for (Record { kind, key, body, .. }, why) in bad {
         let why = why.to_string();
-        store.quarantine(&kind, &key, &why, now().0).await?;
+        store.quarantine(&kind, &key, &why, world.now().0).await?;
         tell(reports, &kind, &key, &why, &body);
         count(&counters.error_reports);
         aside.push(Quarantined { kind, key, why });
@@ -75,7 +86,7 @@ pub(crate) async fn load(store: &dyn Store, reports: &Reports, counters: &Counte
     }
     cluster.quarantined = Arc::new(aside);
     if serial == 0 {
-        cluster = first(store, &cluster).await?;
+        cluster = first(store, &cluster, world).await?;
     }
     Ok(Start { cluster, records: count_read, warnings })
 }
@@ -98,9 +109,10 @@ fn tell(reports: &Reports, kind: &str, key: &str, why: &str, body: &str) {
 }
 
 /// Writes what every cluster has from its first moment.
-async fn first(store: &dyn Store, cluster: &Cluster) -> Result<Cluster, StoreError> {
-    let now = now();
-    let changes: Vec<Change> = berth_engine::settings::first_objects(cluster.id, &mut ids(now)).into_iter().map(Change::Put).collect();
+async fn first(store: &dyn Store, cluster: &Cluster, world: &dyn World) -> Result<Cluster, StoreError> {
+    let now = world.now();
+    let changes: Vec<Change> =
+        berth_engine::settings::first_objects(cluster.id, &mut ids(now, world)).into_iter().map(Change::Put).collect();
     let by = By { now, actor: "berth", origin: "start", command: json!({ "command": "found" }).to_string() };
     let mut group = Group::new(cluster);
     group.add(&by, changes).map_err(|unfit| StoreError::Invalid { why: unfit.to_string() })?;

@@ -71,7 +71,8 @@ pub struct NewReport {
 /// The error reports of a controller.
 #[derive(Debug)]
 pub struct Reports {
-    folder: PathBuf,
+    /// `None`: nothing is written.
+    folder: Option<PathBuf>,
     start: u32,
     total: AtomicU64,
     kept: Mutex<Kept>,
@@ -110,9 +111,15 @@ impl Reports {
         while taken(start) {
             start = start.wrapping_add(1);
         }
-        let this = Self { folder: folder.to_owned(), start, total: AtomicU64::new(0), kept: Mutex::new(Kept { number: 0, reports }) };
+        let this = Self { folder: Some(folder.to_owned()), start, total: AtomicU64::new(0), kept: Mutex::new(Kept { number: 0, reports }) };
         this.trim(&mut this.kept());
         Ok(this)
+    }
+
+    /// Reports that end with the process.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { folder: None, start: 0, total: AtomicU64::new(0), kept: Mutex::default() }
     }
 
     /// How many were made since the start.
@@ -143,9 +150,11 @@ impl Reports {
             line: new.line,
         };
         let text = render(&report, &new.text);
-        let unwritten = match write(&self.folder.join(&report.filename), &text) {
-            Ok(()) => None,
-            Err(error) => {
+        let written = self.folder.as_ref().map(|folder| write(&folder.join(&report.filename), &text));
+        let unwritten = match written {
+            None => Some(text),
+            Some(Ok(())) => None,
+            Some(Err(error)) => {
                 tracing::warn!(report = id, cause = %error, "error report not written, kept in memory");
                 Some(text)
             }
@@ -175,7 +184,7 @@ impl Reports {
         let entry = kept.reports.values().find(|entry| entry.report.id == id)?;
         match &entry.unwritten {
             Some(text) => Some(text.clone()),
-            None => read(&self.folder.join(&entry.report.filename)),
+            None => self.folder.as_ref().and_then(|folder| read(&folder.join(&entry.report.filename))),
         }
     }
 
@@ -203,8 +212,8 @@ impl Reports {
     }
 
     fn remove(&self, kept: &mut Kept, key: &(Timestamp, String)) {
-        if let Some(entry) = kept.reports.remove(key) {
-            let path = self.folder.join(&entry.report.filename);
+        if let (Some(entry), Some(folder)) = (kept.reports.remove(key), &self.folder) {
+            let path = folder.join(&entry.report.filename);
             if let Err(error) = std::fs::remove_file(&path)
                 && error.kind() != std::io::ErrorKind::NotFound
             {

@@ -19,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::happenings::{Counters, LogTrimmed, Ready};
 use crate::load::{Start, load};
+use crate::outside::{Outside, World};
 use crate::reports::Reports;
 use crate::session::{Common, supervise};
-use crate::state::{Controller, Health, Inner, View, now};
+use crate::state::{Controller, Health, Inner, View};
 use crate::writer::{Hands, QUEUE, Writer};
 
 /// Requests under way have so long to end when the controller stops.
@@ -117,7 +118,7 @@ async fn with_store(
     ready: impl FnOnce(SocketAddr),
     begun: Instant,
 ) -> Result<(), ControllerError> {
-    let Running { controller, records, mut tasks } = start(config, store, stop.clone()).await?;
+    let Running { controller, records, mut tasks } = start(config, store, Outside::real(), stop.clone()).await?;
     Ready { listen: address, serial: controller.view().cluster.serial, records, after: begun.elapsed() }.emit(controller.counters());
     ready(address);
     let router = tower::util::MapRequest::new(crate::http::router(controller), crate::http::normal_path);
@@ -138,13 +139,24 @@ async fn with_store(
 }
 
 /// A controller without its REST API.
-struct Running {
-    controller: Controller,
-    records: usize,
+#[derive(Debug)]
+pub struct Running {
+    /// The door to it.
+    pub controller: Controller,
+    /// Records that it started with.
+    pub records: usize,
     tasks: Tasks,
 }
 
+impl Running {
+    /// Ends it in order; the token that it was started with must be cancelled already.
+    pub async fn end(self) {
+        self.tasks.end().await;
+    }
+}
+
 /// The tasks of a controller.
+#[derive(Debug)]
 struct Tasks {
     sessions: JoinHandle<()>,
     writer: JoinHandle<()>,
@@ -162,9 +174,14 @@ impl Tasks {
     }
 }
 
-/// Loads the cluster and starts all tasks.
-async fn start(config: &Config, store: Arc<dyn Store>, stop: CancellationToken) -> Result<Running, ControllerError> {
-    let Core { controller, records, writer, quit, woken } = core(config, Arc::clone(&store), stop.clone()).await?;
+/// Loads the cluster, takes the lead and starts all tasks on the present runtime: a controller as it runs, bar the REST API.
+///
+/// # Errors
+/// [`ControllerError::Store`] if the store cannot be read or led, [`ControllerError::Folder`] for the folder of the error reports.
+pub async fn start(config: &Config, store: Arc<dyn Store>, outside: Outside, stop: CancellationToken) -> Result<Running, ControllerError> {
+    let Core { controller, records, writer, quit, woken } =
+        core(config, Arc::clone(&store), Arc::clone(&outside.world), stop.clone()).await?;
+    let world = Arc::clone(&outside.world);
     let common = Arc::new(Common {
         view: controller.follow(),
         queue: controller.queue(),
@@ -172,9 +189,10 @@ async fn start(config: &Config, store: Arc<dyn Store>, stop: CancellationToken) 
         counters: controller.shared_counters(),
         ping: config.ping,
         silence: config.silence,
+        outside,
     });
     let sessions = tokio::spawn(supervise(common, woken, stop.child_token()));
-    let trimmer = tokio::spawn(trim(store, controller.shared_counters(), config.log_kept));
+    let trimmer = tokio::spawn(trim(store, controller.shared_counters(), world, config.log_kept));
     Ok(Running { controller, records, tasks: Tasks { sessions, writer, trimmer, quit } })
 }
 
@@ -189,12 +207,19 @@ pub(crate) struct Core {
 }
 
 /// Loads the cluster and starts the writer.
-pub(crate) async fn core(config: &Config, store: Arc<dyn Store>, stop: CancellationToken) -> Result<Core, ControllerError> {
+pub(crate) async fn core(
+    config: &Config,
+    store: Arc<dyn Store>,
+    world: Arc<dyn World>,
+    stop: CancellationToken,
+) -> Result<Core, ControllerError> {
     crate::panics::watch();
-    let folder = config.data.join("error-reports");
-    let reports = Reports::open(&folder).map_err(|source| ControllerError::Folder { folder, source })?;
+    let reports = match &config.reports {
+        Some(folder) => Reports::open(folder).map_err(|source| ControllerError::Folder { folder: folder.clone(), source })?,
+        None => Reports::in_memory(),
+    };
     let (reports, counters) = (Arc::new(reports), Arc::new(Counters::default()));
-    let Start { cluster, records, warnings } = load(store.as_ref(), &reports, &counters).await?;
+    let Start { cluster, records, warnings } = load(store.as_ref(), &reports, &counters, world.as_ref()).await?;
     let cluster = Arc::new(cluster);
 
     let (queue, messages) = mpsc::channel(QUEUE);
@@ -208,21 +233,32 @@ pub(crate) async fn core(config: &Config, store: Arc<dyn Store>, stop: Cancellat
         view: publish,
         health: tell_health,
         wakes,
+        world: Arc::clone(&world),
     };
     let quit = CancellationToken::new();
     let writer = tokio::spawn(Writer::new(hands, cluster, warnings).run(messages, quit.clone()));
-    let controller =
-        Controller::new(Inner { view, queue, health, reports, counters, store, stop, patience: config.patience, started: now() });
+    let controller = Controller::new(Inner {
+        view,
+        queue,
+        health,
+        reports,
+        counters,
+        store,
+        stop,
+        patience: config.patience,
+        started: world.now(),
+        world,
+    });
     Ok(Core { controller, records, writer, quit, woken })
 }
 
 /// Removes log entries that are older than `kept`, at the start and every hour. A failure is tried again then.
-async fn trim(store: Arc<dyn Store>, counters: Arc<Counters>, kept: Duration) {
+async fn trim(store: Arc<dyn Store>, counters: Arc<Counters>, world: Arc<dyn World>, kept: Duration) {
     let mut hourly = tokio::time::interval(TRIM);
     loop {
         hourly.tick().await;
         let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
-        match store.trim_log(now().0.saturating_sub(kept_ms)).await {
+        match store.trim_log(world.now().0.saturating_sub(kept_ms)).await {
             Ok(entries) => LogTrimmed { entries }.emit(&counters),
             Err(error) => tracing::warn!(cause = %error, "log not trimmed"),
         }

@@ -83,12 +83,13 @@ pub(crate) async fn supervise(common: Arc<Common>, mut wakes: mpsc::Receiver<Nod
             seen = Some(cluster);
         }
         tokio::select! {
-            changed = view.changed() => if changed.is_err() { break },
+            biased;
+            () = stop.cancelled() => break,
             node = wakes.recv() => match node {
                 Some(node) => if let Some(task) = tasks.get(&node) { task.wake.notify_one() },
                 None => break,
             },
-            () = stop.cancelled() => break,
+            changed = view.changed() => if changed.is_err() { break },
         }
     }
     for task in tasks.values() {
@@ -146,18 +147,19 @@ async fn keep(common: Arc<Common>, wanted: Wanted, wake: Arc<Notify>, stop: Canc
                 failures = 1;
             }
         }
+        let chance = common.outside.world.chance();
         tokio::select! {
-            () = tokio::time::sleep(pause(failures, session)) => {}
-            () = wake.notified() => failures = 0,
+            biased;
             () = stop.cancelled() => return,
+            () = wake.notified() => failures = 0,
+            () = tokio::time::sleep(pause(failures, chance)) => {}
         }
     }
 }
 
 /// The pause after so many failures: doubles up to the longest, minus up to a quarter by chance, so that satellites which
 /// went away together are not asked together for ever.
-fn pause(failures: u32, session: u64) -> Duration {
+fn pause(failures: u32, chance: [u8; 16]) -> Duration {
     let doubled = PAUSES.0.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(PAUSES.1);
-    let chance = uuid::Uuid::new_v4().as_u64_pair().0 ^ session;
-    doubled.saturating_sub(doubled / 4 * u32::try_from(chance % 1000).unwrap_or(0) / 1000)
+    doubled.saturating_sub(doubled / 4 * u32::from(chance[0]) / 256)
 }

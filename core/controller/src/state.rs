@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::happenings::{Counters, count};
+use crate::outside::World;
 use crate::reports::Reports;
 use crate::writer::{JobNews, Message, Submission, Verdict};
 
@@ -73,6 +74,7 @@ pub(crate) struct Inner {
     pub store: Arc<dyn Store>,
     pub stop: CancellationToken,
     pub patience: Duration,
+    pub world: Arc<dyn World>,
     pub started: Timestamp,
 }
 
@@ -183,6 +185,7 @@ impl Controller {
                 break replies.clone();
             }
             let next = tokio::select! {
+                biased;
                 changed = news.changed() => changed.map_err(|_| "The controller is being stopped."),
                 () = tokio::time::sleep(self.0.patience) => Err("There was no sign of life from the satellites for some time."),
                 () = self.0.stop.cancelled() => Err("The controller is being stopped."),
@@ -192,7 +195,7 @@ impl Controller {
                 break vec![unfinished(id, cause)];
             }
         };
-        replies.iter_mut().for_each(|reply| request.complete(reply, now()));
+        replies.iter_mut().for_each(|reply| request.complete(reply, self.0.world.now()));
         replies
     }
 
@@ -211,6 +214,7 @@ impl Controller {
                 break fault;
             }
             let late = tokio::select! {
+                biased;
                 changed = view.changed() => changed.is_err(),
                 () = tokio::time::sleep_until(deadline) => true,
                 () = self.0.stop.cancelled() => true,
@@ -224,7 +228,7 @@ impl Controller {
             .cause(fault.cause)
             .correction(fault.correction)
             .details(format!("The storage pool is not kept. {}", fault.details));
-        request.complete(&mut reply, now());
+        request.complete(&mut reply, self.0.world.now());
         let take_back = Command::DeleteStorPool { node: pool.node.to_string(), name: pool.name.to_string() };
         let (answer, verdict) = oneshot::channel();
         let submission = Submission { command: take_back, actor: "berth".to_owned(), origin: String::new(), answer };
@@ -244,6 +248,7 @@ impl Controller {
                 break replies;
             }
             let late = tokio::select! {
+                biased;
                 changed = view.changed() => changed.is_err(),
                 () = tokio::time::sleep_until(deadline) => true,
                 () = self.0.stop.cancelled() => true,
@@ -252,7 +257,7 @@ impl Controller {
                 break vec![no_contact(node, "It did not answer yet.")];
             }
         };
-        replies.iter_mut().for_each(|reply| request.complete(reply, now()));
+        replies.iter_mut().for_each(|reply| request.complete(reply, self.0.world.now()));
         replies
     }
 }

@@ -45,7 +45,7 @@ impl Kit {
         let folder = tempfile::tempdir().unwrap();
         let (store, stop) = (Arc::new(store), CancellationToken::new());
         let config = Config::new(folder.path(), SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
-        let core = core(&config, Arc::clone(&store) as _, stop.clone()).await.unwrap();
+        let core = core(&config, Arc::clone(&store) as _, crate::outside::Outside::real().world, stop.clone()).await.unwrap();
         Self { controller: core.controller.clone(), store, core, stop, _folder: folder }
     }
 

@@ -19,7 +19,6 @@ use berth_model::ids::{Id, kind};
 use berth_model::names::NodeName;
 use berth_model::observed::{Capabilities, ConnectionStatus, Observation};
 use berth_model::reply::Reply;
-use berth_model::time::Timestamp;
 use berth_store::{Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -34,9 +33,10 @@ pub(crate) use waiting::JobNews;
 use waiting::Waiting;
 
 use crate::happenings::Counters;
+use crate::outside::World;
 use crate::reports::Reports;
 use crate::session::Link;
-use crate::state::{Health, View, now};
+use crate::state::{Health, View};
 
 /// Messages on their way to the writer.
 pub(crate) const QUEUE: usize = 1024;
@@ -115,6 +115,8 @@ pub(crate) struct Hands {
     pub health: watch::Sender<Health>,
     /// Nodes to connect anew at once.
     pub wakes: mpsc::Sender<NodeName>,
+    /// Clock and chance.
+    pub world: Arc<dyn World>,
 }
 
 /// Whether the store takes changes.
@@ -178,7 +180,8 @@ impl Writer {
             sweep_at: Instant::now() + SWEEP,
         };
         let cluster = Arc::clone(&this.cluster);
-        this.seen.follow(&cluster, now());
+        let now = this.hands.world.now();
+        this.seen.follow(&cluster, now);
         this.publish();
         this.tell_health();
         this
@@ -189,7 +192,9 @@ impl Writer {
         let mut batch = Vec::with_capacity(GROUP);
         loop {
             if self.look.is_empty() && self.gone.is_empty() {
+                // Messages first: what is due by the clock is done in each turn.
                 tokio::select! {
+                    biased;
                     count = queue.recv_many(&mut batch, GROUP) => if count == 0 { return },
                     () = tokio::time::sleep_until(self.wake_at()) => {}
                     () = quit.cancelled() => break,
@@ -257,9 +262,4 @@ fn fence_correction(error: &StoreError) -> String {
         | StoreError::Document { .. }
         | StoreError::Closed => error.correction(),
     }
-}
-
-/// The moment of a turn: one for all its commands.
-fn moment() -> Timestamp {
-    now()
 }

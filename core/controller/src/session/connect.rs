@@ -1,6 +1,7 @@
 //! One connection to a satellite: hello, then plans down and observations up, until something ends it.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,26 +9,18 @@ use std::time::Duration;
 use berth_model::ids::{Id, kind};
 use berth_model::names::NodeName;
 use berth_model::observed::{Capabilities, ConnectionStatus, Observation};
-use berth_proto::satellite_client::SatelliteClient;
 use berth_proto::{Down, Hello, NeedReport, PROTOCOL_MAX, PROTOCOL_MIN, Ping, Plan, Refusal, Up, Welcome, down, refusal, up};
+use futures_util::{Stream, StreamExt};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
-use tonic::transport::Endpoint;
+use tonic::Status;
 
 use super::link::{Link, Order};
 use crate::happenings::{Counters, PlanSent, count};
+use crate::outside::{Outside, Wire, words};
 use crate::state::View;
 use crate::writer::{FromSession, Message, SessionEvent};
-
-/// A machine that is there answers a TCP connect within this.
-const CONNECT: Duration = Duration::from_secs(2);
-/// Largest message of either side: a whole plan of some 100,000 items.
-const MAX_MESSAGE: usize = 256 * 1024 * 1024;
-/// Messages on their way down; plans wait in the link instead.
-const DOWN_QUEUE: usize = 4;
 
 /// Whom to talk to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +44,8 @@ pub(crate) struct Common {
     pub numbers: AtomicU64,
     /// Counts.
     pub counters: Arc<Counters>,
+    /// Clock, chance, and the way to satellites.
+    pub outside: Outside,
     /// How often a sign of life is asked for.
     pub ping: Duration,
     /// Silence after which the satellite counts as lost.
@@ -81,11 +76,12 @@ impl Common {
 /// Connects once and serves the connection until it ends.
 pub(crate) async fn connection(common: &Common, peer: &Peer, session: u64, wake: &Notify, stop: &CancellationToken) -> End {
     let opened = tokio::select! {
-        opened = open(common, peer) => opened,
-        () = wake.notified() => return End::Again,
+        biased;
         () = stop.cancelled() => return End::Stopped,
+        () = wake.notified() => return End::Again,
+        opened = open(common, peer) => opened,
     };
-    let (down, up, welcome) = match opened {
+    let ((down, up), welcome) = match opened {
         Ok(opened) => opened,
         Err((status, reason)) => return End::Failed(status, reason),
     };
@@ -108,15 +104,14 @@ pub(crate) async fn connection(common: &Common, peer: &Peer, session: u64, wake:
         behind: false,
     };
     tokio::select! {
-        reason = running.run(up) => reason,
-        () = wake.notified() => End::Again,
+        biased;
         () = stop.cancelled() => End::Stopped,
+        () = wake.notified() => End::Again,
+        reason = running.run(up) => reason,
     }
 }
 
-type Opened = (mpsc::Sender<Down>, Streaming<Up>, Welcome);
-
-async fn open(common: &Common, peer: &Peer) -> Result<Opened, (ConnectionStatus, String)> {
+async fn open(common: &Common, peer: &Peer) -> Result<(Wire, Welcome), (ConnectionStatus, String)> {
     let offline = |reason: String| (ConnectionStatus::Offline, reason);
     let (id, epoch) = {
         let view = common.view.borrow();
@@ -133,19 +128,10 @@ async fn open(common: &Common, peer: &Peer) -> Result<Opened, (ConnectionStatus,
         features: Vec::new(),
     };
     let talk = async {
-        let endpoint = Endpoint::from_shared(format!("http://{}", peer.address))
-            .map_err(|error| offline(chain(&error)))?
-            .connect_timeout(CONNECT)
-            .tcp_nodelay(true);
-        let channel = endpoint.connect().await.map_err(|error| offline(format!("{}: {}", peer.address, chain(&error))))?;
-        let mut client = SatelliteClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
-        let (down, queue) = mpsc::channel(DOWN_QUEUE);
-        // The queue is empty and has room.
-        let _ = down.try_send(Down { message: Some(down::Message::Hello(hello)) });
-        let mut up = client.session(ReceiverStream::new(queue)).await.map_err(|status| offline(words(&status)))?.into_inner();
-        let first = up.message().await.map_err(|status| offline(words(&status)))?;
+        let (down, mut up) = common.outside.dial.dial(peer.address, hello).await.map_err(offline)?;
+        let first = up.next().await.transpose().map_err(|status| offline(words(&status)))?;
         match first.and_then(|up| up.message) {
-            Some(up::Message::Welcome(welcome)) => Ok((down, up, welcome)),
+            Some(up::Message::Welcome(welcome)) => Ok(((down, up), welcome)),
             Some(up::Message::Refusal(refusal)) => Err(refused(&refusal)),
             Some(up::Message::Observation(_) | up::Message::NeedWhole(_) | up::Message::Pong(_) | up::Message::StalePlan(_)) => {
                 Err((ConnectionStatus::VersionMismatch, "The satellite's first message is neither a welcome nor a refusal.".to_owned()))
@@ -202,7 +188,7 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    async fn run(&mut self, mut up: Streaming<Up>) -> End {
+    async fn run(&mut self, mut up: Pin<Box<dyn Stream<Item = Result<Up, Status>> + Send>>) -> End {
         let mut ping = tokio::time::interval(self.common.ping);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut deadline = Instant::now() + self.common.silence;
@@ -210,21 +196,9 @@ impl Running<'_> {
         let down = self.down.clone();
         let mut order: Option<Order> = None;
         loop {
+            // In this order, the same in every run: what is to be said is little, and does not wait for a satellite that talks without end.
             tokio::select! {
-                message = up.message() => {
-                    deadline = Instant::now() + self.common.silence;
-                    match message {
-                        Ok(Some(Up { message: Some(message) })) => {
-                            if let Err(end) = self.hear(message).await {
-                                return end;
-                            }
-                        }
-                        // A kind of message that a newer satellite has.
-                        Ok(Some(Up { message: None })) => {}
-                        Ok(None) => return End::Lost("The satellite ended the session.".to_owned()),
-                        Err(status) => return End::Lost(words(&status)),
-                    }
-                }
+                biased;
                 () = link.changes(), if order.is_none() => {
                     if link.closed() {
                         return End::Again;
@@ -244,6 +218,20 @@ impl Running<'_> {
                     self.pings = self.pings.wrapping_add(1);
                     // A full queue is a satellite that does not read; the deadline deals with it.
                     let _ = self.down.try_send(Down { message: Some(down::Message::Ping(Ping { number: self.pings, generation: self.sent })) });
+                }
+                message = up.next() => {
+                    deadline = Instant::now() + self.common.silence;
+                    match message.transpose() {
+                        Ok(Some(Up { message: Some(message) })) => {
+                            if let Err(end) = self.hear(message).await {
+                                return end;
+                            }
+                        }
+                        // A kind of message that a newer satellite has.
+                        Ok(Some(Up { message: None })) => {}
+                        Ok(None) => return End::Lost("The satellite ended the session.".to_owned()),
+                        Err(status) => return End::Lost(words(&status)),
+                    }
                 }
                 () = tokio::time::sleep_until(deadline) => {
                     return End::Lost(format!("No sign of life from the satellite for {} s.", self.common.silence.as_secs()));
@@ -320,26 +308,6 @@ impl Running<'_> {
             }
         }
     }
-}
-
-/// What a failed call says, for people.
-fn words(status: &tonic::Status) -> String {
-    let message = status.message().trim();
-    if message.is_empty() { format!("The satellite answered '{}'.", status.code()) } else { message.to_owned() }
-}
-
-/// An error with all that caused it, as one sentence.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut parts = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(inner) = next {
-        let text = inner.to_string();
-        if parts.last().is_none_or(|last| !last.contains(&text)) {
-            parts.push(text);
-        }
-        next = inner.source();
-    }
-    parts.join(": ")
 }
 
 /// The next session number.

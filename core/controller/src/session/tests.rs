@@ -150,6 +150,7 @@ async fn with_sessions() -> Kit {
         counters: kit.controller.shared_counters(),
         ping: Duration::from_millis(50),
         silence: Duration::from_millis(1500),
+        outside: crate::outside::Outside::real(),
     };
     tokio::spawn(supervise(Arc::new(common), woken, kit.stop.clone()));
     kit

@@ -24,9 +24,10 @@ use tokio::time::Instant;
 use super::group::Unfit;
 use super::{
     By, FromSession, GROUP, Group, Message, RETRY, STEPS, SWEEP, SessionEvent, Submission, Verdict, Writer, Writing, fence_correction,
-    json_text, moment,
+    json_text,
 };
 use crate::happenings::{CommandRefused, CommitFailed, Committed, Fenced, SessionFailed, SessionLost, SessionOpened, count};
+use crate::outside::World;
 use crate::panics::caught;
 use crate::reports::NewReport;
 use crate::session::has_session;
@@ -58,7 +59,8 @@ struct Turn {
 
 impl Writer {
     pub(super) async fn turn(&mut self, messages: impl Iterator<Item = Message>) {
-        let now = moment();
+        // One moment for all commands of the turn.
+        let now = self.hands.world.now();
         let mut turn = Turn {
             now,
             group: Group::new(&self.cluster),
@@ -117,8 +119,8 @@ impl Writer {
         let Submission { command, actor, origin, answer } = submission;
         let context = Context {
             now: turn.now,
-            ids: ids(turn.now),
-            secret: uuid::Uuid::new_v4().simple().to_string(),
+            ids: ids(turn.now, self.hands.world.as_ref()),
+            secret: uuid::Uuid::from_bytes(self.hands.world.chance()).simple().to_string(),
             actor: actor.clone(),
             observed: &self.seen.observed,
         };
@@ -286,9 +288,9 @@ impl Writer {
                 continue;
             }
             let (cluster, observed) = (&turn.group.cluster, &self.seen.observed);
-            let advanced = caught("advance", &self.hands.reports, &self.hands.counters, || {
-                jobs::advance(cluster, observed, turn.now, ids(turn.now), [id])
-            });
+            let ids = ids(turn.now, self.hands.world.as_ref());
+            let advanced =
+                caught("advance", &self.hands.reports, &self.hands.counters, || jobs::advance(cluster, observed, turn.now, ids, [id]));
             let Ok(progress) = advanced else { continue };
             if !progress.changes.is_empty() {
                 let concerned = self.concerned(&turn.group.cluster, &progress.changes);
@@ -497,8 +499,8 @@ impl Writer {
 }
 
 /// Ids from a seed that nobody can foresee.
-pub(crate) fn ids(now: Timestamp) -> IdSource {
-    IdSource::new(now, uuid::Uuid::new_v4().into_bytes())
+pub(crate) fn ids(now: Timestamp, world: &dyn World) -> IdSource {
+    IdSource::new(now, world.chance())
 }
 
 /// The context of a request that nobody could look at.
