@@ -120,7 +120,7 @@ fn pool_plan(pool: &StorPool) -> Option<PoolPlan> {
     })
 }
 
-fn pool_plans(cluster: &Cluster, node: &NodeName) -> Vec<PoolPlan> {
+pub(crate) fn pool_plans(cluster: &Cluster, node: &NodeName) -> Vec<PoolPlan> {
     cluster.pools_of(node).filter_map(|pool| pool_plan(pool)).collect()
 }
 
@@ -152,7 +152,7 @@ pub fn partial(cluster: &Cluster, node: &NodeName, touch: &Touch) -> PlanBody {
     body
 }
 
-fn item(cluster: &Cluster, node: &NodeName, id: Uuid) -> Option<PlanItem> {
+pub(crate) fn item(cluster: &Cluster, node: &NodeName, id: Uuid) -> Option<PlanItem> {
     match cluster.owner(id)? {
         ItemOwner::Resource(name, on) if on == node => {
             cluster.resource(name, on).map(|resource| PlanItem::Resource(resource_item(cluster, resource)))

@@ -31,7 +31,7 @@ use crate::draft::Context;
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) observed: Observed,
-    seed: u64,
+    pub(crate) seed: u64,
 }
 
 pub(crate) fn node(text: &str) -> NodeName {
