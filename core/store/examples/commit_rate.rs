@@ -15,6 +15,7 @@ fn entry(serial: u64, spread: u64) -> Entry {
         origin: "127.0.0.1".into(),
         command: "{\"create\":\"resource-definition\"}".into(),
         changes: "[\"resource-definition\"]".into(),
+        decision: "[]".into(),
     };
     Entry { log, writes: vec![put("resource-definition", serial % spread), put("volume-definition", serial % spread)] }
 }

@@ -4,14 +4,14 @@
 //! {"format":"berth-export","version":1,"serial":7,"epoch":2,"cluster":{"id":"…","created_ms":0},
 //!  "records":[{"kind":"node","key":"a","version":1,"serial":3,"body":{}}],
 //!  "quarantined":[{"kind":"node","key":"b","version":1,"serial":4,"why":"…","since_ms":0,"text":"…"}],
-//!  "log":[{"serial":7,"time_ms":0,"actor":"…","origin":"…","command":{},"changes":{}}]}
+//!  "log":[{"serial":7,"time_ms":0,"actor":"…","origin":"…","command":{},"changes":{},"decision":[]}]}
 //! ```
 //!
 //! Bodies keep the text they are stored with, white space around them apart. A quarantined body is `text`, or `hex` where its bytes are no text.
-//! `log` may be left out.
+//! `log` may be left out, and so may an entry's `decision` where there was none.
 
 use crate::error::{Cause, StoreError};
-use crate::types::{Cluster, Loaded, LogEntry, Quarantined, Record};
+use crate::types::{Cluster, Loaded, LogEntry, NO_DECISION, Quarantined, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::io;
@@ -77,6 +77,8 @@ struct LogDocument {
     origin: String,
     command: Box<RawValue>,
     changes: Box<RawValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    decision: Option<Box<RawValue>>,
 }
 
 impl Export {
@@ -109,13 +111,14 @@ impl Export {
             };
             lost.push(Quarantined { kind, key, version, serial, why, since_ms, body });
         }
-        let log = log.into_iter().map(|LogDocument { serial, time_ms, actor, origin, command, changes }| LogEntry {
+        let log = log.into_iter().map(|LogDocument { serial, time_ms, actor, origin, command, changes, decision }| LogEntry {
             serial,
             time_ms,
             actor,
             origin,
             command: command.get().to_string(),
             changes: changes.get().to_string(),
+            decision: decision.map_or_else(|| NO_DECISION.to_string(), |decision| decision.get().to_string()),
         });
         let mut state = Loaded { serial, epoch, cluster, records: records.collect(), quarantined: lost, damage: Vec::new() };
         state.records.sort_unstable();
@@ -160,11 +163,12 @@ pub(crate) fn write_state(out: &mut dyn io::Write, state: &Loaded) -> io::Result
 
 /// Entries of the log, `first` for the first ones of a document.
 pub(crate) fn write_log(out: &mut dyn io::Write, entries: &[LogEntry], mut first: bool) -> io::Result<()> {
-    for LogEntry { serial, time_ms, actor, origin, command, changes } in entries.iter().cloned() {
+    for LogEntry { serial, time_ms, actor, origin, command, changes, decision } in entries.iter().cloned() {
         out.write_all(if first { b",\n\"log\":[\n" } else { b",\n" })?;
         first = false;
         let (command, changes) = (RawValue::from_string(command)?, RawValue::from_string(changes)?);
-        serde_json::to_writer(&mut *out, &LogDocument { serial, time_ms, actor, origin, command, changes })?;
+        let decision = (decision != NO_DECISION).then(|| RawValue::from_string(decision)).transpose()?;
+        serde_json::to_writer(&mut *out, &LogDocument { serial, time_ms, actor, origin, command, changes, decision })?;
     }
     Ok(())
 }

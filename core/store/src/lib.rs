@@ -26,4 +26,7 @@ pub use export::Export;
 pub use memory::MemoryStore;
 pub use sqlite::{DATABASE_FILE, LOCK_FILE, SCHEMA_VERSION, SqliteStore};
 pub use store::{Pending, Store};
-pub use types::{Cluster, Entry, Loaded, LogEntry, MAX_BYTES, MAX_NAME_BYTES, MAX_WRITES, Quarantined, Record, Transaction, Write};
+pub use types::{
+    Cluster, Entry, Loaded, LogEntry, LogFilter, MAX_BYTES, MAX_NAME_BYTES, MAX_WRITES, NO_DECISION, Past, Quarantined, Record,
+    Transaction, Write,
+};

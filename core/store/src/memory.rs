@@ -2,8 +2,8 @@
 
 use crate::error::{Cause, StoreError};
 use crate::store::{Pending, Store, check_restore};
-use crate::types::{Cluster, Loaded, LogEntry, Quarantined, Record, Transaction, Write, check_json, check_name, fold};
-use std::collections::BTreeMap;
+use crate::types::{Cluster, Loaded, LogEntry, LogFilter, Past, Quarantined, Record, Transaction, Write, check_json, check_name, fold};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{RwLock, RwLockWriteGuard};
@@ -35,6 +35,25 @@ struct State {
     records: BTreeMap<Name, Record>,
     quarantined: BTreeMap<Name, Quarantined>,
     log: Vec<LogEntry>,
+    /// Versions of each record, oldest first.
+    history: BTreeMap<Name, Vec<Past>>,
+}
+
+impl State {
+    fn remember(&mut self, kind: &str, key: &str, past: Past) {
+        self.history.entry((kind.to_string(), key.to_string())).or_default().push(past);
+    }
+
+    /// As the trait says at [`Store::history`].
+    fn trim_history(&mut self) {
+        let begins = self.log.first().map_or(u64::MAX, |entry| entry.serial);
+        for versions in self.history.values_mut() {
+            let old = versions.iter().take_while(|past| past.serial < begins).count();
+            let deleted = old.checked_sub(1).is_some_and(|last| versions[last].body.is_none());
+            versions.drain(..if deleted { old } else { old.saturating_sub(1) });
+        }
+        self.history.retain(|_, versions| !versions.is_empty());
+    }
 }
 
 impl MemoryStore {
@@ -118,6 +137,14 @@ impl MemoryStore {
                 }
             }
         }
+        for (write, serial) in transaction.entries.iter().flat_map(|entry| fold(std::slice::from_ref(entry))) {
+            let (kind, key) = write.name();
+            let past = match write {
+                Write::Put { version, body, .. } => Past { serial, version: *version, body: Some(body.clone()) },
+                Write::Delete { .. } => Past { serial, version: 0, body: None },
+            };
+            state.remember(kind, key, past);
+        }
         state.log.extend(transaction.entries.iter().map(|entry| entry.log.clone()));
         state.serial = transaction.serial();
         Ok(state.serial)
@@ -167,10 +194,30 @@ impl Store for MemoryStore {
         ready(self.with(|state| Ok(state.log.iter().filter(|entry| entry.serial > after).take(limit).cloned().collect())))
     }
 
+    fn audit(&self, filter: LogFilter, limit: usize) -> Pending<'_, Vec<LogEntry>> {
+        ready(self.with(|state| {
+            let touched: Option<BTreeSet<u64>> = (!filter.objects.is_empty()).then(|| {
+                let named = state.history.iter().filter(|((kind, key), _)| filter.names(kind, key));
+                named.flat_map(|(_, versions)| versions.iter().map(|past| past.serial)).collect()
+            });
+            let fits = |entry: &&LogEntry| filter.fits(entry) && touched.as_ref().is_none_or(|serials| serials.contains(&entry.serial));
+            Ok(state.log.iter().rev().filter(fits).take(limit).cloned().collect())
+        }))
+    }
+
+    fn history(&self, kind: &str, key: &str, before: Option<u64>, limit: usize) -> Pending<'_, Vec<Past>> {
+        ready(self.with(|state| {
+            let versions = state.history.get(&(kind.to_string(), key.to_string())).map_or(&[][..], Vec::as_slice);
+            let fits = |past: &&Past| before.is_none_or(|before| past.serial < before);
+            Ok(versions.iter().rev().filter(fits).take(limit).cloned().collect())
+        }))
+    }
+
     fn trim_log(&self, before_ms: i64) -> Pending<'_, u64> {
         ready(self.with(|state| {
             let keep = state.log.iter().position(|entry| entry.time_ms >= before_ms).unwrap_or(state.log.len());
             state.log.drain(..keep);
+            state.trim_history();
             Ok(keep as u64)
         }))
     }
@@ -219,9 +266,11 @@ impl Store for MemoryStore {
                 return Err(StoreError::invalid("a state can only be restored into an empty database"));
             }
             let Loaded { serial, epoch, cluster, records, quarantined, damage: _ } = loaded;
+            let past = |record: &Record| Past { serial: record.serial, version: record.version, body: Some(record.body.clone()) };
+            let history = records.iter().map(|record| ((record.kind.clone(), record.key.clone()), vec![past(record)])).collect();
             let records = records.into_iter().map(|record| ((record.kind.clone(), record.key.clone()), record)).collect();
             let quarantined = quarantined.into_iter().map(|lost| ((lost.kind.clone(), lost.key.clone()), lost)).collect();
-            *state = State { serial, epoch, cluster, records, quarantined, log };
+            *state = State { serial, epoch, cluster, records, quarantined, log, history };
             Ok(())
         }))
     }

@@ -1,7 +1,7 @@
 //! The contract that every database keeps.
 
 use crate::error::StoreError;
-use crate::types::{Cluster, Loaded, LogEntry, Quarantined, Record, Transaction};
+use crate::types::{Cluster, Loaded, LogEntry, LogFilter, Past, Quarantined, Record, Transaction};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -34,7 +34,19 @@ pub trait Store: Send + Sync {
     /// When the first one is not `after + 1`, or there is none although the state's serial is higher, the entries between were trimmed.
     fn log(&self, after: u64, limit: usize) -> Pending<'_, Vec<LogEntry>>;
 
+    /// The log entries that fit, newest first, at most `limit`.
+    ///
+    /// Found by indices: what it costs depends on how many fit the narrowest field, not on the length of the log.
+    fn audit(&self, filter: LogFilter, limit: usize) -> Pending<'_, Vec<LogEntry>>;
+
+    /// What became of a record by the transactions below serial `before` (`None`: by all), newest first, at most `limit` versions.
+    ///
+    /// It goes back as far as the log, and to the version that each record had there: the state after any serial of the log can be put together.
+    /// It begins when the database was made, imported, or brought up to the schema that has it.
+    fn history(&self, kind: &str, key: &str, before: Option<u64>, limit: usize) -> Pending<'_, Vec<Past>>;
+
     /// Removes the oldest log entries up to the first one that is not older than `before_ms`; returns how many. Serials stay without a gap.
+    /// Versions of records that were replaced by then go with them.
     fn trim_log(&self, before_ms: i64) -> Pending<'_, u64>;
 
     /// Moves a record that the caller cannot understand into quarantine, at the time `now_ms`. It is never deleted, and its name stays reserved.
@@ -87,6 +99,7 @@ pub(crate) fn check_restore(state: &Loaded, log: &[LogEntry]) -> Result<(), Stor
         last = entry.serial;
         check_json("the command of a log entry", &entry.command)?;
         check_json("the changes of a log entry", &entry.changes)?;
+        check_json("the decision of a log entry", &entry.decision)?;
     }
     Ok(())
 }

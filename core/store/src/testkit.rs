@@ -2,7 +2,10 @@
 
 use crate::error::StoreError;
 use crate::store::{Pending, Store};
-use crate::types::{Cluster, Entry, Loaded, LogEntry, MAX_BYTES, MAX_NAME_BYTES, MAX_WRITES, Quarantined, Record, Transaction, Write};
+use crate::types::{
+    Cluster, Entry, Loaded, LogEntry, LogFilter, MAX_BYTES, MAX_NAME_BYTES, MAX_WRITES, NO_DECISION, Past, Quarantined, Record,
+    Transaction, Write,
+};
 use std::sync::Arc;
 
 /// Where a store of some kind can be opened again and again; what was committed is there the next time.
@@ -23,6 +26,9 @@ pub async fn run_suite(make: &dyn Fn() -> Box<dyn Place>) {
     bodies_come_back_as_they_were(&*make()).await;
     many_records_come_in_order(&*make()).await;
     the_log_can_be_read_on_and_trimmed(&*make()).await;
+    a_record_has_a_history(&*make()).await;
+    a_trimmed_history_still_has_what_the_log_builds_on(&*make()).await;
+    the_log_is_audited(&*make()).await;
     a_cluster_is_founded_once(&*make()).await;
     a_quarantined_name_stays_reserved(&*make()).await;
     a_state_is_restored_only_into_an_empty_store(&*make()).await;
@@ -49,6 +55,7 @@ pub fn log_entry(serial: u64) -> LogEntry {
         origin: "suite".into(),
         command: format!("{{\"n\":{serial}}}"),
         changes: "[]".into(),
+        decision: "[]".into(),
     }
 }
 
@@ -195,6 +202,137 @@ async fn the_log_can_be_read_on_and_trimmed(place: &dyn Place) {
     assert_eq!(store.load().await.unwrap().serial, 12);
 }
 
+/// "serial body" of the versions of a record, `-` for a deletion.
+async fn versions(store: &dyn Store, key: &str, before: Option<u64>, limit: usize) -> Vec<String> {
+    let versions = store.history("a", key, before, limit).await.unwrap();
+    versions.into_iter().map(|past| format!("{} {}", past.serial, past.body.as_deref().unwrap_or("-"))).collect()
+}
+
+async fn a_record_has_a_history(place: &dyn Place) {
+    let store = place.open().await.unwrap();
+    let commands = vec![
+        vec![put("a", "1", "1"), put("a", "2", "1")],
+        vec![put("a", "1", "2"), delete("a", "1"), put("a", "1", "3")],
+        vec![delete("a", "1")],
+    ];
+    store.commit(group(0, 0, commands)).await.unwrap();
+    store.commit(group(0, 3, vec![vec![put("a", "1", "4")], vec![put("b", "1", "5")]])).await.unwrap();
+    drop(store);
+    let store = place.open().await.unwrap();
+    // Each command's version, also those that others of the group replaced; a command writes a record once.
+    assert_eq!(versions(&*store, "1", None, 9).await, ["4 4", "3 -", "2 3", "1 1"]);
+    assert_eq!(versions(&*store, "1", Some(4), 2).await, ["3 -", "2 3"]);
+    assert_eq!(versions(&*store, "1", Some(u64::MAX), 1).await, ["4 4"]);
+    assert_eq!(versions(&*store, "2", None, 9).await, ["1 1"]);
+    assert_eq!(versions(&*store, "3", None, 9).await, [""; 0]);
+    assert_eq!(store.history("b", "1", None, 9).await.unwrap(), [Past { serial: 5, version: 1, body: Some("5".into()) }]);
+    assert_eq!(store.history("a", "1", Some(4), 1).await.unwrap(), [Past { serial: 3, version: 0, body: None }]);
+    assert_eq!(newest(&*store).await, ["1 4", "2 1"]);
+}
+
+/// Key and body of each record of kind `a`, which its newest version must be.
+async fn newest(store: &dyn Store) -> Vec<String> {
+    let mut found = Vec::new();
+    for record in store.load().await.unwrap().records.iter().filter(|record| record.kind == "a") {
+        let newest = store.history("a", &record.key, None, 1).await.unwrap().remove(0);
+        assert_eq!((newest.serial, newest.version, newest.body.as_ref()), (record.serial, record.version, Some(&record.body)));
+        found.push(format!("{} {}", record.key, record.body));
+    }
+    found
+}
+
+async fn a_trimmed_history_still_has_what_the_log_builds_on(place: &dyn Place) {
+    let store = place.open().await.unwrap();
+    let commands = vec![
+        vec![put("a", "live", "1"), put("a", "gone", "1"), put("a", "old", "1")],
+        vec![put("a", "live", "2")],
+        vec![put("a", "live", "3"), delete("a", "gone")],
+        vec![delete("a", "old"), put("a", "late", "4")],
+        vec![put("a", "live", "5"), put("a", "late", "5")],
+        vec![delete("a", "late")],
+    ];
+    store.commit(group(0, 0, commands)).await.unwrap();
+    // The log begins with serial 4 now.
+    assert_eq!(store.trim_log(4_000).await.unwrap(), 3);
+    assert_eq!(versions(&*store, "live", None, 9).await, ["5 5", "3 3"]);
+    assert_eq!(versions(&*store, "gone", None, 9).await, [""; 0]);
+    assert_eq!(versions(&*store, "old", None, 9).await, ["4 -", "1 1"]);
+    assert_eq!(versions(&*store, "late", None, 9).await, ["6 -", "5 5", "4 4"]);
+    assert_eq!(store.trim_log(i64::MAX).await.unwrap(), 3);
+    assert_eq!(versions(&*store, "live", None, 9).await, ["5 5"]);
+    for gone in ["old", "late"] {
+        assert_eq!(versions(&*store, gone, None, 9).await, [""; 0]);
+    }
+    assert_eq!(store.trim_log(i64::MAX).await.unwrap(), 0);
+    assert_eq!(store.commit(group(0, 6, vec![vec![put("a", "live", "7")]])).await.unwrap(), 7);
+    assert_eq!(versions(&*store, "live", None, 9).await, ["7 7", "5 5"]);
+}
+
+async fn the_log_is_audited(place: &dyn Place) {
+    let store = place.open().await.unwrap();
+    let command = |serial: u64| match serial % 4 {
+        0 => "{\"command\":\"create\",\"n\":0}",
+        1 => "{\"n\":1,\"command\":\"delete\"}",
+        2 => "{\"command\":7}",
+        _ => "[\"create\"]",
+    };
+    let entries = (1..=40).map(|serial| Entry {
+        log: LogEntry {
+            serial,
+            // The clock was set back once.
+            time_ms: if serial <= 20 { 1_000 * serial.cast_signed() } else { 1_000 * (serial.cast_signed() - 5) },
+            actor: if serial % 2 == 0 { "even".into() } else { "odd".into() },
+            origin: format!("10.0.0.{}:{}", serial % 10, 1000 + serial),
+            command: command(serial).into(),
+            changes: "[]".into(),
+            decision: if serial == 3 { "[{\"why\":\"x\"}]".into() } else { NO_DECISION.into() },
+        },
+        writes: vec![put("res", &format!("X{}/N{}", serial % 3, serial % 5), "1"), put("dfn", &format!("X{}", serial % 3), "1")],
+    });
+    store.commit(Transaction { epoch: 0, expected_serial: 0, entries: entries.collect() }).await.unwrap();
+    let all: Vec<LogEntry> = store.log(0, 100).await.unwrap();
+    assert_eq!(all[2].decision, "[{\"why\":\"x\"}]");
+    assert!(all.iter().filter(|entry| entry.serial != 3).all(|entry| entry.decision == NO_DECISION));
+    let text = |text: &str| Some(text.to_string());
+    let names = |names: &[(&str, &str)]| names.iter().map(|(kind, key)| (kind.to_string(), key.to_string())).collect::<Vec<_>>();
+    let none = LogFilter::default();
+    let filters = [
+        LogFilter { before: Some(7), ..none.clone() },
+        LogFilter { after: Some(37), ..none.clone() },
+        LogFilter { before: Some(u64::MAX), after: Some(u64::MAX), ..none.clone() },
+        LogFilter { from_ms: Some(18_000), ..none.clone() },
+        LogFilter { to_ms: Some(17_000), ..none.clone() },
+        LogFilter { from_ms: Some(16_000), to_ms: Some(20_000), actor: text("odd"), ..none.clone() },
+        LogFilter { from_ms: Some(20_500), to_ms: Some(20_600), ..none.clone() },
+        LogFilter { actor: text("odd"), before: Some(20), ..none.clone() },
+        LogFilter { actor: text("nobody"), ..none.clone() },
+        LogFilter { origin: text("10.0.0.1"), ..none.clone() },
+        LogFilter { origin: text("10.0.0"), ..none.clone() },
+        LogFilter { origin: text("10.0.0.7:1007"), ..none.clone() },
+        LogFilter { command: text("create"), actor: text("even"), origin: text("10.0.0.4"), ..none.clone() },
+        LogFilter { command: text("7"), ..none.clone() },
+        LogFilter { command: text("delete"), to_ms: Some(9_000), ..none.clone() },
+        LogFilter { objects: names(&[("dfn", "X1")]), ..none.clone() },
+        LogFilter { objects: names(&[("res", "X1/"), ("dfn", "X2")]), after: Some(10), ..none.clone() },
+        LogFilter { objects: names(&[("res", "X1/N1"), ("res", "X"), ("res", "none/")]), command: text("delete"), ..none.clone() },
+        none,
+    ];
+    for filter in filters {
+        let touched = |serial: u64| {
+            filter.names("res", &format!("X{}/N{}", serial % 3, serial % 5)) || filter.names("dfn", &format!("X{}", serial % 3))
+        };
+        let fits = |entry: &&LogEntry| filter.fits(entry) && (filter.objects.is_empty() || touched(entry.serial));
+        let expected: Vec<u64> = all.iter().rev().filter(fits).map(|entry| entry.serial).collect();
+        let found = store.audit(filter.clone(), 100).await.unwrap();
+        assert_eq!(found.iter().map(|entry| entry.serial).collect::<Vec<_>>(), expected, "{filter:?}");
+        assert!(found.iter().all(|entry| all.contains(entry)));
+        let page = store.audit(filter.clone(), 3).await.unwrap();
+        assert_eq!(page[..], found[..found.len().min(3)], "{filter:?}");
+    }
+    assert_eq!(store.audit(LogFilter { command: text("create"), ..LogFilter::default() }, 100).await.unwrap().len(), 10);
+    assert_eq!(store.audit(LogFilter { objects: names(&[("res", "X1/")]), ..LogFilter::default() }, 100).await.unwrap().len(), 14);
+}
+
 async fn a_cluster_is_founded_once(place: &dyn Place) {
     let store = place.open().await.unwrap();
     let first = Cluster { id: "first".into(), created_ms: 7 };
@@ -270,6 +408,7 @@ async fn a_state_is_restored_only_into_an_empty_store(place: &dyn Place) {
     store.restore(state.clone(), log.clone()).await.unwrap();
     assert_eq!(store.load().await.unwrap(), state);
     assert_eq!(store.log(0, 9).await.unwrap(), log);
+    assert_eq!(newest(&*store).await, ["1 { \"x\": 1.0 }", "2 null"]);
     assert!(matches!(store.restore(state, log).await.unwrap_err(), StoreError::Invalid { .. }));
     assert!(matches!(store.commit(group(3, 4, vec![vec![put("a", "3", "1")]])).await.unwrap_err(), StoreError::Reserved { .. }));
     assert_eq!(store.commit(group(3, 4, vec![vec![put("a", "5", "1")]])).await.unwrap(), 5);

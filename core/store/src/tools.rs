@@ -5,7 +5,7 @@
 use crate::error::{Cause, StoreError};
 use crate::export::{Export, write_end, write_log, write_state};
 use crate::sqlite::file::{self, beside, folder};
-use crate::sqlite::{DATABASE_FILE, SqliteStore, read, reading, schema};
+use crate::sqlite::{DATABASE_FILE, SqliteStore, past, read, reading, schema};
 use crate::store::Store;
 use crate::types::{Loaded, LogEntry, MAX_COUNT, Quarantined, Record};
 use sqlx::sqlite::SqliteConnection;
@@ -113,7 +113,7 @@ pub async fn check(path: &Path, decode: Decode<'_>) -> Result<CheckReport, Store
 pub async fn repair(path: &Path, decode: Decode<'_>, now_ms: i64) -> Result<RepairReport, StoreError> {
     let path = database(path)?;
     let lock = file::lock(folder(&path))?;
-    let (mut conn, _) = open(&path).await?;
+    let (mut conn, schema) = open(&path).await?;
     let integrity = read::integrity(&mut conn, &path).await?;
     let (mut scan, mut notes) = read_all(&mut conn, &path).await?;
     if !notes.is_empty() {
@@ -131,7 +131,7 @@ pub async fn repair(path: &Path, decode: Decode<'_>, now_ms: i64) -> Result<Repa
         store.close().await?;
         return moved.map(|()| report);
     }
-    let (log, lost) = read_log(&mut conn, &path).await;
+    let (log, lost) = read_log(&mut conn, &path, schema).await;
     notes.extend(lost);
     // A damaged file may fail at its closing too; all of it that can be read was read.
     let _ = conn.close().await;
@@ -151,7 +151,7 @@ pub async fn repair(path: &Path, decode: Decode<'_>, now_ms: i64) -> Result<Repa
 pub async fn export(path: &Path, with_log: bool, out: &mut (dyn io::Write + Send)) -> Result<(), StoreError> {
     let path = database(path)?;
     let failed = |error| StoreError::file(Path::new("output"), error);
-    let (mut conn, _) = open(&path).await?;
+    let (mut conn, schema) = open(&path).await?;
     let scan = read::scan(&mut conn, &path).await?;
     if let Some(why) = scan.loaded.damage.into_iter().next() {
         return Err(StoreError::Corrupt { file: path, cause: Cause::Seen(why) });
@@ -162,7 +162,7 @@ pub async fn export(path: &Path, with_log: bool, out: &mut (dyn io::Write + Send
     // Commands that came after the state was read belong to no part of the document.
     let until = if with_log { state.serial } else { 0 };
     while after < until {
-        let mut batch = read::log(&mut conn, &path, after, LOG_BATCH).await?;
+        let mut batch = past::log(&mut conn, &path, schema, after, LOG_BATCH).await?;
         batch.retain(|entry| entry.serial <= until);
         let Some(last) = batch.last() else { break };
         write_log(out, &batch, after == 0).map_err(failed)?;
@@ -260,10 +260,10 @@ async fn read_all(conn: &mut SqliteConnection, path: &Path) -> Result<(read::Sca
 }
 
 /// As much of the log as can be read, and a note if that is not all.
-async fn read_log(conn: &mut SqliteConnection, path: &Path) -> (Vec<LogEntry>, Option<String>) {
+async fn read_log(conn: &mut SqliteConnection, path: &Path, schema: i64) -> (Vec<LogEntry>, Option<String>) {
     let mut log: Vec<LogEntry> = Vec::new();
     loop {
-        match read::log(conn, path, log.last().map_or(0, |last| last.serial), LOG_BATCH).await {
+        match past::log(conn, path, schema, log.last().map_or(0, |last| last.serial), LOG_BATCH).await {
             Ok(batch) if batch.is_empty() => return (log, None),
             Ok(batch) => log.extend(batch),
             Err(error) => {

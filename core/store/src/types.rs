@@ -75,6 +75,93 @@ pub struct LogEntry {
     pub command: String,
     /// A summary of what it changed, JSON text.
     pub changes: String,
+    /// What was decided on the way and why, JSON text of a list; [`NO_DECISION`] when there was nothing to decide.
+    pub decision: String,
+}
+
+/// The `decision` of an entry without one.
+pub const NO_DECISION: &str = "[]";
+
+/// Which entries [`crate::Store::audit`] answers: those that fit every field which is given. The default fits all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogFilter {
+    /// Only serials below this one; for the next page, the last serial of this one.
+    pub before: Option<u64>,
+    /// Only serials above this one.
+    pub after: Option<u64>,
+    /// Not earlier than this, milliseconds since 1970.
+    pub from_ms: Option<i64>,
+    /// Not later than this, milliseconds since 1970.
+    pub to_ms: Option<i64>,
+    /// Who asked, exactly.
+    pub actor: Option<String>,
+    /// From where, exactly or without the port: `10.0.0.7` fits `10.0.0.7:4711`.
+    pub origin: Option<String>,
+    /// The text under `command` of the command's JSON object, exactly.
+    pub command: Option<String>,
+    /// Kind and key of records, any of which was written or deleted; a key that ends with `/` stands for all keys that begin with it.
+    /// An empty list fits all. Known as far back as [`crate::Store::history`] is.
+    pub objects: Vec<(String, String)>,
+}
+
+impl LogFilter {
+    /// Whether an entry fits all fields but `objects`.
+    pub(crate) fn fits(&self, entry: &LogEntry) -> bool {
+        let LogFilter { before, after, from_ms, to_ms, actor, origin, command, objects: _ } = self;
+        before.is_none_or(|before| entry.serial < before)
+            && after.is_none_or(|after| entry.serial > after)
+            && from_ms.is_none_or(|from| entry.time_ms >= from)
+            && to_ms.is_none_or(|to| entry.time_ms <= to)
+            && actor.as_ref().is_none_or(|actor| entry.actor == *actor)
+            && origin.as_ref().is_none_or(|origin| {
+                entry.origin.strip_prefix(origin.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+            })
+            && command.as_ref().is_none_or(|command| command_name(&entry.command).as_ref() == Some(command))
+    }
+
+    /// Whether a record's name is among `objects`.
+    pub(crate) fn names(&self, kind: &str, key: &str) -> bool {
+        self.objects.iter().any(|(a, b)| a == kind && if b.ends_with('/') { key.starts_with(b.as_str()) } else { key == b })
+    }
+}
+
+/// The text under `command` of a command's JSON object.
+fn command_name(text: &str) -> Option<String> {
+    let command: serde_json::Value = serde_json::from_str(text).ok()?;
+    Some(command.get("command")?.as_str()?.to_string())
+}
+
+/// What one transaction made of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// Serial of the transaction.
+    pub serial: u64,
+    /// Version of the kind's document format; 0 for a deletion.
+    pub version: u32,
+    /// The document as it was written; `None`: the record was deleted.
+    pub body: Option<String>,
+}
+
+/// The check value of a version of a record: differs, but for one chance in 2^64, when any of these differs. Kept in databases: never changes.
+pub(crate) fn check_value(kind: &str, key: &str, version: u32, serial: u64, body: Option<&str>) -> i64 {
+    // Eight bytes at a time, each part with its length: a start reads the whole state through this.
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, word: u64| {
+        let hash = (hash ^ word).wrapping_mul(ODD);
+        hash ^ (hash >> 29)
+    };
+    let text = |hash: u64, text: &str| {
+        let (words, rest) = text.as_bytes().as_chunks::<8>();
+        let hash = words.iter().fold(mix(hash, text.len() as u64), |hash, word| mix(hash, u64::from_le_bytes(*word)));
+        rest.iter().fold(hash, |hash, byte| mix(hash, u64::from(*byte)))
+    };
+    let hash = mix(mix(text(text(0, kind), key), u64::from(version)), serial);
+    let hash = match body {
+        Some(body) => text(mix(hash, 1), body),
+        None => mix(hash, 0),
+    };
+    // The last words must reach all bits, too.
+    mix(mix(hash, ODD), hash >> 32).cast_signed()
 }
 
 /// One command of a transaction: at most [`MAX_WRITES`] writes and [`MAX_BYTES`] bytes.
@@ -133,9 +220,10 @@ impl Entry {
             return Err(StoreError::TooLarge { what: "writes of one command", found: self.writes.len(), limit: MAX_WRITES });
         }
         let log = &self.log;
-        let mut bytes = [&log.actor, &log.origin, &log.command, &log.changes].iter().map(|text| text.len()).sum::<usize>();
+        let mut bytes = [&log.actor, &log.origin, &log.command, &log.changes, &log.decision].iter().map(|text| text.len()).sum::<usize>();
         check_json("the command of the log entry", &log.command)?;
         check_json("the changes of the log entry", &log.changes)?;
+        check_json("the decision of the log entry", &log.decision)?;
         for write in &self.writes {
             let (kind, key) = write.name();
             check_name("kind", kind)?;

@@ -12,7 +12,15 @@ const FOLDER: &str = "BERTH_CRASH_FOLDER";
 
 fn entry(serial: u64) -> Entry {
     let put = |key: String| Write::Put { kind: "counter".into(), key, version: 1, body: format!("{{\"serial\":{serial}}}") };
-    let log = LogEntry { serial, time_ms: 0, actor: "tester".into(), origin: "crash".into(), command: "{}".into(), changes: "[]".into() };
+    let log = LogEntry {
+        serial,
+        time_ms: 0,
+        actor: "tester".into(),
+        origin: "crash".into(),
+        command: "{}".into(),
+        changes: "[]".into(),
+        decision: "[]".into(),
+    };
     Entry { log, writes: vec![put("last".into()), put(format!("{serial}"))] }
 }
 

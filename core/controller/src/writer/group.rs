@@ -6,7 +6,7 @@ use berth_model::change::{Change, Key, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codec;
 use berth_model::time::Timestamp;
-use berth_store::{Entry, LogEntry, MAX_BYTES, MAX_NAME_BYTES, MAX_WRITES, Transaction, Write};
+use berth_store::{Entry, LogEntry, MAX_BYTES, MAX_NAME_BYTES, MAX_WRITES, NO_DECISION, Transaction, Write};
 use serde::Serialize;
 use serde_json::json;
 
@@ -188,6 +188,7 @@ fn entry(by: &By<'_>, serial: u64, writes: Vec<Write>) -> Entry {
         origin: by.origin.to_owned(),
         command: by.command.clone(),
         changes,
+        decision: NO_DECISION.to_owned(),
     };
     Entry { log, writes }
 }
@@ -213,7 +214,7 @@ fn check(entry: &Entry) -> Result<(), Unfit> {
         }
     }
     let log = &entry.log;
-    let text: usize = [&log.actor, &log.origin, &log.command, &log.changes].iter().map(|text| text.len()).sum();
+    let text: usize = [&log.actor, &log.origin, &log.command, &log.changes, &log.decision].iter().map(|text| text.len()).sum();
     let found = text.saturating_add(entry.writes.iter().map(write_bytes).sum());
     if found > MAX_BYTES { Err(Unfit::Bytes { found }) } else { Ok(()) }
 }

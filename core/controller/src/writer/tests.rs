@@ -283,6 +283,7 @@ async fn a_restart_finds_everything_and_sets_broken_records_aside() {
         origin: String::new(),
         command: "{}".into(),
         changes: "{}".into(),
+        decision: "[]".into(),
     };
     let entries = vec![Entry { log, writes: vec![broken] }];
     kit.store.commit(Transaction { epoch: before.epoch, expected_serial: before.serial, entries }).await.unwrap();

@@ -3,6 +3,7 @@
 //! The log of the engine (WAL) is synced (fdatasync) at each commit, before the caller hears of it: `synchronous = FULL`, <https://sqlite.org/pragma.html#pragma_synchronous>.
 
 pub(crate) mod file;
+pub(crate) mod past;
 pub(crate) mod read;
 pub(crate) mod schema;
 mod write;
@@ -13,7 +14,7 @@ pub use schema::SCHEMA_VERSION;
 use crate::error::StoreError;
 use crate::store::{Pending, Store, check_restore};
 use crate::tools::Broken;
-use crate::types::{Cluster, Loaded, LogEntry, Quarantined, Record, Transaction, check_name};
+use crate::types::{Cluster, Loaded, LogEntry, LogFilter, Past, Quarantined, Record, Transaction, check_name};
 use file::Lock;
 use schema::Format;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
@@ -67,6 +68,7 @@ impl SqliteStore {
         // The first look saw an empty file where all of it was still in the log.
         let format = if format == Format::Fresh { schema::identify(&mut conn, path).await? } else { format };
         schema::migrate(&mut conn, path, &format).await?;
+        let begun = schema::number(&mut conn, path, "SELECT ledger FROM meta WHERE id = 1").await;
         let mut reader = reading(path).connect().await.map_err(failed)?;
         let mut reserved = Reserved::new();
         let sql = "SELECT CAST(kind AS TEXT), CAST(key AS TEXT), CAST(why AS TEXT) FROM quarantine";
@@ -74,9 +76,19 @@ impl SqliteStore {
         for (kind, key, why) in sqlx::query_as::<_, (String, String, String)>(sql).fetch_all(&mut reader).await.unwrap_or_default() {
             reserved.entry(kind).or_default().insert(key, why);
         }
+        let mut writer = Writer::new(path, conn, lock);
+        // Where the counters or records cannot be read, `load` says so, and a repair begins the ledger.
+        if let Ok(0) = begun
+            && let Ok(scan) = read::scan(&mut reader, path).await
+            && scan.loaded.damage.is_empty()
+        {
+            writer.begin().await?;
+            let result = writer.begin_ledger(&scan.loaded.records).await;
+            writer.end(result).await?;
+        }
         Ok(SqliteStore {
             file: path.to_path_buf(),
-            writer: Mutex::new(Some(Writer::new(path, conn, lock))),
+            writer: Mutex::new(Some(writer)),
             reader: Mutex::new(Some(reader)),
             reserved: RwLock::new(reserved),
         })
@@ -219,7 +231,22 @@ impl Store for SqliteStore {
     fn log(&self, after: u64, limit: usize) -> Pending<'_, Vec<LogEntry>> {
         Box::pin(async move {
             let mut guard = self.reader.lock().await;
-            read::log(guard.as_mut().ok_or(StoreError::Closed)?, &self.file, after, limit).await
+            past::log(guard.as_mut().ok_or(StoreError::Closed)?, &self.file, SCHEMA_VERSION, after, limit).await
+        })
+    }
+
+    fn audit(&self, filter: LogFilter, limit: usize) -> Pending<'_, Vec<LogEntry>> {
+        Box::pin(async move {
+            let mut guard = self.reader.lock().await;
+            past::audit(guard.as_mut().ok_or(StoreError::Closed)?, &self.file, &filter, limit).await
+        })
+    }
+
+    fn history(&self, kind: &str, key: &str, before: Option<u64>, limit: usize) -> Pending<'_, Vec<Past>> {
+        let (kind, key) = (kind.to_string(), key.to_string());
+        Box::pin(async move {
+            let mut guard = self.reader.lock().await;
+            past::history(guard.as_mut().ok_or(StoreError::Closed)?, &self.file, &kind, &key, before, limit).await
         })
     }
 
@@ -231,9 +258,15 @@ impl Store for SqliteStore {
                 let batch: u64 = in_transaction!(self, writer, writer.trim_log(before_ms)).await?;
                 trimmed = trimmed.saturating_add(batch);
                 if batch == 0 {
-                    return Ok(trimmed);
+                    break;
                 }
             }
+            let mut looked_at = Some(0);
+            while let Some(after) = looked_at {
+                let batch: Pending<'_, Option<i64>> = in_transaction!(self, writer, writer.trim_history(after));
+                looked_at = batch.await?;
+            }
+            Ok(trimmed)
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::schema::number;
 use crate::error::{StoreError, is_corruption};
-use crate::types::{Cluster, Loaded, LogEntry, Quarantined, Record};
+use crate::types::{Cluster, Loaded, Quarantined, Record};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row, ValueRef};
 use std::collections::{BTreeMap, HashSet};
@@ -274,7 +274,7 @@ fn decode(row: &SqliteRow, id: i64) -> Result<Record, Quarantined> {
 }
 
 /// The bytes of a column of any type; none for NULL.
-fn bytes(row: &SqliteRow, at: usize) -> Vec<u8> {
+pub(super) fn bytes(row: &SqliteRow, at: usize) -> Vec<u8> {
     match row.try_get_raw(at) {
         Ok(value) if !value.is_null() => row.try_get_unchecked::<Vec<u8>, _>(at).unwrap_or_default(),
         Ok(_) | Err(_) => Vec::new(),
@@ -308,25 +308,6 @@ fn decode_quarantined(row: &SqliteRow) -> Quarantined {
         since_ms: count(5),
         body: bytes(row, 6),
     }
-}
-
-/// Log entries after a serial. An entry that cannot be read is shown as such: the serials must stay without a gap.
-pub(crate) async fn log(conn: &mut SqliteConnection, file: &Path, after: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
-    let (Ok(after), limit) = (i64::try_from(after), i64::try_from(limit).unwrap_or(i64::MAX)) else {
-        return Ok(Vec::new());
-    };
-    let sql = "SELECT serial, time_ms, actor, origin, command, changes FROM log WHERE serial > ? ORDER BY serial LIMIT ?";
-    let rows = sqlx::query(sql).bind(after).bind(limit).fetch_all(conn).await.map_err(|error| StoreError::sqlite(file, error))?;
-    let entry = |row: &SqliteRow| {
-        let text = |at: usize| String::from_utf8_lossy(&bytes(row, at)).into_owned();
-        let json = |at: usize| {
-            let text = text(at);
-            if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() { text } else { "null".into() }
-        };
-        let count = |at: usize| row.try_get::<i64, _>(at).unwrap_or(0);
-        LogEntry { serial: count(0).unsigned_abs(), time_ms: count(1), actor: text(2), origin: text(3), command: json(4), changes: json(5) }
-    };
-    Ok(rows.iter().map(entry).collect())
 }
 
 /// What the engine finds wrong with the file's pages and indexes, at most 100 sentences; empty when it is sound.

@@ -9,10 +9,11 @@ use std::path::Path;
 pub(crate) const APPLICATION_ID: i64 = 0x4252_5448;
 
 /// One step for each version; a released step never changes.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("migrations/0001_documents.sql"),
     include_str!("migrations/0002_log.sql"),
     include_str!("migrations/0003_quarantine.sql"),
+    include_str!("migrations/0004_history.sql"),
 ];
 
 /// The schema version that this release writes; it reads all before it.

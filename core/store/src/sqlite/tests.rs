@@ -3,7 +3,7 @@
 use super::*;
 use crate::testkit::{delete, full_state, group, put};
 use crate::tools;
-use crate::types::Write;
+use crate::types::{LogFilter, Past, Write};
 use sqlx::{AssertSqlSafe, Row};
 use std::os::unix::fs::PermissionsExt;
 
@@ -50,6 +50,11 @@ async fn an_older_schema_becomes_the_newest() {
         schema::steps(&mut conn, &file, 0, version).await.unwrap();
         let sql = "INSERT INTO record (kind, key, version, serial, body) VALUES ('a', '1', 1, 1, '{}'); UPDATE meta SET serial = 1";
         sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+        if version > 1 {
+            let sql =
+                "INSERT INTO log (serial, time_ms, actor, origin, command, changes) VALUES (1, 1, 'old', 'o', '{\"command\":\"c\"}', '[]')";
+            sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+        }
         conn.close().await.unwrap();
         assert_ne!(format(&file).await, newest);
         let report = tools::check(dir.path(), &|_| Ok(())).await.unwrap();
@@ -58,9 +63,43 @@ async fn an_older_schema_becomes_the_newest() {
         let store = open(dir.path()).await;
         let loaded = store.load().await.unwrap();
         assert_eq!((loaded.serial, loaded.records.len()), (1, 1));
+        // What the older program wrote is in the log, without a decision, and begins the history.
+        let by_name = LogFilter { command: Some("c".into()), ..LogFilter::default() };
+        let old = store.audit(by_name, 9).await.unwrap();
+        assert_eq!(old.iter().map(|entry| entry.decision.as_str()).collect::<Vec<_>>(), if version > 1 { vec!["[]"] } else { vec![] });
+        let begun = Past { serial: 1, version: 1, body: Some("{}".into()) };
+        assert_eq!(store.history("a", "1", None, 9).await.unwrap(), [begun]);
         assert_eq!(store.commit(group(0, 1, vec![vec![put("a", "1", "2")]])).await.unwrap(), 2);
         store.close().await.unwrap();
         assert_eq!(format(&file).await, newest, "from version {version}");
+    }
+}
+
+/// What the engine reads for an audit, as it says itself.
+async fn way(store: &SqliteStore, filter: LogFilter) -> String {
+    let mut reader = store.reader.lock().await;
+    past::explain(reader.as_mut().unwrap(), &filter).await
+}
+
+#[tokio::test]
+async fn an_audit_reads_an_index_and_not_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let none = LogFilter::default();
+    let text = || Some("x".to_string());
+    let name = |key: &str| vec![("a".to_string(), key.to_string()), ("b".to_string(), key.to_string())];
+    let ways = [
+        (LogFilter { actor: text(), ..none.clone() }, "log_actor"),
+        (LogFilter { origin: text(), ..none.clone() }, "log_origin"),
+        (LogFilter { command: text(), actor: text(), origin: text(), from_ms: Some(1), ..none.clone() }, "log_verb"),
+        (LogFilter { objects: name("x"), command: text(), actor: text(), ..none.clone() }, "history_name (kind=? AND key=?"),
+        (LogFilter { objects: name("x/"), origin: text(), to_ms: Some(9), ..none.clone() }, "history_name (kind=? AND key>? AND key<?"),
+        (LogFilter { from_ms: Some(1), to_ms: Some(9), ..none.clone() }, "log_time"),
+        (LogFilter { before: Some(9), ..none.clone() }, "SEARCH log USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+    ];
+    for (filter, index) in ways {
+        let way = way(&store, filter.clone()).await;
+        assert!(way.contains(index) && !way.contains("SCAN log"), "{filter:?}: {way}");
     }
 }
 

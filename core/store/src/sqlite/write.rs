@@ -3,7 +3,7 @@
 use super::file::Lock;
 use super::{check_names, read};
 use crate::error::{Cause, StoreError, result_code};
-use crate::types::{Cluster, Entry, Loaded, LogEntry, Quarantined, Record, Transaction, Write, check_json, fold};
+use crate::types::{Cluster, Entry, Loaded, LogEntry, NO_DECISION, Quarantined, Record, Transaction, Write, check_json, check_value, fold};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection, Row, Sqlite};
 use std::path::{Path, PathBuf};
@@ -118,17 +118,26 @@ impl Writer {
         let mut puts = Vec::new();
         for (write, serial) in fold(entries) {
             match write {
-                Write::Put { kind, key, version, body } => puts.push((kind.as_str(), key.as_str(), *version, serial, body.as_str())),
+                Write::Put { kind, key, version, body } => puts.push(Version { kind, key, version: *version, serial, body: Some(body) }),
                 Write::Delete { kind, key } => {
                     self.run(sqlx::query("DELETE FROM record WHERE kind = ? AND key = ?").bind(kind).bind(key)).await?;
+                    self.run(sqlx::query("DELETE FROM ledger WHERE kind = ? AND key = ?").bind(kind).bind(key)).await?;
                 }
             }
         }
         self.put(&puts).await?;
+        self.account(&puts).await?;
+        // Each command's version, also where a later command of the group replaced it.
+        let versions = entries.iter().flat_map(|entry| fold(std::slice::from_ref(entry))).map(|(write, serial)| match write {
+            Write::Put { kind, key, version, body } => Version { kind, key, version: *version, serial, body: Some(body) },
+            Write::Delete { kind, key } => Version { kind, key, version: 0, serial, body: None },
+        });
+        self.remember(&versions.collect::<Vec<_>>()).await?;
         Ok(serial)
     }
 
-    async fn put(&mut self, mut puts: &[(&str, &str, u32, u64, &str)]) -> Result<(), StoreError> {
+    /// Writes records; a version without a body is none.
+    async fn put(&mut self, mut puts: &[Version<'_>]) -> Result<(), StoreError> {
         for chunk in CHUNKS {
             let sql = format!(
                 "INSERT INTO record (kind, key, version, serial, body) VALUES {} \
@@ -137,8 +146,8 @@ impl Writer {
             );
             while let Some((now, rest)) = puts.split_at_checked(chunk) {
                 let mut query = sqlx::query(AssertSqlSafe(sql.clone()));
-                for (kind, key, version, serial, body) in now {
-                    query = query.bind(*kind).bind(*key).bind(*version).bind(signed(*serial)?).bind(*body);
+                for Version { kind, key, version, serial, body } in now {
+                    query = query.bind(*kind).bind(*key).bind(*version).bind(signed(*serial)?).bind(body.unwrap_or_default());
                 }
                 self.run(query).await?;
                 puts = rest;
@@ -147,14 +156,68 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes into the ledger which versions count.
+    pub(super) async fn account(&mut self, mut puts: &[Version<'_>]) -> Result<(), StoreError> {
+        for chunk in CHUNKS {
+            let sql = format!(
+                "INSERT INTO ledger (kind, key, serial, sum) VALUES {} \
+                 ON CONFLICT (kind, key) DO UPDATE SET serial = excluded.serial, sum = excluded.sum",
+                rows("(?, ?, ?, ?)", chunk)
+            );
+            while let Some((now, rest)) = puts.split_at_checked(chunk) {
+                let mut query = sqlx::query(AssertSqlSafe(sql.clone()));
+                for version in now {
+                    query = query.bind(version.kind).bind(version.key).bind(signed(version.serial)?).bind(version.sum());
+                }
+                self.run(query).await?;
+                puts = rest;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes versions into the history.
+    pub(super) async fn remember(&mut self, mut versions: &[Version<'_>]) -> Result<(), StoreError> {
+        for chunk in CHUNKS {
+            let sql = format!(
+                "INSERT INTO history (kind, key, serial, version, sum, body) VALUES {} \
+                 ON CONFLICT (kind, key, serial) DO UPDATE SET version = excluded.version, sum = excluded.sum, body = excluded.body",
+                rows("(?, ?, ?, ?, ?, ?)", chunk)
+            );
+            while let Some((now, rest)) = versions.split_at_checked(chunk) {
+                let mut query = sqlx::query(AssertSqlSafe(sql.clone()));
+                for version in now {
+                    let Version { kind, key, version: format, serial, body } = *version;
+                    query = query.bind(kind).bind(key).bind(signed(serial)?).bind(format).bind(version.sum()).bind(body);
+                }
+                self.run(query).await?;
+                versions = rest;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the ledger and the history with the records of a database that is older than they are.
+    pub(super) async fn begin_ledger(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let mut versions: Vec<Version<'_>> = records.iter().map(Version::of).collect();
+        // The history is in the order of its serials.
+        versions.sort_by_key(|version| version.serial);
+        self.account(&versions).await?;
+        self.remember(&versions).await?;
+        self.run(sqlx::query("UPDATE meta SET ledger = 1 WHERE id = 1")).await.map(|_| ())
+    }
+
     async fn log(&mut self, mut entries: &[&LogEntry]) -> Result<(), StoreError> {
         for chunk in CHUNKS {
-            let sql =
-                format!("INSERT INTO log (serial, time_ms, actor, origin, command, changes) VALUES {}", rows("(?, ?, ?, ?, ?, ?)", chunk));
+            let sql = format!(
+                "INSERT INTO log (serial, time_ms, actor, origin, command, changes, decision) VALUES {}",
+                rows("(?, ?, ?, ?, ?, ?, ?)", chunk)
+            );
             while let Some((now, rest)) = entries.split_at_checked(chunk) {
                 let mut query = sqlx::query(AssertSqlSafe(sql.clone()));
-                for LogEntry { serial, time_ms, actor, origin, command, changes } in now {
+                for LogEntry { serial, time_ms, actor, origin, command, changes, decision } in now {
                     query = query.bind(signed(*serial)?).bind(*time_ms).bind(actor).bind(origin).bind(command).bind(changes);
+                    query = query.bind((decision != NO_DECISION).then_some(decision));
                 }
                 self.run(query).await?;
                 entries = rest;
@@ -186,6 +249,33 @@ impl Writer {
         let sql = "DELETE FROM log WHERE serial IN (SELECT serial FROM log WHERE serial < \
                    coalesce((SELECT serial FROM log WHERE time_ms >= ? ORDER BY serial LIMIT 1), 9223372036854775807) ORDER BY serial LIMIT ?)";
         self.run(sqlx::query(sql).bind(before_ms).bind(TRIM)).await
+    }
+
+    /// Removes what one batch of versions replaced before the log begins; `after` is the number of the last version that was looked at.
+    /// Answers the same for the next batch, or `None` when there is none.
+    ///
+    /// What a version replaced is older than the log as soon as the version itself is. The version stays, as long as there is a record:
+    /// it is the record's copy, and what the log's changes build on.
+    pub(super) async fn trim_history(&mut self, after: i64) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT coalesce((SELECT min(serial) FROM log), 9223372036854775807)";
+        let begins: i64 = self.number(sqlx::query(sql)).await?;
+        let sql = "SELECT coalesce(max(id), 0) FROM (SELECT id FROM history WHERE id > ? ORDER BY id LIMIT ?)";
+        let last: i64 = self.number(sqlx::query(sql).bind(after).bind(TRIM)).await?;
+        let sql = "SELECT count(*) FROM history WHERE id > ? AND id <= ? AND serial < ?";
+        if self.number(sqlx::query(sql).bind(after).bind(last).bind(begins)).await? == 0 {
+            return Ok(None);
+        }
+        let sql = "DELETE FROM history WHERE id IN (SELECT old.id FROM history AS new JOIN history AS old \
+                   ON old.kind = new.kind AND old.key = new.key AND old.serial < new.serial WHERE new.id > ? AND new.id <= ? AND new.serial < ?)";
+        self.run(sqlx::query(sql).bind(after).bind(last).bind(begins)).await?;
+        let sql = "DELETE FROM history WHERE id > ? AND id <= ? AND serial < ? AND body IS NULL";
+        self.run(sqlx::query(sql).bind(after).bind(last).bind(begins)).await?;
+        Ok(Some(last))
+    }
+
+    async fn number(&mut self, query: Query<'_>) -> Result<i64, StoreError> {
+        let row = query.fetch_one(&mut self.conn).await.map_err(self.failed())?;
+        row.try_get(0).map_err(self.failed())
     }
 
     pub(super) async fn quarantine(&mut self, kind: &str, key: &str, why: &str, now_ms: i64) -> Result<(), StoreError> {
@@ -226,7 +316,7 @@ impl Writer {
             .map_err(|_| StoreError::invalid(format!("the body of {kind} {key} is not text")))?;
         check_json(&format!("the body of {kind} {key}"), &body)?;
         let serial = serial.unsigned_abs();
-        self.put(&[(kind, key, version, serial, &body)]).await?;
+        self.put(&[Version { kind, key, version, serial, body: Some(&body) }]).await?;
         self.run(sqlx::query("DELETE FROM quarantine WHERE kind = ? AND key = ?").bind(kind).bind(key)).await?;
         Ok(Record { kind: kind.into(), key: key.into(), version, serial, body })
     }
@@ -239,12 +329,34 @@ impl Writer {
         if self.run(sqlx::query(sql).bind(signed(state.serial)?).bind(signed(state.epoch)?).bind(cluster)).await? != 1 {
             return Err(StoreError::invalid("a state can only be restored into an empty database"));
         }
-        let puts: Vec<_> = state.records.iter().map(|r| (r.kind.as_str(), r.key.as_str(), r.version, r.serial, r.body.as_str())).collect();
-        self.put(&puts).await?;
+        self.put(&state.records.iter().map(Version::of).collect::<Vec<_>>()).await?;
+        self.begin_ledger(&state.records).await?;
         for lost in &state.quarantined {
             self.shut_away(lost).await?;
         }
         self.log(&log.iter().collect::<Vec<_>>()).await
+    }
+}
+
+/// One version of a record, as it is written.
+#[derive(Clone, Copy)]
+pub(super) struct Version<'a> {
+    pub kind: &'a str,
+    pub key: &'a str,
+    pub version: u32,
+    pub serial: u64,
+    /// `None`: deleted.
+    pub body: Option<&'a str>,
+}
+
+impl<'a> Version<'a> {
+    pub(super) fn of(record: &'a Record) -> Self {
+        let Record { kind, key, version, serial, body } = record;
+        Version { kind, key, version: *version, serial: *serial, body: Some(body) }
+    }
+
+    fn sum(&self) -> i64 {
+        check_value(self.kind, self.key, self.version, self.serial, self.body)
     }
 }
 
