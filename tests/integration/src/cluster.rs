@@ -10,7 +10,12 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{Daemon, Rest, Scratch, linstor, tool};
+use crate::{Daemon, Network, Rest, Scratch, linstor, tool};
+
+#[path = "cluster_faults.rs"]
+mod faults;
+
+pub use faults::SIMULATED_POOL;
 
 /// Time for a satellite to be seen, or for an object to settle.
 const SETTLED_LIMIT: Duration = Duration::from_secs(40);
@@ -25,6 +30,7 @@ pub struct Cluster {
     controller: Option<Daemon>,
     controller_listens: String,
     satellites: BTreeMap<String, Satellite>,
+    simulation: Option<Daemon>,
     pools: PathBuf,
     scratch: Scratch,
 }
@@ -33,6 +39,8 @@ pub struct Cluster {
 struct Satellite {
     listens: String,
     daemon: Option<Daemon>,
+    /// Its own network, if it has one.
+    network: Option<Network>,
 }
 
 impl Cluster {
@@ -43,8 +51,14 @@ impl Cluster {
     pub fn empty() -> Result<Self> {
         let scratch = Scratch::new()?;
         let pools = scratch.pools()?;
-        let mut cluster =
-            Self { controller: None, controller_listens: "127.0.0.1:0".to_owned(), satellites: BTreeMap::new(), pools, scratch };
+        let mut cluster = Self {
+            controller: None,
+            controller_listens: "127.0.0.1:0".to_owned(),
+            satellites: BTreeMap::new(),
+            simulation: None,
+            pools,
+            scratch,
+        };
         cluster.start_controller()?;
         Ok(cluster)
     }
@@ -124,10 +138,17 @@ impl Cluster {
     }
 
     fn start_satellite_with(&mut self, name: &str, wrapper: &[OsString], environment: &[(&str, &str)]) -> Result<()> {
-        let data = self.scratch.sub(&format!("satellite-{name}"))?;
+        let data = self.satellite_data(name)?;
         let dev = self.dev_dir(name)?;
-        let listens = self.satellites.get(name).map_or("127.0.0.1:0", |satellite| &satellite.listens).to_owned();
-        self.satellites.entry(name.to_owned()).or_insert_with(|| Satellite { listens: listens.clone(), daemon: None }).daemon = None;
+        let satellite = self.satellites.entry(name.to_owned()).or_insert_with(|| Satellite {
+            listens: "127.0.0.1:0".to_owned(),
+            daemon: None,
+            network: None,
+        });
+        satellite.daemon = None;
+        let listens = satellite.listens.clone();
+        let mut words_before = satellite.network.as_ref().map(Network::enter).transpose()?.unwrap_or_default();
+        words_before.extend_from_slice(wrapper);
         let words = [
             OsString::from("satellite"),
             "--data".into(),
@@ -139,9 +160,11 @@ impl Cluster {
             "--dev-dir".into(),
             dev.into(),
         ];
-        let daemon = Daemon::start_with(&self.scratch, &format!("satellite-{name}"), wrapper, environment, words)?;
-        let listens = daemon.host_port().to_owned();
-        self.satellites.insert(name.to_owned(), Satellite { listens, daemon: Some(daemon) });
+        let daemon = Daemon::start_with(&self.scratch, &format!("satellite-{name}"), &words_before, environment, words)?;
+        if let Some(satellite) = self.satellites.get_mut(name) {
+            daemon.host_port().clone_into(&mut satellite.listens);
+            satellite.daemon = Some(daemon);
+        }
         Ok(())
     }
 
@@ -325,7 +348,7 @@ impl Cluster {
                 daemon.terminate(limit)?;
             }
         }
-        if let Some(mut daemon) = self.controller.take() {
+        for mut daemon in self.controller.take().into_iter().chain(self.simulation.take()) {
             daemon.terminate(limit)?;
         }
         Ok(())

@@ -10,16 +10,24 @@
 mod cluster;
 mod command;
 mod daemon;
+mod database;
 mod device;
+mod dice;
+mod load;
+mod network;
 mod python;
 mod rest;
 mod scratch;
 mod wait;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, POOL, SIMULATED_POOL};
 pub use command::{Finished, berth, linstor, run, run_within, tool};
 pub use daemon::Daemon;
+pub use database::Database;
 pub use device::{mark, marked, size_bytes};
+pub use dice::Dice;
+pub use load::{Group, Load};
+pub use network::{Cut, Network};
 pub use python::python_with_client;
 pub use rest::{Entry, Reply, Rest, Severity};
 pub use scratch::Scratch;

@@ -16,6 +16,8 @@ mod durability;
 mod failures;
 #[path = "all/harness.rs"]
 mod harness;
+#[path = "all/kills.rs"]
+mod kills;
 #[path = "all/python.rs"]
 mod python;
 #[path = "all/trust.rs"]
