@@ -23,7 +23,7 @@ mod types;
 
 pub use error::{Cause, StoreError};
 pub use export::Export;
-pub use memory::MemoryStore;
+pub use memory::{CommitFault, MemoryStore};
 pub use sqlite::{DATABASE_FILE, LOCK_FILE, SCHEMA_VERSION, SqliteStore};
 pub use store::{Pending, Store};
 pub use types::{

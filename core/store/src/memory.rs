@@ -1,9 +1,18 @@
 //! A store without a database, for the tests of others: it keeps the contract, and has faults that can be switched on.
+//!
+//! | fault | what the caller sees | what is kept |
+//! |---|---|---|
+//! | [`MemoryStore::fail_commits`] | the error of its [`CommitFault`] | nothing, but for [`CommitFault::Unclear`] |
+//! | [`MemoryStore::slow_commits`], [`MemoryStore::hold_commits`] | a commit that takes its time | all |
+//! | [`MemoryStore::lose_commits`] | nothing: commits are acknowledged | at the next start: what was there before |
+//! | [`MemoryStore::change_loads`] | another state than was committed | all |
+//!
+//! None of them reads a clock or draws a number: the same calls have the same outcome.
 
 use crate::error::{Cause, StoreError};
 use crate::store::{Pending, Store, check_restore};
 use crate::types::{Cluster, Loaded, LogEntry, LogFilter, Past, Quarantined, Record, Transaction, Write, check_json, check_name, fold};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{RwLock, RwLockWriteGuard};
@@ -21,8 +30,39 @@ struct Disk {
     now: State,
     /// What survives a crash while the disk lies.
     synced: Option<State>,
-    refuse: usize,
+    /// Commits that fail from now on, one by one.
+    faults: VecDeque<CommitFault>,
+    /// How often a commit is woken before it does anything.
+    wakes: usize,
+    change: Option<Arc<LoadChange>>,
     closed: bool,
+}
+
+/// What a load answers instead of what was committed.
+type LoadChange = dyn Fn(Loaded) -> Loaded + Send + Sync;
+
+/// How a commit fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitFault {
+    /// No space: [`StoreError::Full`], nothing is kept, the next one may work.
+    Full,
+    /// No permission: [`StoreError::ReadOnly`], nothing is kept, the next one may work.
+    ReadOnly,
+    /// The disk failed before anything was written: [`StoreError::Disk`], nothing is kept.
+    Lost,
+    /// The disk failed when all was written: [`StoreError::Disk`], and the change is there at the next load.
+    Unclear,
+}
+
+impl CommitFault {
+    fn error(self) -> StoreError {
+        let (file, cause) = (PathBuf::from("memory"), Cause::Seen("refused by the test".into()));
+        match self {
+            CommitFault::Full => StoreError::Full { file, cause },
+            CommitFault::ReadOnly => StoreError::ReadOnly { file, cause },
+            CommitFault::Lost | CommitFault::Unclear => StoreError::Disk { file, cause },
+        }
+    }
 }
 
 type Name = (String, String);
@@ -65,7 +105,27 @@ impl MemoryStore {
 
     /// Fault: the next `count` commits find the disk full and change nothing.
     pub fn refuse_commits(&self, count: usize) {
-        self.disk().refuse = count;
+        self.fail_commits(std::iter::repeat_n(CommitFault::Full, count));
+    }
+
+    /// Fault: the next commits fail so, one after the other; those after them work. Replaces what was set before.
+    pub fn fail_commits(&self, faults: impl IntoIterator<Item = CommitFault>) {
+        self.disk().faults = faults.into_iter().collect();
+    }
+
+    /// Fault: each commit yields to others `wakes` times before it does anything; 0 ends it.
+    pub fn slow_commits(&self, wakes: usize) {
+        self.disk().wakes = wakes;
+    }
+
+    /// Fault: every load answers what `change` makes of the state, e.g. without a record or with an older one. What is stored stays as it is.
+    pub fn change_loads(&self, change: impl Fn(Loaded) -> Loaded + Send + Sync + 'static) {
+        self.disk().change = Some(Arc::new(change));
+    }
+
+    /// Ends the fault of [`MemoryStore::change_loads`].
+    pub fn keep_loads(&self) {
+        self.disk().change = None;
     }
 
     /// Fault: commits wait until the returned guard is dropped.
@@ -110,9 +170,9 @@ impl MemoryStore {
         if disk.closed {
             return Err(StoreError::Closed);
         }
-        if disk.refuse > 0 {
-            disk.refuse -= 1;
-            return Err(StoreError::Full { file: PathBuf::from("memory"), cause: Cause::Seen("refused by the test".into()) });
+        let fault = disk.faults.pop_front();
+        if let Some(fault) = fault.filter(|fault| *fault != CommitFault::Unclear) {
+            return Err(fault.error());
         }
         let state = &mut disk.now;
         if state.epoch != transaction.epoch {
@@ -147,7 +207,10 @@ impl MemoryStore {
         }
         state.log.extend(transaction.entries.iter().map(|entry| entry.log.clone()));
         state.serial = transaction.serial();
-        Ok(state.serial)
+        match fault {
+            Some(fault) => Err(fault.error()),
+            None => Ok(state.serial),
+        }
     }
 }
 
@@ -157,7 +220,8 @@ fn ready<'a, T: Send + 'a>(result: Result<T, StoreError>) -> Pending<'a, T> {
 
 impl Store for MemoryStore {
     fn load(&self) -> Pending<'_, Loaded> {
-        ready(self.with(|state| {
+        let change = self.disk().change.clone();
+        let loaded = self.with(|state| {
             Ok(Loaded {
                 serial: state.serial,
                 epoch: state.epoch,
@@ -166,11 +230,19 @@ impl Store for MemoryStore {
                 quarantined: state.quarantined.values().cloned().collect(),
                 damage: Vec::new(),
             })
-        }))
+        });
+        ready(match change {
+            Some(change) => loaded.map(|loaded| change(loaded)),
+            None => loaded,
+        })
     }
 
     fn commit(&self, transaction: Transaction) -> Pending<'_, u64> {
         Box::pin(async move {
+            let wakes = self.disk().wakes;
+            for _ in 0..wakes {
+                tokio::task::yield_now().await;
+            }
             let _open = self.gate.read().await;
             self.commit_now(&transaction)
         })

@@ -483,6 +483,31 @@ async fn memory_passes_the_suite() {
 }
 
 #[tokio::test]
+async fn memory_fails_as_it_is_told() {
+    use crate::CommitFault::{Full, Lost, ReadOnly, Unclear};
+    let store = crate::MemoryStore::new();
+    store.fail_commits([Full, ReadOnly, Lost, Unclear]);
+    let commit = async |expected| store.commit(group(0, expected, vec![vec![put("a", "1", "1")]])).await;
+    assert!(matches!(commit(0).await.unwrap_err(), StoreError::Full { .. }));
+    assert!(matches!(commit(0).await.unwrap_err(), StoreError::ReadOnly { .. }));
+    assert!(matches!(commit(0).await.unwrap_err(), StoreError::Disk { .. }));
+    assert_eq!(store.load().await.unwrap(), Loaded::default());
+    assert!(matches!(commit(0).await.unwrap_err(), StoreError::Disk { .. }));
+    assert_eq!(keys(&store.load().await.unwrap()), ["a 1 1 1"]);
+    assert!(matches!(commit(0).await.unwrap_err(), StoreError::Conflict { found: 1, .. }));
+    store.slow_commits(2);
+    let mut slow = store.commit(group(0, 1, vec![vec![]]));
+    for ready in [false, false, true] {
+        let now = std::future::poll_fn(|context| std::task::Poll::Ready(slow.as_mut().poll(context).is_ready())).await;
+        assert_eq!(now, ready);
+    }
+    store.change_loads(|loaded| Loaded { records: vec![], ..loaded });
+    assert_eq!(store.load().await.unwrap().records, []);
+    store.keep_loads();
+    assert_eq!(store.load().await.unwrap().records.len(), 1);
+}
+
+#[tokio::test]
 async fn the_faults_of_memory_are_those_of_a_disk() {
     let store = crate::MemoryStore::new();
     store.refuse_commits(1);
