@@ -61,6 +61,8 @@ pub struct Preview {
     pub steps: Vec<Step>,
     /// The entries that its answer would begin with.
     pub replies: Vec<Reply>,
+    /// The entries that would follow when its jobs end.
+    pub ended: Vec<Reply>,
     /// Entries about what would be left open: nodes that are away.
     pub open: Vec<Reply>,
     /// What cannot be foreseen, one sentence each.
@@ -88,8 +90,10 @@ pub fn foresee(
 ) -> Result<(Applied, Preview), Refused> {
     let context =
         Context { now, ids: IdSource::new(FRESH_AT, *b"a preview's seed"), secret: "0".repeat(32), actor: actor.to_owned(), observed };
-    let applied = apply(cluster, command, context).result?;
-    let preview = preview(cluster, observed, now, &applied);
+    let decision = apply(cluster, command, context);
+    let applied = decision.result?;
+    let mut preview = preview(cluster, observed, now, &applied);
+    preview.ended.iter_mut().chain(&mut preview.open).for_each(|reply| decision.request.complete(reply, now));
     Ok((applied, preview))
 }
 
@@ -97,7 +101,7 @@ pub fn foresee(
 #[must_use]
 pub fn preview(cluster: &Cluster, observed: &Observed, now: Timestamp, applied: &Applied) -> Preview {
     let mut changes = records(cluster, &applied.changes);
-    let Rehearsal { mut steps, mut open, cut } = rehearse(cluster, observed, now, &applied.changes);
+    let Rehearsal { mut steps, mut ended, mut open, cut } = rehearse(cluster, observed, now, &applied.changes);
     let mut replies = applied.replies.clone();
     let mut fresh = Fresh::default();
     let mut unforeseen = Vec::new();
@@ -107,7 +111,7 @@ pub fn preview(cluster: &Cluster, observed: &Observed, now: Timestamp, applied: 
     for step in &mut steps {
         step.actions.iter_mut().for_each(|text| fresh.rename(text));
     }
-    for reply in replies.iter_mut().chain(&mut open) {
+    for reply in replies.iter_mut().chain(&mut ended).chain(&mut open) {
         for text in [&mut reply.message, &mut reply.cause, &mut reply.details, &mut reply.correction] {
             fresh.rename(text);
         }
@@ -131,7 +135,7 @@ pub fn preview(cluster: &Cluster, observed: &Observed, now: Timestamp, applied: 
     if !steps.is_empty() {
         unforeseen.push("What a satellite finds when it does its steps: devices in use, pools that filled up meanwhile.".to_owned());
     }
-    Preview { changes, steps, replies, open, unforeseen }
+    Preview { changes, steps, replies, ended, open, unforeseen }
 }
 
 /// The records that `changes` write, each once with its last state, in the order of their first change.

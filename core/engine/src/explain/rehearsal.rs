@@ -41,6 +41,8 @@ pub struct Step {
 pub(super) struct Rehearsal {
     /// The steps.
     pub steps: Vec<Step>,
+    /// The last entries of the jobs that would end, in their order.
+    pub ended: Vec<Reply>,
     /// What would be left open.
     pub open: Vec<Reply>,
     /// There would be more steps.
@@ -54,23 +56,31 @@ const ROUNDS: usize = 64;
 pub(super) fn rehearse(before: &Cluster, observed: &Observed, now: Timestamp, changes: &[Change]) -> Rehearsal {
     let mut play = Play {
         cluster: before.clone(),
+        told: before.clone(),
+        untold: Vec::new(),
         observed: observed.clone(),
         now,
         ids: IdSource::new(FRESH_AT, *b"what follows it."),
-        found: Rehearsal::default(),
+        found: Rehearsal { cut: true, ..Rehearsal::default() },
         number: 0,
         jobs: BTreeSet::new(),
-        told: BTreeSet::new(),
     };
-    let mut next = changes.to_vec();
-    play.found.cut = true;
+    play.fold(changes);
+    let mut gone = Vec::new();
     for _ in 0..ROUNDS {
-        let gone = play.satellites(&next);
-        next = play.controller(&gone);
-        if next.is_empty() {
+        // The controller looks at its jobs before anybody is told: what cannot be asked is decided at once.
+        for _ in 0..ROUNDS {
+            let follows = play.controller(&std::mem::take(&mut gone));
+            if follows.is_empty() {
+                break;
+            }
+            play.fold(&follows);
+        }
+        if play.untold.is_empty() {
             play.found.cut = false;
             break;
         }
+        gone = play.satellites();
     }
     play.open();
     play.found
@@ -78,6 +88,10 @@ pub(super) fn rehearse(before: &Cluster, observed: &Observed, now: Timestamp, ch
 
 struct Play {
     cluster: Cluster,
+    /// The cluster that satellites know.
+    told: Cluster,
+    /// What changed since.
+    untold: Vec<Change>,
     observed: Observed,
     now: Timestamp,
     ids: IdSource,
@@ -85,20 +99,25 @@ struct Play {
     number: u32,
     /// Jobs that the changes concern.
     jobs: BTreeSet<Id<kind::Job>>,
-    /// Open items that were told already.
-    told: BTreeSet<(NodeName, Uuid)>,
 }
 
 impl Play {
-    /// Makes the changes, and lets the satellites that are there do what they mean. Returns what is gone then.
-    fn satellites(&mut self, changes: &[Change]) -> Vec<(NodeName, Uuid)> {
+    /// Makes changes.
+    fn fold(&mut self, changes: &[Change]) {
         let before = self.cluster.clone();
         self.cluster.fold(changes);
         self.cluster.serial = self.cluster.serial.saturating_add(1);
         self.concern(&before, changes);
+        self.untold.extend_from_slice(changes);
+    }
+
+    /// Tells satellites what is new, and lets those that are there do it. Returns what is gone then.
+    fn satellites(&mut self) -> Vec<(NodeName, Uuid)> {
+        let before = std::mem::replace(&mut self.told, self.cluster.clone());
+        let changes = std::mem::take(&mut self.untold);
         let mut gone = Vec::new();
         let mut steps = Vec::new();
-        for (node, touch) in plan::touched(&before, &self.cluster, changes) {
+        for (node, touch) in plan::touched(&before, &self.cluster, &changes) {
             let mut actions = match touch.pools {
                 true => words::pools(&plan::pool_plans(&before, &node), &plan::pool_plans(&self.cluster, &node)),
                 false => Vec::new(),
@@ -106,11 +125,7 @@ impl Play {
             let online = self.observed.online(&node);
             for id in touch.items {
                 let (old, new) = (plan::item(&before, &node, id), plan::item(&self.cluster, &node, id));
-                let about = words::item(old.as_ref(), new.as_ref());
-                // What a node that is away has to do is told once; that a tombstone takes its place changes nothing about it.
-                if online || about.is_empty() || self.told.insert((node.clone(), id)) {
-                    actions.extend(about);
-                }
+                actions.extend(words::item(old.as_ref(), new.as_ref()));
                 if let (true, Some(item)) = (online, new) {
                     if item.wanted() == Wanted::Absent {
                         gone.push((node.clone(), id));
@@ -161,7 +176,9 @@ impl Play {
     fn controller(&mut self, gone: &[(NodeName, Uuid)]) -> Vec<Change> {
         let open: Vec<_> = self.jobs.iter().copied().filter(|id| self.cluster.jobs.contains_key(id)).collect();
         let seed = self.ids.next::<kind::Job>().uuid().into_bytes();
-        let mut changes = jobs::advance(&self.cluster, &self.observed, self.now, IdSource::new(FRESH_AT, seed), open).changes;
+        let progress = jobs::advance(&self.cluster, &self.observed, self.now, IdSource::new(FRESH_AT, seed), open);
+        self.found.ended.extend(progress.ended.into_iter().flat_map(|(_, replies)| replies));
+        let mut changes = progress.changes;
         let mut after = self.cluster.clone();
         after.fold(&changes);
         for (node, id) in gone {

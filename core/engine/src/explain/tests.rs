@@ -163,15 +163,16 @@ fn a_node_that_is_away_does_its_part_later() {
     assert_eq!(
         steps(&preview),
         [
-            "1 charlie: stop serving 'kept' …",
-            "1 charlie: remove volume 0 of 'kept' from pool 'thin', with its data …",
-            "2 controller: remove resource 'kept' on 'charlie'",
-            "2 controller: leave a tombstone of 'kept' on 'charlie', which the node honours when it is back",
-            "2 controller: end job new-1 (delete of 'kept')",
+            "1 controller: remove resource 'kept' on 'charlie'",
+            "1 controller: leave a tombstone of 'kept' on 'charlie', which the node honours when it is back",
+            "1 controller: end job new-1 (delete of 'kept')",
+            "2 charlie: stop serving 'kept' …",
+            "2 charlie: remove volume 0 of 'kept' from pool 'thin', with its data …",
         ]
     );
-    assert_eq!(preview.steps[0].waits.as_deref(), Some("'charlie' is away (It was unplugged); it does this when it is back"));
+    assert_eq!(preview.steps[1].waits.as_deref(), Some("'charlie' is away (It was unplugged); it does this when it is back"));
     assert!(preview.open.is_empty());
+    assert_eq!(preview.ended.iter().map(|reply| reply.code.number()).collect::<Vec<_>>(), [1002, 2], "{:?}", preview.ended);
     let grow = Command::ModifyVolumeDefinition {
         resource: text("kept"),
         number: 0,
