@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod definition;
+pub mod explain;
 pub mod group;
 pub mod lenient;
 pub mod node;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use berth_engine::command::Command;
 use berth_engine::draft::{AwaitedPool, RequestContext};
+use berth_engine::explain::{Preview, foresee};
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::ids::{Id, kind};
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::happenings::{Counters, count};
 use crate::outside::World;
 use crate::reports::Reports;
-use crate::writer::{JobNews, Message, Submission, Verdict};
+use crate::writer::{By, Group, JobNews, Message, Submission, Verdict, json_text, unfit_reply};
 
 /// How long an answer waits for the first attempt to reach a new node; a connect takes at most two seconds.
 const FIRST_CONTACT: Duration = Duration::from_secs(8);
@@ -115,6 +116,22 @@ impl Controller {
             Ok(verdict) => self.wait(verdict).await,
             Err(_) => Answer { replies: vec![stopping()] },
         }
+    }
+
+    /// What a command would do, and the answer that it would begin with. Nothing is changed, and nobody is asked.
+    ///
+    /// # Errors
+    /// The entries of the refusal that the command would get.
+    pub fn preview(&self, command: &Command, actor: &str) -> Result<Preview, Vec<Reply>> {
+        let (view, now) = (self.view(), now());
+        let (applied, mut preview) = foresee(&view.cluster, &view.observed, command, actor, now).map_err(|refused| refused.replies)?;
+        let by = By { now, actor, origin: "", command: json_text(command) };
+        if !applied.changes.is_empty() {
+            let fits = Group::new(&view.cluster).add(&by, applied.changes);
+            fits.map_err(|unfit| vec![unfit_reply(&unfit).created_at(now)])?;
+            preview.unforeseen.extend(self.health().failures.into_iter().map(|why| format!("Whether it can be stored: {why}")));
+        }
+        Ok(preview)
     }
 
     /// Whether the controller does its work.

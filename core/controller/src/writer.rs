@@ -25,10 +25,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use group::json_text;
-pub(crate) use group::{By, Group};
+pub(crate) use group::{By, Group, json_text};
 use seen::Seen;
-pub(crate) use turn::ids;
+pub(crate) use turn::{ids, unfit_reply};
 pub(crate) use waiting::JobNews;
 use waiting::Waiting;
 

@@ -37,7 +37,7 @@ fn iso(at: Timestamp) -> String {
 }
 
 /// The status of a reply list: the first error decides (contract 2.5).
-fn status(replies: &[Reply], success: StatusCode) -> StatusCode {
+pub fn status(replies: &[Reply], success: StatusCode) -> StatusCode {
     let Some(error) = replies.iter().find(|reply| reply.severity() == Severity::Error) else { return success };
     match error.code.number() {
         300..=399 => StatusCode::NOT_FOUND,
@@ -75,7 +75,7 @@ pub fn document<T: Serialize>(document: &T) -> Response {
     json(StatusCode::OK, document)
 }
 
-fn with_status(status: StatusCode, reply: &Reply) -> Response {
+pub fn with_status(status: StatusCode, reply: &Reply) -> Response {
     json(status, &[entry(reply)])
 }
 

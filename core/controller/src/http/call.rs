@@ -10,6 +10,7 @@ use berth_engine::command::Command;
 use serde::de::DeserializeOwned;
 
 use super::answer;
+use super::dry::{self, Mode};
 use super::query::Pairs;
 use crate::{Controller, View};
 
@@ -25,6 +26,8 @@ pub struct Call {
     pub controller: Controller,
     /// Query pairs.
     pub query: Pairs,
+    /// Whether it is only asked what would happen.
+    pub mode: Mode,
     path: Vec<(String, String)>,
     body: Bytes,
     origin: String,
@@ -42,9 +45,10 @@ impl FromRequest<Controller> for Call {
         };
         let query = Pairs::new(Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(IntoResponse::into_response)?.0);
         query.check()?;
+        let mode = Mode::of(&query)?;
         let origin = parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(String::new, |peer| peer.0.to_string());
         let body = Bytes::from_request(Request::from_parts(parts, body), controller).await.map_err(IntoResponse::into_response)?;
-        Ok(Self { controller: controller.clone(), query, path, body, origin })
+        Ok(Self { controller: controller.clone(), query, mode, path, body, origin })
     }
 }
 
@@ -100,14 +104,27 @@ impl Call {
         self.controller.view()
     }
 
-    /// Carries out a command and answers with its reply list.
+    /// Carries out a command and answers with its reply list; in a dry run, with what it would do.
     pub async fn submit(&self, command: Command, success: StatusCode) -> Response {
-        answer::replies(&self.submit_plain(command).await, success)
+        let success = if self.mode == Mode::Real { success } else { StatusCode::OK };
+        self.submit_plain(command).await.map_or_else(|plan| plan, |replies| answer::replies(&replies, success))
     }
 
-    /// Carries out a command.
-    pub async fn submit_plain(&self, command: Command) -> Vec<berth_model::reply::Reply> {
-        self.controller.submit(command, ANYBODY, &self.origin).await.replies
+    /// Carries out a command; in a dry run the entries say what it would do.
+    ///
+    /// # Errors
+    /// The whole answer, if a document is asked for in place of entries.
+    pub async fn submit_plain(&self, command: Command) -> Result<Vec<berth_model::reply::Reply>, Response> {
+        if self.mode == Mode::Real {
+            return Ok(self.controller.submit(command, ANYBODY, &self.origin).await.replies);
+        }
+        match self.controller.preview(&command, ANYBODY) {
+            Ok(preview) if self.mode == Mode::Plan => {
+                Err(answer::json(answer::status(&preview.replies, StatusCode::OK), &dry::plan(&preview)))
+            }
+            Ok(preview) => Ok(dry::words(&preview)),
+            Err(replies) => Ok(replies),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod answer;
 mod call;
+mod dry;
 mod metrics;
 mod query;
 mod routes;

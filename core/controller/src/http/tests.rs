@@ -5,6 +5,8 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+mod dry;
+
 use super::{BODY_MAX, answer, normal_path, router};
 use crate::testkit::{Kit, definition, kvs, node, replica};
 use berth_model::observed::Standing;

@@ -530,7 +530,7 @@ fn not_stored(error: &StoreError, correction: &str, report: Option<String>) -> R
     reply
 }
 
-fn unfit_reply(unfit: &Unfit) -> Reply {
+pub(crate) fn unfit_reply(unfit: &Unfit) -> Reply {
     let correction = match unfit {
         Unfit::Count { .. } | Unfit::Bytes { .. } => "Split the request into smaller ones.",
         Unfit::Reserved { .. } => "Choose another name, or repair the record with 'berth db repair'.",

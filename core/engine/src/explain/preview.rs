@@ -74,6 +74,10 @@ pub const FRESH_AT: Timestamp = Timestamp(0);
 
 /// How the ids of a preview begin: a uuid v7 of [`FRESH_AT`].
 const FRESH: &str = "00000000-0000-7";
+/// A property that is drawn like an id.
+const GENERATION: &str = ".DrbdCurrentGi";
+/// What stands for a value that is drawn when it is done.
+const DRAWN: &str = "(new)";
 /// Length of an id as text.
 const ID_LEN: usize = 36;
 
@@ -207,6 +211,9 @@ impl Fresh {
     pub(super) fn rename_all(&mut self, change: &mut RecordChange) {
         self.rename(&mut change.name);
         for field in &mut change.fields {
+            if field.field.ends_with(GENERATION) && field.after.is_some() {
+                field.after = Some(Value::from(DRAWN));
+            }
             for value in [&mut field.before, &mut field.after].into_iter().flatten() {
                 self.rename_in(value);
             }
@@ -228,7 +235,7 @@ impl Fresh {
 pub fn key_text(key: &Key) -> String {
     let text = key.text();
     match text.find(FRESH) {
-        Some(at) if text.len() >= at + ID_LEN => format!("{}(new){}", &text[..at], &text[at + ID_LEN..]),
+        Some(at) if text.len() >= at + ID_LEN => format!("{}{DRAWN}{}", &text[..at], &text[at + ID_LEN..]),
         Some(_) | None => text,
     }
 }

@@ -21,6 +21,7 @@ use super::settings::infos;
 use crate::Controller;
 use crate::http::answer::{document, entry, json, replies};
 use crate::http::call::{Answered, Call};
+use crate::http::dry::Mode;
 use crate::http::query::{lets, refused};
 use crate::http::views;
 
@@ -114,7 +115,7 @@ async fn clone(call: Call) -> Answered {
         use_zfs_clone: truth(body.use_zfs_clone),
         passphrases: body.volume_passphrases.map_or(0, |list| list.iter().flatten().count()),
     };
-    let answer = call.submit_plain(command).await;
+    let answer = call.submit_plain(command).await?;
     // The name that was made of an external one stands in the entries.
     let made = answer.iter().rev().find_map(|reply| reply.refs.get("RscDfn").filter(|name| !name.is_empty()).cloned());
     let clone_name = made.or(name).unwrap_or_default();
@@ -124,7 +125,8 @@ async fn clone(call: Call) -> Answered {
         clone_name,
         messages: answer.iter().map(entry).collect(),
     };
-    let status = if answer.iter().any(Reply::is_error) { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::CREATED };
+    let success = if call.mode == Mode::Real { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if answer.iter().any(Reply::is_error) { StatusCode::INTERNAL_SERVER_ERROR } else { success };
     Ok(json(status, &started))
 }
 

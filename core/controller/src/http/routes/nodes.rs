@@ -15,7 +15,7 @@ use berth_model::reply::Reply;
 
 use super::inputs;
 use super::settings::infos;
-use crate::http::answer::{document, refusal, replies};
+use crate::http::answer::{document, refusal};
 use crate::http::call::{Answered, Call};
 use crate::http::query::{lets, refused};
 use crate::http::views;
@@ -236,6 +236,5 @@ async fn modify_definition(call: Call) -> Answered {
 }
 
 async fn remove_definition(call: Call) -> Answered {
-    let answer = call.submit_plain(Command::DeleteStorPoolDfn { name: call.text("pool") }).await;
-    Ok(replies(&answer, StatusCode::OK))
+    Ok(call.submit(Command::DeleteStorPoolDfn { name: call.text("pool") }, StatusCode::OK).await)
 }

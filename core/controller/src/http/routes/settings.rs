@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::inputs;
 use crate::http::answer::{document, refusal, replies};
 use crate::http::call::{Answered, Call};
+use crate::http::dry::Mode;
 use crate::http::metrics;
 use crate::http::query::refused;
 use crate::http::views;
@@ -208,7 +209,14 @@ async fn report(call: Call) -> Response {
     document(&documents)
 }
 
-fn deleted(count: usize) -> Response {
+/// Deletes the error reports that are chosen, or says in a dry run how many they are.
+fn delete_chosen(call: &Call, chosen: impl Fn(&ErrorReport) -> bool) -> Response {
+    if call.mode != Mode::Real {
+        let count = call.controller.reports().list().iter().filter(|report| chosen(report)).count();
+        let reply = Reply::new(Code::INFO_NOOP, format!("Dry run: nothing is changed. The request would delete {count} error reports."));
+        return replies(&[reply], StatusCode::OK);
+    }
+    let count = call.controller.reports().delete(chosen);
     let reply = if count == 0 {
         Reply::new(Code::INFO_NOOP, "No error reports deleted.")
     } else {
@@ -237,20 +245,20 @@ async fn delete_reports(call: Call) -> Answered {
     let among = |list: &Option<Vec<String>>, value: &str| {
         list.as_ref().is_none_or(|list| list.is_empty() || list.iter().any(|item| item.eq_ignore_ascii_case(value)))
     };
-    let count = call.controller.reports().delete(|report| {
+    let chosen = |report: &ErrorReport| {
         since.is_none_or(|since| report.time.0 >= since)
             && to.is_none_or(|to| report.time.0 <= to)
             && exception.as_ref().is_none_or(|exception| report.exception == *exception)
             && version.as_ref().is_none_or(|version| report.version == *version)
             && among(&nodes, &report.node)
             && among(&ids, &report.id)
-    });
-    Ok(deleted(count))
+    };
+    Ok(delete_chosen(&call, chosen))
 }
 
 async fn delete_report(call: Call) -> Response {
     let id = call.text("report");
-    deleted(call.controller.reports().delete(|report| report.id == id))
+    delete_chosen(&call, |report| report.id == id)
 }
 
 /// An open job, Berth's own document.
