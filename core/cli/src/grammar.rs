@@ -15,6 +15,7 @@ pub fn command() -> Command {
         .after_help(
             "Sizes count GiB when no unit is given. Commands and their short forms are typed in full; long options may be shortened.\n\
              Controllers: --controllers, LS_CONTROLLERS, /etc/linstor/linstor-client.conf, /etc/berth/client.toml; else localhost.\n\
+             With --dry-run nothing is changed: what would be written and what each node would do is said, e.g. --dry-run resource delete alpha web.\n\
              Commands marked \"not supported yet by this version\" change nothing and end with exit code 4.",
         )
         .disable_help_subcommand(true)
@@ -43,8 +44,8 @@ pub fn globals() -> Command {
 }
 
 /// Names of the global options that take no value.
-pub const FLAGS: [&str; 8] =
-    ["no-color", "no-utf8", "warn-as-error", "curl", "machine-readable", "verbose", "disable-config", "allow-insecure-auth"];
+pub const FLAGS: [&str; 9] =
+    ["no-color", "no-utf8", "warn-as-error", "curl", "dry-run", "machine-readable", "verbose", "disable-config", "allow-insecure-auth"];
 /// Names of the global options that take one.
 pub const VALUES: [&str; 8] = ["controllers", "output-version", "timeout", "user", "password", "certfile", "keyfile", "cafile"];
 
@@ -57,6 +58,7 @@ fn root(command: Command) -> Command {
         .arg(flag("no-utf8", "Tables of plain ASCII"))
         .arg(flag("warn-as-error", "A warning is an error for the exit code"))
         .arg(flag("curl", "Print the request as a curl command and send nothing"))
+        .arg(flag("dry-run", "Say what a command would change, and change nothing; also after the command's words"))
         .arg(opt("controllers", "Controllers, tried in order: HOST[:PORT], linstor://HOST, http://HOST:PORT").value_name("LIST"))
         .arg(flag("machine-readable", "Print JSON").short('m'))
         .arg(opt("output-version", "Form of the JSON").value_name("v0|v1").value_parser(["v0", "v1"]))

@@ -7,7 +7,7 @@ use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
 use crate::run::{Runner, Trouble};
-use crate::settings::{Settings, Surroundings};
+use crate::settings::{Settings, Surroundings, take_dry_run};
 use crate::terminal::Terminal;
 use crate::{NotUnderstood, Task, complain, exit, understand};
 
@@ -95,7 +95,9 @@ fn read_line(line: Result<String, ReadlineError>, editor: &mut DefaultEditor, te
 
 /// Runs one command of a session. `Some` ends the session with this code.
 async fn one_command(words: &[OsString], settings: &Settings, around: &Surroundings, terminal: &mut Terminal) -> Option<u8> {
-    let plan = match understand(words, settings) {
+    let (mut words, mut settings) = (words.to_vec(), settings.clone());
+    settings.dry_run |= take_dry_run(&mut words);
+    let plan = match understand(&words, &settings) {
         Ok(Task::Plan(plan)) => plan,
         Ok(Task::Print(text)) => {
             terminal.print(&text);
@@ -111,7 +113,7 @@ async fn one_command(words: &[OsString], settings: &Settings, around: &Surroundi
             return None;
         }
     };
-    let outcome = match Runner::new(settings.clone(), around, terminal) {
+    let outcome = match Runner::new(settings, around, terminal) {
         Ok(mut runner) => runner.carry_out(&plan).await,
         Err(trouble) => Err(trouble),
     };

@@ -142,6 +142,17 @@ impl Plan {
         Self::Show(Box::new(Show { call, view, look }))
     }
 
+    /// The same, only asked what would happen: `how` is the value of `dry_run`. `None`: it changes nothing anyway.
+    pub fn dry(&self, how: &str) -> Option<Self> {
+        let dry = |call: &Call| call.clone().query("dry_run", how);
+        match self {
+            Self::Write(calls) => Some(Self::Write(calls.iter().map(dry).collect())),
+            // There is nothing to wait for.
+            Self::Clone { call, source, .. } => Some(Self::Clone { call: dry(call), source: source.clone(), wait: None }),
+            Self::Show(_) | Self::WaitSync { .. } | Self::Reports(_) | Self::Which | Self::Later(_) => None,
+        }
+    }
+
     /// The requests as far as they are known beforehand, for `--curl`.
     pub fn calls(&self) -> Vec<&Call> {
         match self {

@@ -95,12 +95,27 @@ impl<'t> Runner<'t> {
             self.terminal.problem(&format!("{what}: not supported yet by this version"));
             return Ok(exit::UNSUPPORTED);
         }
+        let dry = if self.settings.dry_run { plan.dry(if self.settings.machine { "plan" } else { "true" }) } else { None };
+        if self.settings.dry_run && dry.is_none() {
+            self.terminal.note("--dry-run: this command changes nothing anyway");
+        }
+        let plan = dry.as_ref().unwrap_or(plan);
         if self.settings.curl {
             for call in plan.calls() {
                 let line = curl::line(call, self.client.current());
                 self.terminal.print(&format!("{line}\n"));
             }
             return Ok(exit::OK);
+        }
+        if dry.is_some() {
+            if !self.knows_dry_runs().await? {
+                let base = self.client.current().base();
+                self.terminal.problem(&format!("the controller at {base} does not know dry runs; nothing was sent to it"));
+                return Ok(exit::UNSUPPORTED);
+            }
+            if let [_, _, ..] = plan.calls().as_slice() {
+                self.terminal.note("--dry-run: several requests, each asked by itself: none sees what the ones before it would have done");
+            }
         }
         match plan {
             Plan::Write(calls) => self.write(calls).await,
@@ -111,6 +126,13 @@ impl<'t> Runner<'t> {
             Plan::Which => self.which().await,
             Plan::Later(_) => Ok(exit::UNSUPPORTED),
         }
+    }
+
+    /// Whether the controller would take a dry request for dry: one that does not know the word would do it. It is asked for a way
+    /// of reading that does not exist; only who looks at the word refuses it.
+    async fn knows_dry_runs(&mut self) -> Result<bool, Trouble> {
+        let probe = Call::get(&["controller", "version"]).query("dry_run", "probe");
+        Ok(self.send(&probe).await?.status == 400)
     }
 
     async fn send(&mut self, call: &Call) -> Result<Response, Trouble> {

@@ -60,6 +60,8 @@ pub struct Settings {
     pub warn_as_error: bool,
     /// Print requests, send nothing.
     pub curl: bool,
+    /// Only ask what would happen.
+    pub dry_run: bool,
     /// Print JSON.
     pub machine: bool,
     /// In this form.
@@ -125,18 +127,20 @@ pub fn resolve(args: &[OsString], around: &Surroundings) -> Result<(Settings, Ve
     let mut prefix = from_files(&files);
     prefix.extend(from_env(around));
     let matches = parse(&prefix)?;
-    let words = match matches.subcommand() {
+    let mut words: Vec<OsString> = match matches.subcommand() {
         Some((word, rest)) => {
             let rest = rest.get_many::<OsString>("").map(|values| values.cloned().collect::<Vec<_>>()).unwrap_or_default();
             std::iter::once(OsString::from(word)).chain(rest).collect()
         }
         None => Vec::new(),
     };
+    let dry_after = take_dry_run(&mut words);
     let settings = Settings {
         colour: !set(&matches, "no-color") && around.env.get("NO_COLOR").is_none_or(String::is_empty),
         utf8: !set(&matches, "no-utf8"),
         warn_as_error: set(&matches, "warn-as-error"),
         curl: set(&matches, "curl"),
+        dry_run: dry_after || set(&matches, "dry-run"),
         machine: set(&matches, "machine-readable"),
         output_version: if one(&matches, "output-version") == Some("v0") { OutputVersion::V0 } else { OutputVersion::V1 },
         verbose: set(&matches, "verbose"),
@@ -151,6 +155,17 @@ pub fn resolve(args: &[OsString], around: &Surroundings) -> Result<(Settings, Ve
         sections: files,
     };
     Ok((settings, words))
+}
+
+/// Takes `--dry-run` out of a command's words, where it may stand as well as before them; what follows `--` is left alone.
+pub fn take_dry_run(words: &mut Vec<OsString>) -> bool {
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let rest = words.split_off(end);
+    let before = words.len();
+    words.retain(|word| word != "--dry-run");
+    let found = words.len() < before;
+    words.extend(rest);
+    found
 }
 
 /// `--controllers` (or the file's), then `LS_CONTROLLERS`, each once; else Berth's own file, else this machine.

@@ -383,3 +383,45 @@ async fn commands_of_the_guide_are_understood() {
     }
     assert!(seen > 150, "only {seen} commands found");
 }
+
+/// A controller that says what it was asked; it refuses unknown dry runs if it `knows` them.
+async fn asked(knows: bool) -> (String, Arc<Mutex<Vec<String>>>) {
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    let kept = Arc::clone(&lines);
+    let address = serve(move |method, uri| {
+        if uri.query() == Some("dry_run=probe") {
+            return (if knows { 400 } else { 200 }, "[]".to_owned());
+        }
+        kept.lock().unwrap().push(format!("{method} {uri}"));
+        (200, r#"[{"ret_code":4611686018427397911,"message":"Dry run: nothing is changed."}]"#.to_owned())
+    })
+    .await;
+    (address, lines)
+}
+
+#[tokio::test]
+async fn a_dry_run_is_asked_for_and_never_taken_for_the_real_thing() {
+    let (address, lines) = asked(true).await;
+    let all = || std::mem::take(&mut *lines.lock().unwrap());
+    for (line, expected) in [
+        ("--dry-run node delete alpha", vec!["DELETE /v1/nodes/alpha?dry_run=true"]),
+        ("node delete alpha --dry-run", vec!["DELETE /v1/nodes/alpha?dry_run=true"]),
+        ("-m node delete --dry-run alpha", vec!["DELETE /v1/nodes/alpha?dry_run=plan"]),
+        ("snapshot delete web s1 --dry-run", vec!["DELETE /v1/resource-definitions/web/snapshots/s1?dry_run=true"]),
+        ("resource-definition clone web copy --dry-run", vec!["POST /v1/resource-definitions/web/clone?dry_run=true"]),
+        ("node delete alpha", vec!["DELETE /v1/nodes/alpha"]),
+    ] {
+        let ran = run(&format!("--controllers {address} {line}")).await;
+        assert_eq!((ran.code, all()), (0, expected.iter().map(ToString::to_string).collect()), "{line}: {}{}", ran.out, ran.err);
+    }
+    let several = run(&format!("--controllers {address} --dry-run node delete alpha bravo")).await;
+    assert!(several.err.contains("each asked by itself"), "{}", several.err);
+    assert_eq!(all().len(), 2);
+    let reading = run(&format!("--controllers {address} --dry-run controller which")).await;
+    assert!(reading.code == 0 && reading.err.contains("changes nothing anyway"), "{}{}", reading.out, reading.err);
+
+    let (stranger, lines) = asked(false).await;
+    let ran = run(&format!("--controllers {stranger} --dry-run node delete alpha")).await;
+    assert_eq!((ran.code, lines.lock().unwrap().len()), (4, 0), "{}", ran.err);
+    assert!(ran.err.contains("does not know dry runs"), "{}", ran.err);
+}
