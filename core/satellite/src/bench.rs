@@ -1,6 +1,6 @@
 //! Works on one item: look, decide (`berth_engine::reconcile`), run one step, look again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_engine::reconcile::{Backing, DeviceFound, ItemFound, Step, VolumeFound, reconcile, standing};
@@ -38,7 +38,7 @@ pub struct OpenPool {
 }
 
 /// The pools of the plan by name.
-pub type Pools = HashMap<StorPoolName, Arc<OpenPool>>;
+pub type Pools = BTreeMap<StorPoolName, Arc<OpenPool>>;
 
 /// A fault of a provider in the words of the wire.
 #[must_use]
@@ -144,14 +144,14 @@ pub struct Bench<'a> {
     pools: &'a Pools,
     cluster: Uuid,
     leave: Leave,
-    machines: HashMap<StorPoolName, Box<dyn Machine>>,
+    machines: BTreeMap<StorPoolName, Box<dyn Machine>>,
 }
 
 impl<'a> Bench<'a> {
     /// A bench for items of `cluster`.
     #[must_use]
     pub fn new(site: &'a dyn Site, capabilities: &'a Capabilities, pools: &'a Pools, cluster: Uuid, leave: Leave) -> Self {
-        Self { site, capabilities, pools, cluster, leave, machines: HashMap::new() }
+        Self { site, capabilities, pools, cluster, leave, machines: BTreeMap::new() }
     }
 
     /// Works on one item until it is as planned or nothing more can be done, and says what was seen last.

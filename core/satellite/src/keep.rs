@@ -2,21 +2,20 @@
 //! attached or detached by hand.
 //!
 //! ```text
-//! DATA/lock            held while it runs
-//! DATA/identity.json   cluster, node, epoch: replaced whole, on disk before anything else happens under a new epoch
-//! DATA/plan.log        one line of JSON for each plan taken, the first one whole: appended and on disk before anything of it is done
-//! DATA/overrides.json  resources that were attached or detached by hand
-//! DATA/pools.json      marks of the folders of pools
+//! identity.json   cluster, node, epoch: replaced whole, on disk before anything else happens under a new epoch
+//! plan.log        one line of JSON for each plan taken, the first one whole: appended and on disk before anything of it is done
+//! overrides.json  resources that were attached or detached by hand
 //! ```
 //! A plan costs what it says, not what the node holds; when the log has grown to a multiple of what it stands for, it is written anew.
+//!
+//! Where the files are is behind [`DurableFiles`]: the daemon's are in its data folder, a simulation has its own.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+mod folder;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use berth_model::names::StorPoolName;
 use berth_model::plan::{PlanBody, PlanItem, PoolPlan};
@@ -26,13 +25,64 @@ use uuid::Uuid;
 
 use crate::config::SatelliteError;
 
+use folder::Folder;
+pub(crate) use folder::{read_json, write_whole};
+
 /// The log may grow by so much before it is written anew, beyond twice its whole size.
 const LOG_SLACK: u64 = 1 << 20;
 
-/// A tool that was being started as the satellite before this one ended holds the lock until it runs.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
-/// Pause between two looks at the lock.
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
+/// Whom the satellite belongs to.
+const IDENTITY: &str = "identity.json";
+/// What was done by hand.
+const OVERRIDES: &str = "overrides.json";
+/// The plan.
+const LOG: &str = "plan.log";
+/// A plan that cannot be read, for people.
+const BROKEN_LOG: &str = "plan.log.broken";
+
+/// A few files that survive a power cut: what a call has done is on disk when it returns without an error, and what was not done yet
+/// has left no trace that a reader could take for something else.
+///
+/// Calls block. Names are single path components, always the same few. A missing file is an empty one, except to [`read`](Self::read).
+pub trait DurableFiles: Send + 'static {
+    /// The whole file; `None`: there is none.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn read(&mut self, name: &str) -> std::io::Result<Option<Vec<u8>>>;
+
+    /// Replaces a file whole. Cut short, the old one is there, or the new one.
+    ///
+    /// # Errors
+    /// Those of the system; the old file is there then, or the new one.
+    fn replace(&mut self, name: &str, bytes: &[u8]) -> std::io::Result<()>;
+
+    /// Adds to the end of a file. Cut short, a part of `bytes` may be there, with holes; what was there before stays as it was.
+    ///
+    /// # Errors
+    /// Those of the system; a part of `bytes` may be there.
+    fn append(&mut self, name: &str, bytes: &[u8]) -> std::io::Result<()>;
+
+    /// Cuts a file to so many bytes. Durable with the next [`append`](Self::append) at the latest.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn cut(&mut self, name: &str, length: u64) -> std::io::Result<()>;
+
+    /// Gives a file another name, over one that is there.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn rename(&mut self, from: &str, to: &str) -> std::io::Result<()>;
+
+    /// Where a file is, for messages.
+    fn place(&self, name: &str) -> PathBuf;
+
+    /// How long the next call takes longer than it does (simulated disks only).
+    fn latency(&self) -> Duration {
+        Duration::ZERO
+    }
+}
 
 /// Whom a satellite belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -58,7 +108,7 @@ pub struct Held {
     /// Pools by name.
     pub pools: BTreeMap<StorPoolName, PoolPlan>,
     /// Items by generation id.
-    pub items: HashMap<Uuid, Arc<PlanItem>>,
+    pub items: BTreeMap<Uuid, Arc<PlanItem>>,
 }
 
 /// What a plan changed.
@@ -79,7 +129,7 @@ impl Held {
         if let Some(pools) = body.pools {
             self.pools = pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect();
         }
-        let mut before = if base == 0 { std::mem::take(&mut self.items) } else { HashMap::new() };
+        let mut before = if base == 0 { std::mem::take(&mut self.items) } else { BTreeMap::new() };
         for item in body.items {
             let id = item.id();
             before.remove(&id);
@@ -113,19 +163,15 @@ struct Line {
 /// Resources that were attached (true) or detached (false) by hand, until the next plan names them.
 pub type Overrides = BTreeMap<String, bool>;
 
-/// The memory: in a folder, or (for simulated satellites) nowhere.
-#[derive(Debug)]
+/// The memory: on durable files, or (for satellites that remember nothing) nowhere.
 pub struct Keep {
-    folder: Option<Folder>,
-}
-
-#[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-    _lock: File,
-    log: File,
+    files: Option<Box<dyn DurableFiles>>,
     log_bytes: u64,
     whole_bytes: u64,
+    /// The log may have a torn line at its end, which would hide the ones after it.
+    torn: bool,
+    /// The log may be the old one or the new one, which a failed replacement does not say.
+    doubtful: bool,
 }
 
 /// What was remembered.
@@ -143,71 +189,55 @@ fn data(path: &Path, cause: impl ToString) -> SatelliteError {
     SatelliteError::Data { path: path.to_owned(), cause: cause.to_string() }
 }
 
-pub(crate) fn read_json<T: DeserializeOwned + Default>(path: &Path) -> Result<T, SatelliteError> {
-    match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| data(path, error)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(T::default()),
-        Err(error) => Err(data(path, error)),
+fn parse<T: DeserializeOwned + Default>(files: &mut dyn DurableFiles, name: &str) -> Result<T, SatelliteError> {
+    match files.read(name) {
+        Ok(Some(bytes)) => serde_json::from_slice(&bytes).map_err(|error| data(&files.place(name), error)),
+        Ok(None) => Ok(T::default()),
+        Err(error) => Err(data(&files.place(name), error)),
     }
-}
-
-/// Replaces a file whole; it is on disk when this returns.
-pub(crate) fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let (temporary, path) = (folder.join(format!("{name}.new")), folder.join(name));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, &path)?;
-    File::open(folder)?.sync_all()
-}
-
-fn open_log(path: &Path) -> Result<File, SatelliteError> {
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(|error| data(path, error))
 }
 
 impl Keep {
     /// A memory that lasts as long as the process.
     #[must_use]
     pub fn nowhere() -> Self {
-        Self { folder: None }
+        Self { files: None, log_bytes: 0, whole_bytes: 0, torn: false, doubtful: false }
     }
 
-    /// Opens the memory in `path`, making it if needed.
+    /// Opens the memory in the folder `path`, making it if needed. It is locked as long as this lives.
     ///
     /// # Errors
     /// [`SatelliteError::Locked`] if another satellite uses it; [`SatelliteError::Data`] if it cannot be read or written.
     pub fn open(path: &Path) -> Result<(Self, Remembered), SatelliteError> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| data(path, error))?;
-        let lock_path = path.join("lock");
-        let lock =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock_path).map_err(|e| data(&lock_path, e))?;
-        let end = Instant::now() + LOCK_PATIENCE;
-        while rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
-            if Instant::now() >= end {
-                return Err(SatelliteError::Locked(path.to_owned()));
-            }
-            std::thread::sleep(LOCK_PAUSE);
-        }
-        let identity = read_json(&path.join("identity.json"))?;
-        let overrides = read_json(&path.join("overrides.json"))?;
-        let log_path = path.join("plan.log");
-        let mut log = open_log(&log_path)?;
-        let mut text = Vec::new();
-        log.read_to_end(&mut text).map_err(|error| data(&log_path, error))?;
+        Self::on(Folder::lock(path)?)
+    }
+
+    /// Opens the memory on these files.
+    ///
+    /// # Errors
+    /// [`SatelliteError::Data`] if they cannot be read or written.
+    pub fn on(mut files: impl DurableFiles) -> Result<(Self, Remembered), SatelliteError> {
+        let identity = parse(&mut files, IDENTITY)?;
+        let overrides = parse(&mut files, OVERRIDES)?;
+        let text = files.read(LOG).map_err(|error| data(&files.place(LOG), error))?.unwrap_or_default();
         let (held, good) = match fold(&text) {
             Ok(read) => read,
             Err(cause) => {
                 // Without a plan nothing is touched until a controller sends one; what was unreadable is kept for people.
-                tracing::error!(path = %log_path.display(), %cause, "the kept plan cannot be read; waiting for the controller");
-                let aside = path.join("plan.log.broken");
-                std::fs::rename(&log_path, &aside).map_err(|error| data(&log_path, error))?;
-                log = open_log(&log_path)?;
+                tracing::error!(path = %files.place(LOG).display(), %cause, "the kept plan cannot be read; waiting for the controller");
+                files.rename(LOG, BROKEN_LOG).map_err(|error| data(&files.place(LOG), error))?;
                 (Held::default(), 0)
             }
         };
-        log.set_len(good).and_then(|()| log.seek(SeekFrom::End(0))).map_err(|error| data(&log_path, error))?;
-        let folder = Folder { path: path.to_owned(), _lock: lock, log, log_bytes: good, whole_bytes: good };
-        Ok((Self { folder: Some(folder) }, Remembered { identity, held, overrides }))
+        files.cut(LOG, good).map_err(|error| data(&files.place(LOG), error))?;
+        let keep = Self { files: Some(Box::new(files)), log_bytes: good, whole_bytes: good, torn: false, doubtful: false };
+        Ok((keep, Remembered { identity, held, overrides }))
+    }
+
+    /// How long the next call takes longer than it does (simulated disks only).
+    #[must_use]
+    pub fn latency(&self) -> Duration {
+        self.files.as_ref().map_or(Duration::ZERO, |files| files.latency())
     }
 
     /// Remembers whom the satellite belongs to; on disk when this returns.
@@ -215,8 +245,8 @@ impl Keep {
     /// # Errors
     /// Those of the system.
     pub fn identity(&mut self, identity: &Identity) -> std::io::Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        write_whole(&folder.path, "identity.json", &serde_json::to_vec_pretty(identity)?)
+        let Some(files) = &mut self.files else { return Ok(()) };
+        files.replace(IDENTITY, &serde_json::to_vec_pretty(identity)?)
     }
 
     /// Remembers what was done by hand.
@@ -224,8 +254,8 @@ impl Keep {
     /// # Errors
     /// Those of the system.
     pub fn overrides(&mut self, overrides: &Overrides) -> std::io::Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        write_whole(&folder.path, "overrides.json", &serde_json::to_vec_pretty(overrides)?)
+        let Some(files) = &mut self.files else { return Ok(()) };
+        files.replace(OVERRIDES, &serde_json::to_vec_pretty(overrides)?)
     }
 
     /// Remembers one plan that is about to be taken; on disk when this returns.
@@ -233,49 +263,63 @@ impl Keep {
     /// # Errors
     /// Those of the system; nothing of the plan is remembered then.
     pub fn append(&mut self, epoch: u64, generation: u64, base: u64, body: &PlanBody) -> std::io::Result<()> {
-        let Some(folder) = &mut self.folder else { return Ok(()) };
+        let Some(files) = &mut self.files else { return Ok(()) };
         let line = Line { epoch, generation, base, body: body.clone() };
         let mut bytes = serde_json::to_vec(&line)?;
         bytes.push(b'\n');
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if base == 0 {
-            return folder.replace(&bytes, length);
+            return self.replace(&bytes);
         }
-        let appended = folder.log.write_all(&bytes).and_then(|()| folder.log.sync_data());
+        if self.torn {
+            files.cut(LOG, self.log_bytes)?;
+            self.torn = false;
+        }
+        let appended = files.append(LOG, &bytes);
         match appended {
-            Ok(()) => folder.log_bytes = folder.log_bytes.saturating_add(length),
-            // A torn line would hide the ones after it.
-            Err(_) => folder.log.set_len(folder.log_bytes)?,
+            Ok(()) => self.log_bytes = self.log_bytes.saturating_add(length(&bytes)),
+            Err(_) => self.torn = files.cut(LOG, self.log_bytes).is_err(),
         }
         appended
+    }
+
+    /// Whether only a whole plan can be remembered: the one before could not be written, and a partial one may build on another log.
+    #[must_use]
+    pub fn needs_whole(&self) -> bool {
+        self.doubtful
     }
 
     /// Whether the log should be written anew.
     #[must_use]
     pub fn is_long(&self) -> bool {
-        self.folder.as_ref().is_some_and(|folder| folder.log_bytes > folder.whole_bytes.saturating_mul(2).saturating_add(LOG_SLACK))
+        self.files.is_some() && self.log_bytes > self.whole_bytes.saturating_mul(2).saturating_add(LOG_SLACK)
     }
 
     /// Writes the log anew, as one whole plan.
     ///
     /// # Errors
-    /// Those of the system; the old log stays.
+    /// Those of the system; the old log stays, or the new one is there and the next plan must be whole.
     pub fn shorten(&mut self, held: &Held) -> std::io::Result<()> {
-        let Some(folder) = &mut self.folder else { return Ok(()) };
+        if self.files.is_none() {
+            return Ok(());
+        }
         let mut bytes = serde_json::to_vec(&Line { epoch: held.epoch, generation: held.generation, base: 0, body: held.whole() })?;
         bytes.push(b'\n');
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        folder.replace(&bytes, length)
+        self.replace(&bytes)
+    }
+
+    fn replace(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let Some(files) = &mut self.files else { return Ok(()) };
+        let replaced = files.replace(LOG, bytes);
+        self.doubtful = replaced.is_err();
+        if replaced.is_ok() {
+            (self.log_bytes, self.whole_bytes, self.torn) = (length(bytes), length(bytes), false);
+        }
+        replaced
     }
 }
 
-impl Folder {
-    fn replace(&mut self, bytes: &[u8], length: u64) -> std::io::Result<()> {
-        write_whole(&self.path, "plan.log", bytes)?;
-        self.log = OpenOptions::new().read(true).append(true).open(self.path.join("plan.log"))?;
-        (self.log_bytes, self.whole_bytes) = (length, length);
-        Ok(())
-    }
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 /// The plan that a log stands for, and how many of its bytes are good: what a power cut tore off at the end is not.
@@ -302,6 +346,8 @@ fn fold(text: &[u8]) -> Result<(Held, u64), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use super::*;
     use berth_model::ids::Id;
     use berth_model::names::ResourceName;

@@ -3,6 +3,9 @@
 //! It may touch processes, `/dev`, the folders of its pools, its data folder and one listening socket. What is to be done is decided by
 //! `berth_engine::reconcile`; here it is looked, asked, done and looked again. It touches no object that does not carry its cluster's mark and the
 //! generation that the plan names.
+//!
+//! [`serve`] is the daemon: this machine, its data folder, gRPC. [`Satellite`] is the same code on any [`Site`], any memory ([`keep`]) and
+//! any pair of streams: the simulated satellites of [`serve_simulated`] and of simulations run on it.
 
 #![forbid(unsafe_code)]
 
@@ -10,13 +13,15 @@ mod bench;
 mod capabilities;
 mod config;
 mod core;
+mod crew;
 mod folders;
 mod hands;
-mod keep;
+pub mod keep;
 mod links;
 pub mod local;
 mod loops;
 mod machine;
+mod satellite;
 mod session;
 mod sim;
 mod site;
@@ -31,10 +36,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError};
-pub use crate::core::{LocalStatus, ResourceState};
+pub use crate::core::{LocalStatus, ResourceState, Settings};
+pub use crate::satellite::Satellite;
 pub use crate::sim::{SimConfig, serve_simulated};
+pub use crate::site::Site;
 
-use crate::core::{Core, Settings};
 use crate::folders::Folders;
 use crate::hands::Hands;
 use crate::keep::Keep;
@@ -60,7 +66,6 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
     let (capabilities, attaches) = capabilities::probe();
     let shared = Arc::new(Shared { hands: Hands::new(tool_timeout), loops: Loops::default(), folders, attaches });
     let site = HostSite::new(Arc::clone(&shared), &usable(dev_dir, &data, attaches), capabilities);
-    let (core, door) = Core::new(Settings { site: Arc::new(site), keep, remembered, name, scan_interval });
     let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address, source })?;
     tracing::info!(address = %bound, data = %data.display(), "satellite listens");
     if let Some(announce) = announce {
@@ -69,16 +74,18 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
     }
     // Whatever ends first ends the others.
     let inner = stop.child_token();
-    let running = tokio::spawn(core.run(inner.clone()));
+    let satellite = Satellite::start(Settings { site: Arc::new(site), keep, remembered, name, scan_interval }, &inner);
+    let door = satellite.door();
     let helpers =
-        [tokio::spawn(watch::watch(door.clone(), shared, inner.clone())), tokio::spawn(local::serve(socket, door.clone(), inner.clone()))];
-    let served = session::serve(listener, door, inner.clone()).await;
+        [tokio::spawn(watch::watch(door.clone(), shared, inner.clone())), tokio::spawn(local::serve(socket, door, inner.clone()))];
+    let served = session::serve(listener, satellite.clone()).await;
     inner.cancel();
-    for task in helpers.into_iter().chain([running]) {
+    for task in helpers {
         if let Err(error) = task.await {
             tracing::error!(%error, "a task of the satellite panicked");
         }
     }
+    satellite.ended().await;
     // The next life makes its own.
     drop(std::fs::remove_file(data.join(local::SOCKET)));
     served

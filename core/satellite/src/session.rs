@@ -1,24 +1,23 @@
-//! The gRPC side: moves messages between a controller and the core, and decides nothing.
+//! Sessions: moves messages between a controller and the core, and decides nothing. gRPC carries them.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use berth_model::plan::PlanBody;
 use berth_proto::satellite_server::{Satellite, SatelliteServer};
 use berth_proto::{Down, Ping, Up, down, up};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::config::SatelliteError;
 use crate::core::{Event, Link, Unwelcome};
+use crate::satellite::Satellite as Running;
 
 /// Messages up that may wait for the controller to read; the core waits beyond that.
 const UP_MAX: usize = 32;
@@ -31,19 +30,15 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from
 /// How long open streams may take to end at the end of the process.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-struct Door {
-    core: mpsc::Sender<Event>,
-    sessions: AtomicU64,
-    stop: CancellationToken,
-}
+struct Door(Running);
 
-/// Serves controllers on a listening socket until `stop`.
+/// Serves controllers on a listening socket until the satellite ends.
 ///
 /// # Errors
 /// [`SatelliteError::Serve`] if serving ends by itself.
-pub async fn serve(listener: TcpListener, core: mpsc::Sender<Event>, stop: CancellationToken) -> Result<(), SatelliteError> {
-    let door = Door { core, sessions: AtomicU64::new(1), stop: stop.clone() };
-    let service = SatelliteServer::new(door).max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX);
+pub async fn serve(listener: TcpListener, satellite: Running) -> Result<(), SatelliteError> {
+    let stop = satellite.stopping();
+    let service = SatelliteServer::new(Door(satellite)).max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE.0))
@@ -67,19 +62,26 @@ impl Satellite for Door {
     async fn session(&self, request: Request<Streaming<Down>>) -> Result<Response<Self::SessionStream>, Status> {
         let peer = request.remote_addr();
         let (sender, receiver) = mpsc::channel(UP_MAX);
-        let link = Link { number: self.sessions.fetch_add(1, Ordering::Relaxed), up: sender, end: self.stop.child_token() };
-        tokio::spawn(converse(request.into_inner(), link, self.core.clone(), peer));
+        let satellite = self.0.clone();
+        tokio::spawn(async move { satellite.converse(request.into_inner(), sender, peer).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
 
 /// One session from hello to end.
-async fn converse(mut stream: Streaming<Down>, link: Link, core: mpsc::Sender<Event>, peer: Option<SocketAddr>) {
+pub async fn converse(
+    mut stream: impl Stream<Item = Result<Down, Status>> + Unpin,
+    link: Link,
+    core: &mpsc::Sender<Event>,
+    peer: Option<SocketAddr>,
+) {
     let number = link.number;
     let (up, end) = (link.up.clone(), link.end.clone());
     let ended = tokio::select! {
+        // Always in this order, and what came after the end is not heard.
+        biased;
         () = end.cancelled() => Err(Status::aborted("the session was replaced, or the satellite ends")),
-        ended = listen(&mut stream, link, &core) => ended,
+        ended = listen(&mut stream, link, core) => ended,
     };
     match ended {
         Ok(()) => tracing::debug!(session = number, ?peer, "controller hung up"),
@@ -96,10 +98,14 @@ fn gone() -> Status {
     Status::unavailable("the satellite ends")
 }
 
-async fn listen(stream: &mut Streaming<Down>, link: Link, core: &mpsc::Sender<Event>) -> Result<(), Status> {
+async fn listen(
+    stream: &mut (impl Stream<Item = Result<Down, Status>> + Unpin),
+    link: Link,
+    core: &mpsc::Sender<Event>,
+) -> Result<(), Status> {
     let (session, up) = (link.number, link.up.clone());
-    let first = tokio::time::timeout(HELLO_TIMEOUT, stream.message()).await;
-    let hello = match first.map_err(|_| Status::deadline_exceeded("no hello came"))?? {
+    let first = tokio::time::timeout(HELLO_TIMEOUT, stream.next()).await;
+    let hello = match first.map_err(|_| Status::deadline_exceeded("no hello came"))?.transpose()? {
         Some(Down { message: Some(down::Message::Hello(hello)) }) => hello,
         Some(_) => return Err(Status::failed_precondition("the first message of a session is a hello")),
         None => return Ok(()),
@@ -115,7 +121,7 @@ async fn listen(stream: &mut Streaming<Down>, link: Link, core: &mpsc::Sender<Ev
         }
         Err(Unwelcome::Broken(cause)) => return Err(Status::internal(format!("the satellite cannot use its data folder: {cause}"))),
     }
-    while let Some(message) = stream.message().await? {
+    while let Some(message) = stream.next().await.transpose()? {
         match message.message {
             Some(down::Message::Plan(plan)) => {
                 let body: PlanBody = serde_json::from_slice(&plan.body)

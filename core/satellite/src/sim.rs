@@ -1,6 +1,6 @@
 //! Simulated satellites: the same sessions, plans and decisions, with machines that exist only in memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::SatelliteError;
-use crate::core::{Core, Settings};
+use crate::core::Settings;
 use crate::keep::{Keep, Remembered};
+use crate::satellite::Satellite;
 use crate::site::Site;
 
 /// Size of every simulated pool: 1 TiB.
@@ -73,13 +74,12 @@ pub async fn serve_simulated(configs: Vec<SimConfig>, stop: CancellationToken) -
             name: None,
             scan_interval: SCAN_INTERVAL,
         };
-        let (core, door) = Core::new(settings);
-        tasks.push(tokio::spawn(core.run(stop.clone())));
-        let stop = stop.clone();
+        let satellite = Satellite::start(settings, &stop);
         tasks.push(tokio::spawn(async move {
-            if let Err(error) = crate::session::serve(listener, door, stop).await {
+            if let Err(error) = crate::session::serve(listener, satellite.clone()).await {
                 tracing::error!(node = %config.name, %error, "a simulated satellite ended");
             }
+            satellite.ended().await;
         }));
         tracing::info!(address = %bound, "simulated satellite listens");
         if let Some(announce) = announce {
@@ -201,8 +201,8 @@ struct SimSite {
     failures_per_million: u32,
     drawn: AtomicU64,
     providers: Vec<SimProvider>,
-    pools: Mutex<HashMap<String, Memory>>,
-    links: Mutex<HashMap<(ResourceName, VolumeNumber), String>>,
+    pools: Mutex<BTreeMap<String, Memory>>,
+    links: Mutex<BTreeMap<(ResourceName, VolumeNumber), String>>,
 }
 
 impl SimSite {

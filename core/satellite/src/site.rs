@@ -14,7 +14,8 @@ use uuid::Uuid;
 use crate::links::Links;
 use crate::machine::{HostMachine, Shared, remember_folder};
 
-/// A place where volumes are made and served. Calls block.
+/// A machine on which volumes are made and served: this one, or a simulated one. Calls block, unless it is
+/// [quick](Self::is_quick). They come from several tasks at once.
 pub trait Site: Send + Sync + 'static {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
@@ -64,7 +65,8 @@ pub trait Site: Send + Sync + 'static {
     /// Remembers the place of a pool (cluster, generation id of the pool) that can be used, so that it is not taken for another one.
     fn remember_pool(&self, _pool: &Pool, _ids: (Uuid, Uuid)) {}
 
-    /// How long every item takes longer than it does (simulated machines only).
+    /// How long the next work takes longer than it does: on one item, the opening of a pool, a look at everything. Asked before each
+    /// (quick machines only).
     fn latency(&self) -> std::time::Duration {
         std::time::Duration::ZERO
     }
@@ -74,7 +76,8 @@ pub trait Site: Send + Sync + 'static {
         false
     }
 
-    /// Whether calls never wait for anything, so that no thread is needed for them (simulated machines only).
+    /// Whether calls never wait for anything, so that no thread is needed for them (simulated machines only). Then all that the satellite
+    /// does are tasks of one runtime, in an order that is the same each time if the runtime has one thread.
     fn is_quick(&self) -> bool {
         false
     }

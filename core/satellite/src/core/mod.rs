@@ -9,7 +9,7 @@ mod plans;
 mod report;
 mod work;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::bench::{Leave, OpenPool, Pools};
+use crate::crew::Crew;
 use crate::keep::{Held, Identity, Keep, Overrides, Remembered};
 use crate::site::Site;
 
@@ -31,6 +32,8 @@ pub use by_hand::{HandError, HandReply, ResourceState, Status as LocalStatus};
 
 /// Events that may wait; senders wait beyond that.
 const EVENTS_MAX: usize = 1024;
+/// Events that are handled before anything else gets its turn.
+const EVENTS_AT_ONCE: usize = 32;
 /// Resources that are worked on at the same time.
 const WORKERS_MAX: usize = 8;
 /// First and longest pause before a faulty item is tried again.
@@ -154,21 +157,22 @@ struct Queue {
 /// The state, and the doors to it.
 pub struct Core {
     site: Arc<dyn Site>,
+    crew: Crew,
     capabilities: Arc<Capabilities>,
     keep: Arc<Mutex<Keep>>,
     name: Option<String>,
     identity: Identity,
     held: Held,
     overrides: Overrides,
-    entries: HashMap<Uuid, Entry>,
-    queues: HashMap<ResourceName, Queue>,
+    entries: BTreeMap<Uuid, Entry>,
+    queues: BTreeMap<ResourceName, Queue>,
     ready: VecDeque<ResourceName>,
     /// Resources that wait for a pool.
     parked: Vec<ResourceName>,
     running: usize,
     retries: BTreeSet<(Instant, Uuid)>,
     pools: Arc<Pools>,
-    opening: HashSet<StorPoolName>,
+    opening: BTreeSet<StorPoolName>,
     started: bool,
     session: Option<Session>,
     outbox: VecDeque<up::Message>,
@@ -180,9 +184,9 @@ pub struct Core {
     scan_interval: Duration,
 }
 
-/// Settings of a core.
+/// Settings of a satellite, wherever it runs.
 pub struct Settings {
-    /// What it works with.
+    /// The machine that it works on.
     pub site: Arc<dyn Site>,
     /// Where it remembers.
     pub keep: Keep,
@@ -197,25 +201,26 @@ pub struct Settings {
 impl Core {
     /// A core that is not running yet, and the door to it.
     #[must_use]
-    pub fn new(settings: Settings) -> (Self, mpsc::Sender<Event>) {
+    pub fn new(settings: Settings, crew: Crew) -> (Self, mpsc::Sender<Event>) {
         let (door, events) = mpsc::channel(EVENTS_MAX);
         let capabilities = Arc::new(settings.site.capabilities());
         let mut core = Self {
             site: settings.site,
+            crew,
             capabilities,
             keep: Arc::new(Mutex::new(settings.keep)),
             name: settings.name,
             identity: settings.remembered.identity,
             held: settings.remembered.held,
             overrides: settings.remembered.overrides,
-            entries: HashMap::new(),
-            queues: HashMap::new(),
+            entries: BTreeMap::new(),
+            queues: BTreeMap::new(),
             ready: VecDeque::new(),
             parked: Vec::new(),
             running: 0,
             retries: BTreeSet::new(),
             pools: Arc::new(Pools::new()),
-            opening: HashSet::new(),
+            opening: BTreeSet::new(),
             started: false,
             session: None,
             outbox: VecDeque::new(),
@@ -255,16 +260,26 @@ impl Core {
             let wake_at = self.wake_at();
             let up = self.session.as_ref().filter(|_| self.has_news()).map(|session| session.link.up.clone());
             let wake = tokio::select! {
+                // In this order, so that it is the same each time. Events come last because there may be many: what is before them is ready
+                // again only after an event or some time, so that nothing starves.
+                biased;
                 () = stop.cancelled() => Wake::Stop,
-                event = self.events.recv() => Wake::Event(event),
-                room = room(up) => Wake::Room(room),
+                () = at(wake_at) => Wake::Time,
                 _ = scan.tick() => Wake::Scan,
                 _ = space.tick() => Wake::Space,
                 _ = broken.tick() => Wake::Broken,
-                () = at(wake_at) => Wake::Time,
+                room = room(up) => Wake::Room(room),
+                event = self.events.recv() => Wake::Event(event),
             };
             match wake {
-                Wake::Event(Some(event)) => self.handle(event).await,
+                Wake::Event(Some(event)) => {
+                    self.handle(event).await;
+                    // What happened together is told together.
+                    for _ in 1..EVENTS_AT_ONCE {
+                        let Ok(event) = self.events.try_recv() else { break };
+                        self.handle(event).await;
+                    }
+                }
                 Wake::Event(None) | Wake::Stop => break,
                 Wake::Room(Some(room)) => {
                     if let Some(message) = self.news() {
@@ -350,11 +365,17 @@ impl Core {
         }
     }
 
-    /// Does something with the memory on a thread that may wait for the disk.
+    /// Does something with the memory, which may wait for the disk.
     async fn with_keep<T: Send + 'static>(&self, act: impl FnOnce(&mut Keep) -> std::io::Result<T> + Send + 'static) -> std::io::Result<T> {
         let keep = Arc::clone(&self.keep);
-        let joined = tokio::task::spawn_blocking(move || act(&mut keep.lock().unwrap_or_else(PoisonError::into_inner))).await;
-        joined.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+        let latency = self.kept(Keep::latency);
+        let done = self.crew.aside(latency, move || act(&mut keep.lock().unwrap_or_else(PoisonError::into_inner))).await;
+        done.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    }
+
+    /// What the memory knows of itself, which costs nothing.
+    fn kept<T>(&self, ask: impl FnOnce(&Keep) -> T) -> T {
+        ask(&self.keep.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn end(&mut self) {

@@ -10,7 +10,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::{CONFIRM_AFTER, Core, Entry, Link, Session, Unwelcome, WHOLE_WAIT};
-use crate::keep::{Held, Identity};
+use crate::keep::{Held, Identity, Keep};
 
 /// Answers that may wait for room; a controller that sends more without reading is cut off.
 const OUTBOX_MAX: usize = 64;
@@ -174,7 +174,7 @@ impl Core {
             return self.answer(up::Message::StalePlan(StalePlan { offered: generation, held, held_epoch: self.identity.epoch }));
         }
         // A base of another epoch may be another plan of the same number.
-        if base != 0 && (base != held || epoch != self.held.epoch) {
+        if base != 0 && (base != held || epoch != self.held.epoch || self.kept(Keep::needs_whole)) {
             return self.answer(up::Message::NeedWhole(NeedWhole { generation: held }));
         }
         let says_nothing = base != 0 && body == PlanBody::default();
@@ -206,8 +206,7 @@ impl Core {
         }
         let touched = self.held.take(epoch, generation, base, body);
         tracing::debug!(generation, base, items = touched.items.len(), dropped = touched.dropped.len(), "plan taken");
-        let long = self.keep.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_long();
-        if long {
+        if self.kept(Keep::is_long) {
             let held = self.held.clone();
             if let Err(error) = self.with_keep(move |keep| keep.shorten(&held)).await {
                 tracing::warn!(%error, "the kept plan stays long");

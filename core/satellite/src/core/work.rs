@@ -1,6 +1,6 @@
 //! Who works on what: one worker for each resource at a time, a bounded number of them in all.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{Core, Event, RETRY, WORKERS_MAX};
 use crate::bench::{Bench, Leave, OpenPool, Pools, in_order, look_at_space, open_pool, panicked};
+use crate::crew::Crew;
 use crate::site::Site;
 
 /// A step that takes longer is told as a sign of life, again and again.
@@ -23,6 +24,7 @@ const ITEM_TIMEOUT: Duration = Duration::from_secs(25 * 3600);
 /// What a worker is given.
 struct Job {
     site: Arc<dyn Site>,
+    crew: Crew,
     capabilities: Arc<Capabilities>,
     pools: Arc<Pools>,
     cluster: Uuid,
@@ -39,7 +41,7 @@ impl Core {
         self.opening.extend(plans.iter().map(|plan| plan.name.clone()));
         let items: Vec<Arc<PlanItem>> = self.held.items.values().cloned().collect();
         let cluster = self.identity.cluster.unwrap_or_default();
-        let done = tokio::task::spawn_blocking(move || {
+        let done = self.crew.aside(site.latency(), move || {
             site.scan();
             let pools: Vec<OpenPool> = plans.into_iter().map(|plan| open_pool(&*site, plan, cluster, true)).collect();
             let by_name: Pools = pools.iter().map(|pool| (pool.plan.name.clone(), Arc::new(pool.clone()))).collect();
@@ -50,7 +52,7 @@ impl Core {
             });
             pools
         });
-        tokio::spawn(async move {
+        self.crew.spawn(async move {
             // After a panic there are no pools; each item says so, and the next scan tries again.
             let pools = done.await.unwrap_or_default();
             drop(door.send(Event::Started(pools)).await);
@@ -85,10 +87,11 @@ impl Core {
         self.opening.extend(plans.iter().map(|plan| plan.name.clone()));
         let (site, door) = (Arc::clone(&self.site), self.door.clone());
         let (cluster, planned) = (self.identity.cluster.unwrap_or_default(), Arc::new(self.planned()));
-        tokio::spawn(async move {
+        let crew = self.crew.clone();
+        self.crew.spawn(async move {
             for plan in plans {
                 let (at, planned, broken) = (Arc::clone(&site), Arc::clone(&planned), plan.clone());
-                let opened = tokio::task::spawn_blocking(move || {
+                let opened = crew.aside(site.latency(), move || {
                     at.forget_pools(&planned);
                     open_pool(&*at, plan, cluster, clean)
                 });
@@ -157,10 +160,13 @@ impl Core {
 
     pub(super) fn look_at_space(&mut self) {
         let (site, pools, door) = (Arc::clone(&self.site), Arc::clone(&self.pools), self.door.clone());
-        tokio::task::spawn_blocking(move || {
-            let news: Vec<PoolSeen> = pools.values().filter_map(|pool| look_at_space(&*site, pool)).collect();
+        let look = move || pools.values().filter_map(|pool| look_at_space(&*site, pool)).collect::<Vec<PoolSeen>>();
+        let looked = self.crew.aside(self.site.latency(), look);
+        self.crew.spawn(async move {
+            // After a panic the next look will tell.
+            let news = looked.await.unwrap_or_default();
             if !news.is_empty() {
-                drop(door.blocking_send(Event::Space(news)));
+                drop(door.send(Event::Space(news)).await);
             }
         });
     }
@@ -171,9 +177,11 @@ impl Core {
         let plans: Vec<PoolPlan> = usable.filter_map(|open| self.held.pools.get(&open.plan.name)).cloned().collect();
         self.reopen_all(plans, false);
         let (site, door) = (Arc::clone(&self.site), self.door.clone());
-        tokio::task::spawn_blocking(move || {
-            site.scan();
-            drop(door.blocking_send(Event::Scanned));
+        let read = self.crew.aside(site.latency(), move || site.scan());
+        self.crew.spawn(async move {
+            // Also after a panic: what is known is compared all the same.
+            drop(read.await);
+            drop(door.send(Event::Scanned).await);
         });
     }
 
@@ -217,6 +225,7 @@ impl Core {
             let items = in_order(items.into_iter().map(|item| overridden(item, by_hand)).collect());
             let job = Job {
                 site: Arc::clone(&self.site),
+                crew: self.crew.clone(),
                 capabilities: Arc::clone(&self.capabilities),
                 pools: Arc::clone(&self.pools),
                 cluster: self.identity.cluster.unwrap_or_default(),
@@ -224,7 +233,7 @@ impl Core {
                 generation: self.held.generation,
                 door: self.door.clone(),
             };
-            tokio::spawn(work(job, resource, items));
+            self.crew.spawn(work(job, resource, items));
         }
     }
 
@@ -346,8 +355,8 @@ fn overridden(item: Arc<PlanItem>, by_hand: Option<bool>) -> Arc<PlanItem> {
 }
 
 /// Devices of everything that is served, by resource (upper case) and volume.
-fn served(bench: &mut Bench<'_>, items: &[Arc<PlanItem>]) -> HashMap<(String, String), String> {
-    let mut served = HashMap::new();
+fn served(bench: &mut Bench<'_>, items: &[Arc<PlanItem>]) -> BTreeMap<(String, String), String> {
+    let mut served = BTreeMap::new();
     for item in items {
         if let PlanItem::Resource(plan) = &**item {
             for (number, device) in bench.devices(plan) {
@@ -361,16 +370,11 @@ fn served(bench: &mut Bench<'_>, items: &[Arc<PlanItem>]) -> HashMap<(String, St
 
 async fn work(job: Job, resource: ResourceName, items: Vec<Arc<PlanItem>>) {
     for item in items {
-        tokio::time::sleep(job.site.latency()).await;
-        if job.site.is_quick() {
-            let (seen, pools) = work_on(&job.site, &job.capabilities, &job.pools, (job.cluster, job.leave, job.generation), &item);
-            drop(job.door.send(Event::Done(Box::new(seen), pools)).await);
-            continue;
-        }
         let id = item.id();
         let (site, capabilities, pools) = (Arc::clone(&job.site), Arc::clone(&job.capabilities), Arc::clone(&job.pools));
         let (terms, thing) = ((job.cluster, job.leave, job.generation), Arc::clone(&item));
-        let mut handle = tokio::task::spawn_blocking(move || work_on(&site, &capabilities, &pools, terms, &thing));
+        let delay = site.latency();
+        let mut handle = job.crew.aside(delay, move || work_on(&site, &capabilities, &pools, terms, &thing));
         let end = Instant::now() + ITEM_TIMEOUT;
         let mut late = false;
         let joined = loop {

@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs, clippy::unwrap_used)]
 
 pub mod process;
+pub mod world;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
