@@ -254,6 +254,13 @@ pub trait Files {
     /// [`FileError`] of the system.
     fn sync(&self, name: &str) -> Result<(), FileError>;
 
+    /// Makes every file of the folder and every name survive a power cut, also what an earlier life of the host did and did not sync.
+    /// It costs what is still to be written in the whole file system.
+    ///
+    /// # Errors
+    /// [`FileError`] of the system.
+    fn sync_all(&self) -> Result<(), FileError>;
+
     /// Space of the file system of the folder, as a user of the folder may take it.
     ///
     /// # Errors

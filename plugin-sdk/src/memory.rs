@@ -1,16 +1,20 @@
 //! A machine that exists only in memory: for the tests of providers and for simulated satellites.
 //!
-//! It keeps the same promises as a real one and has a fault model: it can be full, share no blocks, and be cut off after any change.
-//! The data of a file is one number.
+//! It keeps the same promises as a real one and has a fault model: it can be full, share no blocks, be cut off after any change, and lose
+//! at a power cut what was not synced. The data of a file is one number.
+
+mod disk;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::disk::{Disk, Entry, Image};
 use crate::{Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Kib, Machine, Output, Over, Pool, Space};
 
 /// A file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct MemoryFile {
+    inode: u64,
     size: Kib,
     allocated: Kib,
     mark: Option<String>,
@@ -21,7 +25,11 @@ struct MemoryFile {
 #[derive(Debug)]
 struct State {
     files: BTreeMap<String, MemoryFile>,
+    disk: Disk,
+    inodes: u64,
     used: u64,
+    /// What strangers take of the file system.
+    taken: u64,
     total: Kib,
     reflinks: bool,
     devices: String,
@@ -46,7 +54,10 @@ impl Memory {
     pub fn with_devices(total: Kib, devices: String) -> Self {
         Self(Arc::new(Mutex::new(State {
             files: BTreeMap::new(),
+            disk: Disk::default(),
+            inodes: 0,
             used: 0,
+            taken: 0,
             total,
             reflinks: true,
             devices,
@@ -77,18 +88,22 @@ impl Memory {
         state.files.iter().map(row).collect()
     }
 
-    /// Puts a file there as a stranger would.
+    /// Puts a file there as a stranger would, who syncs it.
     pub fn put(&self, name: &str, size: Kib, mark: Option<String>) {
         let mut state = self.state_mut();
         let data = state.files.get(name).map_or(0, |f| f.data);
-        state.files.insert(name.into(), MemoryFile { size, allocated: Kib(0), mark, data, device: None });
+        state.make(name, MemoryFile { inode: 0, size, allocated: Kib(0), mark, data, device: None });
+        state.sync(name);
     }
 
-    /// Writes the data of a file; a missing one stays missing.
+    /// Writes the data of a file and syncs it, but not its name; a missing one stays missing.
     pub fn write(&self, name: &str, data: u64) {
-        if let Some(file) = self.state_mut().files.get_mut(name) {
-            file.data = data;
-        }
+        let mut state = self.state_mut();
+        let Some(file) = state.files.get_mut(name) else { return };
+        file.data = data;
+        let (inode, image) = (file.inode, Image::of(file));
+        state.disk.changed(inode, image);
+        state.disk.sync_inode(inode);
     }
 
     /// Reads the data of a file.
@@ -97,13 +112,34 @@ impl Memory {
         self.state_mut().files.get(name).map(|f| f.data)
     }
 
-    /// Copies data as a host does for [`Filled::Copy`](crate::Filled::Copy).
+    /// Copies data as a host does for [`Filled::Copy`](crate::Filled::Copy), which syncs it.
     pub fn copy(&self, from: &str, to: &str) {
-        let mut state = self.state_mut();
-        let data = state.files.get(from).map(|f| f.data);
-        if let (Some(data), Some(file)) = (data, state.files.get_mut(to)) {
-            file.data = data;
+        if let Some(data) = self.read(from) {
+            self.write(to, data);
         }
+    }
+
+    /// Strangers take so much of the file system, instead of what they took before: as much as its size makes it full, 0 gives all back.
+    /// What is there stays there.
+    pub fn fill(&self, taken: Kib) {
+        self.state_mut().taken = taken.0;
+    }
+
+    /// The machine loses its power and starts again: devices are gone, and so is what was not synced, unless it `survives`, which is
+    /// asked for each such change. A change of a file's inside only survives with the earlier ones of that file; names come and go
+    /// independently of each other and of what is in the files. It also ends [`cut_after`](Self::cut_after).
+    pub fn power_cut(&self, survives: &mut dyn FnMut() -> bool) {
+        let mut state = self.state_mut();
+        state.disk.power_cut(survives);
+        let disk = state.disk.clone();
+        let file = |(name, inode): (&String, &u64)| {
+            // A name can survive what it names: the file is empty then.
+            let Image { size, allocated, mark, data } = disk.inodes.get(inode).cloned().unwrap_or_default();
+            (name.clone(), MemoryFile { inode: *inode, size, allocated, mark, data, device: None })
+        };
+        state.files = disk.names.iter().map(file).collect();
+        state.used = state.files.values().fold(0, |sum: u64, file| sum.saturating_add(file.allocated.0));
+        state.cut = None;
     }
 
     /// Whether the file system shares blocks.
@@ -181,10 +217,38 @@ impl State {
         self.files.get_mut(name).ok_or_else(|| FileError::Missing(name.into()))
     }
 
+    /// More space, if it is there. Of a file system that is full not even a file without length is made.
     fn take(&mut self, name: &str, more: Kib) -> Result<(), FileError> {
-        let used = self.used.checked_add(more.0).filter(|used| *used <= self.total.0).ok_or_else(|| FileError::NoSpace(name.into()))?;
-        self.used = used;
+        let room = self.total.0.saturating_sub(self.taken);
+        let full = self.taken >= self.total.0;
+        let used = self.used.checked_add(more.0).filter(|used| !full && (*used <= room || more == Kib(0)));
+        self.used = used.ok_or_else(|| FileError::NoSpace(name.into()))?;
         Ok(())
+    }
+
+    /// A new file: its mark first, then the rest.
+    fn make(&mut self, name: &str, file: MemoryFile) {
+        self.inodes = self.inodes.saturating_add(1);
+        let file = MemoryFile { inode: self.inodes, ..file };
+        self.disk.entry(Entry::Set { name: name.into(), inode: file.inode });
+        self.disk.changed(file.inode, Image { mark: file.mark.clone(), ..Image::default() });
+        self.disk.changed(file.inode, Image::of(&file));
+        self.files.insert(name.into(), file);
+    }
+
+    /// What is in the file changed.
+    fn changed(&mut self, name: &str) {
+        if let Some(file) = self.files.get(name) {
+            self.disk.changed(file.inode, Image::of(file));
+        }
+    }
+
+    fn sync(&mut self, name: &str) {
+        let inode = self.files.get(name).map(|file| file.inode);
+        if let Some(inode) = inode {
+            self.disk.sync_inode(inode);
+        }
+        self.disk.sync_name(name, inode);
     }
 }
 
@@ -214,7 +278,7 @@ impl Files for Memory {
             Fill::Thick => size,
         };
         state.take(name, allocated)?;
-        state.files.insert(name.into(), MemoryFile { size, allocated, mark: Some(mark.into()), data: 0, device: None });
+        state.make(name, MemoryFile { inode: 0, size, allocated, mark: Some(mark.into()), data: 0, device: None });
         state.changes += 1;
         Ok(())
     }
@@ -234,6 +298,7 @@ impl Files for Memory {
         let file = state.file(name)?;
         file.size = size;
         file.allocated = Kib(file.allocated.0.saturating_add(allocated.0));
+        state.changed(name);
         state.changes += 1;
         Ok(())
     }
@@ -250,7 +315,7 @@ impl Files for Memory {
         }
         let copy = MemoryFile { mark: Some(mark.into()), device: None, ..state.file(from)?.clone() };
         state.take(to, copy.allocated)?;
-        state.files.insert(to.into(), copy);
+        state.make(to, copy);
         state.changes += 1;
         Ok(())
     }
@@ -263,8 +328,9 @@ impl Files for Memory {
         if over == Over::Nothing && state.files.contains_key(to) {
             return Err(FileError::Exists(to.into()));
         }
-        let file = state.files.remove(from);
-        if let Some(old) = file.and_then(|file| state.files.insert(to.into(), file)) {
+        let Some(file) = state.files.remove(from) else { return Err(FileError::Missing(from.into())) };
+        state.disk.entry(Entry::Moved { from: from.into(), to: to.into(), inode: file.inode });
+        if let Some(old) = state.files.insert(to.into(), file) {
             state.used = state.used.saturating_sub(old.allocated.0);
         }
         state.changes += 1;
@@ -276,19 +342,30 @@ impl Files for Memory {
         state.alive("remove", name)?;
         if let Some(old) = state.files.remove(name) {
             state.used = state.used.saturating_sub(old.allocated.0);
+            state.disk.entry(Entry::Unset { name: name.into(), inode: old.inode });
             state.changes += 1;
         }
         Ok(())
     }
 
     fn sync(&self, name: &str) -> Result<(), FileError> {
-        self.state_mut().alive("sync", name)
+        let mut state = self.state_mut();
+        state.alive("sync", name)?;
+        state.sync(name);
+        Ok(())
+    }
+
+    fn sync_all(&self) -> Result<(), FileError> {
+        let mut state = self.state_mut();
+        state.alive("sync", "folder")?;
+        state.disk.power_cut(&mut || true);
+        Ok(())
     }
 
     fn space(&self) -> Result<Space, FileError> {
         let state = self.state_mut();
         state.alive("space", "folder")?;
-        Ok(Space { total: state.total, free: Kib(state.total.0.saturating_sub(state.used)) })
+        Ok(Space { total: state.total, free: Kib(state.total.0.saturating_sub(state.used).saturating_sub(state.taken)) })
     }
 
     fn device(&self, name: &str) -> Result<Option<Device>, FileError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use berth_plugin_sdk::{Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Kib, Machine, Manifest, Output, Over, Pool, Space};
 use rustix::fs::{
     AtFlags, Dir, FallocateFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags, fallocate, fgetxattr, fsetxattr, fstat, fstatvfs, fsync,
-    ftruncate, ioctl_ficlone, open, openat, readlink, renameat_with, unlinkat,
+    ftruncate, ioctl_ficlone, open, openat, readlink, renameat_with, syncfs, unlinkat,
 };
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -304,10 +304,15 @@ impl Files for Folder {
     fn sync(&self, name: &str) -> Result<(), FileError> {
         let synced = match self.open("sync", name, OFlags::RDONLY) {
             Ok(fd) => fsync(fd),
-            Err(FileError::Missing(_)) => fsync(&self.fd),
+            Err(FileError::Missing(_)) => Ok(()),
             Err(error) => return Err(error),
         };
-        synced.map_err(|errno| system("sync", name, errno))
+        // A file does not bring its name along on every file system.
+        synced.and_then(|()| fsync(&self.fd)).map_err(|errno| system("sync", name, errno))
+    }
+
+    fn sync_all(&self) -> Result<(), FileError> {
+        syncfs(&self.fd).map_err(|errno| system("sync", ".", errno))
     }
 
     fn space(&self) -> Result<Space, FileError> {

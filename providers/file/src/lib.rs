@@ -101,7 +101,8 @@ impl<'a> Call<'a> {
         let (from, to) = (temporary(&new.name), image(&new.name));
         self.clear(&from, |seen| leftover(seen, new.mark.cluster))?;
         make(&from, &new.mark.render()).map_err(|e| self.fault(e))?;
-        let done = if over == Over::Existing { self.files.detach(&to) } else { Ok(()) };
+        // Before it gets its name: a power cut must not leave the name to a file whose mark and data were not on disk yet.
+        let done = self.files.sync(&from).and_then(|()| if over == Over::Existing { self.files.detach(&to) } else { Ok(()) });
         done.and_then(|()| self.files.rename(&from, &to, over)).and_then(|()| self.files.sync(&to)).map_err(|error| {
             // What is left is found by the next call or by `clean` if this fails too.
             if let Err(second) = self.files.remove(&from) {
@@ -219,6 +220,8 @@ impl Provider for FileProvider {
         for name in &left {
             call.files.remove(name).map_err(|e| call.fault(e))?;
         }
+        // What an earlier life changed and had no time to sync is taken for done from now on.
+        call.files.sync_all().map_err(|e| call.fault(e))?;
         Ok(left)
     }
 

@@ -204,6 +204,101 @@ fn act(on: &MemoryMachine, act: Act) -> Result<(), Fault> {
     }
 }
 
+/// What is on disk, without devices.
+fn facts(on: &MemoryMachine) -> Vec<String> {
+    on.memory().state().iter().filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
+}
+
+/// splitmix64, as bits.
+fn draws(mut seed: u64) -> impl FnMut() -> bool {
+    move || {
+        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) & 1 == 1
+    }
+}
+
+/// Acts that must work after the ones before them.
+const LIVES: [(&[Act], Act); 10] = [
+    (&[], Act::Create),
+    (&[Act::Create], Act::Grow),
+    (&[Act::Create, Act::Attach], Act::Grow),
+    (&[Act::Create], Act::Snapshot),
+    (&[Act::Create, Act::Attach, Act::Snapshot], Act::Rollback),
+    (&[Act::Create, Act::Snapshot, Act::Grow], Act::Rollback),
+    (&[Act::Create, Act::Snapshot], Act::Restore),
+    (&[Act::Create], Act::Clone),
+    (&[Act::Create, Act::Attach], Act::Delete),
+    (&[Act::Create, Act::Snapshot], Act::DeleteSnapshot),
+];
+
+/// A machine on which something was done and reported.
+fn lived(kind: &str, before: &[Act]) -> MemoryMachine {
+    let on = machine(kind);
+    for (step, data) in before.iter().zip(3..) {
+        act(&on, *step).unwrap();
+        on.memory().write("web.img", data);
+    }
+    on
+}
+
+/// Draws of what survives: nothing, everything, and whatever a seed says.
+fn for_each_draw(mut check: impl FnMut(&str, &mut dyn FnMut() -> bool)) {
+    check("nothing", &mut || false);
+    check("everything", &mut || true);
+    for seed in 0..60 {
+        check(&format!("seed {seed}"), &mut draws(seed));
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_change_loses_nothing_that_was_reported() {
+    for kind in ["FILE", "FILE_THIN"] {
+        for (before, last) in LIVES {
+            let smooth = lived(kind, before);
+            act(&smooth, last).unwrap();
+            let expected = facts(&smooth);
+            for cut in 0..8 {
+                for_each_draw(|draw, survives| {
+                    let what = format!("{kind} {before:?} {last:?} cut after {cut}, survives {draw}");
+                    let on = lived(kind, before);
+                    on.memory().cut_after(cut);
+                    let reported = act(&on, last).is_ok();
+                    on.memory().power_cut(survives);
+                    if reported {
+                        assert_eq!(facts(&on), expected, "{what}: reported, and lost");
+                    }
+                    P.clean(&on, CLUSTER).unwrap();
+                    act(&on, last).unwrap_or_else(|fault| panic!("{what}: {fault:?}"));
+                    assert_eq!(facts(&on), expected, "{what}");
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_life_left_is_durable_before_it_is_taken_for_done() {
+    for kind in ["FILE", "FILE_THIN"] {
+        for (before, last) in LIVES {
+            for cut in 0..8 {
+                for_each_draw(|draw, survives| {
+                    let on = lived(kind, before);
+                    on.memory().cut_after(cut);
+                    drop(act(&on, last));
+                    on.memory().restart();
+                    P.clean(&on, CLUSTER).unwrap();
+                    let seen = facts(&on);
+                    on.memory().power_cut(survives);
+                    assert_eq!(facts(&on), seen, "{kind} {before:?} {last:?} cut after {cut}, survives {draw}");
+                });
+            }
+        }
+    }
+}
+
 fn acts() -> impl Strategy<Value = Act> {
     prop::sample::select(vec![
         Act::Create,
