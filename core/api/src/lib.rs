@@ -16,5 +16,6 @@ pub mod pool;
 pub mod query;
 pub mod reply;
 pub mod resource;
+pub mod seen;
 pub mod settings;
 pub mod snapshot;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lenient::{Flag, Int, PropMap, Text};
 use crate::reply::ApiCallRc;
+use crate::seen::SeenWhen;
 
 /// A net interface, outgoing.
 #[derive(Debug, Clone, Serialize)]
@@ -70,6 +71,8 @@ pub struct Node {
     /// What is to be said about it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reports: Vec<ApiCallRc>,
+    /// When its state was seen.
+    pub berth: SeenWhen<'static>,
 }
 
 /// A net interface, incoming.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lenient::{Flag, PropMap, Text};
 use crate::reply::ApiCallRc;
+use crate::seen::SeenWhen;
 
 /// A storage pool, outgoing.
 #[derive(Debug, Clone, Serialize)]
@@ -38,6 +39,8 @@ pub struct StoragePool {
     pub supports_snapshots: bool,
     /// Whether somebody else keeps nodes from changing it at once.
     pub external_locking: bool,
+    /// When its state was seen.
+    pub berth: SeenWhen<'static>,
 }
 
 /// A storage pool definition, outgoing.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::lenient::{Flag, Int, PropMap, Text};
 use crate::node::PropsModify;
 use crate::reply::ApiCallRc;
+use crate::seen::SeenWhen;
 
 fn no_props(props: &&BTreeMap<String, String>) -> bool {
     props.is_empty()
@@ -31,6 +32,8 @@ pub struct Resource<'a> {
     pub create_timestamp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volumes: Option<Vec<Volume<'a>>>,
+    /// When its state was seen.
+    pub berth: SeenWhen<'a>,
 }
 
 /// A property's value that holds, with where it stands and what it hides.
@@ -142,6 +145,8 @@ pub struct Volume<'a> {
     pub uuid: uuid_text::UuidText,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reports: Vec<ApiCallRc>,
+    /// When its state was seen.
+    pub berth: SeenWhen<'a>,
 }
 
 #[derive(Debug, Clone, Serialize)]

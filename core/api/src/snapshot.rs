@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::{PropMap, Text};
+use crate::seen::SeenWhen;
 
 /// A snapshot, outgoing.
 #[derive(Debug, Clone, Serialize)]
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub uuid: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<NodeSnapshot>,
+    /// When its copies were seen: the oldest moment of all; unknown if one of them is.
+    pub berth: SeenWhen<'static>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -51,6 +54,8 @@ pub struct NodeSnapshot {
     pub resource_props: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub snapshot_volumes: Vec<SnapshotVolume>,
+    /// When this copy was seen.
+    pub berth: SeenWhen<'static>,
 }
 
 #[derive(Debug, Clone, Serialize)]

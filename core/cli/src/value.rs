@@ -56,6 +56,13 @@ pub fn local_time(ms: Option<i64>) -> String {
         .unwrap_or_default()
 }
 
+/// A moment in RFC 3339 as local time: without its date if that is today; as it is if it is no moment.
+pub fn local_moment(text: &str) -> String {
+    let Ok(moment) = text.parse::<Timestamp>() else { return text.to_owned() };
+    let (moment, today) = (moment.to_zoned(TimeZone::system()), Timestamp::now().to_zoned(TimeZone::system()).date());
+    moment.strftime(if moment.date() == today { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" }).to_string()
+}
+
 /// The kinds of layers from top to bottom, following the first child of each.
 pub fn layers(resource: &Value) -> Vec<&str> {
     let mut found = Vec::new();

@@ -187,6 +187,7 @@ pub async fn start(config: &Config, store: Arc<dyn Store>, outside: Outside, sto
         queue: controller.queue(),
         numbers: AtomicU64::new(0),
         counters: controller.shared_counters(),
+        signs: controller.shared_signs(),
         ping: config.ping,
         silence: config.silence,
         outside,
@@ -248,6 +249,7 @@ pub(crate) async fn core(
         patience: config.patience,
         started: world.now(),
         world,
+        signs: Arc::default(),
     });
     Ok(Core { controller, records, writer, quit, woken })
 }

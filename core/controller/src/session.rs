@@ -2,6 +2,7 @@
 
 mod connect;
 mod link;
+mod signs;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use connect::Common;
 use connect::{End, Peer, connection, next_number};
 pub(crate) use link::Link;
+pub(crate) use signs::Signs;
 
 use crate::writer::SessionEvent;
 
@@ -105,6 +107,9 @@ fn reconcile(common: &Arc<Common>, cluster: &Cluster, tasks: &mut BTreeMap<NodeN
         let stays = !task.handle.is_finished() && cluster.nodes.get(name).and_then(|node| wanted(node)).as_ref() == Some(&task.wanted);
         if !stays {
             task.stop.cancel();
+            if cluster.nodes.get(name).is_none_or(|node| node.id != task.wanted.peer().id) {
+                common.signs.forget(task.wanted.peer().id);
+            }
         }
         stays
     });

@@ -22,6 +22,7 @@ use crate::happenings::{Counters, count};
 use crate::outside::World;
 use crate::reports::Reports;
 use crate::writer::{By, Group, JobNews, Message, Submission, Verdict, json_text, unfit_reply};
+use crate::session::Signs;
 
 /// How long an answer waits for the first attempt to reach a new node; a connect takes at most two seconds.
 const FIRST_CONTACT: Duration = Duration::from_secs(8);
@@ -77,6 +78,7 @@ pub(crate) struct Inner {
     pub patience: Duration,
     pub world: Arc<dyn World>,
     pub started: Timestamp,
+    pub signs: Arc<Signs>,
 }
 
 impl std::fmt::Debug for Controller {
@@ -154,6 +156,16 @@ impl Controller {
 
     pub(crate) fn shared_counters(&self) -> Arc<Counters> {
         Arc::clone(&self.0.counters)
+    }
+
+    pub(crate) fn shared_signs(&self) -> Arc<Signs> {
+        Arc::clone(&self.0.signs)
+    }
+
+    /// When the satellite of this node was heard last, a mere sign of life included; `None`: never since the start.
+    #[must_use]
+    pub fn last_heard(&self, node: Id<kind::Node>) -> Option<Timestamp> {
+        self.0.signs.last(node)
     }
 
     pub(crate) fn queue(&self) -> mpsc::Sender<Message> {

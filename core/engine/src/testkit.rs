@@ -18,7 +18,7 @@ use berth_model::ids::{Id, IdSource, kind};
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{DEFAULT_GROUP, DISKLESS_POOL, NodeName, ResourceGroupName, ResourceName, StorPoolName};
 use berth_model::objects::{Node, NodeType, ResourceGroup, SelectFilter, StorPool, StorPoolDfn};
-use berth_model::observed::{Capabilities, ConnectionStatus, NodeSeen, Observed, PoolSeen};
+use berth_model::observed::{Capabilities, ConnectionStatus, NodeSeen, Observed, PoolRecord, PoolSeen};
 use berth_model::props::Props;
 use berth_model::size::Kib;
 use berth_model::time::Timestamp;
@@ -178,7 +178,7 @@ impl World {
             fault: None,
         };
         let node = Arc::make_mut(self.observed.nodes.get_mut(&on).unwrap());
-        node.pools.insert(name, Arc::new(seen));
+        node.pools.insert(name, Arc::new(PoolRecord { seen, at: Timestamp(1) }));
     }
 
     fn group(&mut self, words: &[&str]) {

@@ -254,6 +254,16 @@ pub struct ItemRecord {
     pub at: Timestamp,
 }
 
+/// A pool with the moment it was seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolRecord {
+    /// What was seen.
+    pub seen: PoolSeen,
+    /// When the controller last heard of it. A satellite reports what changes, and signs of life in between say that nothing else did:
+    /// a pool that was reported an hour ago is in that state as long as the session lives.
+    pub at: Timestamp,
+}
+
 /// What is known of one node in this session.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeSeen {
@@ -261,6 +271,10 @@ pub struct NodeSeen {
     pub status: ConnectionStatus,
     /// Since when.
     pub since: Timestamp,
+    /// Since when nothing is known of what is on the node: it was online last then, or the controller began then. `None`: it is online.
+    pub away_since: Option<Timestamp>,
+    /// When it reported last in its last session; `None`: never since the controller began.
+    pub reported: Option<Timestamp>,
     /// Why it is not online; `None`: it is, or nothing is known.
     pub reason: Option<String>,
     /// Attempts to connect since it was last online.
@@ -268,7 +282,7 @@ pub struct NodeSeen {
     /// What the machine can do; `None`: was not connected since the start.
     pub capabilities: Option<Arc<Capabilities>>,
     /// Pools by name.
-    pub pools: OrdMap<StorPoolName, Arc<PoolSeen>>,
+    pub pools: OrdMap<StorPoolName, Arc<PoolRecord>>,
     /// Items by generation id.
     pub items: OrdMap<Uuid, Arc<ItemRecord>>,
     /// Objects of ours that no plan names, and when they were looked for; `None`: not in this session.
@@ -279,7 +293,18 @@ impl NodeSeen {
     /// A node of which nothing is known.
     #[must_use]
     pub fn unknown(status: ConnectionStatus, since: Timestamp) -> Self {
-        Self { status, since, reason: None, attempts: 0, capabilities: None, pools: OrdMap::new(), items: OrdMap::new(), strangers: None }
+        Self {
+            status,
+            since,
+            away_since: (status != ConnectionStatus::Online).then_some(since),
+            reported: None,
+            reason: None,
+            attempts: 0,
+            capabilities: None,
+            pools: OrdMap::new(),
+            items: OrdMap::new(),
+            strangers: None,
+        }
     }
 }
 
@@ -310,6 +335,12 @@ impl Observed {
     /// A pool of a node; `None` also while the node is not online.
     #[must_use]
     pub fn pool(&self, node: &NodeName, pool: &StorPoolName) -> Option<&PoolSeen> {
+        self.pool_record(node, pool).map(|record| &record.seen)
+    }
+
+    /// As [`Observed::pool`], with when it was seen.
+    #[must_use]
+    pub fn pool_record(&self, node: &NodeName, pool: &StorPoolName) -> Option<&PoolRecord> {
         let seen = self.nodes.get(node)?;
         if seen.status != ConnectionStatus::Online {
             return None;

@@ -138,7 +138,7 @@ pub fn pools(rows: &[Value], look: &Look) -> Table {
             capacity("free_capacity"),
             capacity("total_capacity"),
             if can { "True" } else { "False" }.into(),
-            if states::has_errors(row) { Cell::toned("Error", Tone::Bad) } else { Cell::toned("Ok", Tone::Good) },
+            states::pool(row),
             // A pool of one node alone has a made-up name, `node;pool`.
             if shared.contains([';', ':']) { Cell::default() } else { shared.into() },
         ]);

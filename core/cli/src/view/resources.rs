@@ -78,7 +78,7 @@ pub fn volumes(rows: &[Value], look: &Look) -> Table {
                 shown(volume, "volume_number").into(),
                 states::minor(volume).into(),
                 text(volume, "device_path").into(),
-                Cell::sized(count(volume, "allocated_size_kib")),
+                if states::unknown(row).is_some() { Cell::default() } else { Cell::sized(count(volume, "allocated_size_kib")) },
                 states::usage(row),
                 states::volume(row, volume),
                 states::replication(volume),

@@ -42,7 +42,11 @@ fn state(row: &Value) -> Cell {
     } else if flagged(row, "SHIPPING") {
         Cell::toned("Shipping", Tone::Warn)
     } else if flagged(row, "SUCCESSFUL") || flagged(row, "SHIPPED") {
-        Cell::toned("Successful", Tone::Good)
+        // It was taken, that is certain; whether it is still there, nobody can say.
+        match super::states::unknown(row) {
+            Some(unknown) => Cell::toned(format!("Successful, {}", unknown.text), Tone::Warn),
+            None => Cell::toned("Successful", Tone::Good),
+        }
     } else {
         Cell::toned("Incomplete", Tone::Warn)
     }
@@ -58,6 +62,8 @@ mod tests {
     fn words_of_states() {
         assert_eq!(state(&json!({"flags": ["SUCCESSFUL"]})).text, "Successful");
         assert_eq!(state(&json!({})).text, "Incomplete");
+        let away = json!({"flags": ["SUCCESSFUL"], "berth": {"unknown_since": "2020-01-02T03:04:05Z"}});
+        assert!(state(&away).text.starts_with("Successful, Unknown (since 2020-01-0"), "{}", state(&away).text);
         assert_eq!(state(&json!({"flags": ["FAILED_DISCONNECT"]})).text, "Satellite disconnected");
         assert_eq!(state(&json!({"flags": ["SHIPPING"], "snapshots": [{"flags": ["BACKUP_TARGET"]}]})).text, "Restoring");
     }

@@ -3,7 +3,18 @@
 use serde_json::Value;
 
 use crate::table::{Cell, Tone};
-use crate::value::{count, flagged, items, layers, text};
+use crate::value::{count, flagged, items, layers, local_moment, text};
+
+/// `since TIME`, where the controller says that the state of this object is unknown; `None`: it was seen, or nothing is said.
+fn unknown_since(value: &Value) -> Option<String> {
+    let since = value.get("berth")?.get("unknown_since")?.as_str()?;
+    Some(format!("since {}", local_moment(since)))
+}
+
+/// The cell of an object whose state is unknown, with since when.
+pub fn unknown(value: &Value) -> Option<Cell> {
+    unknown_since(value).map(|since| Cell::toned(format!("Unknown ({since})"), Tone::Warn))
+}
 
 /// A node's state.
 pub fn node(node: &Value) -> Cell {
@@ -22,8 +33,19 @@ pub fn node(node: &Value) -> Cell {
         "AUTHENTICATED" => Cell::toned("Authenticated", Tone::Warn),
         "" => Cell::toned("Unknown", Tone::Warn),
         // Every other word is a kind of not working; new ones are shown as they come.
-        other => Cell::toned(other, Tone::Bad),
+        other => match unknown_since(node) {
+            Some(since) => Cell::toned(format!("{other} ({since})"), Tone::Bad),
+            None => Cell::toned(other, Tone::Bad),
+        },
     }
+}
+
+/// A storage pool's state.
+pub fn pool(pool: &Value) -> Cell {
+    if let Some(cell) = unknown(pool) {
+        return cell;
+    }
+    if has_errors(pool) { Cell::toned("Error", Tone::Bad) } else { Cell::toned("Ok", Tone::Good) }
 }
 
 /// A volume's state on one node.
@@ -51,6 +73,9 @@ pub fn volume(resource: &Value, volume: &Value) -> Cell {
 }
 
 fn disk(resource: &Value, volume: &Value) -> Cell {
+    if let Some(cell) = unknown(resource) {
+        return cell;
+    }
     let known = resource.get("state").is_some();
     if layers(resource).first().is_none_or(|top| *top != "DRBD") {
         return if known { Cell::toned("Created", Tone::Good) } else { Cell::toned("Unknown", Tone::Warn) };
@@ -184,7 +209,7 @@ pub fn minor(volume: &Value) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{connections, replication, volume};
+    use super::{Cell, connections, replication, volume};
 
     fn state_of(resource: Value) -> String {
         volume(&resource, &resource["volumes"][0]).text
@@ -213,6 +238,26 @@ mod tests {
         skipped["effective_props"] =
             json!({"DrbdOptions/SkipDisk": {"type": "R", "value": "True", "other": [{"type": "N", "value": "True"}]}});
         assert_eq!(state_of(skipped), "Diskless, SkipDisk (R, N)");
+    }
+
+    #[test]
+    fn what_is_unknown_says_since_when() {
+        let since = json!({"unknown_since": "2020-01-02T12:04:05.123Z", "reason": "away"});
+        let begins = |cell: Cell, text: &str| assert!(cell.text.starts_with(text) && cell.text.ends_with(')'), "{}", cell.text);
+        let mut resource = drbd(&[], "UpToDate");
+        resource["berth"] = since.clone();
+        begins(super::resource(&resource), "Unknown (since 2020-01-0");
+        begins(super::pool(&json!({"berth": since})), "Unknown (since 2020-01-0");
+        begins(super::node(&json!({"connection_status": "OFFLINE", "berth": since})), "OFFLINE (since 2020-01-0");
+        let seen = json!({"seen": "2020-01-02T12:04:05.123Z"});
+        assert_eq!(super::node(&json!({"connection_status": "ONLINE", "berth": seen})).text, "Online");
+        assert_eq!(super::pool(&json!({"berth": seen})).text, "Ok");
+        resource["berth"] = seen;
+        assert_eq!(super::resource(&resource).text, "UpToDate");
+        // What is being deleted is, whether its node is there or not.
+        let mut leaving = drbd(&["DELETE"], "");
+        leaving["berth"] = since;
+        assert_eq!(super::resource(&leaving).text, "DELETING");
     }
 
     #[test]

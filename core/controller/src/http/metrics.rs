@@ -9,6 +9,7 @@ use berth_model::codes::Code;
 use berth_model::layers::ProviderKind;
 use berth_model::observed::ConnectionStatus;
 use berth_model::reply::Reply;
+use berth_model::time::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -20,7 +21,7 @@ use serde::Serialize;
 
 use super::answer::{document, refusal};
 use super::call::Call;
-use crate::{Sample, SampleKind, View};
+use crate::{Controller, Sample, SampleKind, View};
 
 /// Port of drbd-reactor's exporter on satellites.
 const REACTOR_PORT: u16 = 9942;
@@ -97,6 +98,7 @@ pub async fn metrics(call: Call) -> Response {
     let wanted = |group: &str| call.query.truth(group).unwrap_or(true);
     let view = call.view();
     let mut series = nodes(&view);
+    series.extend(knowledge(&view, &call.controller));
     series.extend(definitions(&view, wanted("resource")));
     if wanted("resource") {
         series.extend(resources(&view));
@@ -152,6 +154,48 @@ fn nodes(view: &View) -> Vec<Series> {
         Series { name: "linstor_info", help: "Version of the controller", rows: vec![(version, 1.0)] },
         Series { name: "linstor_node_state", help: "State of the connection to the satellite", rows: states },
         Series { name: "linstor_node_reconnect_attempt_count", help: "Attempts to connect since the node was last online", rows: attempts },
+    ]
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    #[allow(clippy::cast_precision_loss)] // Milliseconds of our time are far below 2^53.
+    let millis = at.0 as f64;
+    millis / 1000.0
+}
+
+/// What is known of each node, and since when (law 9). A node that is online has no moment since which it is unknown, and the reverse.
+fn knowledge(view: &View, controller: &Controller) -> Vec<Series> {
+    let (mut heard, mut reported, mut since, mut unknown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for node in view.cluster.nodes.values() {
+        let labels = || vec![("node", node.name.to_string())];
+        let seen = view.observed.nodes.get(&node.name);
+        let online = seen.filter(|seen| seen.status == ConnectionStatus::Online);
+        heard.extend(controller.last_heard(node.id).map(|at| (labels(), seconds(at))));
+        reported.extend(online.and_then(|seen| seen.reported).map(|at| (labels(), seconds(at))));
+        since.extend(seen.filter(|_| online.is_none()).and_then(|seen| seen.away_since).map(|at| (labels(), seconds(at))));
+        let missing = |id: uuid::Uuid| online.is_none_or(|seen| !seen.items.contains_key(&id));
+        let resources = view.cluster.resources_on(&node.name).filter(|resource| missing(resource.id.uuid())).count();
+        let copies = view.cluster.snapshots_on(&node.name).filter_map(|snapshot| snapshot.copies.get(&node.name));
+        let pools = view
+            .cluster
+            .pools_of(&node.name)
+            .filter(|pool| pool.provider != ProviderKind::Diskless && online.is_none_or(|seen| !seen.pools.contains_key(&pool.name)));
+        let number = resources + copies.filter(|copy| missing(copy.id.uuid())).count() + pools.count();
+        unknown.push((labels(), count(number)));
+    }
+    vec![
+        Series { name: "berth_node_last_heard_seconds", help: "Last sign of life of the satellite, since 1970", rows: heard },
+        Series {
+            name: "berth_node_last_seen_seconds",
+            help: "Last report of the satellite, since 1970; only while it is online",
+            rows: reported,
+        },
+        Series { name: "berth_node_unknown_since_seconds", help: "Since when the node's state is unknown, since 1970", rows: since },
+        Series {
+            name: "berth_items_unknown",
+            help: "Replicas, copies of snapshots and pools of the node whose state is unknown",
+            rows: unknown,
+        },
     ]
 }
 
@@ -231,12 +275,18 @@ fn pools(view: &View) -> Vec<Series> {
         };
         free.push((labels.clone(), size(seen.and_then(|seen| seen.free_kib))));
         total.push((labels.clone(), size(seen.and_then(|seen| seen.total_kib))));
-        errors.push((labels, f64::from(u8::from(seen.is_some_and(|seen| seen.fault.is_some())))));
+        // A diskless pool is never reported, and has nothing that could break.
+        let error = match (pool.provider, seen) {
+            (ProviderKind::Diskless, _) => 0.0,
+            (_, Some(seen)) => f64::from(u8::from(seen.fault.is_some())),
+            (_, None) => f64::NAN,
+        };
+        errors.push((labels, error));
     }
     vec![
         Series { name: "linstor_storage_pool_capacity_free_bytes", help: "Free space of the pool", rows: free },
         Series { name: "linstor_storage_pool_capacity_total_bytes", help: "Whole space of the pool", rows: total },
-        Series { name: "linstor_storage_pool_error_count", help: "Errors of the pool", rows: errors },
+        Series { name: "linstor_storage_pool_error_count", help: "Errors of the pool; not a number while unknown", rows: errors },
     ]
 }
 

@@ -229,8 +229,33 @@ async fn a_replica_from_its_request_to_its_documents() {
     let unknown = ask(&kit, "POST", "/v1/resource-groups/none/query-size-info", "").await;
     assert_eq!((unknown.status, unknown.json()["reports"][0]["ret_code"].as_i64().unwrap() & 0x7fff), (200, 317));
 
+    let lists = ["/v1/nodes", "/v1/view/storage-pools?storage_pools=thin", "/v1/view/resources"];
+    for path in lists.iter().copied().chain(["/v1/resource-definitions/one/resources/alpha/volumes"]) {
+        let berth = get(&kit, path).await.json()[0]["berth"].clone();
+        assert!(berth["seen"].as_str().is_some_and(|at| at.len() == 24 && at.ends_with('Z')), "{path}: {berth}");
+        assert_eq!((&berth["unknown_since"], &berth["reason"]), (&Value::Null, &Value::Null), "{path}");
+    }
+    let metrics = get(&kit, "/metrics").await.text;
+    assert!(metrics.contains(r#"berth_items_unknown{node="alpha"} 0"#), "{metrics}");
+    assert!(metrics.contains(r#"berth_node_last_seen_seconds{node="alpha"} 1"#), "{metrics}");
+    assert!(!metrics.contains("berth_node_unknown_since_seconds{"), "{metrics}");
+
     // What was seen is not the state of now when nobody can be asked.
     alpha.leave().await;
+    for path in lists.iter().copied().chain(["/v1/resource-definitions/one/resources/alpha/volumes"]) {
+        let berth = get(&kit, path).await.json()[0]["berth"].clone();
+        assert_eq!(berth["seen"], Value::Null, "{path}");
+        assert!(berth["unknown_since"].as_str().is_some_and(|at| at.ends_with('Z')), "{path}: {berth}");
+        assert!(berth["reason"].as_str().is_some_and(|why| !why.is_empty()), "{path}: {berth}");
+    }
+    let metrics = get(&kit, "/metrics").await.text;
+    assert!(metrics.contains(r#"berth_items_unknown{node="alpha"} 2"#), "{metrics}");
+    assert!(metrics.contains(r#"berth_node_unknown_since_seconds{node="alpha"} 1"#), "{metrics}");
+    assert!(!metrics.contains("berth_node_last_seen_seconds{"), "{metrics}");
+    assert!(metrics.contains(r#"linstor_resource_state{name="one",node="alpha"} -1"#), "{metrics}");
+    for line in metrics.lines().filter(|line| line.starts_with("linstor_storage_pool_") && line.contains(r#"storage_pool="thin""#)) {
+        assert!(line.ends_with(" NaN"), "{line}");
+    }
     let list = get(&kit, "/v1/view/resources").await.json();
     assert_eq!((list.as_array().unwrap().len(), &list[0]["state"]), (1, &Value::Null));
     let pool = get(&kit, "/v1/nodes/alpha/storage-pools/thin").await.json();

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::link::{Link, Order};
+use super::signs::Signs;
 use crate::happenings::{Counters, PlanSent, count};
 use crate::outside::{Outside, Wire, words};
 use crate::state::View;
@@ -46,6 +47,8 @@ pub(crate) struct Common {
     pub counters: Arc<Counters>,
     /// Clock, chance, and the way to satellites.
     pub outside: Outside,
+    /// When each satellite was heard last.
+    pub signs: Arc<Signs>,
     /// How often a sign of life is asked for.
     pub ping: Duration,
     /// Silence after which the satellite counts as lost.
@@ -89,6 +92,7 @@ pub(crate) async fn connection(common: &Common, peer: &Peer, session: u64, wake:
         Ok(capabilities) => capabilities,
         Err(reason) => return End::Failed(ConnectionStatus::VersionMismatch, reason),
     };
+    common.signs.heard(peer.id, common.outside.world.now());
     let link = Arc::new(Link::default());
     common.tell(peer, session, SessionEvent::Opened { link: Arc::clone(&link), capabilities: Box::new(capabilities) }).await;
     let mut running = Running {
@@ -223,6 +227,7 @@ impl Running<'_> {
                     deadline = Instant::now() + self.common.silence;
                     match message.transpose() {
                         Ok(Some(Up { message: Some(message) })) => {
+                            self.common.signs.heard(self.peer.id, self.common.outside.world.now());
                             if let Err(end) = self.hear(message).await {
                                 return end;
                             }

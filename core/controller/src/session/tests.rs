@@ -147,6 +147,7 @@ async fn with_sessions() -> Kit {
         view: kit.controller.follow(),
         queue: kit.controller.queue(),
         numbers: Default::default(),
+        signs: Arc::default(),
         counters: kit.controller.shared_counters(),
         ping: Duration::from_millis(50),
         silence: Duration::from_millis(1500),

@@ -7,7 +7,7 @@ use berth_model::cluster::{Cluster, ItemOwner};
 use berth_model::ids::{Id, kind};
 use berth_model::names::{NodeName, ResourceName};
 use berth_model::observed::{
-    Capabilities, ConnectionStatus, Fault, FaultKind, ItemRecord, ItemSeen, NodeSeen, Observation, Observed, Standing,
+    Capabilities, ConnectionStatus, Fault, FaultKind, ItemRecord, ItemSeen, NodeSeen, Observation, Observed, PoolRecord, Standing,
 };
 use berth_model::time::Timestamp;
 use imbl::OrdMap;
@@ -104,22 +104,24 @@ impl Seen {
         let mut news = News::default();
         let Some(known) = self.observed.nodes.get(node).cloned() else { return news };
         let mut seen = (*known).clone();
+        seen.reported = Some(now);
         if observation.whole {
             seen.items = OrdMap::new();
             seen.pools = OrdMap::new();
             if seen.status != ConnectionStatus::Online {
                 seen.status = ConnectionStatus::Online;
                 seen.since = now;
+                seen.away_since = None;
                 seen.reason = None;
                 seen.attempts = 0;
             }
             news.node = true;
         }
         for pool in observation.pools {
-            if bug(pool.fault.as_ref(), known.pools.get(&pool.name).and_then(|before| before.fault.as_ref())) {
+            if bug(pool.fault.as_ref(), known.pools.get(&pool.name).and_then(|before| before.seen.fault.as_ref())) {
                 news.bugs.extend(pool.fault.clone());
             }
-            seen.pools.insert(pool.name.clone(), Arc::new(pool));
+            seen.pools.insert(pool.name.clone(), Arc::new(PoolRecord { seen: pool, at: now }));
         }
         for item in observation.items {
             let before = known.items.get(&item.id).map(|record| &record.seen);
@@ -182,6 +184,8 @@ fn away(seen: &mut NodeSeen, status: ConnectionStatus, reason: String, attempts:
     if seen.status != status {
         seen.since = now;
     }
+    // Another reason why it is away does not make it known in between.
+    seen.away_since = seen.away_since.or(Some(now));
     seen.status = status;
     seen.reason = Some(reason);
     seen.attempts = attempts;
@@ -215,5 +219,46 @@ fn note(news: &mut News, cluster: &Cluster, node: &NodeName, before: Option<&Ite
             news.gone.insert(item.id);
         }
         Some(ItemOwner::Resource(..) | ItemOwner::Snapshot(..) | ItemOwner::Tombstone(_)) | None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(pool: &str) -> Observation {
+        let pool = berth_model::observed::PoolSeen {
+            name: berth_model::names::StorPoolName::parse(pool).unwrap(),
+            id: Uuid::nil(),
+            free_kib: None,
+            total_kib: None,
+            extent_kib: berth_model::size::Kib(4),
+            snapshots: false,
+            fault: None,
+        };
+        Observation { whole: true, pools: vec![pool], ..Observation::default() }
+    }
+
+    #[test]
+    fn unknown_begins_with_the_loss_and_ends_with_the_first_whole_report() {
+        let (cluster, node) = (Cluster::empty(Id::from_uuid(Uuid::nil())), NodeName::parse("alpha").unwrap());
+        let mut seen = Seen::default();
+        seen.observed.nodes.insert(node.clone(), Arc::new(NodeSeen::unknown(ConnectionStatus::Offline, Timestamp(1))));
+        let away = |seen: &Seen| seen.observed.nodes[&node].away_since;
+        let pool_at = |seen: &Seen| seen.observed.pool_record(&node, &whole("thin").pools[0].name).map(|record| record.at);
+        seen.opened(&node, Capabilities::default(), Timestamp(2));
+        assert_eq!((away(&seen), pool_at(&seen)), (Some(Timestamp(1)), None), "connected is not seen");
+        seen.saw(&cluster, &node, whole("thin"), Timestamp(3));
+        assert_eq!((away(&seen), pool_at(&seen)), (None, Some(Timestamp(3))));
+        seen.saw(&cluster, &node, Observation { whole: false, ..whole("thin") }, Timestamp(4));
+        assert_eq!(pool_at(&seen), Some(Timestamp(4)), "each report counts for what it names");
+        seen.saw(&cluster, &node, Observation::default(), Timestamp(5));
+        assert_eq!(pool_at(&seen), Some(Timestamp(4)), "and for nothing else");
+        seen.lost(&node, "gone".to_owned(), Timestamp(6));
+        seen.failed(&node, ConnectionStatus::OtherController, "not ours".to_owned(), Timestamp(7));
+        seen.opened(&node, Capabilities::default(), Timestamp(8));
+        assert_eq!((away(&seen), pool_at(&seen)), (Some(Timestamp(6)), None), "whatever the reason, it is unknown since the loss");
+        seen.saw(&cluster, &node, whole("thin"), Timestamp(9));
+        assert_eq!((away(&seen), pool_at(&seen)), (None, Some(Timestamp(9))));
     }
 }

@@ -51,15 +51,19 @@ async fn list(call: Call) -> Answered {
     let props = call.query.props();
     let view = call.view();
     let fits = |node: &&std::sync::Arc<Node>| lets(names.as_ref(), &node.name) && props.fits(&node.props);
-    let documents: Vec<_> =
-        call.query.page(view.cluster.nodes.values().filter(fits)).into_iter().map(|node| views::node::node(&view, node)).collect();
+    let documents: Vec<_> = call
+        .query
+        .page(view.cluster.nodes.values().filter(fits))
+        .into_iter()
+        .map(|node| views::node::node(&view, node, call.controller.last_heard(node.id)))
+        .collect();
     Ok(document(&documents))
 }
 
 async fn one(call: Call) -> Answered {
     let view = call.view();
     let node = lookup::node(&view.cluster, call.part("node")).map_err(refused)?;
-    Ok(document(&views::node::node(&view, node)))
+    Ok(document(&views::node::node(&view, node, call.controller.last_heard(node.id))))
 }
 
 async fn create(call: Call) -> Answered {

@@ -49,21 +49,21 @@ async fn view(call: Call) -> Answered {
         .flat_map(|(_, snapshots)| snapshots.values())
         .filter(|snapshot| nodes.as_ref().is_none_or(|nodes| snapshot.copies.keys().any(|node| nodes.contains(node))));
     let page = call.query.page(by_age(fitting).into_iter());
-    Ok(document(&page.into_iter().map(|snapshot| views::snapshot::snapshot(snapshot)).collect::<Vec<_>>()))
+    Ok(document(&page.into_iter().map(|snapshot| views::snapshot::snapshot(&view, snapshot)).collect::<Vec<_>>()))
 }
 
 async fn list(call: Call) -> Answered {
     let view = call.view();
     let definition = lookup::definition(&view.cluster, call.part("resource")).map_err(refused)?;
     let page = call.query.page(by_age(view.cluster.snapshots_of(&definition.name)).into_iter());
-    Ok(document(&page.into_iter().map(|snapshot| views::snapshot::snapshot(snapshot)).collect::<Vec<_>>()))
+    Ok(document(&page.into_iter().map(|snapshot| views::snapshot::snapshot(&view, snapshot)).collect::<Vec<_>>()))
 }
 
 async fn one(call: Call) -> Answered {
     let view = call.view();
     let snapshot =
         lookup::snapshot(&view.cluster, call.part("resource"), call.part("snapshot"), Code::FAIL_NOT_FOUND_SNAPSHOT).map_err(refused)?;
-    Ok(document(&views::snapshot::snapshot(snapshot)))
+    Ok(document(&views::snapshot::snapshot(&view, snapshot)))
 }
 
 async fn create(call: Call) -> Answered {

@@ -10,15 +10,53 @@ pub mod snapshot;
 use std::collections::BTreeMap;
 
 use berth_api::reply::ApiCallRc;
+use berth_api::seen::{Moment, SeenWhen};
 use berth_model::codes::Code;
 use berth_model::names::NodeName;
-use berth_model::observed::Fault;
+use berth_model::observed::{ConnectionStatus, Fault, NodeSeen};
 use berth_model::props::Props;
 use berth_model::reply::Reply;
+use berth_model::time::Timestamp;
 
 /// Properties as a document has them.
 pub fn props(props: &Props) -> BTreeMap<String, String> {
     props.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// When something on a node was seen (law 9): `at` if its satellite reported it in this session, else since when it is unknown, and why.
+/// `begun`: when the thing came to be; nothing is unknown for longer.
+fn when(node: Option<&NodeSeen>, at: Option<Timestamp>, begun: Timestamp) -> SeenWhen<'_> {
+    let moment = |at: Timestamp| Moment::of_millis(at.0);
+    let Some(node) = node else { return SeenWhen::unknown(moment(begun), "The controller does not know its node yet.") };
+    if node.status != ConnectionStatus::Online {
+        return SeenWhen::unknown(moment(node.away_since.unwrap_or(node.since).max(begun)), why_away(node));
+    }
+    match at {
+        Some(at) => SeenWhen::seen(moment(at)),
+        None => SeenWhen::unknown(moment(node.since.max(begun)), "Its satellite did not report it yet."),
+    }
+}
+
+/// Why nothing is known of what is on a node that is not online.
+fn why_away(node: &NodeSeen) -> &str {
+    match (&node.reason, node.status) {
+        (Some(reason), _) => reason,
+        (None, ConnectionStatus::NoStltConn) => "No net interface of the node leads to a satellite.",
+        (None, ConnectionStatus::Connected | ConnectionStatus::Authenticated) => "Its satellite is connected and did not report yet.",
+        (
+            None,
+            ConnectionStatus::Offline
+            | ConnectionStatus::Online
+            | ConnectionStatus::VersionMismatch
+            | ConnectionStatus::FullSyncFailed
+            | ConnectionStatus::AuthenticationError
+            | ConnectionStatus::Unknown
+            | ConnectionStatus::HostnameMismatch
+            | ConnectionStatus::OtherController
+            | ConnectionStatus::MissingExtTools
+            | ConnectionStatus::DuplicateUname,
+        ) => "Its satellite was not reached yet.",
+    }
 }
 
 /// What a list says of an object whose node cannot be asked: nothing is known of it now.

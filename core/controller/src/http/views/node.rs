@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use berth_api::node::{NetInterface, Node as NodeDocument};
+use berth_api::seen::{Moment, SeenWhen};
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::objects::{NetIf, Node};
 use berth_model::observed::{Capabilities, ConnectionStatus};
+use berth_model::time::Timestamp;
 
 use crate::View;
 
@@ -21,8 +23,8 @@ pub fn interface(node: &Node, interface: &NetIf) -> NetInterface {
     }
 }
 
-/// A node.
-pub fn node(view: &View, node: &Node) -> NodeDocument {
+/// A node. `heard`: the last sign of life of its satellite.
+pub fn node(view: &View, node: &Node, heard: Option<Timestamp>) -> NodeDocument {
     let seen = view.observed.nodes.get(&node.name);
     let capabilities = seen.and_then(|seen| seen.capabilities.as_ref());
     let mut props = super::props(&node.props);
@@ -64,6 +66,10 @@ pub fn node(view: &View, node: &Node) -> NodeDocument {
         platform: capabilities.map(|_| "LINUX"),
         os_variant: capabilities.map(|able| able.os.clone()).unwrap_or_default(),
         reports,
+        berth: SeenWhen {
+            last_heard: heard.map(|at| Moment::of_millis(at.0)),
+            ..super::when(seen.map(AsRef::as_ref), seen.and_then(|seen| seen.reported), node.created).into_owned()
+        },
     }
 }
 

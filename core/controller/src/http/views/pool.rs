@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use berth_api::pool::{StoragePool, StoragePoolDefinition};
 use berth_model::layers::ProviderKind;
 use berth_model::objects::{StorPool, StorPoolDfn};
+use berth_model::time::Timestamp;
 
 use crate::View;
 
@@ -15,7 +16,9 @@ pub fn definition(definition: &StorPoolDfn) -> StoragePoolDefinition {
 
 /// A storage pool. Capacities only while its node is online; a diskless pool has none.
 pub fn pool(view: &View, pool: &StorPool) -> StoragePool {
-    let seen = view.observed.pool(&pool.node, &pool.name);
+    let record = view.observed.pool_record(&pool.node, &pool.name);
+    let seen = record.map(|record| &record.seen);
+    let node = view.observed.nodes.get(&pool.node).map(AsRef::as_ref);
     let able = match seen {
         Some(seen) => seen.snapshots,
         None => pool.provider.takes_snapshots(),
@@ -43,5 +46,12 @@ pub fn pool(view: &View, pool: &StorPool) -> StoragePool {
         reports,
         supports_snapshots: able,
         external_locking: pool.external_locking,
+        // A diskless pool has no state but that of its node.
+        berth: super::when(
+            node,
+            if has_space { record.map(|record| record.at) } else { node.and_then(|node| node.reported) },
+            Timestamp::default(),
+        )
+        .into_owned(),
     }
 }

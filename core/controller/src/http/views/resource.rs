@@ -7,10 +7,11 @@ use berth_api::resource::{
     DrbdResource, DrbdVolume, DrbdVolumeDefinition, EffectiveProp, LayerObject, Resource as ResourceDocument, ResourceState,
     StorageResource, StorageVolume, Volume as VolumeDocument, VolumeLayer, VolumeLayerData,
 };
+use berth_api::seen::SeenWhen;
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::VolumeNumber;
 use berth_model::objects::{Resource, Volume};
-use berth_model::observed::{ItemRecord, VolumeSeen};
+use berth_model::observed::{ConnectionStatus, ItemRecord, VolumeSeen};
 use berth_model::props::{Chain, SKIP_DISK, Source};
 use uuid::Uuid;
 
@@ -94,7 +95,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn document(&self, layers: &[LayerKind], reports: Vec<berth_api::reply::ApiCallRc>) -> VolumeDocument<'a> {
+    fn document(&self, layers: &[LayerKind], reports: Vec<berth_api::reply::ApiCallRc>, berth: SeenWhen<'a>) -> VolumeDocument<'a> {
         let device_path = match self.minor {
             Some(minor) => Some(format!("/dev/drbd{minor}")),
             None => self.device().map(str::to_owned),
@@ -121,6 +122,7 @@ impl<'a> Known<'a> {
                 .collect(),
             uuid: uuid_text(self.volume.id.uuid()),
             reports,
+            berth,
         }
     }
 }
@@ -190,7 +192,10 @@ fn source_word(source: Source) -> &'static str {
 
 /// A replica; its state only while its node is online and has looked at it.
 pub fn resource<'a>(view: &'a View, resource: &'a Resource, with_volumes: bool) -> ResourceDocument<'a> {
-    let record = view.observed.item(&resource.node, resource.id.uuid());
+    let node = view.observed.nodes.get(&resource.node).map(AsRef::as_ref);
+    let online = node.filter(|node| node.status == ConnectionStatus::Online);
+    let record = online.and_then(|node| node.items.get(&resource.id.uuid())).map(AsRef::as_ref);
+    let berth = super::when(node, record.map(|record| record.at), resource.created);
     let volumes = Known::all(view, resource, record);
     let in_use = record.is_some_and(|record| record.seen.volumes.iter().any(|volume| volume.in_use));
     let reports = || {
@@ -211,7 +216,8 @@ pub fn resource<'a>(view: &'a View, resource: &'a Resource, with_volumes: bool) 
         state: record.map(|_| ResourceState { in_use: (in_use || resource.drbd.is_some()).then_some(in_use) }),
         uuid: uuid_text(resource.id.uuid()),
         create_timestamp: resource.created.0,
-        volumes: with_volumes.then(|| volumes.iter().map(|volume| volume.document(&resource.layers, reports())).collect()),
+        volumes: with_volumes.then(|| volumes.iter().map(|volume| volume.document(&resource.layers, reports(), berth.clone())).collect()),
+        berth,
     }
 }
 
