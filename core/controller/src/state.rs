@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::happenings::{Counters, count};
 use crate::outside::World;
 use crate::reports::Reports;
-use crate::writer::{By, Group, JobNews, Message, Submission, Verdict, json_text, unfit_reply};
 use crate::session::Signs;
+use crate::writer::{By, Group, JobNews, Message, Submission, Verdict, json_text, unfit_reply};
 
 /// How long an answer waits for the first attempt to reach a new node; a connect takes at most two seconds.
 const FIRST_CONTACT: Duration = Duration::from_secs(8);
