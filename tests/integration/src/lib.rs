@@ -31,7 +31,7 @@ pub use network::{Cut, Network};
 pub use python::python_with_client;
 pub use rest::{Entry, Reply, Rest, Severity};
 pub use scratch::Scratch;
-pub use wait::{until, within};
+pub use wait::{lasts, until, within};
 
 /// Whether we are root: only then are there loop devices and mounts.
 #[must_use]

@@ -31,3 +31,11 @@ pub fn within<T, E: Debug>(limit: Duration, what: &str, mut look: impl FnMut() -
 pub fn until(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) -> Result<()> {
     within(limit, what, || if holds() { Ok(()) } else { Err("no") })
 }
+
+/// Lets a fault last for so long: a time that belongs to the fault, not a wait for something to happen.
+pub fn lasts(span: Duration) {
+    let end = Instant::now() + span;
+    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
+    }
+}

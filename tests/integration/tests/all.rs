@@ -14,12 +14,18 @@ mod dev;
 mod durability;
 #[path = "all/failures.rs"]
 mod failures;
+#[path = "all/hang.rs"]
+mod hang;
 #[path = "all/harness.rs"]
 mod harness;
 #[path = "all/kills.rs"]
 mod kills;
+#[path = "all/links.rs"]
+mod links;
 #[path = "all/python.rs"]
 mod python;
+#[path = "all/rounds.rs"]
+mod rounds;
 #[path = "all/trust.rs"]
 mod trust;
 #[path = "all/volumes.rs"]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use berth_integration::{Cluster, Database, Dice, Group, Load, count, is_root, note};
+use berth_integration::{Cluster, Database, Dice, Group, Load, count, is_root, lasts, note};
 use serde_json::Value;
 
 /// Clients at a time.
@@ -86,10 +86,7 @@ fn random_moment(cluster: &Cluster, load: &Load, dice: &mut Dice) -> Result<()> 
         }
         span = COMMIT_US;
     }
-    let moment = Instant::now() + Duration::from_micros(dice.below(span));
-    while let Some(left) = moment.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-        std::thread::park_timeout(left);
-    }
+    lasts(Duration::from_micros(dice.below(span)));
     Ok(())
 }
 
