@@ -12,6 +12,7 @@ use berth_plugin_sdk as sdk;
 use sdk::{BackingName, Filled, Known, Machine, Mark, MarkKind, Marked, New, Provider};
 use uuid::Uuid;
 
+use crate::holders;
 use crate::site::{Site, missing_layers};
 
 /// Steps that one item may take in one go; more of them mean that steps and looks disagree.
@@ -166,15 +167,21 @@ impl<'a> Bench<'a> {
             let next = steps.iter().find(|step| !failed.contains_key(&step.number()) && self.may(step, &steps));
             let Some(step) = next else {
                 let (mut standing, mut fault) = standing(item, &steps);
+                let refused = steps.iter().find(|step| matches!(step, Step::Refuse(..))).map(Step::number);
+                if let (Some(fault), Some(number)) = (&mut fault, refused) {
+                    self.name_holders(fault, device_of(&found, number));
+                }
                 if let Some((_, first)) = failed.into_iter().next() {
                     (standing, fault) = (Standing::Faulty, Some(first));
                 }
                 return ItemSeen { id: item.id(), generation, standing, volumes: seen_volumes(item, &found), fault };
             };
             tracing::debug!(resource = %item.resource(), id = %item.id(), ?step, "step");
-            if let Err(fault) = self.perform(item, step, &found) {
+            if let Err(Failed { fault, device }) = self.perform(item, step, &found) {
+                let mut fault = wire_fault(fault);
+                self.name_holders(&mut fault, device.as_deref().or_else(|| device_of(&found, step.number())));
                 tracing::warn!(resource = %item.resource(), id = %item.id(), ?step, fault = %fault.message, cause = %fault.cause, "step failed");
-                failed.insert(step.number(), wire_fault(fault));
+                failed.insert(step.number(), fault);
             }
         }
         let fault = Fault {
@@ -186,6 +193,13 @@ impl<'a> Bench<'a> {
             holders: Vec::new(),
         };
         ItemSeen { id: item.id(), generation, standing: Standing::Faulty, volumes: Vec::new(), fault: Some(fault) }
+    }
+
+    /// Says who has the device that is in the way.
+    fn name_holders(&self, fault: &mut Fault, device: Option<&str>) {
+        let Some(device) = device.filter(|_| fault.kind == FaultKind::InUse) else { return };
+        fault.holders = self.site.holders(device);
+        fault.cause = holders::sentence(device, &fault.holders);
     }
 
     fn may(&self, step: &Step, all: &[Step]) -> bool {
@@ -280,7 +294,7 @@ impl<'a> Bench<'a> {
         let known = self.known(&volume.backing, volume.id.uuid())?;
         let (provider, machine) = self.pool(&volume.pool)?;
         let path = provider.attach(machine, &known)?.path;
-        Ok((path == link).then_some(DeviceFound { path, size: *size, user: None }))
+        Ok((path == link).then_some(DeviceFound { path, size: *size, in_use: false }))
     }
 
     fn look_copy(&mut self, volume: &SnapshotVolumePlan) -> VolumeFound {
@@ -322,8 +336,8 @@ impl<'a> Bench<'a> {
             Marked::By(mark) => mark,
         };
         let device = found.device.map(|device| {
-            let user = site.user(&device.path);
-            DeviceFound { path: device.path, size: Kib(device.size.0), user }
+            let in_use = site.in_use(&device.path);
+            DeviceFound { path: device.path, size: Kib(device.size.0), in_use }
         });
         let backing = Backing::Ours { content: mark.content, size: Kib(found.size.0), allocated: Kib(found.allocated.0) };
         Ok((backing, device))
@@ -333,21 +347,21 @@ impl<'a> Bench<'a> {
         Ok(Known { name: name(backing)?, cluster: self.cluster, generation: id })
     }
 
-    fn perform(&mut self, item: &PlanItem, step: &Step, found: &ItemFound) -> Result<(), sdk::Fault> {
+    fn perform(&mut self, item: &PlanItem, step: &Step, found: &ItemFound) -> Result<(), Failed> {
         let seen = found.volumes.iter().find(|seen| seen.number == step.number());
         match item {
             PlanItem::Resource(plan) => match plan.volumes.iter().find(|volume| volume.number == step.number()) {
                 Some(volume) => self.on_volume(plan, volume, step, seen),
-                None => Err(impossible(step)),
+                None => Err(impossible(step).into()),
             },
             PlanItem::Snapshot(plan) => match plan.volumes.iter().find(|volume| volume.number == step.number()) {
-                Some(volume) => self.on_copy(plan, volume, step, seen),
-                None => Err(impossible(step)),
+                Some(volume) => Ok(self.on_copy(plan, volume, step, seen)?),
+                None => Err(impossible(step).into()),
             },
         }
     }
 
-    fn on_volume(&mut self, plan: &ResourcePlan, volume: &VolumePlan, step: &Step, seen: Option<&VolumeFound>) -> Result<(), sdk::Fault> {
+    fn on_volume(&mut self, plan: &ResourcePlan, volume: &VolumePlan, step: &Step, seen: Option<&VolumeFound>) -> Result<(), Failed> {
         let (site, attaches) = (self.site, self.site.attaches());
         let known = self.known(&volume.backing, volume.id.uuid())?;
         let mark = Mark {
@@ -367,23 +381,23 @@ impl<'a> Bench<'a> {
         let source = || source.clone().ok_or_else(|| impossible(step));
         let (provider, machine) = self.pool(&volume.pool)?;
         let filled = match step {
-            Step::Create(_) => return provider.create(machine, &new, size),
-            Step::Grow(_) => return provider.grow(machine, &known, size),
-            Step::Rollback(_) => return provider.rollback(machine, &new, &source()?),
-            Step::Delete(_) => return provider.delete(machine, &known),
-            Step::Detach(_) => return provider.detach(machine, &known),
+            Step::Create(_) => return Ok(provider.create(machine, &new, size)?),
+            Step::Grow(_) => return Ok(provider.grow(machine, &known, size)?),
+            Step::Rollback(_) => return Ok(provider.rollback(machine, &new, &source()?)?),
+            Step::Delete(_) => return Ok(provider.delete(machine, &known)?),
+            Step::Detach(_) => return Ok(provider.detach(machine, &known)?),
             Step::Attach(_) => {
                 let device = provider.attach(machine, &known)?;
-                return if attaches { Ok(()) } else { site.set_link(&plan.resource, volume.number, &device.path) };
+                return if attaches { Ok(()) } else { Ok(site.set_link(&plan.resource, volume.number, &device.path)?) };
             }
             Step::Link(_) => {
                 let device = seen.and_then(|seen| seen.device.as_ref()).ok_or_else(|| impossible(step))?;
-                return site.set_link(&plan.resource, volume.number, &device.path);
+                return Ok(site.set_link(&plan.resource, volume.number, &device.path)?);
             }
-            Step::Unlink(_) => return site.remove_link(&plan.resource, volume.number),
+            Step::Unlink(_) => return Ok(site.remove_link(&plan.resource, volume.number)?),
             Step::Restore(_) => provider.restore(machine, &source()?, &new, size)?,
             Step::Clone(_) => provider.clone_volume(machine, &source()?, &new, size)?,
-            Step::TakeSnapshot(_) | Step::DeleteSnapshot(_) | Step::Refuse(..) => return Err(impossible(step)),
+            Step::TakeSnapshot(_) | Step::DeleteSnapshot(_) | Step::Refuse(..) => return Err(impossible(step).into()),
         };
         match filled {
             Filled::Done => Ok(()),
@@ -392,26 +406,22 @@ impl<'a> Bench<'a> {
     }
 
     /// A copy is a point in time only while nobody has the source open: it is looked at before and after.
-    fn copy(&mut self, volume: &VolumePlan, source: &Known, from: &str, to: &str, new: &New) -> Result<(), sdk::Fault> {
+    fn copy(&mut self, volume: &VolumePlan, source: &Known, from: &str, to: &str, new: &New) -> Result<(), Failed> {
         let site = self.site;
-        let idle = |bench: &mut Self| -> Result<(), sdk::Fault> {
+        let idle = |bench: &mut Self| -> Result<(), Failed> {
             let (_, device) = bench.find(&volume.pool, source.name.as_str(), source.generation)?;
-            match device.and_then(|device| device.user) {
-                None => Ok(()),
-                Some(user) => Err(sdk::Fault::new(
-                    sdk::FaultKind::InUse,
-                    "A volume in use cannot be copied here, only cloned where blocks can be shared",
-                )
-                .cause(user)
-                .correction("Unmount the source, or put the pool on XFS (made with reflink=1) or on btrfs")),
-            }
+            let Some(device) = device.filter(|device| device.in_use) else { return Ok(()) };
+            let fault =
+                sdk::Fault::new(sdk::FaultKind::InUse, "A volume in use cannot be copied here, only cloned where blocks can be shared")
+                    .correction("Unmount the source, or put the pool on XFS (made with reflink=1) or on btrfs");
+            Err(Failed { fault, device: Some(device.path) })
         };
         idle(self)?;
         let pool = self.pools.get(&volume.pool).map(|open| open.pool.clone()).unwrap_or_else(|| self.no_pool(&volume.pool));
         site.copy(&pool, from, to)?;
         idle(self)?;
         let (provider, machine) = self.pool(&volume.pool)?;
-        provider.finish_copy(machine, new)
+        Ok(provider.finish_copy(machine, new)?)
     }
 
     fn no_pool(&self, name: &StorPoolName) -> sdk::Pool {
@@ -450,6 +460,24 @@ impl<'a> Bench<'a> {
             | Step::Refuse(..) => Err(impossible(step)),
         }
     }
+}
+
+/// Why a step failed.
+struct Failed {
+    fault: sdk::Fault,
+    /// The device that is in the way, if it is not that of the volume.
+    device: Option<String>,
+}
+
+impl From<sdk::Fault> for Failed {
+    fn from(fault: sdk::Fault) -> Self {
+        Self { fault, device: None }
+    }
+}
+
+fn device_of(found: &ItemFound, number: VolumeNumber) -> Option<&str> {
+    let volume = found.volumes.iter().find(|seen| seen.number == number)?;
+    volume.device.as_ref().map(|device| device.path.as_str())
 }
 
 /// The item for a machine that forgets all it holds when it ends: what was there before may be made again, empty.
@@ -498,7 +526,7 @@ fn seen_volume(found: &VolumeFound) -> Option<VolumeSeen> {
         device_path: found.device.as_ref().map(|device| device.path.clone()),
         backing_kib: *size,
         allocated_kib: *allocated,
-        in_use: found.device.as_ref().is_some_and(|device| device.user.is_some()),
+        in_use: found.device.as_ref().is_some_and(|device| device.in_use),
         content: Some(*content),
     })
 }

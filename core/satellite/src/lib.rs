@@ -16,6 +16,7 @@ mod core;
 mod crew;
 mod folders;
 mod hands;
+mod holders;
 pub mod keep;
 mod links;
 pub mod local;

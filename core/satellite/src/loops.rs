@@ -150,7 +150,7 @@ impl Loops {
         let is = |number: &u32| backing(*number).as_deref() == Some(file);
         let mut all: Vec<(u32, Looked)> = numbers.into_iter().filter(is).filter_map(|number| Some((number, looked(number)?))).collect();
         if all.len() > 1 {
-            let last = |number: u32| usage::user(&path_of(number)).is_none();
+            let last = |number: u32| !usage::in_use(&path_of(number));
             all.sort_by_cached_key(|(number, seen)| (seen.leaving, served != Some(*number), last(*number), *number));
         }
         all
@@ -168,15 +168,18 @@ impl Loops {
         self.first(file).map(|(number, seen)| Device { path: path_of(number), size: seen.size })
     }
 
-    /// Who uses this device, or another one of the same file.
+    /// Whether somebody uses this device, or another one of the same file.
     #[must_use]
-    pub fn user(&self, device: &str) -> Option<String> {
+    pub fn in_use(&self, device: &str) -> bool {
         self.refresh();
-        usage::user(device).or_else(|| {
-            let number = number_of(device)?;
-            let others = self.find(&backing(number)?).into_iter().map(|(other, _)| other).filter(|other| *other != number);
-            others.map(path_of).find_map(|other| Some(format!("{other} is a device of the same file, and {}", usage::user(&other)?)))
-        })
+        usage::in_use(device) || self.siblings(device).iter().any(|other| usage::in_use(other))
+    }
+
+    /// The other devices of the file of this one.
+    #[must_use]
+    pub fn siblings(&self, device: &str) -> Vec<String> {
+        let Some((number, file)) = number_of(device).and_then(|number| Some((number, backing(number)?))) else { return Vec::new() };
+        self.find(&file).into_iter().map(|(other, _)| other).filter(|other| *other != number).map(path_of).collect()
     }
 
     /// Detaches what a killed satellite left of files that had this name and are gone.
@@ -188,7 +191,7 @@ impl Loops {
         }
         for (number, seen) in self.find(&gone) {
             let path = path_of(number);
-            if !seen.leaving && usage::user(&path).is_none() {
+            if !seen.leaving && !usage::in_use(&path) {
                 tracing::info!(device = %path, file = %gone.display(), "device of a removed file detached");
                 if let Err(fault) = hands.change(|| hands.need(&["losetup", "--detach", &path])) {
                     tracing::warn!(device = %path, cause = %fault.cause, "device of a removed file stays");
@@ -238,7 +241,7 @@ impl Loops {
         self.scan();
         let all = self.find(file);
         // A detach of a used device would only be put off, and take it as soon as it is free.
-        if let Some(path) = all.iter().map(|(number, _)| path_of(*number)).find(|path| usage::user(path).is_some()) {
+        if let Some(path) = all.iter().map(|(number, _)| path_of(*number)).find(|path| usage::in_use(path)) {
             return Err(LoopError::Busy(path));
         }
         for (number, seen) in &all {

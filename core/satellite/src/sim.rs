@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
-use berth_model::observed::Capabilities;
+use berth_model::observed::{Capabilities, Holder};
 use berth_plugin_sdk::memory::{Memory, MemoryMachine};
 use berth_plugin_sdk::{Fault, FaultKind, Files, Kib, Machine, Output, Pool, PoolAbilities, Provider};
 use berth_provider_file::FileProvider;
@@ -271,8 +271,12 @@ impl Site for SimSite {
         true
     }
 
-    fn user(&self, _device: &str) -> Option<String> {
-        None
+    fn in_use(&self, _device: &str) -> bool {
+        false
+    }
+
+    fn holders(&self, _device: &str) -> Vec<Holder> {
+        Vec::new()
     }
 
     fn link(&self, resource: &ResourceName, volume: VolumeNumber) -> Option<String> {

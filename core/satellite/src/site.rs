@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
-use berth_model::observed::Capabilities;
+use berth_model::observed::{Capabilities, Holder};
 use berth_plugin_sdk::{Fault, FaultKind, Machine, Pool, Provider};
 use berth_provider_file::FileProvider;
 use uuid::Uuid;
@@ -29,8 +29,11 @@ pub trait Site: Send + Sync + 'static {
     /// Whether volumes are served by devices. If not, the stable path points at what holds the data, and says that it is served.
     fn attaches(&self) -> bool;
 
-    /// Who uses a device.
-    fn user(&self, device: &str) -> Option<String>;
+    /// Whether somebody uses a device: it is mounted, below another device, or opened exclusively. Asked at every look: it must be cheap.
+    fn in_use(&self, device: &str) -> bool;
+
+    /// Who has a device, in a fixed order, as far as it can be found out. Asked only when that is in the way: it may be dear.
+    fn holders(&self, device: &str) -> Vec<Holder>;
 
     /// Where the stable path of a volume points.
     fn link(&self, resource: &ResourceName, volume: VolumeNumber) -> Option<String>;
@@ -137,8 +140,13 @@ impl Site for HostSite {
         self.shared.attaches
     }
 
-    fn user(&self, device: &str) -> Option<String> {
-        if self.shared.attaches { self.shared.loops.user(device) } else { None }
+    fn in_use(&self, device: &str) -> bool {
+        self.shared.attaches && self.shared.loops.in_use(device)
+    }
+
+    fn holders(&self, device: &str) -> Vec<Holder> {
+        let of_one_file = if self.shared.attaches { self.shared.loops.siblings(device) } else { Vec::new() };
+        crate::holders::of(of_one_file.into_iter().chain([device.to_owned()]).collect())
     }
 
     fn link(&self, resource: &ResourceName, volume: VolumeNumber) -> Option<String> {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use berth_model::layers::ProviderKind;
 use berth_model::names::ResourceName;
-use berth_model::observed::{FaultKind, Standing};
+use berth_model::observed::{FaultKind, Holder, Standing};
 use berth_model::plan::{ContentSource, PlanBody, Wanted};
 use berth_proto::refusal::Reason;
 use berth_satellite::{Config, local, serve};
@@ -114,6 +114,8 @@ async fn the_life_of_a_volume() {
     let fault = refused.fault.unwrap();
     assert_eq!((refused.standing, fault.kind), (Standing::Faulty, FaultKind::InUse));
     assert!(fault.cause.contains(mount.to_str().unwrap()), "{fault:?}");
+    let path = mount.to_str().unwrap().to_owned();
+    assert!(fault.holders.contains(&Holder::Mount { device: device(&both[0]), path }), "{fault:?}");
     sh(&["umount", mount.to_str().unwrap()]);
     controller.until("it goes after the unmount", |own| own.items[&id].standing == Standing::Gone).await;
     let absent = vec![

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use berth_model::layers::ProviderKind;
-use berth_model::observed::Standing;
+use berth_model::observed::{FaultKind, Holder, Standing};
 use berth_model::plan::{ContentSource, PlanItem, PoolPlan, Wanted};
 use berth_plugin_sdk::Kib;
 use berth_proto::refusal::Reason;
@@ -156,6 +156,25 @@ async fn a_plan_that_cannot_be_kept_is_not_obeyed() {
     talk.rest(&ids(&[fresh("third", 500)])).await;
     satellite.kill();
     assert_eq!(world.start().status().await.unwrap().items, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_in_the_way_is_named() {
+    let world = World::new();
+    let satellite = world.start();
+    let mut talk = Talk::begin(&satellite, hello(1)).await;
+    talk.plan(0, pools(), vec![fresh("web", 100)]).await;
+    talk.rest(&ids(&[fresh("web", 100)])).await;
+    world.holders.lock().unwrap().push((77, "qemu".into()));
+    let idle = replica("web", 100, 4096, Wanted::Inactive, 102, ContentSource::Kept);
+    talk.plan(1, None, vec![idle.clone()]).await;
+    let fault = talk.rest(&ids(&[idle])).await.remove(0).fault.unwrap();
+    assert_eq!(fault.kind, FaultKind::InUse);
+    assert_eq!(fault.holders, [Holder::Process { device: "/dev/memory/1".into(), pid: 77, command: "qemu".into() }]);
+    assert_eq!(fault.cause, "/dev/memory/1 is used: process 77 (qemu) has it open");
+    world.holders.lock().unwrap().clear();
+    satellite.devices_used(vec!["/dev/memory/1".into()]).await;
+    talk.settle(&[Uuid::from_u128(100)]).await;
 }
 
 /// One life with all kinds of things in it, as text.

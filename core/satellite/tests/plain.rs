@@ -6,7 +6,7 @@ mod common;
 use std::io::{Read, Write};
 
 use berth_model::layers::ProviderKind;
-use berth_model::observed::{FaultKind, Standing};
+use berth_model::observed::{FaultKind, Holder, Standing};
 use berth_model::plan::{ContentSource, PlanItem, Wanted};
 use common::*;
 use uuid::Uuid;
@@ -120,9 +120,36 @@ async fn a_program_that_opens_a_device_exclusively_uses_it() {
     let held = open(device(&seen).as_str(), OFlags::RDONLY | OFlags::EXCL, Mode::empty()).unwrap();
     let absent = replica("web", 100, 4096, Wanted::Absent, 102, ContentSource::Kept);
     let refused = controller.plan(vec![absent]).await.remove(0);
-    assert_eq!(refused.fault.map(|fault| fault.kind), Some(FaultKind::InUse));
+    let fault = refused.fault.unwrap();
+    assert_eq!(fault.kind, FaultKind::InUse);
+    let own = std::process::id();
+    let is = |holder: &Holder| matches!(holder, Holder::Process { device: at, pid, .. } if *at == device(&seen) && *pid == own);
+    assert!(fault.holders.iter().any(is), "{fault:?}");
+    assert!(fault.cause.contains(&format!("process {own} (")), "{fault:?}");
     assert!(refused.volumes[0].in_use);
     drop(held);
+    controller.until("it goes", |own| own.items[&seen.id].standing == Standing::Gone).await;
+    assert_eq!((world.files(), world.loops()), (vec![], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_keeps_a_device_open_is_named() {
+    let Some(world) = Xfs::new() else { return };
+    let mut process = process::Process::start(world.path(), None);
+    let mut controller = connect(process.address().await, hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    controller.whole(vec![pool(&world.pool(), ProviderKind::FileThin)], vec![fresh("web", 100, 4096)]).await;
+    let seen = controller.rest(&[Uuid::from_u128(100)]).await.remove(0);
+    // It opens the device, says so, and keeps it until it is told otherwise.
+    let words = ["-c", "exec 3<\"$0\"; echo open; read end", &device(&seen)];
+    let pipes = || std::process::Stdio::piped();
+    let mut keeper = std::process::Command::new("sh").args(words).stdin(pipes()).stdout(pipes()).spawn().unwrap();
+    keeper.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    let refused = controller.plan(vec![replica("web", 100, 4096, Wanted::Absent, 102, ContentSource::Kept)]).await.remove(0);
+    let fault = refused.fault.unwrap();
+    assert_eq!(fault.kind, FaultKind::InUse, "{fault:?}");
+    assert_eq!(fault.holders, [Holder::Process { device: device(&seen), pid: keeper.id(), command: "sh".into() }]);
+    drop(keeper.stdin.take());
+    keeper.wait().unwrap();
     controller.until("it goes", |own| own.items[&seen.id].standing == Standing::Gone).await;
     assert_eq!((world.files(), world.loops()), (vec![], vec![]));
 }

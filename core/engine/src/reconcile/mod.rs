@@ -67,8 +67,8 @@ pub struct DeviceFound {
     pub path: String,
     /// Its size.
     pub size: Kib,
-    /// Who uses it, as far as known; `None`: nobody.
-    pub user: Option<String>,
+    /// Somebody uses it: it is mounted, below another device, or opened exclusively.
+    pub in_use: bool,
 }
 
 /// One action on one volume; everything else about it stands in the plan.
@@ -210,18 +210,19 @@ fn layer_missing(plan: &ResourcePlan, layer: LayerKind, why: &str) -> Fault {
     )
 }
 
-fn in_use(what: &str, name: &str, seen: &VolumeFound, user: &str) -> Fault {
+/// Whoever knows the machine adds who it is ([`Fault::holders`]).
+fn in_use(what: &str, name: &str, seen: &VolumeFound) -> Fault {
     let path = seen.device.as_ref().map_or("", |device| device.path.as_str());
     fault(
         FaultKind::InUse,
         format!("Volume {} of resource '{name}' cannot be {what} while it is in use", seen.number),
-        format!("{path} is used: {user}"),
+        format!("{path} is used, by whom is not known"),
         "Unmount the device, or stop the program that has it open",
     )
 }
 
-fn user(seen: &VolumeFound) -> Option<&str> {
-    seen.device.as_ref().and_then(|device| device.user.as_deref())
+fn is_used(seen: &VolumeFound) -> bool {
+    seen.device.as_ref().is_some_and(|device| device.in_use)
 }
 
 /// Takes a volume away, the stable path first, so that nobody finds a device that is about to go.
@@ -236,18 +237,18 @@ fn remove(plan: &ResourcePlan, volume: &VolumePlan, seen: &VolumeFound, steps: &
     match &seen.backing {
         // What has the name is another object: nothing of this one is left.
         Backing::Missing | Backing::Foreign(_) => {}
-        Backing::Ours { .. } => match user(seen) {
-            Some(user) => steps.push(Step::Refuse(number, in_use("deleted", plan.resource.as_str(), seen, user))),
-            None => {
-                if seen.link.is_some() {
-                    steps.push(Step::Unlink(number));
-                }
-                if seen.device.is_some() {
-                    steps.push(Step::Detach(number));
-                }
-                steps.push(Step::Delete(number));
+        Backing::Ours { .. } if is_used(seen) => {
+            steps.push(Step::Refuse(number, in_use("deleted", plan.resource.as_str(), seen)));
+        }
+        Backing::Ours { .. } => {
+            if seen.link.is_some() {
+                steps.push(Step::Unlink(number));
             }
-        },
+            if seen.device.is_some() {
+                steps.push(Step::Detach(number));
+            }
+            steps.push(Step::Delete(number));
+        }
     }
 }
 
@@ -305,17 +306,17 @@ fn serve(name: &str, seen: &VolumeFound, wanted: Wanted, number: VolumeNumber, s
                 steps.push(Step::Link(number));
             }
         }
-        (Wanted::Inactive | Wanted::Absent, device) => match user(seen) {
-            Some(user) => steps.push(Step::Refuse(number, in_use("deactivated", name, seen, user))),
-            None => {
-                if seen.link.is_some() {
-                    steps.push(Step::Unlink(number));
-                }
-                if device.is_some() {
-                    steps.push(Step::Detach(number));
-                }
+        (Wanted::Inactive | Wanted::Absent, _) if is_used(seen) => {
+            steps.push(Step::Refuse(number, in_use("deactivated", name, seen)));
+        }
+        (Wanted::Inactive | Wanted::Absent, device) => {
+            if seen.link.is_some() {
+                steps.push(Step::Unlink(number));
             }
-        },
+            if device.is_some() {
+                steps.push(Step::Detach(number));
+            }
+        }
     }
 }
 
@@ -354,10 +355,7 @@ fn refill(name: &str, volume: &VolumePlan, seen: &VolumeFound) -> Result<Step, F
     match &volume.content.source {
         ContentSource::Snapshot { backing, .. } => {
             source(name, number, volume.pool.as_str(), backing, &seen.source)?;
-            match user(seen) {
-                Some(user) => Err(in_use("rolled back", name, seen, user)),
-                None => Ok(Step::Rollback(number)),
-            }
+            if is_used(seen) { Err(in_use("rolled back", name, seen)) } else { Ok(Step::Rollback(number)) }
         }
         ContentSource::Fresh | ContentSource::Kept | ContentSource::Volume { .. } => Err(lost(
             format!("Volume {number} of resource '{name}' holds other data than it should"),
@@ -386,9 +384,10 @@ fn snapshot(plan: &SnapshotPlan, found: &ItemFound) -> Vec<Step> {
         let step = match (&seen.pool_fault, plan.wanted, &seen.backing) {
             (Some(why), _, _) => Some(Step::Refuse(volume.number, why.clone())),
             // Nothing of ours serves a snapshot, but an administrator may have attached it.
-            (None, Wanted::Absent, Backing::Ours { .. }) => Some(match user(seen) {
-                Some(user) => Step::Refuse(volume.number, in_use("removed from a snapshot", plan.resource.as_str(), seen, user)),
-                None => Step::DeleteSnapshot(volume.number),
+            (None, Wanted::Absent, Backing::Ours { .. }) => Some(if is_used(seen) {
+                Step::Refuse(volume.number, in_use("removed from a snapshot", plan.resource.as_str(), seen))
+            } else {
+                Step::DeleteSnapshot(volume.number)
             }),
             (None, Wanted::Absent, Backing::Missing | Backing::Foreign(_)) => None,
             (None, Wanted::Active | Wanted::Inactive, Backing::Ours { .. }) => None,

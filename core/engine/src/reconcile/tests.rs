@@ -66,8 +66,8 @@ fn nothing() -> VolumeFound {
     VolumeFound { number: number(), pool_fault: None, backing: Backing::Missing, source: Backing::Missing, device: None, link: None }
 }
 
-fn served(content: u128, kib: u64, user: Option<&str>) -> VolumeFound {
-    let device = DeviceFound { path: "/dev/loop1".into(), size: Kib(kib), user: user.map(str::to_owned) };
+fn served(content: u128, kib: u64, used: bool) -> VolumeFound {
+    let device = DeviceFound { path: "/dev/loop1".into(), size: Kib(kib), in_use: used };
     VolumeFound { backing: ours(content, kib), device: Some(device), link: Some("/dev/loop1".into()), ..nothing() }
 }
 
@@ -102,35 +102,35 @@ fn a_missing_volume_is_made_from_what_the_plan_says() {
 fn a_volume_is_served_linked_and_grown() {
     let plan = replica(Wanted::Active, 7, ContentSource::Kept);
     check(&plan, VolumeFound { backing: ours(7, 1024), ..nothing() }, &["Attach", "Link"]);
-    check(&plan, VolumeFound { device: None, ..served(7, 1024, None) }, &["Unlink", "Attach", "Link"]);
-    check(&plan, VolumeFound { link: None, ..served(7, 1024, None) }, &["Link"]);
-    check(&plan, VolumeFound { link: Some("/dev/loop9".into()), ..served(7, 1024, None) }, &["Link"]);
-    check(&plan, served(7, 1024, Some("mounted")), &[]);
-    check(&plan, served(7, 512, Some("mounted")), &["Grow"]);
-    check(&plan, served(7, 4096, None), &[]);
-    check(&plan, VolumeFound { backing: ours(7, 2048), ..served(7, 1024, None) }, &["Grow"]);
-    check(&replica(Wanted::Inactive, 7, ContentSource::Kept), served(7, 1024, None), &["Unlink", "Detach"]);
+    check(&plan, VolumeFound { device: None, ..served(7, 1024, false) }, &["Unlink", "Attach", "Link"]);
+    check(&plan, VolumeFound { link: None, ..served(7, 1024, false) }, &["Link"]);
+    check(&plan, VolumeFound { link: Some("/dev/loop9".into()), ..served(7, 1024, false) }, &["Link"]);
+    check(&plan, served(7, 1024, true), &[]);
+    check(&plan, served(7, 512, true), &["Grow"]);
+    check(&plan, served(7, 4096, false), &[]);
+    check(&plan, VolumeFound { backing: ours(7, 2048), ..served(7, 1024, false) }, &["Grow"]);
+    check(&replica(Wanted::Inactive, 7, ContentSource::Kept), served(7, 1024, false), &["Unlink", "Detach"]);
 }
 
 #[test]
 fn another_content_is_a_rollback_or_a_loss() {
-    let there = VolumeFound { source: ours(9, 1024), ..served(7, 1024, None) };
+    let there = VolumeFound { source: ours(9, 1024), ..served(7, 1024, false) };
     check(&replica(Wanted::Active, 8, from_snapshot()), there, &["Unlink", "Detach", "Rollback"]);
-    let used = VolumeFound { source: ours(9, 1024), ..served(7, 1024, Some("mounted")) };
+    let used = VolumeFound { source: ours(9, 1024), ..served(7, 1024, true) };
     check(&replica(Wanted::Active, 8, from_snapshot()), used, &["refuse InUse"]);
-    check(&replica(Wanted::Active, 8, from_snapshot()), served(7, 1024, None), &["refuse Lost"]);
-    check(&replica(Wanted::Active, 8, ContentSource::Kept), served(7, 1024, None), &["refuse Lost"]);
-    check(&replica(Wanted::Active, 8, ContentSource::Fresh), served(7, 1024, None), &["refuse Lost"]);
+    check(&replica(Wanted::Active, 8, from_snapshot()), served(7, 1024, false), &["refuse Lost"]);
+    check(&replica(Wanted::Active, 8, ContentSource::Kept), served(7, 1024, false), &["refuse Lost"]);
+    check(&replica(Wanted::Active, 8, ContentSource::Fresh), served(7, 1024, false), &["refuse Lost"]);
 }
 
 #[test]
 fn only_the_named_object_is_removed_and_only_when_idle() {
     let absent = replica(Wanted::Absent, 7, ContentSource::Kept);
-    check(&absent, served(7, 1024, None), &["Unlink", "Detach", "Delete"]);
-    check(&absent, served(99, 1024, None), &["Unlink", "Detach", "Delete"]);
-    check(&absent, served(7, 1024, Some("mounted")), &["refuse InUse"]);
-    check(&absent, VolumeFound { backing: Backing::Foreign("other".into()), ..served(7, 1024, None) }, &[]);
-    check(&replica(Wanted::Inactive, 7, ContentSource::Kept), served(7, 1024, Some("mounted")), &["refuse InUse"]);
+    check(&absent, served(7, 1024, false), &["Unlink", "Detach", "Delete"]);
+    check(&absent, served(99, 1024, false), &["Unlink", "Detach", "Delete"]);
+    check(&absent, served(7, 1024, true), &["refuse InUse"]);
+    check(&absent, VolumeFound { backing: Backing::Foreign("other".into()), ..served(7, 1024, false) }, &[]);
+    check(&replica(Wanted::Inactive, 7, ContentSource::Kept), served(7, 1024, true), &["refuse InUse"]);
     let stranger = VolumeFound { backing: Backing::Foreign("unmarked".into()), ..nothing() };
     check(&replica(Wanted::Active, 7, ContentSource::Fresh), stranger, &["refuse Foreign"]);
 }
@@ -170,7 +170,7 @@ fn run(step: &Step, plan: &PlanItem, found: &mut VolumeFound) {
         Step::Create(_) | Step::Clone(_) | Step::TakeSnapshot(_) => found.backing = Backing::Ours { content, size, allocated: Kib(0) },
         // A snapshot may be smaller than the volume has become.
         Step::Restore(_) | Step::Rollback(_) => {
-            assert!(found.device.as_ref().is_none_or(|device| device.user.is_none()));
+            assert!(found.device.as_ref().is_none_or(|device| !device.in_use));
             found.device = None;
             found.backing = Backing::Ours { content, size: Kib(16), allocated: Kib(0) };
         }
@@ -184,15 +184,15 @@ fn run(step: &Step, plan: &PlanItem, found: &mut VolumeFound) {
         }
         Step::Attach(_) => {
             let Backing::Ours { size, .. } = found.backing else { panic!("attached what is not ours") };
-            found.device = Some(DeviceFound { path: "/dev/loop4".into(), size, user: None });
+            found.device = Some(DeviceFound { path: "/dev/loop4".into(), size, in_use: false });
         }
         Step::Detach(_) => {
-            assert!(found.device.take().is_some_and(|device| device.user.is_none()));
+            assert!(found.device.take().is_some_and(|device| !device.in_use));
         }
         Step::Link(_) => found.link = found.device.as_ref().map(|device| device.path.clone()),
         Step::Unlink(_) => found.link = None,
         Step::DeleteSnapshot(_) => {
-            assert!(found.device.take().is_none_or(|device| device.user.is_none()));
+            assert!(found.device.take().is_none_or(|device| !device.in_use));
             found.backing = Backing::Missing;
         }
         Step::Delete(_) => {
@@ -212,11 +212,11 @@ fn backing() -> impl Strategy<Value = Backing> {
 }
 
 fn found() -> impl Strategy<Value = VolumeFound> {
-    let user = prop::option::of(Just("mounted".to_owned()));
-    let device = prop::option::of((prop::sample::select(vec![16u64, 1024, 2048]), user));
+    let used = any::<bool>();
+    let device = prop::option::of((prop::sample::select(vec![16u64, 1024, 2048]), used));
     let link = prop::option::of(prop::sample::select(vec!["/dev/loop1".to_owned(), "/dev/loop9".to_owned()]));
     (backing(), backing(), device, link).prop_map(|(backing, source, device, link)| {
-        let device = device.map(|(kib, user)| DeviceFound { path: "/dev/loop1".into(), size: Kib(kib), user });
+        let device = device.map(|(kib, in_use)| DeviceFound { path: "/dev/loop1".into(), size: Kib(kib), in_use });
         // Only what is ours has a device and a link of ours.
         let held = matches!(backing, Backing::Ours { .. });
         VolumeFound { device: device.filter(|_| held), link: link.filter(|_| held), backing, source, ..nothing() }
@@ -254,7 +254,7 @@ proptest! {
         if matches!(start.backing, Backing::Foreign(_)) {
             prop_assert_eq!(&now, &start);
         }
-        if start.device.as_ref().is_some_and(|device| device.user.is_some()) {
+        if start.device.as_ref().is_some_and(|device| device.in_use) {
             prop_assert_eq!(now.device.map(|device| device.path), start.device.map(|device| device.path));
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
-use berth_model::observed::{Capabilities, ItemSeen, Observation, Standing};
+use berth_model::observed::{Capabilities, Holder, ItemSeen, Observation, Standing};
 use berth_model::plan::{PlanBody, PlanItem, PoolPlan};
 use berth_plugin_sdk::memory::{Memory, MemoryMachine};
 use berth_plugin_sdk::{Fault, Kib, Machine, Pool, Provider};
@@ -29,6 +29,8 @@ pub struct World {
     pub links: Arc<Mutex<BTreeMap<(String, u16), String>>>,
     pub disk: Arc<Mutex<Disk>>,
     pub latency: Duration,
+    /// Processes that have every device open.
+    pub holders: Arc<Mutex<Vec<(u32, String)>>>,
 }
 
 #[derive(Default)]
@@ -41,7 +43,13 @@ pub struct Disk {
 
 impl World {
     pub fn new() -> Self {
-        Self { memory: Memory::new(Kib(1 << 20)), links: Arc::default(), disk: Arc::default(), latency: Duration::from_millis(3) }
+        Self {
+            memory: Memory::new(Kib(1 << 20)),
+            links: Arc::default(),
+            disk: Arc::default(),
+            latency: Duration::from_millis(3),
+            holders: Arc::default(),
+        }
     }
 
     /// The next life of the satellite.
@@ -109,8 +117,12 @@ impl Site for World {
     fn attaches(&self) -> bool {
         true
     }
-    fn user(&self, _device: &str) -> Option<String> {
-        None
+    fn in_use(&self, _device: &str) -> bool {
+        !self.holders.lock().unwrap().is_empty()
+    }
+    fn holders(&self, device: &str) -> Vec<Holder> {
+        let row = |(pid, command): &(u32, String)| Holder::Process { device: device.to_owned(), pid: *pid, command: command.clone() };
+        self.holders.lock().unwrap().iter().map(row).collect()
     }
     fn link(&self, resource: &ResourceName, volume: VolumeNumber) -> Option<String> {
         self.links.lock().unwrap().get(&(resource.to_string(), volume.get())).cloned()
