@@ -87,6 +87,7 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         Command::RestoreVolumeDefinitions { .. } | Command::RestoreResources { .. } | Command::CloneResourceDefinition { .. } => {
             crate::copies::apply(draft, command)
         }
+        Command::RemoveStranger { .. } | Command::AdoptStranger { .. } => crate::drift::apply(draft, command),
         Command::CancelJob { .. } => crate::jobs::cancel(draft, command),
     }
 }

@@ -354,6 +354,20 @@ pub enum Command {
     DeleteControllerProperty {
         key: String,
     },
+    /// Removes an object of ours that no plan names, by its generation id.
+    RemoveStranger {
+        node: String,
+        pool: String,
+        id: String,
+    },
+    /// Makes a resource around a volume of ours that no plan names.
+    AdoptStranger {
+        node: String,
+        pool: String,
+        id: String,
+        /// Name of the new resource.
+        resource: String,
+    },
     /// Cancels a job, where that can still be done without harm.
     CancelJob {
         id: String,

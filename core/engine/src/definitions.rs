@@ -1,7 +1,7 @@
 //! Resource definitions. Volume definitions are in `definitions/volumes.rs`, external names in `definitions/external.rs`.
 
 mod external;
-mod volumes;
+pub(crate) mod volumes;
 
 use std::collections::BTreeMap;
 

@@ -15,6 +15,7 @@ pub mod copies;
 pub mod definitions;
 pub mod deletion;
 pub mod draft;
+pub mod drift;
 pub mod explain;
 pub mod groups;
 pub mod jobs;

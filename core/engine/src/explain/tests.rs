@@ -1,5 +1,6 @@
 //! For each command there is: what the preview says is what the command does, and what follows is what comes.
 
+mod drift;
 mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_model::change::Object;
-use berth_model::observed::{ItemRecord, ItemSeen, Standing};
+use berth_model::names::StorPoolName;
+use berth_model::observed::{ItemRecord, ItemSeen, Standing, Stranger};
 use berth_model::plan::Wanted;
 use berth_model::props::PropChange;
+use berth_model::size::Kib;
+use uuid::Uuid;
 
 use super::NOW;
 use crate::command::{Command, FilterRequest, NetIfInput, ResourceInput, SnapshotInput, VolumeDefinitionInput};
@@ -73,6 +76,8 @@ commands!(
     DeleteKeyValueStore,
     ModifyController,
     DeleteControllerProperty,
+    RemoveStranger,
+    AdoptStranger,
     CancelJob,
 );
 
@@ -217,10 +222,22 @@ pub(super) fn world() -> World {
     let empty = Arc::make_mut(world.observed.nodes.get_mut(&node("empty")).unwrap());
     let able = empty.capabilities.as_mut().map(Arc::make_mut).unwrap();
     able.providers.push(berth_model::layers::ProviderKind::FileThin);
+    let alpha = Arc::make_mut(world.observed.nodes.get_mut(&node("alpha")).unwrap());
+    alpha.strangers = Some((Arc::new(vec![stranger(LEFT, "lost_00003", "lost/3"), stranger(COPY, "lost_00003.s9", "lost/3@s9")]), NOW));
     let charlie = Arc::make_mut(world.observed.nodes.get_mut(&node("charlie")).unwrap());
     charlie.status = berth_model::observed::ConnectionStatus::Offline;
     charlie.reason = Some("It was unplugged.".to_owned());
     world
+}
+
+/// A volume and a snapshot's copy on `alpha` that nobody names.
+pub(super) const LEFT: Uuid = Uuid::from_u128(0x1ef7);
+pub(super) const COPY: Uuid = Uuid::from_u128(0xc09f);
+
+fn stranger(id: Uuid, backing: &str, name: &str) -> Stranger {
+    let pool = StorPoolName::parse("thin").unwrap();
+    let snapshot = name.contains('@');
+    Stranger { pool, backing: text(backing), snapshot, id, content: Uuid::from_u128(7), name: text(name), size_kib: Kib(8192) }
 }
 
 /// At least one of each command, all of which fit [`world`].
@@ -364,6 +381,9 @@ pub(super) fn samples() -> Vec<Command> {
         Command::DeleteKeyValueStore { name: text("store") },
         Command::ModifyController { props: set("Aux/there", "2") },
         Command::DeleteControllerProperty { key: text("Aux/here") },
+        Command::RemoveStranger { node: alpha.clone(), pool: text("thin"), id: LEFT.to_string() },
+        Command::RemoveStranger { node: alpha.clone(), pool: text("thin"), id: COPY.to_string() },
+        Command::AdoptStranger { node: alpha, pool: text("thin"), id: LEFT.to_string(), resource: text("found") },
         Command::CancelJob { id: uuid::Uuid::nil().to_string() },
     ]
 }
