@@ -62,3 +62,179 @@ pub struct StepDocument {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<RecordChangeDocument>,
 }
+
+/// From where on the log knows, if it does not know all.
+#[derive(Debug, Serialize)]
+pub struct KnowsFrom {
+    /// Serial of its oldest entry.
+    pub serial: u64,
+    /// When that was made.
+    pub at: String,
+}
+
+/// One entry of the log.
+#[derive(Debug, Serialize)]
+pub struct LogEntryDocument {
+    /// Its serial.
+    pub serial: u64,
+    /// When it was made.
+    pub at: String,
+    /// Who asked; `berth`: the controller itself.
+    pub actor: String,
+    /// From where: an address, a node, a resource.
+    pub origin: String,
+    /// The word of the command, e.g. `spawn_resource`.
+    pub command: String,
+    /// The whole command.
+    pub request: Value,
+    /// What was decided and why, and what nodes had reported: a list of notes.
+    pub decision: Value,
+    /// Records that it wrote and removed.
+    pub changes: Value,
+}
+
+/// A page of the log, newest first (`GET /v1/berth/audit`).
+#[derive(Debug, Serialize)]
+pub struct AuditDocument {
+    /// The entries that fit.
+    pub entries: Vec<LogEntryDocument>,
+    /// The value of `before` for the next page; `null`: there is none.
+    pub next_before: Option<u64>,
+    /// From where on the log knows; `null`: it knows all.
+    pub knows_from: Option<KnowsFrom>,
+}
+
+/// One entry of an object's story.
+#[derive(Debug, Serialize)]
+pub struct WhyEntryDocument {
+    /// The entry of the log.
+    #[serde(flatten)]
+    pub entry: LogEntryDocument,
+    /// Which object of the name it is about, from 1; missing: its own record was not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
+    /// What became of its own record: `make`, `change`, `remove`; missing: it was not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub op: Option<&'static str>,
+    /// Fields of its own record that changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldDocument>,
+}
+
+/// An object's story (`GET /v1/berth/why/…`).
+#[derive(Debug, Serialize)]
+pub struct WhyDocument {
+    /// The words that name it without doubt.
+    pub object: String,
+    /// Whether it is there now.
+    pub exists: bool,
+    /// How many objects had the name since the log begins.
+    pub generations: u32,
+    /// From where on the log knows; `null`: it knows all.
+    pub knows_from: Option<KnowsFrom>,
+    /// Whether there are older entries than these.
+    pub more: bool,
+    /// What happened, oldest first.
+    pub history: Vec<WhyEntryDocument>,
+    /// What it is now, node by node.
+    pub now: Vec<ComparedDocument>,
+    /// What keeps it from being as wanted.
+    pub blocked_by: Vec<BlockerDocument>,
+}
+
+/// An open job that concerns an object, and what it waits for.
+#[derive(Debug, Serialize)]
+pub struct BlockerDocument {
+    /// The job's id.
+    pub job: String,
+    /// What it does.
+    pub task: &'static str,
+    /// Who asked for it.
+    pub actor: String,
+    /// When.
+    pub created: String,
+    /// What the nodes that it waits for have done or reported: a list of notes.
+    pub waits_for: Value,
+}
+
+/// One thing that is wanted on a node, and what was found (`GET /v1/berth/diff`).
+#[derive(Debug, Serialize)]
+pub struct ComparedDocument {
+    /// The node.
+    pub node: String,
+    /// `resource`, `snapshot`, `storage_pool`, or `leftover` of a deletion.
+    pub kind: &'static str,
+    /// Its name, of a snapshot `resource@snapshot`.
+    pub name: String,
+    /// Generation id.
+    pub uuid: String,
+    /// What is wanted.
+    pub wanted: String,
+    /// What was found; `null`: unknown.
+    pub found: Option<String>,
+    /// `agrees`, `differs` or `unknown`.
+    pub verdict: &'static str,
+    /// Why; empty: it agrees.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub correction: String,
+    /// When it was seen; missing: it is unknown now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
+    /// Since when it is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_since: Option<String>,
+}
+
+/// What is on a machine and not in its plan, or in its plan and lost (`GET /v1/berth/drift`).
+#[derive(Debug, Serialize)]
+pub struct DriftDocument {
+    /// The node.
+    pub node: String,
+    /// When its satellite looked for such objects; missing: it is not known what is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
+    /// Since when it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_since: Option<String>,
+    /// Why it is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Objects that carry this cluster's mark and that nobody names; `null`: not known.
+    pub strangers: Option<Vec<StrangerDocument>>,
+    /// What is known and missing.
+    pub lost: Vec<ComparedDocument>,
+}
+
+/// An object that nobody names.
+#[derive(Debug, Serialize)]
+pub struct StrangerDocument {
+    /// Pool that it lies in.
+    pub pool: String,
+    /// Generation id of its mark.
+    pub id: String,
+    /// Its name in the pool.
+    pub backing: String,
+    /// What its mark says that it was.
+    pub name: String,
+    /// Whether it is the copy of a snapshot.
+    pub snapshot: bool,
+    /// Its size.
+    pub size_kib: u64,
+}
+
+/// Which stranger is meant (`POST /v1/berth/drift/remove`, `…/adopt`).
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct StrangerRequest {
+    /// Its node.
+    pub node: Option<crate::lenient::Text>,
+    /// Its pool.
+    pub pool: Option<crate::lenient::Text>,
+    /// Its generation id.
+    pub id: Option<crate::lenient::Text>,
+    /// Name of the resource that it shall be; of an adoption only.
+    pub resource: Option<crate::lenient::Text>,
+}

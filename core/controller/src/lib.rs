@@ -19,6 +19,7 @@ mod reports;
 mod serve;
 mod session;
 mod state;
+mod story;
 #[cfg(test)]
 mod testkit;
 mod writer;

@@ -7,7 +7,7 @@ use berth_model::change::Object;
 use berth_model::cluster::{Cluster, Quarantined};
 use berth_model::codec::{self, BadRecord, Residue};
 use berth_model::ids::{Id, kind};
-use berth_store::{Cluster as Identity, Loaded, Record, Store, StoreError};
+use berth_store::{Cluster as Identity, Loaded, NO_DECISION, Record, Store, StoreError};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -113,7 +113,8 @@ async fn first(store: &dyn Store, cluster: &Cluster, world: &dyn World) -> Resul
     let now = world.now();
     let changes: Vec<Change> =
         berth_engine::settings::first_objects(cluster.id, &mut ids(now, world)).into_iter().map(Change::Put).collect();
-    let by = By { now, actor: "berth", origin: "start", command: json!({ "command": "found" }).to_string() };
+    let by =
+        By { now, actor: "berth", origin: "start", command: json!({ "command": "found" }).to_string(), decision: NO_DECISION.to_owned() };
     let mut group = Group::new(cluster);
     group.add(&by, changes).map_err(|unfit| StoreError::Invalid { why: unfit.to_string() })?;
     store.commit(group.transaction()).await?;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use berth_engine::command::Command;
 use berth_engine::draft::{AwaitedPool, RequestContext};
+use berth_engine::explain::decision::said;
+use berth_engine::explain::subject::Subject;
 use berth_engine::explain::{Preview, foresee};
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
@@ -13,7 +15,7 @@ use berth_model::names::NodeName;
 use berth_model::observed::{ConnectionStatus, Observed};
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
-use berth_store::{LogEntry, Store, StoreError};
+use berth_store::{LogEntry, LogFilter, Past, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +24,7 @@ use crate::happenings::{Counters, count};
 use crate::outside::World;
 use crate::reports::Reports;
 use crate::session::Signs;
+use crate::story::{Story, story};
 use crate::writer::{By, Group, JobNews, Message, Submission, Verdict, json_text, unfit_reply};
 
 /// How long an answer waits for the first attempt to reach a new node; a connect takes at most two seconds.
@@ -127,7 +130,7 @@ impl Controller {
     pub fn preview(&self, command: &Command, actor: &str) -> Result<Preview, Vec<Reply>> {
         let (view, now) = (self.view(), now());
         let (applied, mut preview) = foresee(&view.cluster, &view.observed, command, actor, now).map_err(|refused| refused.replies)?;
-        let by = By { now, actor, origin: "", command: json_text(command) };
+        let by = By { now, actor, origin: "", command: json_text(command), decision: json_text(&said(&applied.replies)) };
         if !applied.changes.is_empty() {
             let fits = Group::new(&view.cluster).add(&by, applied.changes);
             fits.map_err(|unfit| vec![unfit_reply(&unfit).created_at(now)])?;
@@ -190,6 +193,27 @@ impl Controller {
     /// Those of the store.
     pub async fn log(&self, after: u64, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
         self.0.store.log(after, limit).await
+    }
+
+    /// The log entries that fit, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn audit(&self, filter: LogFilter, limit: usize) -> Result<Vec<LogEntry>, StoreError> {
+        self.0.store.audit(filter, limit).await
+    }
+
+    /// The last `limit` versions of a record, newest first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn history(&self, kind: &str, key: &str, limit: usize) -> Result<Vec<Past>, StoreError> {
+        self.0.store.history(kind, key, None, limit).await
+    }
+
+    /// What happened to an object: the last `limit` entries below serial `before` (`None`: of all).
+    pub(crate) async fn story(&self, subject: &Subject, before: Option<u64>, limit: usize) -> Result<Story, StoreError> {
+        story(&*self.0.store, subject, before, limit).await
     }
 
     async fn wait(&self, verdict: Verdict) -> Answer {

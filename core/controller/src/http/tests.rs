@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 mod dry;
+mod explain;
 
 use super::{BODY_MAX, answer, normal_path, router};
 use crate::testkit::{Kit, definition, kvs, node, replica};

@@ -6,7 +6,7 @@ use berth_model::change::{Change, Key, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codec;
 use berth_model::time::Timestamp;
-use berth_store::{Entry, LogEntry, MAX_BYTES, MAX_NAME_BYTES, MAX_WRITES, NO_DECISION, Transaction, Write};
+use berth_store::{Entry, LogEntry, MAX_BYTES, MAX_NAME_BYTES, MAX_WRITES, Transaction, Write};
 use serde::Serialize;
 use serde_json::json;
 
@@ -53,6 +53,8 @@ pub(crate) struct By<'a> {
     pub origin: &'a str,
     /// JSON text.
     pub command: String,
+    /// Why, and what was seen: JSON text of a list of [`berth_engine::explain::decision::Note`].
+    pub decision: String,
 }
 
 /// The group so far.
@@ -188,7 +190,7 @@ fn entry(by: &By<'_>, serial: u64, writes: Vec<Write>) -> Entry {
         origin: by.origin.to_owned(),
         command: by.command.clone(),
         changes,
-        decision: NO_DECISION.to_owned(),
+        decision: by.decision.clone(),
     };
     Entry { log, writes }
 }
@@ -226,6 +228,7 @@ mod tests {
     use berth_model::ids::Id;
     use berth_model::names::KvsName;
     use berth_model::objects::KeyValueStore;
+    use berth_store::NO_DECISION;
     use std::sync::Arc;
 
     fn group() -> Group {
@@ -235,7 +238,7 @@ mod tests {
     }
 
     fn by() -> By<'static> {
-        By { now: Timestamp(1), actor: "a", origin: "o", command: "{}".to_owned() }
+        By { now: Timestamp(1), actor: "a", origin: "o", command: "{}".to_owned(), decision: NO_DECISION.to_owned() }
     }
 
     fn kvs(number: usize, bytes: usize) -> Change {

@@ -123,6 +123,9 @@ impl Seen {
             }
             seen.pools.insert(pool.name.clone(), Arc::new(PoolRecord { seen: pool, at: now }));
         }
+        if let Some(strangers) = observation.strangers {
+            seen.strangers = Some((Arc::new(strangers), now));
+        }
         for item in observation.items {
             let before = known.items.get(&item.id).map(|record| &record.seen);
             note(&mut news, cluster, node, before, &item);
@@ -191,6 +194,7 @@ fn away(seen: &mut NodeSeen, status: ConnectionStatus, reason: String, attempts:
     seen.attempts = attempts;
     seen.items = OrdMap::new();
     seen.pools = OrdMap::new();
+    seen.strangers = None;
 }
 
 fn owned(cluster: &Cluster, node: &NodeName, item: Uuid) -> bool {

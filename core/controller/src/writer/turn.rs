@@ -7,6 +7,7 @@ use std::time::Instant as Clock;
 use berth_engine::apply::{Decision, apply};
 use berth_engine::command::Command;
 use berth_engine::draft::{Applied, Context, Effect, RequestContext};
+use berth_engine::explain::decision;
 use berth_engine::{jobs, plan};
 use berth_model::change::{Change, Key};
 use berth_model::cluster::Cluster;
@@ -16,7 +17,7 @@ use berth_model::names::{NodeName, ResourceName};
 use berth_model::observed::Fault;
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
-use berth_store::StoreError;
+use berth_store::{NO_DECISION, StoreError};
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -110,7 +111,7 @@ impl Writer {
         }
         if matches!(self.writing, Writing::Failing { .. }) {
             let command = json!({ "command": "probe" }).to_string();
-            turn.group.add_probe(&By { now: turn.now, actor: SELF, origin: "health", command });
+            turn.group.add_probe(&By { now: turn.now, actor: SELF, origin: "health", command, decision: NO_DECISION.to_owned() });
         }
     }
 
@@ -138,7 +139,13 @@ impl Writer {
             if let Writing::Fenced { error } = &self.writing {
                 return Err(vec![not_stored(error, &fence_correction(error), None)]);
             }
-            let by = By { now: turn.now, actor: &actor, origin: &origin, command: json_text(&command) };
+            let by = By {
+                now: turn.now,
+                actor: &actor,
+                origin: &origin,
+                command: json_text(&command),
+                decision: json_text(&decision::said(&applied.replies)),
+            };
             let concerned = self.concerned(&turn.group.cluster, &changes);
             turn.group.add(&by, changes).map_err(|unfit| vec![unfit_reply(&unfit)])?;
             self.look.extend(concerned);
@@ -256,12 +263,13 @@ impl Writer {
     /// Removes tombstones whose items are gone.
     fn bury(&mut self, turn: &mut Turn) {
         for (node, gone) in std::mem::take(&mut self.gone) {
+            let decision = json_text(&decision::gone(&turn.group.cluster, &node, gone.iter().copied()));
             let changes = jobs::bury(&turn.group.cluster, &node, gone.iter().copied());
             if changes.is_empty() {
                 continue;
             }
             let command = json!({ "command": "bury", "node": node.as_str(), "items": gone }).to_string();
-            let by = By { now: turn.now, actor: SELF, origin: node.as_str(), command };
+            let by = By { now: turn.now, actor: SELF, origin: node.as_str(), command, decision };
             if let Err(unfit) = turn.group.add_split(&by, changes) {
                 self.defect("bury", &unfit.to_string());
             }
@@ -296,7 +304,10 @@ impl Writer {
                 let concerned = self.concerned(&turn.group.cluster, &progress.changes);
                 let command =
                     json!({ "command": "advance", "job": id, "task": job.task.word(), "resource": job.resource.as_str() }).to_string();
-                let by = By { now: turn.now, actor: SELF, origin: job.resource.as_str(), command };
+                let mut notes = decision::seen(&turn.group.cluster, &self.seen.observed, &job);
+                let told = progress.ended.iter().chain(&progress.blocked).filter(|(about, _)| *about == id);
+                told.for_each(|(_, replies)| notes.extend(decision::said(replies)));
+                let by = By { now: turn.now, actor: SELF, origin: job.resource.as_str(), command, decision: json_text(&notes) };
                 if let Err(unfit) = turn.group.add_split(&by, progress.changes) {
                     self.defect("advance", &format!("Job {id} cannot be stored: {unfit}"));
                     continue;

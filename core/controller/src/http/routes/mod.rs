@@ -1,6 +1,7 @@
 //! The operations, by kind of object.
 
 mod definitions;
+mod explain;
 mod groups;
 mod inputs;
 mod nodes;
@@ -23,4 +24,5 @@ pub fn all() -> Router<Controller> {
         .merge(snapshots::routes())
         .merge(settings::routes())
         .merge(queries::routes())
+        .merge(explain::routes())
 }

@@ -1,6 +1,7 @@
 //! The published state as documents: pure functions of a [`View`](crate::View), one for each kind of object.
 
 pub mod definition;
+pub mod explain;
 pub mod group;
 pub mod node;
 pub mod pool;
