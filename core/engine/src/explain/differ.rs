@@ -103,16 +103,15 @@ pub fn node(cluster: &Cluster, observed: &Observed, node: &NodeName) -> Vec<Comp
     let body = plan::whole(cluster, node);
     let seen = observed.nodes.get(node);
     let pools = body.pools.iter().flatten().map(|pool| {
-        let known = observed.pool(node, &pool.name).filter(|seen| seen.id == pool.id.uuid());
+        let known = observed.pool_record(node, &pool.name).filter(|record| record.seen.id == pool.id.uuid());
         let thing = Thing::StorPool(pool.name.clone());
         let wanted = format!("{} at '{}'", pool.provider.word(), pool.place);
         let blank = blank(node, thing, pool.id.uuid(), wanted, seen);
         match known {
             None => blank,
             Some(known) => {
-                // Pools are told again whenever they change; the node's last word counts for all of them.
-                let at = seen.map(|seen| seen.since);
-                match &known.fault {
+                let at = Some(known.at);
+                match &known.seen.fault {
                     None => {
                         Compared { seen: Some("usable".to_owned()), verdict: Verdict::Agrees, why: String::new(), seen_at: at, ..blank }
                     }
@@ -186,7 +185,7 @@ fn compared(item: &PlanItem, record: &ItemRecord, blank: Compared) -> Compared {
         PlanItem::Resource(plan) => plan.volumes.iter().filter_map(|volume| otherwise(volume, record)).collect::<Vec<_>>(),
         PlanItem::Snapshot(_) => Vec::new(),
     };
-    let sizes: Vec<String> = seen.volumes.iter().map(|volume| volume_words(volume)).collect();
+    let sizes: Vec<String> = seen.volumes.iter().map(volume_words).collect();
     let told = match sizes.is_empty() {
         true => super::decision::standing(seen.standing).to_owned(),
         false => format!("{}: {}", super::decision::standing(seen.standing), sizes.join(", ")),
