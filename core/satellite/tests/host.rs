@@ -9,8 +9,8 @@ use std::path::Path;
 
 use berth_model::layers::ProviderKind;
 use berth_model::names::ResourceName;
-use berth_model::observed::{FaultKind, Holder, Standing};
-use berth_model::plan::{ContentSource, PlanBody, Wanted};
+use berth_model::observed::{FaultKind, Holder, Standing, Stranger};
+use berth_model::plan::{ContentSource, PlanBody, PlanItem, Wanted};
 use berth_proto::refusal::Reason;
 use berth_satellite::{Config, local, serve};
 use common::*;
@@ -127,6 +127,35 @@ async fn the_life_of_a_volume() {
     assert!(controller.plan(absent).await.iter().all(|seen| seen.standing == Standing::Gone));
     assert_eq!((world.files(), world.loops()), (vec![], vec![]));
     assert!(!world.path().join("dev/by-res/web").exists());
+    satellite.end().await;
+}
+
+/// The folder of a node that was given up for lost, and of another cluster: told, and left alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_plan_does_not_name_is_told_and_stays() {
+    let Some(world) = Xfs::new() else { return };
+    let satellite = Satellite::start(world.path()).await;
+    let mut controller = connect(satellite.address, hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    let items = vec![fresh("web", 100, 65536), fresh("db", 300, 4096), snapshot("web", 100, "s1", 200, Wanted::Active, false)];
+    let ids: Vec<_> = items.iter().map(PlanItem::id).collect();
+    controller.whole(vec![pool(&world.pool(), ProviderKind::FileThin)], items).await;
+    assert!(controller.rest(&ids).await.iter().all(|seen| seen.standing == Standing::Settled));
+    std::fs::write(world.pool().join("foreign_00000.img"), b"data").unwrap();
+    controller.whole(vec![pool(&world.pool(), ProviderKind::FileThin)], vec![fresh("db", 300, 4096)]).await;
+    controller.until("the list", |own| own.strangers.as_ref().is_some_and(|all| all.len() == 2)).await;
+    let told = controller.strangers.take().unwrap();
+    let row =
+        |one: &Stranger| (one.backing.clone(), one.snapshot, one.id.as_u128(), one.content.as_u128(), one.name.clone(), one.size_kib.0);
+    let expected = [("web_00000", false, 101, 102, "web/0"), ("web_00000_s1", true, 201, 102, "web/0@s1")];
+    let expected =
+        expected.map(|(backing, snapshot, id, content, name)| (backing.to_owned(), snapshot, id, content, name.to_owned(), 65536));
+    assert_eq!(told.iter().map(row).collect::<Vec<_>>(), expected);
+    assert_eq!(world.files(), ["db_00000.img", "foreign_00000.img", "web_00000.img", "web_00000_s1.img"]);
+    satellite.end().await;
+    // Told anew by the next life, after its start.
+    let satellite = Satellite::start(world.path()).await;
+    let mut again = connect(satellite.address, hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    again.until("the list", |own| own.strangers.as_ref() == Some(&told)).await;
     satellite.end().await;
 }
 

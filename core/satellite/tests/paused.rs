@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use berth_model::layers::ProviderKind;
-use berth_model::observed::{FaultKind, Holder, Standing};
+use berth_model::observed::{FaultKind, Holder, ItemSeen, Standing};
 use berth_model::plan::{ContentSource, PlanItem, PoolPlan, Wanted};
-use berth_plugin_sdk::Kib;
+use berth_plugin_sdk::{Files, Kib, Mark, MarkKind};
 use berth_proto::refusal::Reason;
 use berth_proto::up::Message;
 use common::world::{Talk, World};
@@ -175,6 +175,93 @@ async fn whoever_is_in_the_way_is_named() {
     world.holders.lock().unwrap().clear();
     satellite.devices_used(vec!["/dev/memory/1".into()]).await;
     talk.settle(&[Uuid::from_u128(100)]).await;
+}
+
+fn strangers_mark(cluster: Uuid, number: u128, name: &str) -> Option<String> {
+    let id = Uuid::from_u128;
+    Some(Mark { kind: MarkKind::Volume, cluster, generation: id(number), content: id(number + 1), name: name.into() }.render())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_item_names_is_told_and_never_touched() {
+    let world = World::new();
+    world.memory.put("old_00000.img", Kib(64), strangers_mark(common::CLUSTER, 901, "old/0"));
+    world.memory.put("late_00000.img", Kib(64), strangers_mark(common::CLUSTER, 301, "late/0"));
+    world.memory.put("other_00000.img", Kib(64), strangers_mark(Uuid::from_u128(0xc2), 902, "other/0"));
+    world.memory.put("nobody_00000.img", Kib(64), None);
+    let satellite = world.start();
+    let mut talk = Talk::begin(&satellite, hello(1)).await;
+    let items = vec![fresh("web", 100), snapshot("web", 100, "snap", 200, Wanted::Active, false)];
+    talk.plan(0, pools(), items.clone()).await;
+    // The first list is of a satellite without pools.
+    while talk.strangers().await != ["pool/late_00000 late/0 301", "pool/old_00000 old/0 901"] {}
+    talk.settle(&ids(&items)).await;
+    // Named by a plan, it is no stranger any more.
+    talk.plan(1, None, vec![fresh("late", 300)]).await;
+    assert_eq!(talk.strangers().await, ["pool/old_00000 old/0 901"]);
+    // An item that a whole plan leaves out stays, and is told with its snapshot.
+    talk.plan(0, pools(), vec![fresh("late", 300)]).await;
+    let told = talk.strangers().await;
+    assert_eq!(told, ["pool/old_00000 old/0 901", "pool/web_00000 web/0 101", "pool/web_00000_snap web/0@snap 201"]);
+    talk.plan(0, pools(), [items, vec![fresh("late", 300)]].concat()).await;
+    assert_eq!(talk.strangers().await, ["pool/old_00000 old/0 901"]);
+    // Somebody moves it away: the next scan tells.
+    Files::remove(&world.memory, "old_00000.img").unwrap();
+    assert_eq!(talk.strangers().await, Vec::<String>::new());
+    let names = ["late_00000.img", "nobody_00000.img", "other_00000.img", "web_00000.img", "web_00000_snap.img"];
+    assert_eq!(world.memory.names(), names);
+    // A later session is told anew.
+    let mut again = Talk::begin(&satellite, hello(2)).await;
+    assert_eq!(again.strangers().await, Vec::<String>::new());
+}
+
+/// Volumes come and go while the pools are listed again and again; none of them is ever taken for a stranger.
+#[tokio::test(start_paused = true)]
+async fn what_is_just_made_or_removed_is_no_stranger() {
+    let world = World::new();
+    let satellite = world.start();
+    let mut talk = Talk::begin(&satellite, hello(1)).await;
+    talk.plan(0, pools(), Vec::new()).await;
+    for round in 0..60u64 {
+        let number = 1000 + u128::from(round) * 10;
+        let name = format!("res{round}");
+        talk.plan(talk.generation, None, vec![fresh(&name, number)]).await;
+        tokio::time::sleep(Duration::from_millis(round % 9)).await;
+        // A pool that is planned anew is listed.
+        let mut anew = pools().unwrap();
+        anew[0].props.insert_internal("StorDriver/x", round.to_string());
+        talk.plan(talk.generation, Some(anew), Vec::new()).await;
+        tokio::time::sleep(Duration::from_millis(round % 5)).await;
+        let gone = replica(&name, number, 4096, Wanted::Absent, number + 2, ContentSource::Kept);
+        talk.plan(talk.generation, None, vec![gone.clone()]).await;
+        assert_eq!(talk.rest(&ids(&[gone])).await[0].standing, Standing::Gone);
+        talk.forget(&[Uuid::from_u128(number)]).await;
+    }
+    let listed = talk.observations.iter().filter_map(|seen| seen.strangers.as_ref());
+    let count = listed.clone().count();
+    assert!(count > 30, "only {count} lists");
+    assert!(listed.clone().all(Vec::is_empty), "{:?}", listed.collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_missing_is_told_as_lost() {
+    let world = World::new();
+    let satellite = world.start();
+    let mut talk = Talk::begin(&satellite, hello(1)).await;
+    let items = vec![fresh("web", 100), snapshot("web", 100, "snap", 200, Wanted::Active, false)];
+    talk.plan(0, pools(), items.clone()).await;
+    talk.settle(&ids(&items)).await;
+    let kept =
+        vec![replica("web", 100, 4096, Wanted::Active, 102, ContentSource::Kept), snapshot("web", 100, "snap", 200, Wanted::Active, true)];
+    talk.plan(1, None, kept.clone()).await;
+    talk.settle(&ids(&kept)).await;
+    Files::remove(&world.memory, "web_00000.img").unwrap();
+    Files::remove(&world.memory, "web_00000_snap.img").unwrap();
+    let lost = |seen: &ItemSeen| seen.fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::Lost);
+    while !ids(&kept).iter().all(|id| lost(&talk.items[id])) {
+        talk.hear().await.unwrap();
+    }
+    assert_eq!(world.memory.names(), Vec::<String>::new());
 }
 
 /// One life with all kinds of things in it, as text.

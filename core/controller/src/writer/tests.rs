@@ -5,13 +5,14 @@ use std::time::Duration;
 use berth_engine::command::Command;
 use berth_model::codes::Code;
 use berth_model::names::KvsName;
-use berth_model::observed::Standing;
+use berth_model::observed::{Observation, Standing, Stranger};
 use berth_store::{Entry, LogEntry, Store, Transaction, Write};
 use tokio::time::Instant;
 
 use crate::happenings::Counters;
 use crate::state::{Answer, View};
 use crate::testkit::{Kit, definition, jobs, kvs, node_name, replica, thin, until};
+use crate::writer::SessionEvent;
 
 fn codes(answer: &Answer) -> Vec<Code> {
     answer.replies.iter().map(|reply| reply.code).collect()
@@ -200,8 +201,28 @@ async fn nothing_is_lost_when_the_client_hangs_up() {
 async fn what_was_seen_is_unknown_when_the_session_is_lost() {
     let kit = Kit::new().await;
     let alpha = kit.node("alpha").await;
+    let stranger = Stranger {
+        pool: thin(),
+        backing: "old_00000".into(),
+        snapshot: false,
+        id: uuid::Uuid::from_u128(7),
+        content: uuid::Uuid::from_u128(8),
+        name: "old/0".into(),
+        size_kib: berth_model::size::Kib(64),
+    };
+    let tell = |strangers| alpha.tell(SessionEvent::Seen(Box::new(Observation { strangers, ..Observation::default() })));
+    let strangers = |view: &View| view.observed.nodes[&alpha.node].strangers.clone().map(|(all, _)| (*all).clone());
+    assert_eq!(strangers(&kit.controller.view()), None, "nobody looked");
+    tell(Some(vec![stranger.clone()])).await;
+    until(&kit.controller, |view| strangers(view) == Some(vec![stranger.clone()])).await;
+    // A report that does not speak of them changes nothing.
+    alpha.report(true, |_| Standing::Settled).await;
+    until(&kit.controller, |view| strangers(view) == Some(vec![stranger.clone()])).await;
+    tell(Some(Vec::new())).await;
+    until(&kit.controller, |view| strangers(view) == Some(Vec::new())).await;
     alpha.leave().await;
     let view = kit.controller.view();
+    assert_eq!(strangers(&view), None);
     let seen = &view.observed.nodes[&alpha.node];
     assert!(view.observed.pool(&alpha.node, &thin()).is_none() && seen.pools.is_empty() && seen.capabilities.is_some());
     assert_eq!(seen.reason.as_deref(), Some("a test"));

@@ -7,6 +7,7 @@
 mod by_hand;
 mod plans;
 mod report;
+mod strangers;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use berth_model::names::{ResourceName, StorPoolName};
-use berth_model::observed::{Capabilities, ItemSeen, PoolSeen};
+use berth_model::observed::{Capabilities, ItemSeen, PoolSeen, Stranger};
 use berth_model::plan::{PlanBody, PlanItem};
 use berth_proto::{Hello, Refusal, Up, up};
 use tokio::sync::{mpsc, oneshot};
@@ -116,6 +117,8 @@ pub enum Event {
     Used(Vec<String>),
     /// Everything was read anew: look at every item.
     Scanned,
+    /// The pools were listed: all objects of the cluster; `None`: that failed.
+    Listed(Option<Vec<Stranger>>),
     /// Somebody on this machine asks for the state.
     AskStatus(oneshot::Sender<LocalStatus>),
     /// Somebody on this machine asks for resources.
@@ -178,6 +181,7 @@ pub struct Core {
     outbox: VecDeque<up::Message>,
     unsent: BTreeSet<Uuid>,
     unsent_pools: BTreeSet<StorPoolName>,
+    strangers: strangers::Strangers,
     waiting: Vec<by_hand::Waiting>,
     events: mpsc::Receiver<Event>,
     door: mpsc::Sender<Event>,
@@ -226,6 +230,7 @@ impl Core {
             outbox: VecDeque::new(),
             unsent: BTreeSet::new(),
             unsent_pools: BTreeSet::new(),
+            strangers: strangers::Strangers::default(),
             waiting: Vec::new(),
             events,
             door: door.clone(),
@@ -294,6 +299,7 @@ impl Core {
                 Wake::Time => self.on_time(),
             }
             self.dispatch();
+            self.look_for_strangers();
         }
         self.end().await;
     }
@@ -316,6 +322,7 @@ impl Core {
             Event::NeedReport(session) => self.report_anew(session),
             Event::Started(pools) => {
                 self.started = true;
+                self.strangers_due();
                 for pool in pools {
                     self.pool_opened(pool);
                 }
@@ -332,7 +339,9 @@ impl Core {
             Event::Scanned => {
                 let all: Vec<Uuid> = self.entries.keys().copied().collect();
                 all.into_iter().for_each(|id| self.wake(id));
+                self.strangers_due();
             }
+            Event::Listed(found) => self.listed(found),
             Event::AskStatus(reply) => drop(reply.send(self.local_status())),
             Event::AskResources(reply) => drop(reply.send(self.local_resources())),
             Event::ByHand(resource, attach, reply) => self.by_hand(resource, attach, reply).await,

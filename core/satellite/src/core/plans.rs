@@ -97,6 +97,7 @@ impl Core {
             return Err(Unwelcome::Broken("the controller hung up".into()));
         }
         tracing::info!(session = link.number, epoch = hello.epoch, node = %hello.node_name, generation = self.held.generation, "controller welcome");
+        self.strangers_anew();
         self.session = Some(Session {
             link,
             epoch: hello.epoch,
@@ -212,6 +213,10 @@ impl Core {
                 tracing::warn!(%error, "the kept plan stays long");
             }
         }
+        if base == 0 && !touched.dropped.is_empty() {
+            // What is left out of a whole plan stays where it is.
+            self.strangers_due();
+        }
         for id in touched.dropped {
             self.leave_out(id);
         }
@@ -240,6 +245,10 @@ impl Core {
     pub(super) fn enter(&mut self, item: Arc<PlanItem>) {
         let (id, resource) = (item.id(), item.resource().clone());
         self.queues.entry(resource).or_default().items.insert(id);
+        self.no_strangers(&item);
+        if let Some(before) = self.entries.get(&id).map(|entry| Arc::clone(&entry.item)) {
+            self.leaves(&before);
+        }
         match self.entries.get_mut(&id) {
             Some(entry) => {
                 (entry.item, entry.named, entry.attempts) = (item, self.held.generation, 0);
@@ -257,6 +266,7 @@ impl Core {
     /// Forgets an item. Nothing on the machine is touched.
     fn leave_out(&mut self, id: Uuid) {
         let Some(entry) = self.entries.remove(&id) else { return };
+        self.leaves(&entry.item);
         if let Some(at) = entry.retry_at {
             self.retries.remove(&(at, id));
         }

@@ -125,6 +125,10 @@ impl Core {
             Some(_) | None => pool,
         };
         let news = self.pools.get(&name).is_none_or(|old| old.seen != pool.seen);
+        let usable = |open: &OpenPool| open.seen.fault.is_none();
+        if usable(&pool) && !self.pools.get(&name).is_some_and(|old| usable(old) && old.plan == pool.plan) {
+            self.strangers_due();
+        }
         let mended = self.pools.get(&name).is_some_and(|old| old.seen.fault.is_some()) && pool.seen.fault.is_none();
         Arc::make_mut(&mut self.pools).insert(name.clone(), Arc::new(pool));
         if news {

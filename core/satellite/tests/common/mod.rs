@@ -13,7 +13,7 @@ use std::time::Duration;
 use berth_model::ids::Id;
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, SnapshotName, StorPoolName, VolumeNumber};
-use berth_model::observed::{Capabilities, ItemSeen, Observation, PoolSeen, Standing};
+use berth_model::observed::{Capabilities, ItemSeen, Observation, PoolSeen, Standing, Stranger};
 use berth_model::plan::*;
 use berth_model::size::Kib;
 use berth_proto::satellite_client::SatelliteClient;
@@ -36,6 +36,7 @@ pub struct Controller {
     pub generation: u64,
     pub items: HashMap<Uuid, ItemSeen>,
     pub pools: HashMap<String, PoolSeen>,
+    pub strangers: Option<Vec<Stranger>>,
     pub wholes: usize,
     pub need_whole: usize,
     pub stale: Vec<StalePlan>,
@@ -87,6 +88,7 @@ async fn attempt(address: SocketAddr, hello: Hello) -> Option<Result<Controller,
             welcome,
             items: HashMap::new(),
             pools: HashMap::new(),
+            strangers: None,
             wholes: 0,
             need_whole: 0,
             stale: Vec::new(),
@@ -137,6 +139,9 @@ impl Controller {
                     self.items.clear();
                 }
                 self.items.extend(seen.items.into_iter().map(|item| (item.id, item)));
+                if seen.strangers.is_some() {
+                    self.strangers = seen.strangers;
+                }
                 self.pools.extend(seen.pools.into_iter().map(|pool| (pool.name.to_string(), pool)));
             }
             up::Message::NeedWhole(_) => self.need_whole += 1,

@@ -193,6 +193,13 @@ impl Talk {
         self.say(down::Message::Plan(Plan { epoch: self.epoch, generation: self.generation, base, body })).await;
     }
 
+    pub async fn forget(&mut self, ids: &[Uuid]) {
+        let base = self.generation;
+        self.generation += 1;
+        let body = serde_json::to_vec(&PlanBody { pools: None, items: Vec::new(), forget: ids.to_vec() }).unwrap();
+        self.say(down::Message::Plan(Plan { epoch: self.epoch, generation: self.generation, base, body })).await;
+    }
+
     pub async fn ping(&self, number: u64, generation: u64) {
         self.say(down::Message::Ping(Ping { number, generation })).await;
     }
@@ -234,6 +241,18 @@ impl Talk {
             let message = self.hear().await.unwrap_or_else(|| panic!("{what}: the session ended"));
             if is(&message) {
                 return message;
+            }
+        }
+    }
+
+    /// Hears until strangers were told, and says their names.
+    pub async fn strangers(&mut self) -> Vec<String> {
+        loop {
+            let before = self.observations.len();
+            self.until("an observation", |message| matches!(message, up::Message::Observation(_))).await;
+            let told = self.observations.iter().skip(before).find_map(|seen| seen.strangers.as_ref());
+            if let Some(told) = told {
+                return told.iter().map(|one| format!("{}/{} {} {}", one.pool, one.backing, one.name, one.id.as_u128())).collect();
             }
         }
     }
