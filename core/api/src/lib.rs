@@ -10,6 +10,7 @@
 pub mod definition;
 pub mod explain;
 pub mod group;
+pub mod job;
 pub mod lenient;
 pub mod node;
 pub mod pool;

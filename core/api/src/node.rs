@@ -127,6 +127,16 @@ pub struct NodeRestore {
     pub delete_snapshots: Option<Flag>,
 }
 
+/// `NodeEvacuate`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeEvacuate {
+    /// Nodes that may take what is on it.
+    pub target: Option<Vec<Text>>,
+    /// Nodes that may not.
+    pub do_not_target: Option<Vec<Text>>,
+}
+
 /// A change of properties, part of every modifying document.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

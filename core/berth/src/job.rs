@@ -1,7 +1,7 @@
 //! `berth job`: what the controller is busy with, through the REST API like everybody else.
 
 use anyhow::{Context, bail};
-use berth_client::{Call, Client, Options, Severity, parse_controllers};
+use berth_client::{Call, Client, Options, Response, Severity, parse_controllers};
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
@@ -15,23 +15,20 @@ pub fn run(words: &JobWords) -> anyhow::Result<()> {
     let endpoints = parse_controllers(&words.controllers).with_context(|| format!("'{}' names no controller", words.controllers))?;
     crate::daemon::runtime(1)?.block_on(async {
         let client = Client::new(endpoints, Options::default())?;
+        let answer = client.send(&call(&words.verb)).await?;
+        refused(&answer)?;
         match &words.verb {
-            JobVerb::List => {
-                let jobs = client.send(&Call::get(&["berth", "jobs"])).await?.json().context("the controller does not list jobs")?;
-                println!("{}", table(&jobs));
+            JobVerb::List { json, .. } => {
+                let jobs = answer.json().context("the controller does not list jobs")?;
+                if *json { print_json(&jobs)? } else { println!("{}", table(&jobs)) }
             }
-            JobVerb::Cancel { id } => {
-                let answer = client.send(&Call::delete(&["berth", "jobs", id])).await?;
+            JobVerb::Show { json, .. } => {
+                let job = answer.json().context("the controller does not show jobs")?;
+                if *json { print_json(&job)? } else { print!("{}", page(&job)) }
+            }
+            JobVerb::Cancel { .. } | JobVerb::Retry { .. } => {
                 for reply in answer.replies().unwrap_or_default() {
-                    let text = [reply.message.clone(), reply.cause.clone(), reply.correction.clone()]
-                        .into_iter()
-                        .flatten()
-                        .collect::<Vec<_>>()
-                        .join(" ");
-                    if reply.severity() == Severity::Error {
-                        bail!("{text}");
-                    }
-                    println!("{text}");
+                    println!("{}", told(&reply));
                 }
             }
         }
@@ -39,33 +36,161 @@ pub fn run(words: &JobWords) -> anyhow::Result<()> {
     })
 }
 
+fn call(verb: &JobVerb) -> Call {
+    match verb {
+        JobVerb::List { resource, node, task, blocked, json: _ } => {
+            let mut call = Call::get(&["berth", "jobs"]);
+            call = call.query_each("resource", resource).query_each("node", node).query_each("task", task);
+            if *blocked { call.query_each("blocked", &["true".to_owned()]) } else { call }
+        }
+        JobVerb::Show { id, json: _ } => Call::get(&["berth", "jobs", id]),
+        JobVerb::Cancel { id } => Call::delete(&["berth", "jobs", id]),
+        JobVerb::Retry { id } => Call::post(&["berth", "jobs", id, "retry"]),
+    }
+}
+
+fn told(reply: &berth_client::Reply) -> String {
+    let parts = [&reply.message, &reply.cause, &reply.correction];
+    parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" ")
+}
+
+/// An error among the entries is the command's error.
+fn refused(answer: &Response) -> anyhow::Result<()> {
+    for reply in answer.replies().unwrap_or_default() {
+        if reply.severity() == Severity::Error {
+            bail!("{}", told(&reply));
+        }
+    }
+    Ok(())
+}
+
+fn print_json(value: &Value) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+fn text(value: &Value, key: &str) -> String {
+    match &value[key] {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
+    value[key].as_array().into_iter().flatten()
+}
+
+/// What the job is about: its resource, its node, or both.
+fn subject(job: &Value) -> String {
+    let parts = [text(job, "resource_name"), text(job, "snapshot_name"), text(job, "node_name")];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" / ")
+}
+
+fn step(job: &Value) -> String {
+    list(job, "steps").find(|step| step["state"] == "now").map(|step| text(step, "name")).unwrap_or_default()
+}
+
+/// What a job waits for, one line each: what blocks it, or what is on the way.
+fn waits(job: &Value) -> Vec<(String, String, String)> {
+    let blockers = list(job, "blockers").map(|one| (text(one, "node_name"), text(one, "message"), text(one, "way_out")));
+    let mut lines: Vec<_> = blockers.collect();
+    if lines.is_empty() {
+        let open = list(job, "waits_for").filter(|wait| wait["state"] == "pending");
+        lines.extend(open.map(|wait| (text(wait, "node_name"), "on the way".to_owned(), String::new())));
+    }
+    if lines.is_empty() {
+        lines.push((String::new(), "its next step".to_owned(), String::new()));
+    }
+    lines
+}
+
 fn table(jobs: &Value) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["Job", "Task", "Resource", "Node", "Waits for", "To do"]);
-    let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["Job", "Task", "About", "Step", "Node", "Waits for", "Way out"]);
     for job in jobs.as_array().into_iter().flatten() {
-        let waits = job["waits_for"].as_array().cloned().unwrap_or_default();
-        if waits.is_empty() {
-            table.add_row([
-                text(job, "uuid"),
-                text(job, "task"),
-                text(job, "resource_name"),
-                String::new(),
-                "its next step".to_owned(),
-                String::new(),
-            ]);
-        }
-        for wait in &waits {
-            let cells = [
-                text(job, "uuid"),
-                text(job, "task"),
-                text(job, "resource_name"),
-                text(wait, "node_name"),
-                text(wait, "state"),
-                text(wait, "correction"),
-            ];
-            table.add_row(cells);
+        for (at, (node, wait, way_out)) in waits(job).into_iter().enumerate() {
+            let first = |cell: String| if at == 0 { cell } else { String::new() };
+            table.add_row([first(text(job, "uuid")), first(text(job, "task")), first(subject(job)), first(step(job)), node, wait, way_out]);
         }
     }
     table
+}
+
+/// A moment for people.
+fn moment(value: &Value, key: &str) -> String {
+    let at = value[key].as_i64().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    at.map(|at| format!("{at:.0}")).unwrap_or_default()
+}
+
+fn holder(holder: &Value) -> String {
+    let device = text(holder, "device");
+    match holder["kind"].as_str() {
+        Some("mount") => format!("{device} is mounted on {}", text(holder, "path")),
+        Some("process") => format!("{device} is open in {} (pid {})", text(holder, "command"), text(holder, "pid")),
+        _ => format!("{device} is held by {}", text(holder, "by")),
+    }
+}
+
+/// All about one job, a line for each fact.
+fn page(job: &Value) -> String {
+    let mut lines = vec![
+        format!("Job      {}", text(job, "uuid")),
+        format!("Task     {} of {}", text(job, "task"), subject(job)),
+        format!("Asked    by {} at {}", text(job, "actor"), moment(job, "create_timestamp")),
+    ];
+    let steps: Vec<String> =
+        list(job, "steps").map(|step| format!("{} ({})", text(step, "name"), text(step, "state").replace('_', " "))).collect();
+    lines.push(format!("Steps    {}", steps.join(", ")));
+    for wait in list(job, "waits_for") {
+        let seen = moment(wait, "seen_timestamp");
+        let word = if wait["state"] == "offline" { "since" } else { "seen" };
+        let when = if seen.is_empty() { String::new() } else { format!(", {word} {seen}") };
+        lines.push(format!("Item     {} on {}: {}{when}", text(wait, "item"), text(wait, "node_name"), text(wait, "state")));
+    }
+    for blocker in list(job, "blockers") {
+        lines.push(format!("Blocked  {} on {}: {}", text(blocker, "object"), text(blocker, "node_name"), text(blocker, "message")));
+        let cause = text(blocker, "cause");
+        if !cause.is_empty() {
+            lines.push(format!("         {cause}"));
+        }
+        lines.extend(list(blocker, "holders").map(|one| format!("         {}", holder(one))));
+        lines.push(format!("Way out  {}", text(blocker, "way_out")));
+    }
+    for verb in ["cancel", "retry"] {
+        let possible = job[verb]["possible"] == true;
+        let word = if possible { "possible" } else { "not possible" };
+        lines.push(format!("{:<8} {word}: {}", if verb == "cancel" { "Cancel" } else { "Retry" }, text(&job[verb], "outcome")));
+    }
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_blocked_job_is_shown_with_who_holds_the_device() {
+        let job = json!({
+            "uuid": "u", "task": "deactivate", "resource_name": "web", "actor": "PUBLIC", "create_timestamp": 0,
+            "steps": [{"name": "detach", "state": "now"}], "waits_for": [{"node_name": "alpha", "item": "i", "state": "faulty", "seen_timestamp": 1000}],
+            "blockers": [{"kind": "in_use", "object": "resource web", "node_name": "alpha", "message": "in use", "way_out": "'umount /mnt'",
+                "holders": [{"kind": "mount", "device": "/dev/loop1", "path": "/mnt"}, {"kind": "process", "device": "/dev/loop1", "pid": 7, "command": "dd"}]}],
+            "cancel": {"possible": true, "outcome": "active again"}, "retry": {"possible": true, "outcome": "again"}
+        });
+        let shown = page(&job);
+        for part in [
+            "/dev/loop1 is mounted on /mnt",
+            "dd (pid 7)",
+            "Way out  'umount /mnt'",
+            "Cancel   possible: active again",
+            "detach (now)",
+            "seen 1970-01-01T00:00:01Z",
+        ] {
+            assert!(shown.contains(part), "{part} is not in\n{shown}");
+        }
+        let listed = table(&json!([job])).to_string();
+        assert!(listed.contains("deactivate") && listed.contains("'umount /mnt'"), "{listed}");
+    }
 }

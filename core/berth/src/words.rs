@@ -36,7 +36,7 @@ pub enum Program {
     Db(DbWords),
     /// Ask the satellite on this machine, also while the controller is away.
     Local(LocalWords),
-    /// List the controller's open jobs and what they wait for, or cancel one.
+    /// List the controller's open jobs and what blocks them; show, cancel or retry one.
     Job(JobWords),
     /// Run simulated satellites: every layer and provider, no devices.
     Simulate(SimulateWords),
@@ -226,7 +226,7 @@ pub enum LocalVerb {
 
 /// `berth job`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  berth job list")]
+#[command(after_help = "Example:\n  berth job list --blocked")]
 pub struct JobWords {
     /// Controllers, tried in this order.
     #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS", global = true)]
@@ -239,10 +239,43 @@ pub struct JobWords {
 /// What to do with jobs.
 #[derive(Debug, Subcommand)]
 pub enum JobVerb {
-    /// Every open job, and what it waits for on each node.
-    List,
-    /// Cancel a job that has not begun to change data.
+    /// Every open job, oldest first: its step, what blocks it, and the way out.
+    #[command(after_help = "Example: what hangs on node alpha\n  berth job list --node alpha --blocked")]
+    List {
+        /// Only jobs on these resources.
+        #[arg(long, value_name = "RESOURCE", num_args = 1..)]
+        resource: Vec<String>,
+        /// Only jobs that work on these nodes, or wait for them.
+        #[arg(long, value_name = "NODE", num_args = 1..)]
+        node: Vec<String>,
+        /// Only these tasks, e.g. `rollback`.
+        #[arg(long, value_name = "TASK", num_args = 1..)]
+        task: Vec<String>,
+        /// Only jobs that something keeps from going on.
+        #[arg(long)]
+        blocked: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// All about one job: steps, what it waits for, who holds what, and what can be done.
+    #[command(after_help = "Example:\n  berth job show 01890a5d-ac96-774b-bcce-b302099a8057")]
+    Show {
+        /// Its id.
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Cancel a job: what it has done is taken back, or it is said why that is not possible (exit 1).
+    #[command(after_help = "Example:\n  berth job cancel 01890a5d-ac96-774b-bcce-b302099a8057")]
     Cancel {
+        /// Its id.
+        id: String,
+    },
+    /// Have everything tried again at once that a job waits for.
+    #[command(after_help = "Example: after making room in a full pool\n  berth job retry 01890a5d-ac96-774b-bcce-b302099a8057")]
+    Retry {
         /// Its id.
         id: String,
     },

@@ -42,6 +42,7 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         | Command::DeleteNode { .. }
         | Command::LoseNode { .. }
         | Command::ReconnectNode { .. }
+        | Command::EvacuateNode { .. }
         | Command::RestoreNode { .. }
         | Command::CreateNetIf { .. }
         | Command::ModifyNetIf { .. }
@@ -89,5 +90,6 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         }
         Command::RemoveStranger { .. } | Command::AdoptStranger { .. } => crate::drift::apply(draft, command),
         Command::CancelJob { .. } => crate::jobs::cancel(draft, command),
+        Command::RetryJob { .. } => crate::jobs::retry(draft, command),
     }
 }

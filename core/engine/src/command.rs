@@ -94,6 +94,12 @@ pub enum Command {
     ReconnectNode {
         node: String,
     },
+    /// Empties a node; `target` empty: any other node may take what is on it.
+    EvacuateNode {
+        node: String,
+        target: Vec<String>,
+        do_not_target: Vec<String>,
+    },
     RestoreNode {
         node: String,
         delete_resources: bool,
@@ -370,6 +376,10 @@ pub enum Command {
     },
     /// Cancels a job, where that can still be done without harm.
     CancelJob {
+        id: String,
+    },
+    /// Has everything looked at again that a job waits for.
+    RetryJob {
         id: String,
     },
 }

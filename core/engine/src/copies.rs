@@ -126,6 +126,7 @@ fn restore_resources(
                 .correction("Restore the volume definitions first: 'linstor snapshot volume-definition restore'."),
         );
     }
+    let former = Some(target.props.clone());
     let mut filled = (*target).clone();
     filled.flags.set(DefinitionFlag::RestoreTarget);
     for (key, value) in snapshot.definition_props.iter() {
@@ -158,7 +159,7 @@ fn restore_resources(
     if target.volumes.is_empty() {
         draft.reply(Reply::new(Code::WARN_NOT_FOUND, format!("Nothing of the snapshot's data is in '{}'.", target.name)));
     }
-    draft.start(&target.name, Task::Restore { from: snapshot.resource.clone(), snapshot: snapshot.name.clone(), replicas });
+    draft.start(&target.name, Task::Restore { from: snapshot.resource.clone(), snapshot: snapshot.name.clone(), replicas, former });
     Ok(())
 }
 

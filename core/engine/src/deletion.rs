@@ -3,7 +3,7 @@
 use berth_model::change::{Key, NumberKey, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{DefinitionFlag, ResourceFlag, VolumeDefinitionFlag, VolumeFlag};
-use berth_model::job::{Awaited, Task};
+use berth_model::job::{Awaited, Job, Made, Task};
 use berth_model::names::ResourceName;
 use berth_model::objects::Resource;
 use berth_model::reply::Reply;
@@ -59,9 +59,10 @@ fn definition(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
     for replica in &replicas {
         crate::resources::unused_replica(draft, replica)?;
     }
+    let mut firm = false;
     if !definition.flags.has(DefinitionFlag::Delete) {
         not_a_source(draft, &name)?;
-        end_other_jobs(draft, &name, "deleted")?;
+        firm = end_other_jobs(draft, &name, "deleted")?;
     }
     if replicas.is_empty() && definition.volumes.len() <= AT_ONCE {
         for volume in definition.volumes.values() {
@@ -82,7 +83,7 @@ fn definition(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
     marked.flags.set(DefinitionFlag::Delete);
     draft.put(Object::ResourceDefinition(marked));
     let awaited = mark(draft, replicas);
-    draft.start(&name, Task::Delete { replicas: awaited, definition: true });
+    draft.start(&name, Task::Delete { replicas: awaited, definition: true, firm });
     Ok(())
 }
 
@@ -118,7 +119,7 @@ fn not_a_source(draft: &Draft<'_>, name: &ResourceName) -> Result<(), Refused> {
         draft.cluster.jobs.values().find(|job| matches!(&job.task, Task::Clone { from, .. } | Task::Restore { from, .. } if from == name));
     match reader {
         None => Ok(()),
-        Some(job) => Err(Reply::new(Code::FAIL_RSC_BUSY, format!("'{name}' is being copied to '{}'.", job.resource))
+        Some(job) => Err(Reply::new(Code::FAIL_RSC_BUSY, format!("'{name}' is being copied to '{}'.", job.subject))
             .cause(format!("Job {} has not ended.", job.id))
             .correction("Wait for it, or delete its target first.")
             .into()),
@@ -126,20 +127,26 @@ fn not_a_source(draft: &Draft<'_>, name: &ResourceName) -> Result<(), Refused> {
 }
 
 /// A deletion ends jobs that only wait to make or change what is going away; it does not cut into a rollback or snapshot.
-fn end_other_jobs(draft: &mut Draft<'_>, name: &ResourceName, what: &str) -> Result<(), Refused> {
+/// `true`: what was ended leaves something half made or half deleted, so that this deletion cannot be taken back.
+fn end_other_jobs(draft: &mut Draft<'_>, name: &ResourceName, what: &str) -> Result<bool, Refused> {
     let open: Vec<_> = draft.cluster.jobs_on(name).cloned().collect();
+    let mut half = false;
     for job in open {
         match &job.task {
             Task::Create { .. }
             | Task::CreateVolume { .. }
             | Task::Restore { .. }
             | Task::Clone { .. }
-            | Task::Resize { .. }
-            | Task::Activate { .. }
+            | Task::Move { .. }
             | Task::Delete { definition: false, .. }
-            | Task::DeleteVolume { .. } => draft.delete(Key::Job(job.id)),
-            Task::Delete { definition: true, .. } => {}
-            Task::Snapshot { .. } | Task::DeleteSnapshot { .. } | Task::Rollback { .. } => {
+            | Task::DeleteVolume { .. } => {
+                half = true;
+                draft.delete(Key::Job(job.id));
+            }
+            Task::Keep { deletion, .. } if !matches!(**deletion, Task::DeleteSnapshot { .. }) => draft.delete(Key::Job(job.id)),
+            Task::Resize { .. } | Task::Activate { .. } => draft.delete(Key::Job(job.id)),
+            Task::Delete { definition: true, .. } | Task::Evacuate { .. } | Task::Return { .. } | Task::Lose => {}
+            Task::Snapshot { .. } | Task::DeleteSnapshot { .. } | Task::Rollback { .. } | Task::Keep { .. } => {
                 return Err(Reply::new(Code::FAIL_RSC_BUSY, format!("'{name}' cannot be {what} now: a {} is under way.", job.task.word()))
                     .cause(format!("Job {} has not ended.", job.id))
                     .correction("Wait for it and try again.")
@@ -147,7 +154,7 @@ fn end_other_jobs(draft: &mut Draft<'_>, name: &ResourceName, what: &str) -> Res
             }
         }
     }
-    Ok(())
+    Ok(half)
 }
 
 fn volume_definition(draft: &mut Draft<'_>, text: &str, number: i64) -> Result<(), Refused> {
@@ -200,7 +207,7 @@ fn volume_definition(draft: &mut Draft<'_>, text: &str, number: i64) -> Result<(
         }
         draft.put(Object::Resource(resource));
     }
-    draft.start(&name, Task::DeleteVolume { number, replicas: awaited });
+    draft.start(&name, Task::DeleteVolume { number, replicas: awaited, firm: false });
     Ok(())
 }
 
@@ -234,31 +241,50 @@ fn replica(draft: &mut Draft<'_>, name: &str, node: &str, keep_tiebreaker: bool)
         let open: Vec<_> = draft
             .cluster
             .jobs_on(&name)
-            .filter(|job| matches!(job.task, Task::Delete { .. }) && job.task.awaited().iter().any(|a| a.item == item))
+            .filter(|job| matches!(job.task, Task::Delete { .. } | Task::Move { .. }) && job.task.awaited().iter().any(|a| a.item == item))
             .map(|job| job.id)
             .collect();
         draft.applied.jobs.extend(open);
         return Ok(());
     }
-    end_jobs_of(draft, &resource)?;
+    let firm = end_jobs_of(draft, &resource)?;
     let awaited = mark(draft, vec![resource]);
-    draft.start(&name, Task::Delete { replicas: awaited, definition: false });
+    draft.start(&name, Task::Delete { replicas: awaited, definition: false, firm });
     Ok(())
 }
 
-/// Jobs that wait for this replica go on without it.
-fn end_jobs_of(draft: &mut Draft<'_>, resource: &Resource) -> Result<(), Refused> {
+/// Jobs that wait for this replica go on without it. `true`: it was not finished, so that its deletion cannot be taken back.
+fn end_jobs_of(draft: &mut Draft<'_>, resource: &Resource) -> Result<bool, Refused> {
     let item = resource.id.uuid();
-    let open: Vec<_> =
-        draft.cluster.jobs_on(&resource.name).filter(|job| job.task.awaited().iter().any(|a| a.item == item)).cloned().collect();
+    let concerns = |task: &Task| match task {
+        Task::Move { from, to, .. } => from.item == item || to.item == item,
+        other => other.awaited().iter().any(|awaited| awaited.item == item),
+    };
+    let open: Vec<_> = draft.cluster.jobs_on(&resource.name).filter(|job| concerns(&job.task)).cloned().collect();
+    let mut half = false;
     for job in open {
         match &job.task {
-            Task::Create { replicas } if replicas.len() == 1 => draft.delete(Key::Job(job.id)),
+            Task::Create { replicas, .. } if replicas.len() == 1 => {
+                half = true;
+                draft.delete(Key::Job(job.id));
+            }
             Task::Activate { .. } => draft.delete(Key::Job(job.id)),
-            Task::Create { replicas } => {
+            Task::Create { replicas, made } => {
+                half = true;
                 let mut rest = (*job).clone();
-                rest.task = Task::Create { replicas: replicas.iter().filter(|a| a.item != item).cloned().collect() };
+                let replicas = replicas.iter().filter(|a| a.item != item).cloned().collect();
+                rest.task = Task::Create { replicas, made: made.clone() };
                 draft.put(Object::Job(rest));
+            }
+            // Without the old replica the new one is just another; without the new one the old one stays.
+            Task::Move { from, to, .. } if from.item == item => {
+                let task = Task::Create { replicas: vec![to.clone()], made: Made::Replicas };
+                let serial = draft.serial();
+                draft.put(Object::Job(Job { task, serial, ..(*job).clone() }));
+            }
+            Task::Move { .. } => {
+                half = true;
+                draft.delete(Key::Job(job.id));
             }
             Task::CreateVolume { .. }
             | Task::Restore { .. }
@@ -268,16 +294,20 @@ fn end_jobs_of(draft: &mut Draft<'_>, resource: &Resource) -> Result<(), Refused
             | Task::Resize { .. }
             | Task::Snapshot { .. }
             | Task::DeleteSnapshot { .. }
-            | Task::Rollback { .. } => {
+            | Task::Rollback { .. }
+            | Task::Keep { .. }
+            | Task::Evacuate { .. }
+            | Task::Return { .. }
+            | Task::Lose => {
                 return Err(Reply::new(
                     Code::FAIL_RSC_BUSY,
                     format!("The resource cannot be deleted now: a {} of '{}' is under way.", job.task.word(), resource.name),
                 )
                 .cause(format!("Job {} has not ended.", job.id))
-                .correction("Wait for it and try again, or delete the resource definition.")
+                .correction("Wait for it and try again, cancel it with 'berth job cancel', or delete the resource definition.")
                 .into());
             }
         }
     }
-    Ok(())
+    Ok(half)
 }

@@ -4,7 +4,7 @@ use berth_model::change::{Change, Key, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::ids::{Id, IdSource, kind};
-use berth_model::job::{Job, Task};
+use berth_model::job::{Job, Subject, Task};
 use berth_model::names::{NodeName, ResourceName, StorPoolName};
 use berth_model::observed::Observed;
 use berth_model::reply::Reply;
@@ -129,9 +129,14 @@ impl<'a> Draft<'a> {
 
     /// Starts a job that the answer waits for.
     pub fn start(&mut self, resource: &ResourceName, task: Task) -> Id<kind::Job> {
+        self.start_on(Subject::Resource(resource.clone()), task)
+    }
+
+    /// Starts a job on anything that the answer waits for.
+    pub fn start_on(&mut self, subject: Subject, task: Task) -> Id<kind::Job> {
         let id = self.context.ids.next();
         let serial = self.serial();
-        let job = Job { id, resource: resource.clone(), task, serial, actor: self.context.actor.clone(), created: self.context.now };
+        let job = Job { id, subject, task, serial, actor: self.context.actor.clone(), created: self.context.now };
         self.put(Object::Job(job));
         self.applied.jobs.push(id);
         id

@@ -6,7 +6,7 @@ use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{DefinitionFlags, ResourceFlags, VolumeDefinitionFlags, VolumeFlags};
 use berth_model::ids::Id;
-use berth_model::job::{Awaited, Task};
+use berth_model::job::{Awaited, Made, Task};
 use berth_model::layers::LayerKind;
 use berth_model::names::{DEFAULT_GROUP, ResourceName, SnapshotName, VolumeNumber};
 use berth_model::objects::{DrbdDefinition, Node, Resource, ResourceDefinition, StorPool, Tombstone, Volume};
@@ -243,6 +243,6 @@ fn adopt(draft: &mut Draft<'_>, found: Found, text: &str) -> Result<(), Refused>
         .refer("VlmNr", mark.number),
     );
     let replicas = vec![Awaited { node: node.name.clone(), item: id.uuid() }];
-    draft.start(&name, Task::Create { replicas });
+    draft.start(&name, Task::Create { replicas, made: Made::Nothing });
     Ok(())
 }

@@ -1,30 +1,39 @@
 //! Durable jobs: where each stands by what was seen, and what follows. Pure; called after every commit that starts a job,
 //! for every observation of an item that a job waits for, and when a node comes or goes.
 
+mod cancelling;
 mod deleting;
 mod filling;
+mod keeping;
+mod leaving;
+mod moving;
+mod outlook;
 mod snapshotting;
 #[cfg(test)]
 mod tests;
+mod view;
 
+pub(crate) use cancelling::take_back_move;
+pub use cancelling::{cancel, find, retry};
 pub(crate) use deleting::tombstone_of;
+pub use outlook::outlook;
+pub use view::{Blocker, BlockerKind, JobView, Outlook, Progressed, StepView, WaitView, view};
 
 use std::collections::BTreeMap;
 
 use berth_model::change::{Change, Key, NumberKey, Object};
 use berth_model::cluster::{Cluster, ItemOwner};
-use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::codes::Code;
 use berth_model::ids::{Id, IdSource, kind};
-use berth_model::job::{Awaited, Job, Task};
-use berth_model::names::NodeName;
+use berth_model::job::{Awaited, Job, Subject, Task};
+use berth_model::names::{NodeName, ResourceName};
 use berth_model::objects::Resource;
 use berth_model::observed::{Fault, FaultKind, Observed, Standing};
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
 use uuid::Uuid;
 
-use crate::command::Command;
-use crate::draft::{Draft, Refused};
+use crate::draft::{Context, Draft, Refused};
 
 /// What came of looking at jobs.
 #[derive(Debug, Default)]
@@ -52,6 +61,22 @@ enum Stand {
     Offline,
     /// The cluster does not know it any more (its node was lost).
     Unknown,
+    /// Its record cannot be read: why.
+    Broken(String),
+}
+
+/// A job on a resource definition.
+struct On<'j> {
+    job: &'j Job,
+    resource: &'j ResourceName,
+}
+
+impl std::ops::Deref for On<'_> {
+    type Target = Job;
+
+    fn deref(&self) -> &Job {
+        self.job
+    }
 }
 
 /// The working state of one look: the cluster with the changes so far.
@@ -78,27 +103,23 @@ impl Look<'_> {
     }
 
     fn stand(&self, job: &Job, awaited: &Awaited) -> Stand {
-        match self.cluster.owner(awaited.item) {
-            Some(ItemOwner::Resource(..) | ItemOwner::Snapshot(..)) => {}
-            // What is left to a tombstone is not waited for.
-            Some(ItemOwner::Tombstone(_)) | None => return Stand::Unknown,
-        }
-        if !self.observed.online(&awaited.node) {
-            return Stand::Offline;
-        }
-        match self.observed.item(&awaited.node, awaited.item) {
-            Some(record) if record.seen.generation >= job.serial => match record.seen.standing {
-                Standing::Settled => Stand::Settled,
-                Standing::Gone => Stand::Gone,
-                Standing::Working => Stand::Pending,
-                Standing::Faulty => Stand::Faulty(record.seen.fault.clone().unwrap_or_else(unnamed_fault)),
-            },
-            Some(_) | None => Stand::Pending,
-        }
+        stand(&self.cluster, self.observed, job, awaited)
     }
 
     fn stands(&self, job: &Job) -> BTreeMap<(NodeName, Uuid), Stand> {
         job.task.awaited().iter().map(|a| ((a.node.clone(), a.item), self.stand(job, a))).collect()
+    }
+
+    /// Lets a decision be made as for a command, and takes its changes over; its refusal changes nothing.
+    fn decide(&mut self, actor: &str, decide: impl FnOnce(&mut Draft<'_>) -> Result<(), Refused>) -> Result<(), Refused> {
+        let context =
+            Context { now: self.now, ids: self.ids.clone(), secret: String::new(), actor: actor.to_owned(), observed: self.observed };
+        let mut draft = Draft::new(&self.cluster, context);
+        let outcome = decide(&mut draft);
+        self.ids = draft.context.ids.clone();
+        outcome?;
+        draft.applied.changes.into_iter().for_each(|change| self.change(change));
+        Ok(())
     }
 
     /// Ends a job: its record goes, whoever waits gets `replies`.
@@ -120,6 +141,38 @@ impl Look<'_> {
         self.put(Object::Job(next.clone()));
         next
     }
+}
+
+/// Where an item stands that `job` waits for, by what was seen under the job's serial.
+fn stand(cluster: &Cluster, observed: &Observed, job: &Job, awaited: &Awaited) -> Stand {
+    match cluster.owner(awaited.item) {
+        Some(ItemOwner::Resource(..) | ItemOwner::Snapshot(..)) => {}
+        // What is left to a tombstone is not waited for.
+        Some(ItemOwner::Tombstone(_)) => return Stand::Unknown,
+        None => return broken(cluster, job, awaited).map_or(Stand::Unknown, Stand::Broken),
+    }
+    if !observed.online(&awaited.node) {
+        return Stand::Offline;
+    }
+    match observed.item(&awaited.node, awaited.item) {
+        Some(record) if record.seen.generation >= job.serial => match record.seen.standing {
+            Standing::Settled => Stand::Settled,
+            Standing::Gone => Stand::Gone,
+            Standing::Working => Stand::Pending,
+            Standing::Faulty => Stand::Faulty(record.seen.fault.clone().unwrap_or_else(unnamed_fault)),
+        },
+        Some(_) | None => Stand::Pending,
+    }
+}
+
+/// Why the record of an awaited item cannot be read, if that is why the cluster does not know it.
+fn broken(cluster: &Cluster, job: &Job, awaited: &Awaited) -> Option<String> {
+    let name = job.resource()?;
+    let key = match &job.task {
+        Task::Snapshot { snapshot, .. } | Task::DeleteSnapshot { snapshot, .. } => Key::Snapshot(name.clone(), snapshot.clone()),
+        _ => Key::Resource(name.clone(), awaited.node.clone()),
+    };
+    cluster.reserved(&key).map(|record| record.why.clone())
 }
 
 fn unnamed_fault() -> Fault {
@@ -151,15 +204,54 @@ pub fn advance(
 }
 
 fn advance_one(look: &mut Look<'_>, job: &Job) {
+    match &job.subject {
+        Subject::Resource(resource) => advance_on_resource(look, &On { job, resource }),
+        Subject::Node(node) => advance_on_node(look, job, node),
+    }
+}
+
+/// A record that no version writes: nothing can be done for it.
+fn nonsense(look: &mut Look<'_>, job: &Job) {
+    let reply = Reply::new(Code::FAIL_IMPL_ERROR, format!("A {} of '{}' makes no sense; it was given up.", job.task.word(), job.subject))
+        .cause("The job's record names a task that does not fit what it works on.")
+        .correction("Look at the state of it; report this as a defect of Berth.");
+    look.end(job, vec![reply]);
+}
+
+fn advance_on_node(look: &mut Look<'_>, job: &Job, node: &NodeName) {
+    match &job.task {
+        Task::Evacuate { target, do_not_target } => moving::evacuate(look, job, node, target, do_not_target),
+        Task::Return { delete_resources, delete_snapshots } => leaving::take_back(look, job, node, *delete_resources, *delete_snapshots),
+        Task::Lose => leaving::lose(look, job, node),
+        Task::Create { .. }
+        | Task::CreateVolume { .. }
+        | Task::Restore { .. }
+        | Task::Clone { .. }
+        | Task::Delete { .. }
+        | Task::DeleteVolume { .. }
+        | Task::Resize { .. }
+        | Task::Snapshot { .. }
+        | Task::DeleteSnapshot { .. }
+        | Task::Rollback { .. }
+        | Task::Activate { .. }
+        | Task::Keep { .. }
+        | Task::Move { .. } => nonsense(look, job),
+    }
+}
+
+fn advance_on_resource(look: &mut Look<'_>, job: &On<'_>) {
     match &job.task {
         Task::Create { .. } | Task::CreateVolume { .. } | Task::Restore { .. } | Task::Clone { .. } => filling::fill(look, job),
         Task::Resize { number, from, .. } => filling::resize(look, job, *number, *from),
-        Task::Activate { active, .. } => filling::activate(look, job, *active),
-        Task::Delete { definition, .. } => deleting::delete(look, job, *definition),
-        Task::DeleteVolume { number, .. } => deleting::delete_volume(look, job, *number),
+        Task::Activate { active, diskless, .. } => filling::activate(look, job, *active, *diskless),
+        Task::Delete { definition, firm, .. } => deleting::delete(look, job, *definition, *firm),
+        Task::DeleteVolume { number, firm, .. } => deleting::delete_volume(look, job, *number, *firm),
         Task::Snapshot { snapshot, .. } => snapshotting::take(look, job, snapshot),
         Task::DeleteSnapshot { snapshot, failed, .. } => snapshotting::delete(look, job, snapshot, failed.as_ref()),
         Task::Rollback { snapshot, step, .. } => snapshotting::roll_back(look, job, snapshot, *step),
+        Task::Keep { deletion, refused } => keeping::keep(look, job, deletion, refused.as_ref()),
+        Task::Move { from, to, step } => moving::advance(look, job, from, to, *step),
+        Task::Evacuate { .. } | Task::Return { .. } | Task::Lose => nonsense(look, job),
     }
 }
 
@@ -224,6 +316,13 @@ pub(crate) fn fault_reply(node: &NodeName, fault: &Fault) -> Reply {
         .details(fault.details.clone())
 }
 
+/// The answer that tells of a record that cannot be read.
+fn broken_reply(node: &NodeName, why: &str) -> Reply {
+    Reply::new(Code::FAIL_UNKNOWN_ERROR, format!("(Node: '{node}') The record of what the work is about cannot be read."))
+        .cause(why.to_owned())
+        .correction("Stop the controller, mend or remove the record with 'berth db repair', and start it again.")
+}
+
 /// What an answer says of items that are offline or in trouble.
 fn troubles(stands: &BTreeMap<(NodeName, Uuid), Stand>, what: &str) -> Vec<Reply> {
     // As long as one is on the way the answer waits for it.
@@ -233,51 +332,11 @@ fn troubles(stands: &BTreeMap<(NodeName, Uuid), Stand>, what: &str) -> Vec<Reply
     let offline = stands.iter().filter(|(_, stand)| **stand == Stand::Offline).map(|((node, _), _)| node);
     let mut replies = not_connected(offline, what);
     for ((node, _), stand) in stands {
-        if let Stand::Faulty(fault) = stand {
-            replies.push(fault_reply(node, fault));
+        match stand {
+            Stand::Faulty(fault) => replies.push(fault_reply(node, fault)),
+            Stand::Broken(why) => replies.push(broken_reply(node, why)),
+            Stand::Pending | Stand::Settled | Stand::Gone | Stand::Offline | Stand::Unknown => {}
         }
     }
     replies
-}
-
-/// Cancels a job where that can be done without harm: a rollback or deactivation that has not begun to change data.
-///
-/// # Errors
-/// 234 for a bad id, 998 for an unknown job, 992 if it is too late.
-pub fn cancel(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
-    let Command::CancelJob { id } = command else {
-        return Err(Reply::new(Code::FAIL_IMPL_ERROR, "Not a job command.").into());
-    };
-    draft.about(Operation::Modify, ObjectMask::ResourceDefinition, &[("Job", id)]);
-    let wanted = Uuid::parse_str(id).map(Id::<kind::Job>::from_uuid).map_err(|error| {
-        Reply::new(Code::FAIL_INVLD_REQUEST, format!("'{id}' is not the id of a job: {error}."))
-            .correction("List the open jobs with 'berth job list'.")
-    })?;
-    let Some(job) = draft.cluster.jobs.get(&wanted).cloned() else {
-        draft.reply(Reply::new(Code::WARN_NOT_FOUND, format!("There is no open job {id}; it has ended.")));
-        return Ok(());
-    };
-    match &job.task {
-        Task::Rollback { step: berth_model::job::RollbackStep::Down, .. } => {
-            draft.delete(Key::Job(job.id));
-            draft.say(Code::DELETED, format!("The {} of '{}' is cancelled; nothing was changed.", job.task.word(), job.resource));
-            Ok(())
-        }
-        Task::Activate { .. }
-        | Task::Rollback { .. }
-        | Task::Create { .. }
-        | Task::CreateVolume { .. }
-        | Task::Restore { .. }
-        | Task::Clone { .. }
-        | Task::Delete { .. }
-        | Task::DeleteVolume { .. }
-        | Task::Resize { .. }
-        | Task::Snapshot { .. }
-        | Task::DeleteSnapshot { .. } => {
-            Err(Reply::new(Code::FAIL_RSC_BUSY, format!("The {} of '{}' cannot be cancelled any more.", job.task.word(), job.resource))
-                .cause("It has begun to change what is on the nodes; it ends, or says what blocks it.")
-                .correction("Delete the resource to end a creation, restore or clone; mend what the resource's reports name otherwise.")
-                .into())
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! Nodes: made, changed, connected anew, given back.
 
+mod emptying;
 mod interfaces;
 mod leaving;
 
@@ -7,9 +8,9 @@ use std::collections::BTreeMap;
 
 use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
-use berth_model::flags::{NodeFlag, NodeFlags, ResourceFlag};
+use berth_model::flags::{NodeFlag, NodeFlags};
 use berth_model::layers::ProviderKind;
-use berth_model::names::{DISKLESS_POOL, NodeName, ResourceName, SnapshotName, StorPoolName};
+use berth_model::names::{DISKLESS_POOL, NodeName, StorPoolName};
 use berth_model::objects::{Node, NodeType, StorPool};
 use berth_model::props::{Owner, PropChange, Props};
 use berth_model::reply::Reply;
@@ -20,6 +21,8 @@ use crate::draft::{Draft, Effect, Refused};
 use crate::lookup;
 use crate::resources::misdirected;
 
+pub(crate) use emptying::{end_evacuation, take_marks_off};
+pub(crate) use leaving::lose_some;
 pub use leaving::unfinished;
 
 /// Property of nodes and pools that names the net interface for data.
@@ -53,7 +56,11 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         }
         Command::RestoreNode { node, delete_resources, delete_snapshots } => {
             draft.about(Operation::Modify, ObjectMask::Node, &[("Node", node)]);
-            restore(draft, node, *delete_resources, *delete_snapshots)
+            emptying::restore(draft, node, *delete_resources, *delete_snapshots)
+        }
+        Command::EvacuateNode { node, target, do_not_target } => {
+            draft.about(Operation::Modify, ObjectMask::Node, &[("Node", node)]);
+            emptying::evacuate(draft, node, target, do_not_target)
         }
         Command::CreateNetIf { node, interface } => {
             draft.about(Operation::Create, ObjectMask::NetIf, &[("Node", node)]);
@@ -226,58 +233,6 @@ fn reconnect(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
     draft.say(Code::DONE, format!("Node '{}' is connected anew.", node.name));
     draft.applied.effects.push(Effect::Reconnect(node.name.clone()));
     draft.applied.await_node = Some(node.name.clone());
-    Ok(())
-}
-
-/// Ends eviction or evacuation. Its entries name no objects (recorded behaviour of the API).
-fn restore(draft: &mut Draft<'_>, text: &str, delete_resources: bool, delete_snapshots: bool) -> Result<(), Refused> {
-    let mut node = match lookup::node(&draft.cluster, text) {
-        Ok(node) => (**node).clone(),
-        Err(refused) => return Err(Refused { replies: refused.replies.into_iter().map(Reply::alone).collect() }),
-    };
-    let name = node.name.clone();
-    if !node.flags.has(NodeFlag::Evicted) && !node.flags.has(NodeFlag::Evacuate) {
-        return Err(Reply::new(Code::FAIL, format!("Node '{name}' is neither evicted nor being evacuated."))
-            .cause("There is nothing to take back.")
-            .correction("List the nodes with 'linstor node list'; 'linstor node reconnect' connects one anew.")
-            .alone()
-            .into());
-    }
-    node.flags.clear(NodeFlag::Evicted);
-    node.flags.clear(NodeFlag::Evacuate);
-    draft.put(Object::Node(node));
-    let resources: Vec<_> = draft.cluster.resources_on(&name).cloned().collect();
-    let mut going: Vec<ResourceName> = Vec::new();
-    for resource in resources {
-        let evicted = resource.flags.has(ResourceFlag::Evicted);
-        let mut back = (*resource).clone();
-        back.flags.clear(ResourceFlag::Evicted);
-        back.flags.clear(ResourceFlag::Evacuate);
-        if back != *resource {
-            draft.put(Object::Resource(back));
-        }
-        if evicted && delete_resources {
-            going.push(resource.name.clone());
-        }
-    }
-    for resource in going {
-        let command = Command::DeleteResource { resource: resource.to_string(), node: name.to_string(), keep_tiebreaker: None };
-        crate::deletion::apply(draft, &command)?;
-    }
-    if delete_snapshots {
-        let copies: Vec<(ResourceName, SnapshotName)> =
-            draft.cluster.snapshots_on(&name).map(|snapshot| (snapshot.resource.clone(), snapshot.name.clone())).collect();
-        for (resource, snapshot) in copies {
-            let command =
-                Command::DeleteSnapshot { resource: resource.to_string(), name: snapshot.to_string(), nodes: vec![name.to_string()] };
-            crate::snapshots::apply(draft, &command)?;
-        }
-    }
-    draft.about(Operation::Modify, ObjectMask::Node, &[("Node", name.as_str())]);
-    draft.applied.effects.push(Effect::Reconnect(name.clone()));
-    let mut reply = Reply::new(Code::DONE, format!("Node '{name}' is taken back.")).alone();
-    reply.object = Some(ObjectMask::Node);
-    draft.reply(reply);
     Ok(())
 }
 

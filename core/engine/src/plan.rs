@@ -74,7 +74,12 @@ fn is_down(cluster: &Cluster, resource: &Resource) -> bool {
         | Task::Resize { .. }
         | Task::Snapshot { .. }
         | Task::DeleteSnapshot { .. }
-        | Task::Activate { .. } => false,
+        | Task::Activate { .. }
+        | Task::Keep { .. }
+        | Task::Move { .. }
+        | Task::Evacuate { .. }
+        | Task::Return { .. }
+        | Task::Lose => false,
     })
 }
 

@@ -6,7 +6,7 @@ use berth_model::change::Object;
 use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{DefinitionFlag, NodeFlag, ResourceFlag, ResourceFlags, VolumeDefinitionFlag, VolumeFlag, VolumeFlags};
-use berth_model::job::{Awaited, Task};
+use berth_model::job::{Awaited, Made, Task};
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{DISKLESS_POOL, NodeName, ResourceName, StorPoolName, VolumeNumber};
 use berth_model::objects::{DrbdResource, Node, Resource, ResourceDefinition, Volume};
@@ -22,8 +22,8 @@ use crate::{lookup, numbers, placement, sizes, stack};
 
 mod serve;
 
-pub(crate) use serve::unused as unused_replica;
 pub use serve::{activate, deactivate, make_available};
+pub(crate) use serve::{drop_disk, unused as unused_replica};
 
 /// A replica to be made.
 #[derive(Debug, Clone)]
@@ -110,21 +110,28 @@ pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused
 /// Property that says in which pool a replica's volumes lie.
 const STOR_POOL_NAME: &str = "StorPoolName";
 
-/// Sets the definition's quorum from its replicas, unless the user set one: a majority where one can be told from a minority
-/// (three disks, or two and a diskless witness), else off. Source: contract, quorum.
 fn follow_quorum(draft: &mut Draft<'_>, definition: &ResourceDefinition) {
+    if let Some(changed) = with_quorum(&draft.cluster, &definition.name) {
+        draft.put(Object::ResourceDefinition(changed));
+    }
+}
+
+/// The definition with the quorum that its replicas ask for, unless the user set one: a majority where one can be told from a
+/// minority (three disks, or two and a diskless witness), else off. `None`: it has it. Source: contract, quorum.
+pub(crate) fn with_quorum(cluster: &Cluster, name: &ResourceName) -> Option<ResourceDefinition> {
     let (mut disks, mut witnesses) = (0usize, 0usize);
-    for replica in draft.cluster.replicas(&definition.name).filter(|replica| replica.layers.contains(&LayerKind::Drbd)) {
+    for replica in cluster.replicas(name).filter(|replica| replica.layers.contains(&LayerKind::Drbd)) {
         if replica.flags.has(ResourceFlag::Diskless) { witnesses += 1 } else { disks += 1 }
     }
     let wanted = if disks >= 3 || (disks == 2 && witnesses >= 1) { "majority" } else { "off" };
-    let Some(current) = draft.cluster.definitions.get(&definition.name).cloned() else { return };
+    let current = cluster.definitions.get(name)?;
     let by_user = current.props.contains(berth_model::props::QUORUM_SET_BY);
-    if !by_user && current.props.get(berth_model::props::QUORUM) != Some(wanted) {
-        let mut changed = (*current).clone();
-        changed.props.insert_internal(berth_model::props::QUORUM, wanted);
-        draft.put(Object::ResourceDefinition(changed));
+    if by_user || current.props.get(berth_model::props::QUORUM) == Some(wanted) {
+        return None;
     }
+    let mut changed = (**current).clone();
+    changed.props.insert_internal(berth_model::props::QUORUM, wanted);
+    Some(changed)
 }
 
 /// Refuses a node that is on its way out. Error 975.
@@ -385,7 +392,7 @@ fn create(draft: &mut Draft<'_>, name: &str, inputs: &[ResourceInput]) -> Result
     }
     if !awaited.is_empty() {
         let name = definition.name.clone();
-        draft.start(&name, Task::Create { replicas: awaited });
+        draft.start(&name, Task::Create { replicas: awaited, made: Made::Replicas });
     }
     Ok(())
 }

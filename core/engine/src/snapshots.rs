@@ -105,13 +105,22 @@ fn create(draft: &mut Draft<'_>, input: &SnapshotInput) -> Result<(), Refused> {
 /// Refuses a snapshot while data is being made, rolled back or deleted under it. Error 992.
 fn quiet(draft: &Draft<'_>, definition: &ResourceDefinition) -> Result<(), Refused> {
     let busy = draft.cluster.jobs_on(&definition.name).find(|job| match job.task {
-        Task::Rollback { .. } | Task::Delete { .. } | Task::Restore { .. } | Task::Clone { .. } | Task::Create { .. } => true,
+        Task::Rollback { .. }
+        | Task::Delete { .. }
+        | Task::Restore { .. }
+        | Task::Clone { .. }
+        | Task::Create { .. }
+        | Task::Keep { .. }
+        | Task::Move { .. } => true,
         Task::CreateVolume { .. }
         | Task::DeleteVolume { .. }
         | Task::Resize { .. }
         | Task::Snapshot { .. }
         | Task::DeleteSnapshot { .. }
-        | Task::Activate { .. } => false,
+        | Task::Activate { .. }
+        | Task::Evacuate { .. }
+        | Task::Return { .. }
+        | Task::Lose => false,
     });
     match busy {
         None => Ok(()),
@@ -291,6 +300,7 @@ fn delete(draft: &mut Draft<'_>, resource: &str, name: &str, nodes: &[String]) -
 fn reader_of(draft: &Draft<'_>, snapshot: &Snapshot) -> Option<Refused> {
     let own = draft.cluster.jobs_on(&snapshot.resource).find(|job| match &job.task {
         Task::Rollback { snapshot: name, .. } | Task::Snapshot { snapshot: name, .. } => *name == snapshot.name,
+        Task::Keep { deletion, .. } => matches!(&**deletion, Task::DeleteSnapshot { snapshot: name, .. } if *name == snapshot.name),
         Task::Create { .. }
         | Task::CreateVolume { .. }
         | Task::Restore { .. }
@@ -299,7 +309,11 @@ fn reader_of(draft: &Draft<'_>, snapshot: &Snapshot) -> Option<Refused> {
         | Task::DeleteVolume { .. }
         | Task::Resize { .. }
         | Task::DeleteSnapshot { .. }
-        | Task::Activate { .. } => false,
+        | Task::Activate { .. }
+        | Task::Move { .. }
+        | Task::Evacuate { .. }
+        | Task::Return { .. }
+        | Task::Lose => false,
     });
     let restore = draft.cluster.jobs.values().find(
         |job| matches!(&job.task, Task::Restore { from, snapshot: name, .. } if *from == snapshot.resource && *name == snapshot.name),
@@ -309,7 +323,7 @@ fn reader_of(draft: &Draft<'_>, snapshot: &Snapshot) -> Option<Refused> {
             Code::FAIL_RSC_BUSY,
             format!("Snapshot '{}' of '{}' is needed by a {}.", snapshot.name, snapshot.resource, job.task.word()),
         )
-        .cause(format!("Job {} on '{}' has not ended.", job.id, job.resource))
+        .cause(format!("Job {} on '{}' has not ended.", job.id, job.subject))
         .correction("Wait for it and try again.")
         .into()
     })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{DefinitionFlag, DefinitionFlags, ResourceFlag, VolumeDefinitionFlag, VolumeDefinitionFlags};
-use berth_model::job::{Awaited, Task};
+use berth_model::job::{Awaited, Made, Task};
 use berth_model::layers::LayerKind;
 use berth_model::names::{ResourceGroupName, ResourceName, VolumeNumber};
 use berth_model::objects::{DrbdDefinition, ResourceDefinition, ResourceGroup, SelectFilter};
@@ -148,7 +148,7 @@ fn spawn(draft: &mut Draft<'_>, asked: &Spawn<'_>) -> Result<(), Refused> {
         );
         return Ok(());
     }
-    place(draft, &name, &filter, &[])
+    place(draft, &name, &filter, &[], Made::Definition)
 }
 
 /// Number, size and flags of each volume of a spawn. Errors 228 (count), 206 and 996 (size).
@@ -230,7 +230,7 @@ fn autoplace(
     }
     let mut filter = lookup::group(&draft.cluster, definition.group.as_str())?.filter.overlaid(&over);
     filter.diskless_on_remaining = diskless_on_remaining.or(filter.diskless_on_remaining);
-    place(draft, &definition.name, &filter, &requested)
+    place(draft, &definition.name, &filter, &requested, Made::Replicas)
 }
 
 /// Gives every definition of a group (of all groups) what the rule asks for. What cannot be placed is told and holds up no other.
@@ -256,7 +256,7 @@ fn adjust(draft: &mut Draft<'_>, group: Option<&str>, request: &FilterRequest) -
                 left += 1;
                 continue;
             }
-            if let Err(refused) = attempt(draft, |draft| place(draft, &member, &filter, &requested)) {
+            if let Err(refused) = attempt(draft, |draft| place(draft, &member, &filter, &requested, Made::Replicas)) {
                 let told =
                     refused.replies.into_iter().map(|reply| reply.of(Operation::Create, ObjectMask::Resource).refer("RscDfn", &member));
                 draft.applied.replies.extend(told);
@@ -291,7 +291,7 @@ pub fn place_missing(draft: &mut Draft<'_>, resource: &ResourceName) -> Result<(
     }
     let about = |reply: Reply| reply.of(Operation::Create, ObjectMask::Resource).refer("RscDfn", resource);
     let from = draft.applied.replies.len();
-    match attempt(draft, |draft| place(draft, resource, &group.filter, &[])) {
+    match attempt(draft, |draft| place(draft, resource, &group.filter, &[], Made::Replicas)) {
         Ok(()) => {
             let told = draft.applied.replies.split_off(from);
             draft.applied.replies.extend(told.into_iter().map(about));
@@ -344,8 +344,8 @@ fn diskless_flag(filter: &SelectFilter) -> Option<ResourceFlag> {
 }
 
 /// Places what a definition misses by a filter, with the entries of the answer, and starts the job.
-/// `requested`: layers of the request, which go before those of the definition.
-fn place(draft: &mut Draft<'_>, name: &ResourceName, filter: &SelectFilter, requested: &[LayerKind]) -> Result<(), Refused> {
+/// `requested`: layers of the request, which go before those of the definition. `made`: what the request made beside the replicas.
+fn place(draft: &mut Draft<'_>, name: &ResourceName, filter: &SelectFilter, requested: &[LayerKind], made: Made) -> Result<(), Refused> {
     let definition = lookup::definition(&draft.cluster, name.as_str())?.clone();
     let remaining = filter.diskless_on_remaining == Some(true);
     let known = stack::chosen(&draft.cluster, &definition, requested);
@@ -384,7 +384,7 @@ fn place(draft: &mut Draft<'_>, name: &ResourceName, filter: &SelectFilter, requ
                 .correction("Add one with 'linstor volume-definition create'."),
         );
     }
-    draft.start(name, Task::Create { replicas: awaited });
+    draft.start(name, Task::Create { replicas: awaited, made });
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::change::{Change, Key, NumberClaim, NumberKey, Object, RecordKind};
 use crate::codec::Residue;
 use crate::ids::{Id, kind};
-use crate::job::Job;
+use crate::job::{Job, Subject};
 use crate::names::{KvsName, NodeName, ResourceGroupName, ResourceName, SnapshotName, StorPoolName};
 use crate::objects::{
     ControllerObject, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup, StorPool, StorPoolDfn, Tombstone,
@@ -98,6 +98,7 @@ pub struct Cluster {
     by_group: OrdMap<ResourceGroupName, OrdSet<ResourceName>>,
     items: OrdMap<Uuid, ItemOwner>,
     jobs_by_resource: OrdMap<ResourceName, OrdSet<Id<kind::Job>>>,
+    jobs_by_node: OrdMap<NodeName, OrdSet<Id<kind::Job>>>,
     pool_use: OrdMap<(NodeName, StorPoolName), PoolUse>,
     minors: Runs,
 }
@@ -181,6 +182,7 @@ impl Cluster {
             by_group: OrdMap::new(),
             items: OrdMap::new(),
             jobs_by_resource: OrdMap::new(),
+            jobs_by_node: OrdMap::new(),
             pool_use: OrdMap::new(),
             minors: Runs::default(),
         }
@@ -248,7 +250,10 @@ impl Cluster {
                 self.stores.insert(name.clone(), Arc::new(o.clone()));
             }
             Object::Job(o) => {
-                self.jobs_by_resource.entry(o.resource.clone()).or_default().insert(o.id);
+                match &o.subject {
+                    Subject::Resource(name) => self.jobs_by_resource.entry(name.clone()).or_default().insert(o.id),
+                    Subject::Node(name) => self.jobs_by_node.entry(name.clone()).or_default().insert(o.id),
+                };
                 self.jobs.insert(o.id, Arc::new(o.clone()));
             }
             Object::Tombstone(o) => {
@@ -336,7 +341,10 @@ impl Cluster {
             }
             Key::Job(id) => {
                 if let Some(old) = self.jobs.get(id).cloned() {
-                    remove_member(&mut self.jobs_by_resource, &old.resource, id);
+                    match &old.subject {
+                        Subject::Resource(name) => remove_member(&mut self.jobs_by_resource, name, id),
+                        Subject::Node(name) => remove_member(&mut self.jobs_by_node, name, id),
+                    }
                 }
             }
             Key::Tombstone(id) => {
@@ -440,6 +448,11 @@ impl Cluster {
     /// The open jobs on a definition, oldest first.
     pub fn jobs_on<'a>(&'a self, name: &'a ResourceName) -> impl Iterator<Item = &'a Arc<Job>> {
         self.jobs_by_resource.get(name).into_iter().flatten().filter_map(move |id| self.jobs.get(id))
+    }
+
+    /// The open jobs on a node itself (evacuation and the like), oldest first.
+    pub fn jobs_on_node<'a>(&'a self, name: &'a NodeName) -> impl Iterator<Item = &'a Arc<Job>> {
+        self.jobs_by_node.get(name).into_iter().flatten().filter_map(move |id| self.jobs.get(id))
     }
 
     /// What lies in a pool by intent.

@@ -52,8 +52,22 @@ struct NamedKvs {
 
 /// Version of the documents of a kind that this program writes. Raised when a field is added or changes its meaning.
 #[must_use]
-pub const fn version(_kind: RecordKind) -> u32 {
-    1
+pub const fn version(kind: RecordKind) -> u32 {
+    match kind {
+        // 2: a job can work on a node, and knows what a cancelled one takes back.
+        RecordKind::Job => 2,
+        RecordKind::Controller
+        | RecordKind::Node
+        | RecordKind::StorPoolDfn
+        | RecordKind::StorPool
+        | RecordKind::ResourceGroup
+        | RecordKind::ResourceDefinition
+        | RecordKind::Resource
+        | RecordKind::Snapshot
+        | RecordKind::KeyValueStore
+        | RecordKind::Tombstone
+        | RecordKind::Number => 1,
+    }
 }
 
 /// Writes an object as its document, with what was left over when it was read.

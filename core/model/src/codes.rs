@@ -272,6 +272,8 @@ impl Code {
     pub const FAIL_NOT_FOUND_BACKUP: Self = Self::error(322);
     /// Not found schedule.
     pub const FAIL_NOT_FOUND_SCHEDULE: Self = Self::error(323);
+    /// No such open job (Berth's own).
+    pub const FAIL_NOT_FOUND_JOB: Self = Self::error(399);
     /// Access denied node.
     pub const FAIL_ACC_DENIED_NODE: Self = Self::error(400);
     /// Access denied resource definition.

@@ -30,6 +30,10 @@ macro_rules! flag_set {
             pub fn clear(&mut self, flag: $flag) {
                 self.0.remove(&flag);
             }
+            /// Adds or removes the flag.
+            pub fn put(&mut self, flag: $flag, set: bool) {
+                if set { self.set(flag) } else { self.clear(flag) }
+            }
             /// Whether no flag is set.
             #[must_use]
             pub fn is_empty(&self) -> bool {

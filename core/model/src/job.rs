@@ -6,9 +6,11 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::flags::ResourceFlags;
 use crate::ids::{Id, kind};
 use crate::names::{NodeName, ResourceName, SnapshotName, VolumeNumber};
 use crate::observed::Fault;
+use crate::props::Props;
 use crate::size::Kib;
 use crate::time::Timestamp;
 
@@ -17,8 +19,9 @@ use crate::time::Timestamp;
 pub struct Job {
     /// Its id, told to whoever stops waiting for it.
     pub id: Id<kind::Job>,
-    /// The resource definition that it works on.
-    pub resource: ResourceName,
+    /// What it works on.
+    #[serde(flatten)]
+    pub subject: Subject,
     /// What it does.
     pub task: Task,
     /// Serial of the transaction that set its present step: what was seen under an older plan says nothing about it.
@@ -27,6 +30,37 @@ pub struct Job {
     pub actor: String,
     /// When it was asked for.
     pub created: Timestamp,
+}
+
+impl Job {
+    /// The resource definition that it works on; `None`: a node.
+    #[must_use]
+    pub fn resource(&self) -> Option<&ResourceName> {
+        match &self.subject {
+            Subject::Resource(name) => Some(name),
+            Subject::Node(_) => None,
+        }
+    }
+}
+
+/// What a job works on. In the record it is the member `resource` or `node`, so that records of before there were jobs on nodes
+/// are read as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// A resource definition.
+    Resource(ResourceName),
+    /// A node.
+    Node(NodeName),
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Resource(name) => name.fmt(f),
+            Self::Node(name) => name.fmt(f),
+        }
+    }
 }
 
 /// An item of a node's plan that a job waits for.
@@ -59,6 +93,34 @@ pub enum RollbackStep {
     Up,
 }
 
+/// Step of a move: the old replica stays until the new one holds the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoveStep {
+    /// The new replica is made and filled. Can be cancelled: the old one is untouched.
+    Fill,
+    /// The old replica goes.
+    Leave,
+}
+
+/// What a creation made, and so what a cancelled one takes back.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Made {
+    /// The replicas.
+    #[default]
+    Replicas,
+    /// The replicas and their definition.
+    Definition,
+    /// Nothing: the data was there before, and is only taken over. It cannot be cancelled.
+    Nothing,
+    /// Disks for replicas that were there without one.
+    Disks {
+        /// Their flags before.
+        flags: ResourceFlags,
+    },
+}
+
 /// What a job does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "snake_case")]
@@ -67,6 +129,9 @@ pub enum Task {
     Create {
         /// The new replicas.
         replicas: Vec<Awaited>,
+        /// What is new.
+        #[serde(default)]
+        made: Made,
     },
     /// Makes the volumes of a new volume definition on existing replicas.
     CreateVolume {
@@ -83,6 +148,9 @@ pub enum Task {
         snapshot: SnapshotName,
         /// The new replicas.
         replicas: Vec<Awaited>,
+        /// Properties of the definition before; `None`: not noted.
+        #[serde(default)]
+        former: Option<Props>,
     },
     /// Makes replicas that contain what another resource contains.
     Clone {
@@ -97,6 +165,9 @@ pub enum Task {
         replicas: Vec<Awaited>,
         /// Whether the definition goes with the last of them.
         definition: bool,
+        /// It cannot be taken back: what is deleted was never finished.
+        #[serde(default)]
+        firm: bool,
     },
     /// Removes one volume of every replica, then its definition.
     DeleteVolume {
@@ -104,6 +175,9 @@ pub enum Task {
         number: VolumeNumber,
         /// The replicas.
         replicas: Vec<Awaited>,
+        /// It cannot be taken back: what is deleted was never finished.
+        #[serde(default)]
+        firm: bool,
     },
     /// Grows one volume of every replica.
     Resize {
@@ -146,7 +220,47 @@ pub enum Task {
         replicas: Vec<Awaited>,
         /// Whether it is to be served.
         active: bool,
+        /// It is served without a disk from now on; the one that it had is being removed.
+        #[serde(default)]
+        diskless: bool,
     },
+    /// Keeps what was to be deleted: waits until all of it was seen to be there. What was gone already is deleted after all.
+    Keep {
+        /// The deletion that was taken back.
+        deletion: Box<Self>,
+        /// Why it was taken back, if nobody asked for that.
+        #[serde(default)]
+        refused: Option<FailedCopy>,
+    },
+    /// Replaces a replica by one on another node.
+    Move {
+        /// The old replica.
+        from: Awaited,
+        /// The new one.
+        to: Awaited,
+        /// Where it stands.
+        step: MoveStep,
+    },
+    /// Moves every replica off a node, each by a job of its own.
+    Evacuate {
+        /// Nodes that may take them; empty: any.
+        #[serde(default)]
+        target: Vec<NodeName>,
+        /// Nodes that may not.
+        #[serde(default)]
+        do_not_target: Vec<NodeName>,
+    },
+    /// Takes an evicted or evacuated node back.
+    Return {
+        /// Delete its evicted replicas.
+        #[serde(default)]
+        delete_resources: bool,
+        /// Delete its copies of snapshots.
+        #[serde(default)]
+        delete_snapshots: bool,
+    },
+    /// Gives a node up with all that it holds.
+    Lose,
 }
 
 impl Task {
@@ -154,7 +268,7 @@ impl Task {
     #[must_use]
     pub fn awaited(&self) -> &[Awaited] {
         match self {
-            Self::Create { replicas }
+            Self::Create { replicas, .. }
             | Self::CreateVolume { replicas, .. }
             | Self::Restore { replicas, .. }
             | Self::Clone { replicas, .. }
@@ -164,6 +278,10 @@ impl Task {
             | Self::Rollback { replicas, .. }
             | Self::Activate { replicas, .. } => replicas,
             Self::Snapshot { copies, .. } | Self::DeleteSnapshot { copies, .. } => copies,
+            Self::Keep { deletion, .. } => deletion.awaited(),
+            Self::Move { to, step: MoveStep::Fill, .. } => std::slice::from_ref(to),
+            Self::Move { from, step: MoveStep::Leave, .. } => std::slice::from_ref(from),
+            Self::Evacuate { .. } | Self::Return { .. } | Self::Lose => &[],
         }
     }
 
@@ -183,6 +301,49 @@ impl Task {
             Self::Rollback { .. } => "rollback",
             Self::Activate { active: true, .. } => "activate",
             Self::Activate { active: false, .. } => "deactivate",
+            Self::Keep { .. } => "keep",
+            Self::Move { .. } => "move",
+            Self::Evacuate { .. } => "evacuate",
+            Self::Return { .. } => "return",
+            Self::Lose => "lose",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{Object, RecordKind};
+    use crate::codec;
+
+    /// Written before jobs could work on nodes.
+    const OLD: &str = r#"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","resource":"web","task":{"task":"delete","replicas":[],"definition":true},"serial":7,"actor":"PUBLIC","created":5}"#;
+
+    fn read(version: u32, body: &str) -> (Job, Option<codec::Residue>) {
+        let kind = RecordKind::Job.word();
+        match codec::decode(kind, "01890a5d-ac96-774b-bcce-b302099a8057", version, body).unwrap() {
+            (Object::Job(job), residue) => (job, residue),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn older_records_are_read() {
+        let (job, _) = read(1, OLD);
+        assert_eq!(job.resource().unwrap().as_str(), "web");
+        assert_eq!(job.task, Task::Delete { replicas: Vec::new(), definition: true, firm: false });
+    }
+
+    #[test]
+    fn jobs_on_nodes_survive_writing_and_reading_and_so_do_unknown_members() {
+        let newer = OLD.replace(r#""resource":"web""#, r#""node":"alpha","colour":"red""#).replace(
+            r#""task":{"task":"delete","replicas":[],"definition":true}"#,
+            r#""task":{"task":"evacuate","target":["bravo"],"shape":"round"}"#,
+        );
+        let (job, residue) = read(99, &newer);
+        assert_eq!((job.resource(), job.subject.to_string().as_str()), (None, "alpha"));
+        let written = codec::encode(&Object::Job(job.clone()), residue.as_ref());
+        assert!(written.contains("red") && written.contains("round"), "{written}");
+        assert_eq!(read(99, &written).0, job);
     }
 }

@@ -174,7 +174,13 @@ impl<'a> Bench<'a> {
                 if let Some((_, first)) = failed.into_iter().next() {
                     (standing, fault) = (Standing::Faulty, Some(first));
                 }
-                return ItemSeen { id: item.id(), generation, standing, volumes: seen_volumes(item, &found), fault };
+                return ItemSeen {
+                    id: item.id(),
+                    generation,
+                    standing,
+                    volumes: seen_volumes(item, &found, self.site.syncs_at_once()),
+                    fault,
+                };
             };
             tracing::debug!(resource = %item.resource(), id = %item.id(), ?step, "step");
             if let Err(Failed { fault, device }) = self.perform(item, step, &found) {
@@ -512,14 +518,17 @@ fn impossible(step: &Step) -> sdk::Fault {
     sdk::Fault::new(sdk::FaultKind::Bug, "A step was planned that does not fit its item").cause(format!("{step:?}"))
 }
 
-fn seen_volumes(item: &PlanItem, found: &ItemFound) -> Vec<VolumeSeen> {
+fn seen_volumes(item: &PlanItem, found: &ItemFound, syncs_at_once: bool) -> Vec<VolumeSeen> {
     match item {
         PlanItem::Snapshot(_) => Vec::new(),
-        PlanItem::Resource(_) => found.volumes.iter().filter_map(seen_volume).collect(),
+        PlanItem::Resource(plan) => {
+            let up_to_date = (syncs_at_once && plan.layers.contains(&berth_model::layers::LayerKind::Drbd)).then_some(true);
+            found.volumes.iter().filter_map(|volume| seen_volume(volume, up_to_date)).collect()
+        }
     }
 }
 
-fn seen_volume(found: &VolumeFound) -> Option<VolumeSeen> {
+fn seen_volume(found: &VolumeFound, up_to_date: Option<bool>) -> Option<VolumeSeen> {
     let Backing::Ours { content, size, allocated } = &found.backing else { return None };
     Some(VolumeSeen {
         number: found.number,
@@ -528,6 +537,7 @@ fn seen_volume(found: &VolumeFound) -> Option<VolumeSeen> {
         allocated_kib: *allocated,
         in_use: found.device.as_ref().is_some_and(|device| device.in_use),
         content: Some(*content),
+        up_to_date,
     })
 }
 

@@ -310,6 +310,10 @@ impl Site for SimSite {
         true
     }
 
+    fn syncs_at_once(&self) -> bool {
+        true
+    }
+
     fn is_quick(&self) -> bool {
         true
     }

@@ -79,6 +79,12 @@ pub trait Site: Send + Sync + 'static {
         false
     }
 
+    /// Whether a replica under DRBD holds its peers' data as soon as it is there (simulated machines only). Of a real one nothing is
+    /// said about its data before DRBD itself says it (law 7).
+    fn syncs_at_once(&self) -> bool {
+        false
+    }
+
     /// Whether calls never wait for anything, so that no thread is needed for them (simulated machines only). Then all that the satellite
     /// does are tasks of one runtime, in an order that is the same each time if the runtime has one thread.
     fn is_quick(&self) -> bool {

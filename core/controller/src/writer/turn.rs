@@ -35,8 +35,6 @@ use crate::session::has_session;
 
 /// Who does what follows by itself.
 const SELF: &str = "berth";
-/// Pause between two steps of a large job of the controller's own.
-const NEXT_STEP: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// An answer that waits for the commit.
 struct Pending {
@@ -100,11 +98,8 @@ impl Writer {
         self.look.extend(self.cluster.jobs.keys().copied());
         self.gone = self.seen.gone(&self.cluster);
         self.waiting.sweep();
-        // A large node is given up in steps that a transaction can hold; nobody waits for the later ones.
+        // What an earlier version began without a job.
         let steps: Vec<Command> = berth_engine::nodes::unfinished(&self.cluster).collect();
-        if !steps.is_empty() {
-            self.sweep_at = now + NEXT_STEP;
-        }
         for command in steps {
             let (answer, _nobody) = oneshot::channel();
             self.submit(turn, Submission { command, actor: SELF.to_owned(), origin: "sweep".to_owned(), answer });
@@ -239,11 +234,16 @@ impl Writer {
         let mut concerned = BTreeSet::new();
         for change in changes {
             match change.key() {
-                Key::Resource(name, _) | Key::Snapshot(name, _) | Key::ResourceDefinition(name) => {
+                Key::Resource(name, node) => {
+                    // An evacuation goes on when a replica has left its node.
+                    concerned.extend(before.jobs_on_node(&node).map(|job| job.id));
+                    resources.insert(name);
+                }
+                Key::Snapshot(name, _) | Key::ResourceDefinition(name) => {
                     resources.insert(name);
                 }
                 Key::Job(id) => {
-                    resources.extend(before.jobs.get(&id).map(|job| job.resource.clone()));
+                    resources.extend(before.jobs.get(&id).and_then(|job| job.resource().cloned()));
                     concerned.insert(id);
                 }
                 Key::Node(name) => concerned.extend(jobs::jobs_waiting_on(before, &name)),
@@ -282,6 +282,7 @@ impl Writer {
             self.look.retain(|id| !held.jobs.contains(id));
         }
         let mut steps: BTreeMap<Id<kind::Job>, usize> = BTreeMap::new();
+        let mut later = BTreeSet::new();
         while steps.len() < GROUP
             && let Some(id) = self.look.pop_first()
         {
@@ -290,9 +291,14 @@ impl Writer {
                 continue;
             };
             let taken = steps.entry(id).or_default();
+            if *taken > 0 && job.resource().is_none() {
+                // Work on a whole node is done in steps of one transaction each; others get their turn between them.
+                later.insert(id);
+                continue;
+            }
             *taken += 1;
             if *taken > STEPS {
-                self.defect("advance", &format!("Job {id} ({} of '{}') does not come to rest.", job.task.word(), job.resource));
+                self.defect("advance", &format!("Job {id} ({} of '{}') does not come to rest.", job.task.word(), job.subject));
                 continue;
             }
             let (cluster, observed) = (&turn.group.cluster, &self.seen.observed);
@@ -302,12 +308,13 @@ impl Writer {
             let Ok(progress) = advanced else { continue };
             if !progress.changes.is_empty() {
                 let concerned = self.concerned(&turn.group.cluster, &progress.changes);
-                let command =
-                    json!({ "command": "advance", "job": id, "task": job.task.word(), "resource": job.resource.as_str() }).to_string();
+                let subject = job.subject.to_string();
+                let of = if job.resource().is_some() { "resource" } else { "node" };
+                let command = json!({ "command": "advance", "job": id, "task": job.task.word(), of: subject }).to_string();
                 let mut notes = decision::seen(&turn.group.cluster, &self.seen.observed, &job);
                 let told = progress.ended.iter().chain(&progress.blocked).filter(|(about, _)| *about == id);
                 told.for_each(|(_, replies)| notes.extend(decision::said(replies)));
-                let by = By { now: turn.now, actor: SELF, origin: job.resource.as_str(), command, decision: json_text(&notes) };
+                let by = By { now: turn.now, actor: SELF, origin: &subject, command, decision: json_text(&notes) };
                 if let Err(unfit) = turn.group.add_split(&by, progress.changes) {
                     self.defect("advance", &format!("Job {id} cannot be stored: {unfit}"));
                     continue;
@@ -323,6 +330,7 @@ impl Writer {
                 turn.ended.push((id, replies));
             }
         }
+        self.look.extend(later);
     }
 
     /// Something that cannot be: for the developers.
@@ -428,6 +436,10 @@ impl Writer {
             {
                 turn.ended.push((*id, vec![given_up()]));
             }
+        }
+        // Whoever asks now is not told what blocked a job before this turn: it may be a retry.
+        for (id, _) in turn.stand.iter().filter(|(_, replies)| replies.is_none()) {
+            self.waiting.blocked(*id, None);
         }
         for Pending { answer, applied, request, rests_on_group: _ } in turn.pending {
             let open = |id: &Id<kind::Job>| self.cluster.jobs.contains_key(id) || turn.ended.iter().any(|(ended, _)| ended == id);

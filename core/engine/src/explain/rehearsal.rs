@@ -161,6 +161,7 @@ impl Play {
                     allocated_kib: volume.backing_kib,
                     in_use: false,
                     content: Some(volume.content.id.uuid()),
+                    up_to_date: resource.layers.contains(&berth_model::layers::LayerKind::Drbd).then_some(true),
                 })
                 .collect(),
             PlanItem::Snapshot(_) => Vec::new(),

@@ -20,7 +20,7 @@ pub(super) fn record(before: &Cluster, after: &Cluster, key: &Key) -> String {
         Key::Snapshot(name, snapshot) => format!("snapshot '{snapshot}' of '{name}'"),
         Key::KeyValueStore(name) => format!("key-value store '{name}'"),
         Key::Job(id) => match after.jobs.get(id).or_else(|| before.jobs.get(id)) {
-            Some(job) => format!("job {id} ({} of '{}')", job.task.word(), job.resource),
+            Some(job) => format!("job {id} ({} of '{}')", job.task.word(), job.subject),
             None => format!("job {id}"),
         },
         Key::Tombstone(id) => match after.tombstones.get(id).or_else(|| before.tombstones.get(id)) {

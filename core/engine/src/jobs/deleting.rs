@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use berth_model::change::{Key, NumberKey, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
-use berth_model::flags::{DefinitionFlag, ResourceFlag, VolumeDefinitionFlag, VolumeFlag};
-use berth_model::job::Job;
+use berth_model::job::FailedCopy;
 use berth_model::names::{NodeName, VolumeNumber};
 use berth_model::objects::{Resource, Tombstone};
 use berth_model::observed::FaultKind;
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
 
-use super::{Look, Stand, fault_reply, not_connected, numbers_of, release, troubles};
+use super::keeping::take_back;
+use super::{Look, On, Stand, not_connected, numbers_of, release, troubles};
 
 /// What is left of a replica whose node cannot be asked. `None`: it has no storage of its own, or its node is not known.
 pub(crate) fn tombstone_of(cluster: &Cluster, resource: &Resource, now: Timestamp) -> Option<Tombstone> {
@@ -32,7 +32,8 @@ pub(crate) fn tombstone_of(cluster: &Cluster, resource: &Resource, now: Timestam
 }
 
 /// Delete: replicas go as they are seen gone; those on nodes that are away leave a tombstone; the definition goes with the last.
-pub(super) fn delete(look: &mut Look<'_>, job: &Job, definition: bool) {
+/// A device in use takes a deletion back while nothing is gone, unless it is `firm`.
+pub(super) fn delete(look: &mut Look<'_>, job: &On<'_>, definition: bool, firm: bool) {
     let stands = look.stands(job);
     let mut away: Vec<NodeName> = Vec::new();
     let mut removed = 0usize;
@@ -50,10 +51,10 @@ pub(super) fn delete(look: &mut Look<'_>, job: &Job, definition: bool) {
             }
             Stand::Unknown => removed += 1,
             Stand::Faulty(fault) if fault.kind == FaultKind::InUse => {
-                in_use = Some(fault_reply(node, fault));
+                in_use = Some(FailedCopy { node: node.clone(), fault: Some(fault.clone()) });
                 left += 1;
             }
-            Stand::Faulty(_) | Stand::Pending | Stand::Settled => {
+            Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Broken(_) => {
                 left += 1;
             }
         }
@@ -66,10 +67,9 @@ pub(super) fn delete(look: &mut Look<'_>, job: &Job, definition: bool) {
             replies.push(Reply::new(Code::DELETED, format!("Resource '{}' is deleted.", job.resource)));
         }
         look.end(job, replies);
-    } else if let (Some(reply), true) = (in_use, removed == 0 && away.is_empty()) {
+    } else if let (Some(why), true) = (in_use, removed == 0 && away.is_empty() && !firm) {
         // Nothing is gone yet: take the deletion back rather than wait for whoever holds the device.
-        take_back(look, job);
-        look.end(job, vec![reply]);
+        take_back(look, job, why);
     } else {
         let replies = troubles(&stands, "it is deleted when the satellite is back");
         look.wait(job, replies);
@@ -77,13 +77,13 @@ pub(super) fn delete(look: &mut Look<'_>, job: &Job, definition: bool) {
 }
 
 /// Whether a removed replica leaves a tombstone.
-enum Tomb {
+pub(super) enum Tomb {
     None,
     Left,
 }
 
-fn remove(look: &mut Look<'_>, job: &Job, node: &NodeName, tomb: Tomb) {
-    let Some(resource) = look.cluster.resource(&job.resource, node).cloned() else { return };
+pub(super) fn remove(look: &mut Look<'_>, job: &On<'_>, node: &NodeName, tomb: Tomb) {
+    let Some(resource) = look.cluster.resource(job.resource, node).cloned() else { return };
     look.remove(Key::Resource(resource.name.clone(), node.clone()));
     match tomb {
         Tomb::None => {
@@ -97,11 +97,14 @@ fn remove(look: &mut Look<'_>, job: &Job, node: &NodeName, tomb: Tomb) {
             }
         }
     }
+    if let Some(definition) = crate::resources::with_quorum(&look.cluster, &resource.name) {
+        look.put(Object::ResourceDefinition(definition));
+    }
 }
 
-fn remove_definition(look: &mut Look<'_>, job: &Job) -> Vec<Reply> {
-    let Some(definition) = look.cluster.definitions.get(&job.resource).cloned() else { return Vec::new() };
-    if look.cluster.replicas(&job.resource).next().is_some() {
+fn remove_definition(look: &mut Look<'_>, job: &On<'_>) -> Vec<Reply> {
+    let Some(definition) = look.cluster.definitions.get(job.resource).cloned() else { return Vec::new() };
+    if look.cluster.replicas(job.resource).next().is_some() {
         return Vec::new();
     }
     for volume in definition.volumes.values() {
@@ -114,35 +117,18 @@ fn remove_definition(look: &mut Look<'_>, job: &Job) -> Vec<Reply> {
     vec![Reply::new(Code::DELETED, format!("Resource definition '{}' is deleted.", job.resource))]
 }
 
-fn take_back(look: &mut Look<'_>, job: &Job) {
-    let replicas: Vec<Resource> = look.cluster.replicas(&job.resource).map(|r| (**r).clone()).collect();
-    for resource in replicas {
-        if job.task.awaited().iter().any(|a| a.item == resource.id.uuid()) {
-            let mut edited = resource.clone();
-            edited.flags.clear(ResourceFlag::Delete);
-            look.put(Object::Resource(edited));
-        }
-    }
-    let definition = look.cluster.definitions.get(&job.resource).cloned();
-    if let Some(definition) = definition.filter(|definition| definition.flags.has(DefinitionFlag::Delete)) {
-        let mut edited = (*definition).clone();
-        edited.flags.clear(DefinitionFlag::Delete);
-        look.put(Object::ResourceDefinition(edited));
-    }
-}
-
 /// Deletes one volume of every replica, then its definition. Replicas on nodes that are away keep the job open.
-pub(super) fn delete_volume(look: &mut Look<'_>, job: &Job, number: VolumeNumber) {
+pub(super) fn delete_volume(look: &mut Look<'_>, job: &On<'_>, number: VolumeNumber, firm: bool) {
     let stands = look.stands(job);
     let in_use = stands.iter().find_map(|((node, _), stand)| match stand {
-        Stand::Faulty(fault) if fault.kind == FaultKind::InUse => Some(fault_reply(node, fault)),
-        Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Gone | Stand::Offline | Stand::Unknown => None,
+        Stand::Faulty(fault) if fault.kind == FaultKind::InUse => Some(FailedCopy { node: node.clone(), fault: Some(fault.clone()) }),
+        Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Gone | Stand::Offline | Stand::Unknown | Stand::Broken(_) => None,
     });
     if stands.values().all(|stand| matches!(stand, Stand::Settled | Stand::Gone | Stand::Unknown)) {
         edit_replicas(look, job, |resource| {
             resource.volumes.remove(&number);
         });
-        if let Some(definition) = look.cluster.definitions.get(&job.resource).cloned() {
+        if let Some(definition) = look.cluster.definitions.get(job.resource).cloned() {
             let mut edited = (*definition).clone();
             if let Some(volume) = edited.volumes.remove(&number) {
                 let minor = volume.minor.map(|minor| NumberKey::Minor { minor });
@@ -155,28 +141,16 @@ pub(super) fn delete_volume(look: &mut Look<'_>, job: &Job, number: VolumeNumber
         let reply = Reply::new(Code::DELETED, format!("Volume definition {number} of '{}' is deleted.", job.resource))
             .of(Operation::Delete, ObjectMask::VolumeDefinition);
         look.end(job, vec![reply]);
-    } else if let (Some(reply), true) = (in_use, stands.values().all(|stand| !matches!(stand, Stand::Settled))) {
-        edit_replicas(look, job, |resource| {
-            if let Some(volume) = resource.volumes.get_mut(&number) {
-                volume.flags.clear(VolumeFlag::Delete);
-            }
-        });
-        if let Some(definition) = look.cluster.definitions.get(&job.resource).cloned() {
-            let mut edited = (*definition).clone();
-            if let Some(volume) = edited.volumes.get_mut(&number) {
-                volume.flags.clear(VolumeDefinitionFlag::Delete);
-            }
-            look.put(Object::ResourceDefinition(edited));
-        }
-        look.end(job, vec![reply]);
+    } else if let (Some(why), true) = (in_use, !firm && stands.values().all(|stand| !matches!(stand, Stand::Settled))) {
+        take_back(look, job, why);
     } else {
         let replies = troubles(&stands, "the volume is deleted there when it is back");
         look.wait(job, replies);
     }
 }
 
-fn edit_replicas(look: &mut Look<'_>, job: &Job, edit: impl Fn(&mut Resource)) {
-    let replicas: Vec<Resource> = look.cluster.replicas(&job.resource).map(|r| (**r).clone()).collect();
+fn edit_replicas(look: &mut Look<'_>, job: &On<'_>, edit: impl Fn(&mut Resource)) {
+    let replicas: Vec<Resource> = look.cluster.replicas(job.resource).map(|r| (**r).clone()).collect();
     for resource in replicas {
         let mut edited = resource.clone();
         edit(&mut edited);

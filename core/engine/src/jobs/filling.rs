@@ -4,19 +4,20 @@ use berth_model::change::Object;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{DefinitionFlag, ResourceFlag, VolumeDefinitionFlag, VolumeFlag};
 use berth_model::ids::kind;
-use berth_model::job::{Awaited, Job, Task};
-use berth_model::names::VolumeNumber;
+use berth_model::job::{Awaited, Task};
+use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::objects::{Resource, ResourceDefinition};
-use berth_model::observed::FaultKind;
+use berth_model::observed::{FaultKind, Observed};
 use berth_model::plan::ContentSource;
 use berth_model::reply::Reply;
 use berth_model::size::Kib;
 
-use super::{Look, Stand, fault_reply, troubles};
+use super::keeping::Sheet;
+use super::{Look, On, Stand, fault_reply, troubles};
 
 /// A replica that was seen as wanted has its content for good: if it is missing later, it is lost and not made anew.
-pub(super) fn keep(look: &mut Look<'_>, job: &Job, awaited: &Awaited) {
-    let Some(resource) = look.cluster.resource(&job.resource, &awaited.node).cloned() else { return };
+pub(super) fn keep(look: &mut Look<'_>, job: &On<'_>, awaited: &Awaited) {
+    let Some(resource) = look.cluster.resource(job.resource, &awaited.node).cloned() else { return };
     if resource.id.uuid() != awaited.item {
         return;
     }
@@ -31,7 +32,7 @@ pub(super) fn keep(look: &mut Look<'_>, job: &Job, awaited: &Awaited) {
 }
 
 /// Create, restore and clone: ends when every replica was seen as wanted.
-pub(super) fn fill(look: &mut Look<'_>, job: &Job) {
+pub(super) fn fill(look: &mut Look<'_>, job: &On<'_>) {
     let stands = look.stands(job);
     let settled: Vec<Awaited> =
         job.task.awaited().iter().filter(|a| stands.get(&(a.node.clone(), a.item)) == Some(&Stand::Settled)).cloned().collect();
@@ -57,7 +58,7 @@ pub(super) fn fill(look: &mut Look<'_>, job: &Job) {
     }
 }
 
-fn made(job: &Job, awaited: &Awaited) -> Reply {
+fn made(job: &On<'_>, awaited: &Awaited) -> Reply {
     let reply = Reply::new(Code::MODIFIED, format!("(Node: '{}') The volumes of '{}' are ready.", awaited.node, job.resource));
     match job.task {
         Task::CreateVolume { number, .. } => reply.of(Operation::Create, ObjectMask::VolumeDefinition).refer("VlmNr", number),
@@ -65,7 +66,7 @@ fn made(job: &Job, awaited: &Awaited) -> Reply {
     }
 }
 
-fn unmark(look: &mut Look<'_>, job: &Job) {
+fn unmark(look: &mut Look<'_>, job: &On<'_>) {
     flag_definition(look, job, |definition| {
         definition.flags.clear(DefinitionFlag::RestoreTarget);
         definition.flags.clear(DefinitionFlag::Cloning);
@@ -79,8 +80,8 @@ fn unmark(look: &mut Look<'_>, job: &Job) {
     }
 }
 
-fn flag_definition(look: &mut Look<'_>, job: &Job, edit: impl Fn(&mut ResourceDefinition)) {
-    let Some(definition) = look.cluster.definitions.get(&job.resource).cloned() else { return };
+fn flag_definition(look: &mut Look<'_>, job: &On<'_>, edit: impl Fn(&mut ResourceDefinition)) {
+    let Some(definition) = look.cluster.definitions.get(job.resource).cloned() else { return };
     let mut edited = (*definition).clone();
     edit(&mut edited);
     if edited != *definition {
@@ -88,8 +89,8 @@ fn flag_definition(look: &mut Look<'_>, job: &Job, edit: impl Fn(&mut ResourceDe
     }
 }
 
-fn flag_volumes(look: &mut Look<'_>, job: &Job, only: Option<VolumeNumber>, edit: impl Fn(&mut berth_model::flags::VolumeFlags)) {
-    let replicas: Vec<Resource> = look.cluster.replicas(&job.resource).map(|r| (**r).clone()).collect();
+fn flag_volumes(look: &mut Look<'_>, job: &On<'_>, only: Option<VolumeNumber>, edit: impl Fn(&mut berth_model::flags::VolumeFlags)) {
+    let replicas: Vec<Resource> = look.cluster.replicas(job.resource).map(|r| (**r).clone()).collect();
     for resource in replicas {
         let mut edited = resource.clone();
         for (number, volume) in &mut edited.volumes {
@@ -104,7 +105,7 @@ fn flag_volumes(look: &mut Look<'_>, job: &Job, only: Option<VolumeNumber>, edit
 }
 
 /// Grow: ends when every replica has the size. A full pool ends it, too: the size goes back to what it was.
-pub(super) fn resize(look: &mut Look<'_>, job: &Job, number: VolumeNumber, from: Kib) {
+pub(super) fn resize(look: &mut Look<'_>, job: &On<'_>, number: VolumeNumber, from: Kib) {
     let stands = look.stands(job);
     if stands.values().all(|stand| matches!(stand, Stand::Settled | Stand::Gone | Stand::Unknown)) {
         flag_volumes(look, job, Some(number), |flags| flags.clear(VolumeFlag::Resize));
@@ -123,11 +124,12 @@ pub(super) fn resize(look: &mut Look<'_>, job: &Job, number: VolumeNumber, from:
     }
     let full = stands.iter().find_map(|((node, _), stand)| match stand {
         Stand::Faulty(fault) if fault.kind == FaultKind::NoSpace => Some(fault_reply(node, fault)),
-        Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Gone | Stand::Offline | Stand::Unknown => None,
+        Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Gone | Stand::Offline | Stand::Unknown | Stand::Broken(_) => None,
     });
     match full {
         Some(reply) => {
-            take_back_size(look, job, number, from);
+            let observed = look.observed;
+            take_back_size(look, observed, job.resource, number, from);
             look.end(job, vec![reply]);
         }
         None => {
@@ -138,33 +140,46 @@ pub(super) fn resize(look: &mut Look<'_>, job: &Job, number: VolumeNumber, from:
 }
 
 /// The definition's size goes back; a replica that has grown already keeps the room (volumes are never shrunk on their own).
-fn take_back_size(look: &mut Look<'_>, job: &Job, number: VolumeNumber, from: Kib) {
-    flag_definition(look, job, |definition| {
-        if let Some(volume) = definition.volumes.get_mut(&number) {
-            volume.size_kib = from;
-            volume.flags.clear(VolumeDefinitionFlag::Resize);
-        }
-    });
-    let Some(definition) = look.cluster.definitions.get(&job.resource).cloned() else { return };
-    let replicas: Vec<Resource> = look.cluster.replicas(&job.resource).map(|r| (**r).clone()).collect();
+pub(super) fn take_back_size(sheet: &mut impl Sheet, observed: &Observed, name: &ResourceName, number: VolumeNumber, from: Kib) {
+    let Some(definition) = sheet.cluster().definitions.get(name).cloned() else { return };
+    let mut former = (*definition).clone();
+    if let Some(volume) = former.volumes.get_mut(&number) {
+        volume.size_kib = from;
+        volume.flags.clear(VolumeDefinitionFlag::Resize);
+    }
+    sheet.edit(&*definition, former.clone(), Object::ResourceDefinition);
+    let replicas: Vec<Resource> = sheet.cluster().replicas(name).map(|r| (**r).clone()).collect();
     for resource in replicas {
         let mut edited = resource.clone();
-        let size = crate::resources::backing_size(look.observed, &definition, number, &resource);
+        let size = crate::resources::backing_size(observed, &former, number, &resource);
         if let (Some(volume), Ok(size)) = (edited.volumes.get_mut(&number), size) {
             volume.backing_kib = size;
             volume.flags.clear(VolumeFlag::Resize);
         }
-        if edited != resource {
-            look.put(Object::Resource(edited));
-        }
+        sheet.edit(&resource, edited, Object::Resource);
     }
 }
 
+/// Clears the marks of growth where no job grows anything: what is wanted was seen.
+pub(super) fn grown(look: &mut Look<'_>, job: &On<'_>) {
+    if look.cluster.jobs_on(job.resource).any(|open| matches!(open.task, Task::Resize { .. })) {
+        return;
+    }
+    flag_volumes(look, job, None, |flags| flags.clear(VolumeFlag::Resize));
+    flag_definition(look, job, |definition| {
+        definition.volumes.values_mut().for_each(|volume| volume.flags.clear(VolumeDefinitionFlag::Resize));
+    });
+}
+
 /// Activate and deactivate. A device in use ends a deactivation: the replica stays active.
-pub(super) fn activate(look: &mut Look<'_>, job: &Job, active: bool) {
+pub(super) fn activate(look: &mut Look<'_>, job: &On<'_>, active: bool, diskless: bool) {
     let stands = look.stands(job);
     if stands.values().all(|stand| matches!(stand, Stand::Settled | Stand::Gone | Stand::Unknown)) {
-        let word = if active { "active" } else { "inactive" };
+        let word = match (active, diskless) {
+            (_, true) => "served without a disk",
+            (true, false) => "active",
+            (false, false) => "inactive",
+        };
         let replies =
             job.task.awaited().iter().map(|a| Reply::new(Code::MODIFIED, format!("(Node: '{}') '{}' is {word}.", a.node, job.resource)));
         let replies = replies.collect();
@@ -173,11 +188,11 @@ pub(super) fn activate(look: &mut Look<'_>, job: &Job, active: bool) {
     }
     let in_use = stands.iter().find_map(|((node, _), stand)| match stand {
         Stand::Faulty(fault) if fault.kind == FaultKind::InUse && !active => Some((node.clone(), fault_reply(node, fault))),
-        Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Gone | Stand::Offline | Stand::Unknown => None,
+        Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Gone | Stand::Offline | Stand::Unknown | Stand::Broken(_) => None,
     });
     match in_use {
         Some((node, reply)) => {
-            if let Some(resource) = look.cluster.resource(&job.resource, &node).cloned() {
+            if let Some(resource) = look.cluster.resource(job.resource, &node).cloned() {
                 let mut edited = (*resource).clone();
                 edited.flags.clear(ResourceFlag::Inactive);
                 look.put(Object::Resource(edited));

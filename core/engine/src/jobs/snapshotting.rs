@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::SnapshotFlag;
-use berth_model::job::{FailedCopy, Job, RollbackStep, Task};
+use berth_model::job::{FailedCopy, RollbackStep, Task};
 use berth_model::names::{NodeName, SnapshotName};
 use berth_model::objects::{Resource, Tombstone};
 use berth_model::observed::FaultKind;
@@ -15,13 +15,13 @@ use berth_model::snapshot::{CopyState, Snapshot};
 use uuid::Uuid;
 
 use super::filling::{keep, new_content};
-use super::{Look, Stand, fault_reply, not_connected, troubles};
+use super::{Look, On, Stand, fault_reply, not_connected, troubles};
 
 type Stands = BTreeMap<(NodeName, Uuid), Stand>;
 
 /// Take: a snapshot is complete on every node or it is taken back everywhere (a point in time, or refused).
-pub(super) fn take(look: &mut Look<'_>, job: &Job, name: &SnapshotName) {
-    let Some(snapshot) = look.cluster.snapshot(&job.resource, name).cloned() else {
+pub(super) fn take(look: &mut Look<'_>, job: &On<'_>, name: &SnapshotName) {
+    let Some(snapshot) = look.cluster.snapshot(job.resource, name).cloned() else {
         look.end(job, vec![Reply::new(Code::WARN_NOT_FOUND, format!("Snapshot '{name}' is gone."))]);
         return;
     };
@@ -42,14 +42,18 @@ pub(super) fn take(look: &mut Look<'_>, job: &Job, name: &SnapshotName) {
     let failed = stands.iter().find_map(|((node, _), stand)| match stand {
         Stand::Faulty(fault) => Some((SnapshotFlag::FailedDeployment, FailedCopy { node: node.clone(), fault: Some(fault.clone()) })),
         Stand::Offline | Stand::Unknown => Some((SnapshotFlag::FailedDisconnect, FailedCopy { node: node.clone(), fault: None })),
-        Stand::Pending | Stand::Settled | Stand::Gone => None,
+        Stand::Pending | Stand::Settled | Stand::Gone | Stand::Broken(_) => None,
     });
-    if let Some((flag, why)) = failed {
-        take_back(look, job, &snapshot, flag, why);
+    match failed {
+        Some((flag, why)) => take_back(look, job, &snapshot, flag, why),
+        None => {
+            let replies = troubles(&stands, "the snapshot waits for it");
+            look.wait(job, replies);
+        }
     }
 }
 
-fn take_back(look: &mut Look<'_>, job: &Job, snapshot: &Snapshot, flag: SnapshotFlag, why: FailedCopy) {
+fn take_back(look: &mut Look<'_>, job: &On<'_>, snapshot: &Snapshot, flag: SnapshotFlag, why: FailedCopy) {
     let mut deleting = snapshot.clone();
     deleting.flags.set(flag);
     deleting.flags.set(SnapshotFlag::Delete);
@@ -62,7 +66,7 @@ fn take_back(look: &mut Look<'_>, job: &Job, snapshot: &Snapshot, flag: Snapshot
 }
 
 /// Delete: copies go as they are seen gone; those on nodes that are away leave a tombstone; the snapshot goes with the last.
-pub(super) fn delete(look: &mut Look<'_>, job: &Job, name: &SnapshotName, failed: Option<&FailedCopy>) {
+pub(super) fn delete(look: &mut Look<'_>, job: &On<'_>, name: &SnapshotName, failed: Option<&FailedCopy>) {
     let stands = look.stands(job);
     let mut away = Vec::new();
     let mut left = 0usize;
@@ -74,7 +78,7 @@ pub(super) fn delete(look: &mut Look<'_>, job: &Job, name: &SnapshotName, failed
                 away.push(node.clone());
             }
             Stand::Unknown => {}
-            Stand::Faulty(_) | Stand::Pending | Stand::Settled => left += 1,
+            Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Broken(_) => left += 1,
         }
     }
     if left > 0 {
@@ -83,7 +87,7 @@ pub(super) fn delete(look: &mut Look<'_>, job: &Job, name: &SnapshotName, failed
         return;
     }
     let mut replies = not_connected(&away, "its copy is removed when it is back");
-    let rest = look.cluster.snapshot(&job.resource, name).cloned();
+    let rest = look.cluster.snapshot(job.resource, name).cloned();
     if let Some(rest) = rest.filter(|snapshot| snapshot.copies.is_empty()) {
         look.remove(Key::Snapshot(job.resource.clone(), name.clone()));
         if failed.is_none() {
@@ -116,8 +120,8 @@ fn failure(name: &SnapshotName, why: &FailedCopy) -> Reply {
     }
 }
 
-fn remove_copy(look: &mut Look<'_>, job: &Job, name: &SnapshotName, node: &NodeName, tomb: bool) {
-    let Some(snapshot) = look.cluster.snapshot(&job.resource, name).cloned() else { return };
+fn remove_copy(look: &mut Look<'_>, job: &On<'_>, name: &SnapshotName, node: &NodeName, tomb: bool) {
+    let Some(snapshot) = look.cluster.snapshot(job.resource, name).cloned() else { return };
     let mut rest = (*snapshot).clone();
     rest.copies.remove(node);
     look.put(Object::Snapshot(rest));
@@ -139,7 +143,7 @@ fn remove_copy(look: &mut Look<'_>, job: &Job, name: &SnapshotName, node: &NodeN
 }
 
 /// Roll back: all down, then all rolled, then all up. Before the first is rolled it can be given up without a trace.
-pub(super) fn roll_back(look: &mut Look<'_>, job: &Job, name: &SnapshotName, step: RollbackStep) {
+pub(super) fn roll_back(look: &mut Look<'_>, job: &On<'_>, name: &SnapshotName, step: RollbackStep) {
     let stands = look.stands(job);
     let all_settled = stands.values().all(|stand| matches!(stand, Stand::Settled | Stand::Unknown));
     match step {
@@ -169,14 +173,14 @@ pub(super) fn roll_back(look: &mut Look<'_>, job: &Job, name: &SnapshotName, ste
     }
 }
 
-fn next_step(look: &mut Look<'_>, job: &Job, next: RollbackStep) {
+fn next_step(look: &mut Look<'_>, job: &On<'_>, next: RollbackStep) {
     if let Task::Rollback { snapshot, replicas, .. } = &job.task {
         let task = Task::Rollback { snapshot: snapshot.clone(), step: next, replicas: replicas.clone() };
         let _next = look.step(job, task);
     }
 }
 
-fn give_up_if_hopeless(look: &mut Look<'_>, job: &Job, stands: &Stands) {
+fn give_up_if_hopeless(look: &mut Look<'_>, job: &On<'_>, stands: &Stands) {
     let reason = stands.iter().find_map(|((node, _), stand)| match stand {
         Stand::Faulty(fault) if fault.kind == FaultKind::InUse => Some(fault_reply(node, fault)),
         Stand::Offline => Some(
@@ -184,7 +188,7 @@ fn give_up_if_hopeless(look: &mut Look<'_>, job: &Job, stands: &Stands) {
                 .cause("Every replica must be rolled back, and this one cannot be reached.")
                 .correction("Start the satellite, or delete this replica, then roll back again."),
         ),
-        Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Gone | Stand::Unknown => None,
+        Stand::Faulty(_) | Stand::Pending | Stand::Settled | Stand::Gone | Stand::Unknown | Stand::Broken(_) => None,
     });
     match reason {
         Some(reply) => look.end(job, vec![reply]),
@@ -196,12 +200,12 @@ fn give_up_if_hopeless(look: &mut Look<'_>, job: &Job, stands: &Stands) {
 }
 
 /// Gives every replica the snapshot's content; its source stays named until the data was seen.
-fn roll(look: &mut Look<'_>, job: &Job, name: &SnapshotName) {
-    let Some(snapshot) = look.cluster.snapshot(&job.resource, name).cloned() else {
+fn roll(look: &mut Look<'_>, job: &On<'_>, name: &SnapshotName) {
+    let Some(snapshot) = look.cluster.snapshot(job.resource, name).cloned() else {
         look.end(job, vec![Reply::new(Code::FAIL_NOT_FOUND_SNAPSHOT_DFN, format!("Snapshot '{name}' is gone; nothing was rolled back."))]);
         return;
     };
-    let replicas: Vec<Resource> = look.cluster.replicas(&job.resource).map(|r| (**r).clone()).collect();
+    let replicas: Vec<Resource> = look.cluster.replicas(job.resource).map(|r| (**r).clone()).collect();
     // A replica that was made meanwhile is not part of it: nobody has seen it down.
     let down = |resource: &Resource| job.task.awaited().iter().any(|awaited| awaited.item == resource.id.uuid());
     for resource in replicas.into_iter().filter(down) {

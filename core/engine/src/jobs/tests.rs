@@ -17,6 +17,9 @@ use crate::command::{Command, FilterRequest};
 use crate::testkit::{World, node};
 use crate::{jobs, plan};
 
+mod cancel;
+mod empty;
+
 const NODES: [&str; 2] = ["alpha", "bravo"];
 const NAMES: [&str; 3] = ["one", "two", "three"];
 

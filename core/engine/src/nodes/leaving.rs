@@ -6,6 +6,7 @@ use berth_model::change::{Key, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::flags::NodeFlag;
+use berth_model::job::{Subject, Task};
 use berth_model::names::{NodeName, StorPoolName};
 use berth_model::objects::{Node, Tombstone};
 use berth_model::observed::{ConnectionStatus, Observed};
@@ -58,6 +59,7 @@ pub(super) fn delete(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
             .correction(correction)
             .into());
     }
+    end_jobs_on(draft, &name);
     remove(draft, &name);
     draft.say(Code::DELETED, format!("Node '{}' deleted.", node.name));
     Ok(())
@@ -87,25 +89,58 @@ fn connected(observed: &Observed, node: &NodeName) -> bool {
 const MOST_CHANGES: usize = 80;
 
 /// Gives a node up: everything of it leaves the cluster, and what may still lie on the machine leaves tombstones, which a node
-/// of this name honours when it comes back. More than a transaction holds is done in several: the node's flag DELETE says that
-/// the rest is to follow, see [`unfinished`].
+/// of this name honours when it comes back. More than a transaction holds is left to a job.
 pub(super) fn lose(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
     let name = lookup::node_name(text)?;
     let Some(node) = draft.cluster.nodes.get(&name).cloned() else {
         missing(draft, &name);
         return Ok(());
     };
-    let begun = node.flags.has(NodeFlag::Delete) && !node.flags.has(NodeFlag::Evicted);
-    if !begun && connected(draft.context.observed, &name) {
+    let open = draft.cluster.jobs_on_node(&name).find(|job| matches!(job.task, Task::Lose)).map(|job| job.id);
+    if let Some(id) = open {
+        draft.say(Code::DELETED, format!("Node '{}' is being given up for lost already.", node.name));
+        draft.applied.jobs.push(id);
+        return Ok(());
+    }
+    if !is_leaving(&node) && connected(draft.context.observed, &name) {
         return Err(Reply::new(Code::FAIL_EXISTS_NODE_CONN, format!("Node '{}' is connected.", node.name))
             .cause("Only a node that does not answer can be lost; this one can still clean up.")
             .correction(format!("Delete it with 'linstor node delete {}', or stop its satellite first.", node.name))
             .into());
     }
-    let resources: Vec<_> = draft.cluster.resources_on(&name).cloned().collect();
+    end_jobs_on(draft, &name);
+    if !lose_some(draft, &name) {
+        draft.say(Code::DELETED, format!("Node '{}' given up for lost.", node.name));
+        return Ok(());
+    }
+    if !is_leaving(&node) {
+        let mut marked = (*node).clone();
+        marked.flags.set(NodeFlag::Delete);
+        draft.put(Object::Node(marked));
+    }
+    let left = holdings(&draft.cluster, &name).len();
+    draft.say(Code::DELETED, format!("Node '{}' is being given up for lost; {left} of its resources and snapshots are left.", node.name));
+    draft.start_on(Subject::Node(name), Task::Lose);
+    Ok(())
+}
+
+fn is_leaving(node: &Node) -> bool {
+    node.flags.has(NodeFlag::Delete) && !node.flags.has(NodeFlag::Evicted)
+}
+
+/// Nothing is to be done any more about a node that goes.
+fn end_jobs_on(draft: &mut Draft<'_>, name: &NodeName) {
+    let open: Vec<_> = draft.cluster.jobs_on_node(name).map(|job| job.id).collect();
+    open.into_iter().for_each(|id| draft.delete(Key::Job(id)));
+}
+
+/// Takes as much of a lost node out of the cluster as one transaction holds, and the node with the last of it; `true`: there is more.
+pub(crate) fn lose_some(draft: &mut Draft<'_>, name: &NodeName) -> bool {
+    let Some(node) = draft.cluster.nodes.get(name).cloned() else { return false };
+    let resources: Vec<_> = draft.cluster.resources_on(name).cloned().collect();
     for resource in resources {
         if draft.applied.changes.len() >= MOST_CHANGES {
-            return leave_rest(draft, &node, begun);
+            return true;
         }
         let tombstone = crate::jobs::tombstone_of(&draft.cluster, &resource, draft.context.now);
         draft.delete(Key::Resource(resource.name.clone(), name.clone()));
@@ -113,19 +148,18 @@ pub(super) fn lose(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
             draft.put(Object::Tombstone(tombstone));
         }
     }
-    let snapshots: Vec<_> = draft.cluster.snapshots_on(&name).cloned().collect();
+    let snapshots: Vec<_> = draft.cluster.snapshots_on(name).cloned().collect();
     for snapshot in snapshots {
         if draft.applied.changes.len() >= MOST_CHANGES {
-            return leave_rest(draft, &node, begun);
+            return true;
         }
         lose_copy(draft, &node, &snapshot);
     }
-    if draft.applied.changes.len() + 2 * draft.cluster.pools_of(&name).count() > MOST_CHANGES + 10 {
-        return leave_rest(draft, &node, begun);
+    if draft.applied.changes.len() + 2 * draft.cluster.pools_of(name).count() > MOST_CHANGES + 10 {
+        return true;
     }
-    remove(draft, &name);
-    draft.say(Code::DELETED, format!("Node '{}' given up for lost.", node.name));
-    Ok(())
+    remove(draft, name);
+    false
 }
 
 fn lose_copy(draft: &mut Draft<'_>, node: &Node, snapshot: &Snapshot) {
@@ -151,21 +185,10 @@ fn lose_copy(draft: &mut Draft<'_>, node: &Node, snapshot: &Snapshot) {
     }
 }
 
-fn leave_rest(draft: &mut Draft<'_>, node: &Node, begun: bool) -> Result<(), Refused> {
-    if !begun {
-        let mut marked = node.clone();
-        marked.flags.set(NodeFlag::Delete);
-        draft.put(Object::Node(marked));
-    }
-    let left = holdings(&draft.cluster, &node.name).len();
-    draft.say(Code::DELETED, format!("Node '{}' is being given up for lost; {left} of its resources and snapshots are left.", node.name));
-    Ok(())
-}
-
-/// Commands that go on with nodes that are being given up. To be given again after the commit of a `LoseNode`, and once when
-/// a controller begins: what is left to do stands in the cluster.
+/// Commands that go on with nodes that an earlier version began to give up, without a job. To be given when a controller begins.
 pub fn unfinished(cluster: &Cluster) -> impl Iterator<Item = Command> + '_ {
-    let leaving = |node: &&std::sync::Arc<Node>| node.flags.has(NodeFlag::Delete) && !node.flags.has(NodeFlag::Evicted);
+    let leaving =
+        |node: &&std::sync::Arc<Node>| is_leaving(node) && !cluster.jobs_on_node(&node.name).any(|job| matches!(job.task, Task::Lose));
     cluster.nodes.values().filter(leaving).map(|node| Command::LoseNode { node: node.name.to_string() })
 }
 

@@ -283,7 +283,7 @@ pub fn any_can(cluster: &Cluster, observed: &Observed, filter: &SelectFilter, la
 
 /// The replicas of a definition that hold data and stay.
 pub(crate) fn diskful<'c>(cluster: &'c Cluster, definition: &'c ResourceDefinition) -> impl Iterator<Item = &'c Arc<Resource>> {
-    let leaving = [ResourceFlag::Delete, ResourceFlag::Diskless];
+    let leaving = [ResourceFlag::Delete, ResourceFlag::Diskless, ResourceFlag::Evacuate, ResourceFlag::Evicted];
     cluster.replicas(&definition.name).filter(move |replica| !leaving.iter().any(|flag| replica.flags.has(*flag)))
 }
 

@@ -3,7 +3,7 @@
 use berth_model::change::{NumberClaim, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{ResourceFlag, ResourceFlags};
-use berth_model::job::{Awaited, Task};
+use berth_model::job::{Awaited, Made, Task};
 use berth_model::layers::LayerKind;
 use berth_model::names::NodeName;
 use berth_model::objects::{Resource, ResourceDefinition, SelectFilter};
@@ -43,7 +43,7 @@ pub fn activate(draft: &mut Draft<'_>, name: &str, node: &str) -> Result<(), Ref
     resource.flags.clear(ResourceFlag::Inactive);
     let (name, replicas) = (resource.name.clone(), awaited(&resource));
     draft.put(Object::Resource(resource));
-    draft.start(&name, Task::Activate { replicas, active: true });
+    draft.start(&name, Task::Activate { replicas, active: true, diskless: false });
     Ok(())
 }
 
@@ -63,7 +63,7 @@ pub fn deactivate(draft: &mut Draft<'_>, name: &str, node: &str) -> Result<(), R
     resource.flags.set(ResourceFlag::Inactive);
     let (name, replicas) = (resource.name.clone(), awaited(&resource));
     draft.put(Object::Resource(resource));
-    draft.start(&name, Task::Activate { replicas, active: false });
+    draft.start(&name, Task::Activate { replicas, active: false, diskless: false });
     Ok(())
 }
 
@@ -174,7 +174,7 @@ fn available_anew(
         Reply::new(Code::CREATED, format!("Resource '{}' made available on node '{node}'.", definition.name))
             .of(Operation::Create, ObjectMask::Resource),
     );
-    draft.start(&definition.name, Task::Create { replicas: vec![one] });
+    draft.start(&definition.name, Task::Create { replicas: vec![one], made: Made::Replicas });
     Ok(())
 }
 
@@ -238,7 +238,8 @@ fn into_diskful(draft: &mut Draft<'_>, definition: &ResourceDefinition, resource
     let replicas = awaited(&full);
     draft.put(Object::Resource(full));
     draft.say(Code::MODIFIED, format!("Resource '{}' on '{}' gets a disk.", resource.name, resource.node));
-    draft.start(&resource.name, Task::Create { replicas });
+    let made = Made::Disks { flags: resource.flags.clone() };
+    draft.start(&resource.name, Task::Create { replicas, made });
     Ok(())
 }
 
@@ -251,11 +252,17 @@ fn into_diskless(draft: &mut Draft<'_>, resource: &Resource) -> Result<(), Refus
             .correction("Create a replica on another node first.")
             .into());
     }
+    draft.say(Code::MODIFIED, format!("Resource '{}' on '{}' becomes diskless.", resource.name, resource.node));
+    drop_disk(draft, resource, [ResourceFlag::DrbdDiskless].into_iter().collect())
+}
+
+/// Lets another, diskless replica with `flags` take the place of one with a disk, which leaves with a tombstone; starts the job for it.
+pub(crate) fn drop_disk(draft: &mut Draft<'_>, resource: &Resource, flags: ResourceFlags) -> Result<(), Refused> {
+    let Some(node) = draft.cluster.nodes.get(&resource.node).map(|node| node.id) else { return Ok(()) };
     // The disk's volumes leave with a replica of their own, so that the deletion is an item of the node's plan.
-    let node = draft.cluster.nodes.get(&resource.node).map(|node| node.id);
     let mut client = resource.clone();
     client.id = draft.context.ids.next();
-    client.flags = [ResourceFlag::DrbdDiskless].into_iter().collect();
+    client.flags = flags;
     for volume in client.volumes.values_mut() {
         volume.id = draft.context.ids.next();
         volume.pool = lookup::pool_name(berth_model::names::DISKLESS_POOL)?;
@@ -264,27 +271,24 @@ fn into_diskless(draft: &mut Draft<'_>, resource: &Resource) -> Result<(), Refus
         volume.backing_kib = berth_model::size::Kib(0);
         volume.content = Content { id: volume.content.id, source: ContentSource::Kept };
     }
-    if let Some(node_id) = node {
-        let tombstone = berth_model::objects::Tombstone {
-            node: resource.node.clone(),
-            node_id,
-            item: crate::plan::absent_resource(&draft.cluster, resource),
-            resource: resource.name.clone(),
-            snapshot: None,
-            ports: std::collections::BTreeSet::new(),
-            drbd_node_id: None,
-            deleted: draft.context.now,
-        };
-        let replicas = awaited(&client);
-        // The numbers go on with whoever serves the node now.
-        let holder = client.id.uuid();
-        for key in crate::jobs::numbers_of(&client) {
-            draft.put(Object::Number(NumberClaim { key, holder }));
-        }
-        draft.put(Object::Resource(client));
-        draft.put(Object::Tombstone(tombstone));
-        draft.say(Code::MODIFIED, format!("Resource '{}' on '{}' becomes diskless.", resource.name, resource.node));
-        draft.start(&resource.name, Task::Activate { replicas, active: true });
+    let tombstone = berth_model::objects::Tombstone {
+        node: resource.node.clone(),
+        node_id: node,
+        item: crate::plan::absent_resource(&draft.cluster, resource),
+        resource: resource.name.clone(),
+        snapshot: None,
+        ports: std::collections::BTreeSet::new(),
+        drbd_node_id: None,
+        deleted: draft.context.now,
+    };
+    let replicas = awaited(&client);
+    // The numbers go on with whoever serves the node now.
+    let holder = client.id.uuid();
+    for key in crate::jobs::numbers_of(&client) {
+        draft.put(Object::Number(NumberClaim { key, holder }));
     }
+    draft.put(Object::Resource(client));
+    draft.put(Object::Tombstone(tombstone));
+    draft.start(&resource.name, Task::Activate { replicas, active: true, diskless: true });
     Ok(())
 }

@@ -4,6 +4,7 @@ mod definitions;
 mod explain;
 mod groups;
 mod inputs;
+mod jobs;
 mod nodes;
 mod queries;
 mod resources;
@@ -25,4 +26,5 @@ pub fn all() -> Router<Controller> {
         .merge(settings::routes())
         .merge(queries::routes())
         .merge(explain::routes())
+        .merge(jobs::routes())
 }

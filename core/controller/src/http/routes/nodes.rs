@@ -4,7 +4,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{delete, get, put};
 use berth_api::lenient::{plain, text, truth};
-use berth_api::node::{NetInterfaceIn, NodeCreate, NodeModify, NodeRestore, PropsModify};
+use berth_api::node::{NetInterfaceIn, NodeCreate, NodeEvacuate, NodeModify, NodeRestore, PropsModify};
 use berth_api::pool::{StoragePoolCreate, StoragePoolDefinitionCreate};
 use berth_api::settings::Count;
 use berth_engine::command::{Command, NetIfInput};
@@ -30,6 +30,7 @@ pub fn routes() -> Router<Controller> {
         .route("/v1/nodes/{node}/lost", delete(lose))
         .route("/v1/nodes/{node}/reconnect", put(reconnect))
         .route("/v1/nodes/{node}/restore", put(restore))
+        .route("/v1/nodes/{node}/evacuate", put(evacuate))
         .route("/v1/nodes/{node}/net-interfaces", get(interfaces).post(create_interface))
         .route("/v1/nodes/{node}/net-interfaces/{interface}", get(interface).put(modify_interface).delete(remove_interface))
         .route("/v1/nodes/{node}/storage-pools", get(pools_of).post(create_pool))
@@ -102,6 +103,13 @@ async fn restore(call: Call) -> Answered {
         delete_resources: truth(body.delete_resources).unwrap_or(false),
         delete_snapshots: truth(body.delete_snapshots).unwrap_or(false),
     };
+    Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn evacuate(call: Call) -> Answered {
+    let body: NodeEvacuate = call.body_or_default()?;
+    let names = |list: Option<Vec<_>>| list.unwrap_or_default().into_iter().filter_map(|name| text(Some(name))).collect();
+    let command = Command::EvacuateNode { node: call.text("node"), target: names(body.target), do_not_target: names(body.do_not_target) };
     Ok(call.submit(command, StatusCode::OK).await)
 }
 

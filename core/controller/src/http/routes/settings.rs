@@ -1,4 +1,4 @@
-//! The controller's own: properties, version, key-value stores, error reports, jobs, health.
+//! The controller's own: properties, version, key-value stores, error reports, health.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,9 @@ use berth_api::settings::{ControllerVersion, Count, ErrorReport as ReportDocumen
 use berth_engine::command::Command;
 use berth_engine::lookup;
 use berth_model::codes::Code;
-use berth_model::job::{Awaited, Job};
-use berth_model::observed::Standing;
 use berth_model::props::{INFO_SECTIONS, Owner, PropInfo};
 use berth_model::reply::Reply;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::inputs;
 use crate::http::answer::{document, refusal, replies};
@@ -25,7 +23,7 @@ use crate::http::dry::Mode;
 use crate::http::metrics;
 use crate::http::query::refused;
 use crate::http::views;
-use crate::{Controller, ErrorReport, View};
+use crate::{Controller, ErrorReport};
 
 /// The version of the API that is served; clients choose features by it (contract 3).
 const REST_API_VERSION: &str = "1.28.0";
@@ -54,8 +52,6 @@ pub fn routes() -> Router<Controller> {
         .route("/v1/error-reports", get(reports).patch(delete_reports))
         .route("/v1/error-reports/{report}", get(report).delete(delete_report))
         .route("/v1/stats/error-reports", get(async |call: Call| document(&Count { count: call.controller.reports().count() })))
-        .route("/v1/berth/jobs", get(jobs))
-        .route("/v1/berth/jobs/{job}", delete(cancel_job))
 }
 
 /// A list of properties with their rules, as clients show it.
@@ -259,63 +255,4 @@ async fn delete_reports(call: Call) -> Answered {
 async fn delete_report(call: Call) -> Response {
     let id = call.text("report");
     delete_chosen(&call, |report| report.id == id)
-}
-
-/// An open job, Berth's own document.
-#[derive(Debug, Serialize)]
-struct JobDocument {
-    uuid: String,
-    resource_name: String,
-    task: &'static str,
-    actor: String,
-    create_timestamp: i64,
-    waits_for: Vec<WaitsFor>,
-}
-
-/// What a job waits for on one node.
-#[derive(Debug, Serialize)]
-struct WaitsFor {
-    node_name: String,
-    /// `unknown since the node is offline`, `working`, or the fault.
-    state: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    correction: String,
-}
-
-async fn jobs(call: Call) -> Response {
-    let view = call.view();
-    document(&view.cluster.jobs.values().map(|job| job_document(&view, job)).collect::<Vec<_>>())
-}
-
-fn job_document(view: &View, job: &Job) -> JobDocument {
-    JobDocument {
-        uuid: job.id.to_string(),
-        resource_name: job.resource.to_string(),
-        task: job.task.word(),
-        actor: job.actor.clone(),
-        create_timestamp: job.created.0,
-        waits_for: job.task.awaited().iter().filter_map(|awaited| waits_for(view, job, awaited)).collect(),
-    }
-}
-
-/// `None`: what was awaited here has come.
-fn waits_for(view: &View, job: &Job, awaited: &Awaited) -> Option<WaitsFor> {
-    let node_name = awaited.node.to_string();
-    let (state, correction) = if !view.observed.online(&awaited.node) {
-        ("the node is offline".to_owned(), "Start its satellite; if the node is gone for good: 'linstor node lost'.".to_owned())
-    } else {
-        match view.observed.item(&awaited.node, awaited.item).map(|record| &record.seen) {
-            Some(seen) if seen.generation >= job.serial => match (seen.standing, &seen.fault) {
-                (Standing::Settled | Standing::Gone, _) => return None,
-                (Standing::Faulty, Some(fault)) => (fault.message.clone(), fault.correction.clone()),
-                (Standing::Faulty | Standing::Working, _) => ("working".to_owned(), String::new()),
-            },
-            Some(_) | None => ("not looked at yet".to_owned(), String::new()),
-        }
-    };
-    Some(WaitsFor { node_name, state, correction })
-}
-
-async fn cancel_job(call: Call) -> Answered {
-    Ok(call.submit(Command::CancelJob { id: call.text("job") }, StatusCode::OK).await)
 }

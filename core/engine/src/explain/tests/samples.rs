@@ -31,6 +31,7 @@ commands!(
     DeleteNode,
     LoseNode,
     ReconnectNode,
+    EvacuateNode,
     RestoreNode,
     CreateNetIf,
     ModifyNetIf,
@@ -79,6 +80,7 @@ commands!(
     RemoveStranger,
     AdoptStranger,
     CancelJob,
+    RetryJob,
 );
 
 fn set(key: &str, value: &str) -> PropChange {
@@ -255,6 +257,7 @@ pub(super) fn samples() -> Vec<Command> {
         Command::DeleteNode { node: text("empty") },
         Command::LoseNode { node: text("charlie") },
         Command::ReconnectNode { node: alpha.clone() },
+        Command::EvacuateNode { node: alpha.clone(), target: Vec::new(), do_not_target: Vec::new() },
         Command::RestoreNode { node: text("away"), delete_resources: false, delete_snapshots: false },
         Command::CreateNetIf { node: alpha.clone(), interface: interface("fast", "10.0.0.2") },
         Command::ModifyNetIf { node: text("netted"), interface: interface("second", "10.0.0.11") },
@@ -384,6 +387,18 @@ pub(super) fn samples() -> Vec<Command> {
         Command::RemoveStranger { node: alpha.clone(), pool: text("thin"), id: LEFT.to_string() },
         Command::RemoveStranger { node: alpha.clone(), pool: text("thin"), id: COPY.to_string() },
         Command::AdoptStranger { node: alpha, pool: text("thin"), id: LEFT.to_string(), resource: text("found") },
-        Command::CancelJob { id: uuid::Uuid::nil().to_string() },
     ]
+}
+
+/// Each command with the cluster that it fits: [`samples`], and what needs an open job.
+pub(super) fn cases() -> Vec<(World, Command)> {
+    let copy = |world: &World| World { cluster: world.cluster.clone(), observed: world.observed.clone(), ..World::of("") };
+    let rest = world();
+    let mut busy = copy(&rest);
+    let evacuate = Command::EvacuateNode { node: text("charlie"), target: Vec::new(), do_not_target: Vec::new() };
+    assert!(busy.give(&evacuate).result.is_ok());
+    let id = busy.cluster.jobs.keys().next().expect("an evacuation").to_string();
+    let of_rest = samples().into_iter().map(|command| (copy(&rest), command));
+    let of_busy = [Command::CancelJob { id: id.clone() }, Command::RetryJob { id }].map(|command| (copy(&busy), command));
+    of_rest.chain(of_busy).collect()
 }
