@@ -18,6 +18,8 @@ mod failures;
 mod hang;
 #[path = "all/harness.rs"]
 mod harness;
+#[path = "all/jobs.rs"]
+mod jobs;
 #[path = "all/kills.rs"]
 mod kills;
 #[path = "all/links.rs"]

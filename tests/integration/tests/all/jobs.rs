@@ -1,0 +1,123 @@
+//! Jobs of real daemons: what blocks them, cancel, retry, and evacuations that outlive their controller.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use berth_integration::{Cluster, Finished, berth, is_root, note, run_within};
+use serde_json::{Value, json};
+
+/// Time for a job of a real satellite to end.
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// `berth job …` against the cluster's controller.
+fn job(cluster: &Cluster, words: &[&str]) -> Result<Finished> {
+    let mut command = Command::new(berth()?);
+    command.arg("job").args(words).env("LS_CONTROLLERS", cluster.address());
+    run_within(LIMIT, &mut command)
+}
+
+/// Begins to make a replica of `name` in the pool, and fills the pool's file system before the satellite can act. Answers with the id
+/// of the job that is blocked then.
+fn blocked(cluster: &mut Cluster, name: &str, filler: &Path) -> Result<String> {
+    let rest = cluster.rest();
+    let definition = json!({"resource_definition": {"name": name, "layer_data": [{"type": "STORAGE"}]}});
+    rest.post("/v1/resource-definitions", &definition)?.ok()?;
+    let volume = json!({"volume_definition": {"size_kib": 24 * 1024}});
+    rest.post(&format!("/v1/resource-definitions/{name}/volume-definitions"), &volume)?.ok()?;
+    cluster.freeze("alpha", true)?;
+    let replica = json!([{"resource": {"node_name": "alpha", "props": {"StorPoolName": "small"}}}]);
+    let path = format!("/v1/resource-definitions/{name}/resources");
+    let asked = std::thread::scope(|threads| -> Result<_> {
+        let asking = threads.spawn(|| rest.post(&path, &replica));
+        rest.wait_for(LIMIT, &path, |list| list.as_array().is_some_and(|list| !list.is_empty()))?;
+        fs::write(filler, vec![1; 36 << 20])?;
+        cluster.freeze("alpha", false)?;
+        asking.join().ok().context("the request's thread ended badly")?
+    })?;
+    ensure!(asked.errors().contains(&980), "{} {}", asked.status, asked.text);
+    let jobs = rest.get(&format!("/v1/berth/jobs?resource={name}&blocked=true&task=create&node=alpha"))?.ok()?.json;
+    ensure!(jobs.as_array().is_some_and(|jobs| jobs.len() == 1), "{jobs}");
+    let (found, blocker) = (&jobs[0], &jobs[0]["blockers"][0]);
+    ensure!(found["blocked"] == true && blocker["kind"] == "no_space" && blocker["node_name"] == "alpha", "{found}");
+    ensure!(blocker["seen_timestamp"].as_i64().is_some_and(|at| at > 0), "{blocker}");
+    let id = found["uuid"].as_str().context("an id")?.to_owned();
+    let way_out = blocker["way_out"].as_str().unwrap_or_default();
+    ensure!(way_out.contains(&format!("berth job retry {id}")) && way_out.contains("berth job cancel"), "{way_out}");
+    Ok(id)
+}
+
+#[test]
+fn a_create_at_a_full_pool_is_tried_again_or_taken_back() -> Result<()> {
+    if !is_root() {
+        note("a small file system needs root");
+        return Ok(());
+    }
+    let mut cluster = Cluster::with_nodes(&["alpha"])?;
+    let small = cluster.scratch().small_dir(48)?;
+    let (folder, filler) = (small.join("pool"), small.join("filler"));
+    fs::create_dir(&folder)?;
+    let pool = json!({"storage_pool_name": "small", "provider_kind": "FILE", "props": {"StorDriver/StorPoolName": folder}});
+    cluster.rest().post("/v1/nodes/alpha/storage-pools", &pool)?.ok()?;
+
+    let id = blocked(&mut cluster, "web", &filler)?;
+    let listed = job(&cluster, &["list", "--blocked"])?.ok()?;
+    ensure!(listed.contains(&id) && listed.contains("alpha"), "{listed}");
+    let shown = job(&cluster, &["show", &id])?.ok()?;
+    ensure!(shown.contains("Way out") && shown.contains("Cancel   possible"), "{shown}");
+    fs::remove_file(&filler)?;
+    job(&cluster, &["retry", &id])?.ok()?;
+    cluster.device("web", "alpha")?;
+    let none: Value = cluster.rest().get("/v1/berth/jobs")?.ok()?.json;
+    ensure!(none == json!([]), "{none}");
+    cluster.delete_all_of("web")?;
+
+    let id = blocked(&mut cluster, "data", &filler)?;
+    let told = job(&cluster, &["cancel", &id])?.ok()?;
+    ensure!(told.contains("is cancelled"), "{told}");
+    cluster.rest().wait_for(LIMIT, "/v1/resource-definitions/data/resources", |list| *list == json!([]))?;
+    ensure!(fs::read_dir(&folder)?.next().is_none(), "something is left in the pool");
+    let late = job(&cluster, &["cancel", &id])?;
+    ensure!(late.code() == 1 && late.stderr.contains("no open job"), "{} {}", late.code(), late.stderr);
+    ensure!(job(&cluster, &["show", "nonsense"])?.code() == 1);
+    cluster.rest().get(&format!("/v1/berth/jobs/{id}"))?.refused(399)?;
+    fs::remove_file(&filler)?;
+    cluster.delete_all_of("data")
+}
+
+/// The nodes of all replicas.
+fn nodes(list: &Value) -> Vec<&str> {
+    list.as_array().into_iter().flatten().filter_map(|replica| replica["node_name"].as_str()).collect()
+}
+
+#[test]
+fn an_evacuation_outlives_its_controller() -> Result<()> {
+    let mut cluster = Cluster::empty()?;
+    cluster.add_simulated(&["sim-1", "sim-2", "sim-3"])?;
+    let rest = cluster.rest();
+    let filter = json!({"place_count": 2, "layer_stack": ["DRBD", "STORAGE"], "node_name_list": ["sim-1", "sim-2"]});
+    rest.post("/v1/resource-groups", &json!({"name": "sim", "select_filter": filter}))?.ok()?;
+    for number in 0..20 {
+        let spawn = json!({"resource_definition_name": format!("web{number}"), "volume_sizes": [65536]});
+        rest.post("/v1/resource-groups/sim/spawn", &spawn)?.ok()?;
+    }
+    let all = json!({"select_filter": {"node_name_list": []}});
+    rest.put("/v1/resource-groups/sim", &all)?.ok()?;
+    cluster.linstor(&["node", "evacuate", "sim-1"])?;
+    cluster.kill_controller();
+    cluster.start_controller()?;
+    let rest = cluster.rest();
+    rest.wait_for(LIMIT, "/v1/view/resources", |list| {
+        let nodes = nodes(list);
+        nodes.len() == 40 && !nodes.contains(&"sim-1")
+    })?;
+    rest.wait_for(LIMIT, "/v1/berth/jobs", |list| *list == json!([]))?;
+    let node = rest.get("/v1/nodes/sim-1")?.ok()?.json;
+    ensure!(node["flags"] == json!(["EVACUATE"]), "{node}");
+    rest.put("/v1/nodes/sim-1/restore", &json!({}))?.ok()?;
+    let node = rest.get("/v1/nodes/sim-1")?.ok()?.json;
+    ensure!(node["flags"].is_null(), "{node}");
+    Ok(())
+}
