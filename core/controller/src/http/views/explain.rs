@@ -103,9 +103,13 @@ fn now(view: &View, subject: &Subject) -> Vec<Compared> {
 fn blockers(view: &View, subject: &Subject) -> Vec<BlockerDocument> {
     let concerns = |job: &berth_model::job::Job| match subject {
         Subject::Record(Key::Job(id)) => job.id == *id,
-        Subject::Record(Key::Node(node)) => job.subject == berth_model::job::Subject::Node(node.clone()) || job.task.awaited().iter().any(|awaited| awaited.node == *node),
+        Subject::Record(Key::Node(node)) => {
+            job.subject == berth_model::job::Subject::Node(node.clone()) || job.task.awaited().iter().any(|awaited| awaited.node == *node)
+        }
         Subject::Record(Key::Resource(_, node)) | Subject::Volume(_, node, _) => {
-            job.resource().is_some() && subject.resource() == job.resource() && job.task.awaited().iter().any(|awaited| awaited.node == *node)
+            job.resource().is_some()
+                && subject.resource() == job.resource()
+                && job.task.awaited().iter().any(|awaited| awaited.node == *node)
         }
         Subject::VolumeDefinition(..) | Subject::Record(_) => job.resource().is_some() && subject.resource() == job.resource(),
     };
