@@ -26,8 +26,9 @@ pub(crate) use signs::Signs;
 
 use crate::writer::SessionEvent;
 
-/// First and last pause between two attempts.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
+/// First and last pause between two attempts. The last one, an attempt that a dead link swallows, and the work that waited
+/// must end within 15 s of a link's return.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// What a node needs.
 #[derive(Debug, Clone, PartialEq, Eq)]

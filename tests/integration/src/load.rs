@@ -21,6 +21,8 @@ mod checks;
 const VOLUMES_MAX: usize = 3;
 /// Sizes are multiples of this, so that they are what was asked for with every provider.
 const STEP_KIB: u64 = 4096;
+/// Refusals that a fault explains: busy, not connected, not enough nodes, in use.
+const EXPECTED: [u16; 4] = [992, 995, 996, 997];
 /// Time for a controller to be back.
 const BACK_LIMIT: Duration = Duration::from_secs(120);
 /// Time for everything to come to rest.
@@ -355,6 +357,9 @@ impl Load {
             }
             Ok(reply) => {
                 let why = reply.errors().first().copied().unwrap_or(0);
+                if !EXPECTED.contains(&why) {
+                    println!("refused for an odd reason: {} {} {}", reply.request, reply.status, reply.text);
+                }
                 *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
                 Outcome::Refused(reply)
             }
