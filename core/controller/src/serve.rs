@@ -188,6 +188,7 @@ pub async fn start(config: &Config, store: Arc<dyn Store>, outside: Outside, sto
         numbers: AtomicU64::new(0),
         counters: controller.shared_counters(),
         signs: controller.shared_signs(),
+        leader: uuid::Uuid::from_bytes(outside.world.chance()).to_string(),
         ping: config.ping,
         silence: config.silence,
         outside,

@@ -96,6 +96,8 @@ pub struct Identity {
     pub node_name: String,
     /// Newest epoch that was obeyed.
     pub epoch: u64,
+    /// Who led in that epoch; empty: a controller that did not say.
+    pub leader: String,
 }
 
 /// The plan that is held.

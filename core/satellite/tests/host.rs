@@ -234,6 +234,10 @@ async fn only_the_newest_controller_and_plan_are_obeyed() {
     assert_eq!(refused(other).await, Some(Reason::OtherController));
     let other = berth_proto::Hello { node_id: uuid::Uuid::from_u128(9).to_string(), ..hello(9) };
     assert_eq!(refused(other).await, Some(Reason::OtherNode));
+    // The session's own controller did not say who it is; the first one that says is obeyed, a second one is not.
+    let leader = |name: &str| berth_proto::Hello { leader: name.to_owned(), ..hello(4) };
+    newer = connect(satellite.address, leader("one")).await.unwrap_or_else(|r| panic!("{r:?}"));
+    assert_eq!(refused(leader("two")).await, Some(Reason::OtherController));
     let other = berth_proto::Hello { protocol_min: 7, protocol_max: 9, ..hello(9) };
     assert_eq!(refused(other).await, Some(Reason::VersionMismatch));
     // None of them ended the good one.

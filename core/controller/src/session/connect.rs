@@ -49,6 +49,8 @@ pub(crate) struct Common {
     pub outside: Outside,
     /// When each satellite was heard last.
     pub signs: Arc<Signs>,
+    /// Tells this controller from another one that leads a copy of its database in the same epoch.
+    pub leader: String,
     /// How often a sign of life is asked for.
     pub ping: Duration,
     /// Silence after which the satellite counts as lost.
@@ -130,6 +132,7 @@ async fn open(common: &Common, peer: &Peer) -> Result<(Wire, Welcome), (Connecti
         node_name: peer.node.to_string(),
         controller_version: env!("CARGO_PKG_VERSION").to_owned(),
         features: Vec::new(),
+        leader: common.leader.clone(),
     };
     let talk = async {
         let (down, mut up) = common.outside.dial.dial(peer.address, hello).await.map_err(offline)?;
@@ -152,7 +155,7 @@ async fn open(common: &Common, peer: &Peer) -> Result<(Wire, Welcome), (Connecti
 fn refused(refusal: &Refusal) -> (ConnectionStatus, String) {
     let (status, what) = match refusal.reason() {
         refusal::Reason::StaleEpoch => (ConnectionStatus::OtherController, "The satellite obeys a newer controller"),
-        refusal::Reason::OtherController => (ConnectionStatus::OtherController, "The satellite belongs to another cluster"),
+        refusal::Reason::OtherController => (ConnectionStatus::OtherController, "The satellite belongs to another controller"),
         refusal::Reason::VersionMismatch => (ConnectionStatus::VersionMismatch, "The satellite speaks no common version"),
         refusal::Reason::OtherNode => (ConnectionStatus::HostnameMismatch, "The satellite is another node of the cluster"),
         refusal::Reason::Unspecified => (ConnectionStatus::Unknown, "The satellite refuses and does not say why"),

@@ -148,6 +148,7 @@ async fn with_sessions() -> Kit {
         queue: kit.controller.queue(),
         numbers: Default::default(),
         signs: Arc::default(),
+        leader: "test".to_owned(),
         counters: kit.controller.shared_counters(),
         ping: Duration::from_millis(50),
         silence: Duration::from_millis(1500),
@@ -215,7 +216,7 @@ async fn refusals_have_their_states() {
     let machine = Machine::new(Mood::Refuses(Reason::OtherController));
     let (address, _served) = machine.serve(anywhere()).await;
     let answer = kit.submit(node_at("alpha", address)).await;
-    assert!(answer.replies[1].cause.contains("another cluster"), "{answer:?}");
+    assert!(answer.replies[1].cause.contains("another controller"), "{answer:?}");
     until(&kit.controller, |view| status(view) == Some(ConnectionStatus::OtherController)).await;
     for (reason, state) in [
         (Reason::VersionMismatch, ConnectionStatus::VersionMismatch),

@@ -49,6 +49,15 @@ impl Core {
             let detail = format!("a controller of epoch {} was obeyed already, this one has epoch {}", self.identity.epoch, hello.epoch);
             return Err(refuse(Reason::StaleEpoch, detail));
         }
+        let known = &self.identity.leader;
+        let led = hello.epoch == self.identity.epoch && !known.is_empty();
+        if led && !hello.leader.is_empty() && hello.leader != *known {
+            let detail = format!(
+                "another controller leads in epoch {}, so two run with copies of one database; stop the wrong one, or, if this is the right one, restart it",
+                hello.epoch
+            );
+            return Err(refuse(Reason::OtherController, detail));
+        }
         if let Some(name) = self.name.as_ref().filter(|name| !name.eq_ignore_ascii_case(&hello.node_name)) {
             let detail = format!("this satellite was started as node '{name}', the controller calls it '{}'", hello.node_name);
             return Err(refuse(Reason::OtherNode, detail));
@@ -62,7 +71,14 @@ impl Core {
                 return Err(refuse(Reason::OtherNode, detail));
             }
         }
-        Ok(Identity { cluster: Some(cluster), node: Some(node), node_name: hello.node_name.clone(), epoch: hello.epoch })
+        let leader = if led && hello.leader.is_empty() { known } else { &hello.leader };
+        Ok(Identity {
+            cluster: Some(cluster),
+            node: Some(node),
+            node_name: hello.node_name.clone(),
+            epoch: hello.epoch,
+            leader: leader.clone(),
+        })
     }
 
     /// Accepts or refuses a controller. What makes it refuse older ones is on disk before it is welcome.

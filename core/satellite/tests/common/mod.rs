@@ -52,6 +52,7 @@ pub fn hello(epoch: u64) -> Hello {
         node_name: "alpha".into(),
         controller_version: "test".into(),
         features: Vec::new(),
+        leader: String::new(),
     }
 }
 
