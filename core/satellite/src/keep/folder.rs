@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
     /// Files that are appended to, open.
     open: BTreeMap<String, File>,
 }
@@ -45,7 +45,19 @@ impl Folder {
             }
             std::thread::sleep(LOCK_PAUSE);
         }
-        Ok(Self { path: path.to_owned(), _lock: lock, open: BTreeMap::new() })
+        Ok(Self { path: path.to_owned(), lock, open: BTreeMap::new() })
+    }
+
+    /// Whether the folder is still the one that was taken: what is written to a removed file is lost with this process, and a new
+    /// folder of the same name may belong to another satellite.
+    fn is_ours(&self) -> std::io::Result<()> {
+        match self.lock.metadata()?.nlink() {
+            0 => {
+                let what = format!("{} was removed while the satellite runs; restart the satellite", self.path.display());
+                Err(std::io::Error::new(ErrorKind::NotFound, what))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn file(&mut self, name: &str) -> std::io::Result<&mut File> {
@@ -72,12 +84,14 @@ impl DurableFiles for Folder {
     }
 
     fn replace(&mut self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        self.is_ours()?;
         // What is open is the old file, whatever becomes of this.
         self.open.remove(name);
         write_whole(&self.path, name, bytes)
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        self.is_ours()?;
         let file = self.file(name)?;
         file.write_all(bytes)?;
         file.sync_data()
@@ -116,4 +130,26 @@ pub(crate) fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> std::io::R
     file.sync_all()?;
     std::fs::rename(&temporary, &path)?;
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_was_removed_remembers_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("data");
+        let mut folder = Folder::lock(&path).unwrap();
+        folder.append("log", b"one").unwrap();
+        std::fs::remove_dir_all(&path).unwrap();
+        let error = folder.append("log", b"two").unwrap_err().to_string();
+        assert!(error.contains("restart the satellite"), "{error}");
+        // Another one of the same name is somebody else's.
+        let mut other = Folder::lock(&path).unwrap();
+        other.replace("log", b"other").unwrap();
+        folder.replace("log", b"three").unwrap_err();
+        folder.append("log", b"four").unwrap_err();
+        assert_eq!(other.read("log").unwrap().as_deref(), Some(b"other".as_slice()));
+    }
 }
