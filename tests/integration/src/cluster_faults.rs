@@ -102,6 +102,16 @@ impl Cluster {
         Ok(plans.next().and_then(|plan| plan["generation"].as_u64()).unwrap_or(0))
     }
 
+    /// Ends the controller with SIGTERM, within the limit.
+    ///
+    /// # Errors
+    /// If it does not run, or does not end.
+    pub fn terminate_controller(&mut self, limit: Duration) -> Result<()> {
+        self.controller()?.terminate(limit)?;
+        self.controller = None;
+        Ok(())
+    }
+
     /// Stops the controller in its tracks (SIGSTOP), or lets it go on (SIGCONT).
     ///
     /// # Errors

@@ -24,6 +24,8 @@ mod jobs;
 mod kills;
 #[path = "all/links.rs"]
 mod links;
+#[path = "all/night.rs"]
+mod night;
 #[path = "all/python.rs"]
 mod python;
 #[path = "all/rounds.rs"]
