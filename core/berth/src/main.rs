@@ -7,6 +7,7 @@
 mod daemon;
 mod database;
 mod dev;
+mod explain;
 mod job;
 mod local;
 mod settings;
@@ -72,6 +73,10 @@ fn run(program: Program, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Program::Db(options) => database::run(&options),
         Program::Local(options) => local::run(&options),
         Program::Job(options) => job::run(&options),
+        Program::Why(words) => explain::why(&words),
+        Program::Audit(words) => explain::audit(&words),
+        Program::Diff(words) => explain::diff(&words),
+        Program::Drift(words) => explain::drift(&words),
         Program::Completions { shell } => {
             let mut command = berth_cli::command();
             clap_complete::generate(shell, &mut command, "linstor", &mut std::io::stdout());

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::explain::words::{AuditWords, DiffWords, DriftWords, WhyWords};
+
 /// Storage for hypervisors and container hosts.
 #[derive(Debug, Parser)]
 #[command(
@@ -38,6 +40,14 @@ pub enum Program {
     Local(LocalWords),
     /// List the controller's open jobs and what blocks them; show, cancel or retry one.
     Job(JobWords),
+    /// Tell the story of an object, also of a deleted one: who asked, what was decided, what each satellite did, what blocks it.
+    Why(WhyWords),
+    /// List what was done: who, from where, when, which command.
+    Audit(AuditWords),
+    /// Compare what is wanted with what was seen.
+    Diff(DiffWords),
+    /// List what lies on machines and nobody names, and what is lost; remove or adopt the former.
+    Drift(DriftWords),
     /// Run simulated satellites: every layer and provider, no devices.
     Simulate(SimulateWords),
     /// Print shell completion for the LINSTOR command line.

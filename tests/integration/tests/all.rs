@@ -12,6 +12,8 @@ mod database;
 mod dev;
 #[path = "all/durability.rs"]
 mod durability;
+#[path = "all/explaining.rs"]
+mod explaining;
 #[path = "all/failures.rs"]
 mod failures;
 #[path = "all/hang.rs"]

@@ -1,0 +1,261 @@
+//! `berth why`, `audit`, `diff` and `drift`: what happened, what differs, what drifted; through the REST API like everybody else.
+
+mod text;
+pub mod words;
+
+use anyhow::{Context, bail};
+use berth_client::{Call, Client, Options, Reply, Response, Severity, parse_controllers};
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+use words::{Asking, AuditWords, DiffWords, DriftVerb, DriftWords, Output, Which, WhyWords};
+
+/// `berth why`.
+///
+/// # Errors
+/// If no controller answers, or it refuses.
+pub fn why(words: &WhyWords) -> anyhow::Result<()> {
+    let mut call = why_call(&words.object);
+    for (name, value) in [("limit", words.limit), ("before", words.before)] {
+        call = value.into_iter().fold(call, |call, value| call.query(name, value.to_string()));
+    }
+    show(&words.asking, &call, |story| print!("{}", text::story(story)))
+}
+
+fn why_call(object: &[String]) -> Call {
+    match object {
+        [kind, names @ ..] if !names.is_empty() || kind == "controller" => {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            Call::get(&[&["berth", "why", kind.as_str()], names.as_slice()].concat())
+        }
+        [short, ..] => Call::get(&[&["berth", "why", "any"], short.split('/').collect::<Vec<_>>().as_slice()].concat()),
+        [] => Call::get(&["berth", "why", "any"]),
+    }
+}
+
+/// `berth audit`.
+///
+/// # Errors
+/// If no controller answers, or it refuses.
+pub fn audit(words: &AuditWords) -> anyhow::Result<()> {
+    show(&words.asking, &audit_call(words), |page| {
+        println!("{}", audit_table(page));
+        if let Some(next) = page["next_before"].as_u64() {
+            println!("There are older entries: --before {next}");
+        }
+        print!("{}", text::knows_from(page));
+    })
+}
+
+fn audit_call(words: &AuditWords) -> Call {
+    let filters = [
+        ("actor", words.actor.clone()),
+        ("origin", words.origin.clone()),
+        ("command", words.command.clone()),
+        ("kind", words.kind.clone()),
+        ("name", words.name.clone()),
+        ("from", words.from.clone()),
+        ("to", words.to.clone()),
+        ("before", words.before.map(|serial| serial.to_string())),
+        ("limit", words.limit.map(|limit| limit.to_string())),
+    ];
+    let given = filters.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    given.fold(Call::get(&["berth", "audit"]), |call, (name, value)| call.query(name, value))
+}
+
+/// `berth diff`.
+///
+/// # Errors
+/// If no controller answers, or it refuses.
+pub fn diff(words: &DiffWords) -> anyhow::Result<()> {
+    let mut call = Call::get(&["berth", "diff"]);
+    call = words.node.iter().fold(call, |call, node| call.query("node", node));
+    if words.all {
+        call = call.query("all", "true");
+    }
+    show(&words.asking, &call, |items| match items.as_array().is_some_and(Vec::is_empty) {
+        true => println!("Everything was seen as it is wanted."),
+        false => println!("{}", diff_table(items)),
+    })
+}
+
+/// `berth drift`.
+///
+/// # Errors
+/// If no controller answers, or it refuses.
+pub fn drift(words: &DriftWords) -> anyhow::Result<()> {
+    match &words.verb {
+        None => {
+            let call = words.node.iter().fold(Call::get(&["berth", "drift"]), |call, node| call.query("node", node));
+            show(&words.asking, &call, |nodes| print!("{}", drift_text(nodes)))
+        }
+        Some(DriftVerb::Remove { which }) => change(&words.asking, &stranger_call("remove", which, None)),
+        Some(DriftVerb::Adopt { which, resource }) => change(&words.asking, &stranger_call("adopt", which, Some(resource))),
+    }
+}
+
+fn stranger_call(verb: &str, which: &Which, resource: Option<&str>) -> Call {
+    let mut body = json!({"node": which.node, "pool": which.pool, "id": which.id});
+    if let Some(resource) = resource {
+        body["resource"] = json!(resource);
+    }
+    let call = Call::post(&["berth", "drift", verb]).body(body);
+    if which.dry_run { call.query("dry_run", "true") } else { call }
+}
+
+fn send(asking: &Asking, call: &Call) -> anyhow::Result<Response> {
+    let endpoints = parse_controllers(&asking.controllers).with_context(|| format!("'{}' names no controller", asking.controllers))?;
+    crate::daemon::runtime(1)?.block_on(async {
+        let client = Client::new(endpoints, Options::default())?;
+        Ok(client.send(call).await?)
+    })
+}
+
+fn show(asking: &Asking, call: &Call, print: impl FnOnce(&Value)) -> anyhow::Result<()> {
+    let answer = send(asking, call)?;
+    if !answer.ok() {
+        refused(&answer)?;
+        bail!("the controller answers with status {}", answer.status);
+    }
+    let document = answer.json().context("the controller does not answer with a document")?;
+    match asking.output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&document)?),
+        Output::Table => print(&document),
+    }
+    Ok(())
+}
+
+fn change(asking: &Asking, call: &Call) -> anyhow::Result<()> {
+    let answer = send(asking, call)?;
+    if asking.output == Output::Json {
+        println!("{}", serde_json::to_string_pretty(&answer.json().unwrap_or_default())?);
+    } else {
+        for reply in answer.replies().unwrap_or_default().iter().filter(|reply| reply.severity() != Severity::Error) {
+            println!("{}", told(reply));
+        }
+    }
+    refused(&answer)
+}
+
+fn told(reply: &Reply) -> String {
+    let parts = [&reply.message, &reply.cause, &reply.details, &reply.correction];
+    parts.into_iter().flatten().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("\n  ")
+}
+
+/// The errors among the entries are the command's error.
+fn refused(answer: &Response) -> anyhow::Result<()> {
+    let errors: Vec<String> =
+        answer.replies().unwrap_or_default().iter().filter(|reply| reply.severity() == Severity::Error).map(told).collect();
+    if errors.is_empty() { Ok(()) } else { bail!("{}", errors.join("\n")) }
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header);
+    table
+}
+
+fn audit_table(page: &Value) -> Table {
+    let mut table = table(&["Serial", "When", "Who", "From", "Command", "Changed", "Decided"]);
+    for entry in page["entries"].as_array().into_iter().flatten() {
+        let cells = [
+            entry["serial"].to_string(),
+            text::word(entry, "at"),
+            text::word(entry, "actor"),
+            text::word(entry, "origin"),
+            text::word(entry, "command"),
+            text::changed(entry),
+            text::notes(&entry["decision"]).join("\n"),
+        ];
+        table.add_row(cells);
+    }
+    table
+}
+
+fn diff_table(items: &Value) -> Table {
+    let mut table = table(&["Node", "What", "Wanted", "Found", "Why", "Seen", "To do"]);
+    for one in items.as_array().into_iter().flatten() {
+        let what = format!("{} {}", text::word(one, "kind").replace('_', " "), text::word(one, "name"));
+        let found = if one["found"].is_string() { text::word(one, "found") } else { "unknown".to_owned() };
+        table.add_row([
+            text::word(one, "node"),
+            what,
+            text::word(one, "wanted"),
+            found,
+            text::word(one, "reason"),
+            text::when(one),
+            text::word(one, "correction"),
+        ]);
+    }
+    table
+}
+
+fn drift_text(nodes: &Value) -> String {
+    let mut strangers = table(&["Node", "Pool", "Id", "Object", "Its mark says", "Size (KiB)", "Looked for"]);
+    let mut lost = table(&["Node", "What", "Why", "Seen", "To do"]);
+    let (mut found, mut missing, mut unknown) = (false, false, String::new());
+    for node in nodes.as_array().into_iter().flatten() {
+        let name = text::word(node, "node");
+        match node["strangers"].as_array() {
+            None => unknown.push_str(&format!("Unknown what lies on {name}: {} {}\n", text::word(node, "reason"), text::when(node))),
+            Some(list) => {
+                for one in list {
+                    found = true;
+                    let what = if one["snapshot"] == json!(true) { "snapshot " } else { "volume " };
+                    strangers.add_row([
+                        name.clone(),
+                        text::word(one, "pool"),
+                        text::word(one, "id"),
+                        text::word(one, "backing"),
+                        format!("{what}{}", text::word(one, "name")),
+                        one["size_kib"].to_string(),
+                        text::word(node, "seen"),
+                    ]);
+                }
+            }
+        }
+        for one in node["lost"].as_array().into_iter().flatten() {
+            missing = true;
+            let what = format!("{} {}", text::word(one, "kind").replace('_', " "), text::word(one, "name"));
+            lost.add_row([name.clone(), what, text::word(one, "reason"), text::when(one), text::word(one, "correction")]);
+        }
+    }
+    let mut out = String::new();
+    if found {
+        out.push_str(&format!("On machines, and nobody names it ('berth drift remove' or 'adopt' NODE POOL ID):\n{strangers}\n"));
+    }
+    if missing {
+        out.push_str(&format!("Known, and missing:\n{lost}\n"));
+    }
+    if !found && !missing {
+        out.push_str("Nothing drifted where somebody looked.\n");
+    }
+    out + &unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_paths() {
+        let target = |words: &[&str]| why_call(&words.iter().map(ToString::to_string).collect::<Vec<_>>()).target();
+        assert_eq!(target(&["web"]), "/v1/berth/why/any/web");
+        assert_eq!(target(&["web/alpha"]), "/v1/berth/why/any/web/alpha");
+        assert_eq!(target(&["web@s1"]), "/v1/berth/why/any/web%40s1");
+        assert_eq!(target(&["volume", "web", "alpha", "0"]), "/v1/berth/why/volume/web/alpha/0");
+        assert_eq!(target(&["controller"]), "/v1/berth/why/controller");
+    }
+
+    #[test]
+    fn drift_tells_what_nobody_looked_at() {
+        let nodes = json!([
+            {"node": "alpha", "seen": "2026-01-01T00:00:00.000Z", "lost": [],
+             "strangers": [{"pool": "thin", "id": "7", "backing": "x", "name": "x/0", "snapshot": false, "size_kib": 8}]},
+            {"node": "bravo", "strangers": null, "lost": [], "reason": "The node is away.", "unknown_since": "2026-01-02T00:00:00.000Z"}
+        ]);
+        let text = drift_text(&nodes);
+        assert!(text.contains("volume x/0") && text.contains("2026-01-01"), "{text}");
+        assert!(text.contains("Unknown what lies on bravo: The node is away. unknown since 2026-01-02"), "{text}");
+    }
+}

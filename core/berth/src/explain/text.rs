@@ -1,0 +1,181 @@
+//! Stories as text.
+
+use serde_json::Value;
+
+/// Fields of one entry that are shown; the document has all.
+const FIELDS: usize = 8;
+
+/// A member as text; missing: empty.
+pub fn word(value: &Value, key: &str) -> String {
+    plain(&value[key])
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// When something was seen, or since when it is unknown.
+pub fn when(one: &Value) -> String {
+    match (one["seen"].as_str(), one["unknown_since"].as_str()) {
+        (Some(seen), _) => seen.to_owned(),
+        (None, Some(since)) => format!("unknown since {since}"),
+        (None, None) => "never seen".to_owned(),
+    }
+}
+
+/// From where on the log knows; empty: from the beginning.
+pub fn knows_from(document: &Value) -> String {
+    match document["knows_from"]["serial"].as_u64() {
+        None => String::new(),
+        Some(serial) => {
+            format!("The log knows from {} on (serial {serial}); older entries were trimmed.\n", word(&document["knows_from"], "at"))
+        }
+    }
+}
+
+/// The records that an entry wrote and removed.
+pub fn changed(entry: &Value) -> String {
+    let named = |side: &str, sign: &str| {
+        let names = entry["changes"][side].as_array().into_iter().flatten().filter_map(Value::as_str);
+        names.map(|name| format!("{sign}{name}")).collect::<Vec<_>>()
+    };
+    [named("put", ""), named("delete", "-")].concat().join("\n")
+}
+
+/// Notes of a decision, one line each.
+pub fn notes(decision: &Value) -> Vec<String> {
+    let cause = |note: &Value| match word(note, "cause") {
+        text if text.is_empty() => String::new(),
+        text => format!(" ({text})"),
+    };
+    let line = |note: &Value| match note["note"].as_str() {
+        Some("said") => format!("{}{}", word(note, "message"), cause(note)),
+        Some("seen") => format!("{}: {} {}{}", word(note, "node"), word(note, "object"), word(note, "state"), cause(note)),
+        Some("more") => format!("and {} more", note["count"]),
+        Some(_) | None => plain(note),
+    };
+    decision.as_array().into_iter().flatten().map(line).collect()
+}
+
+fn own(entry: &Value) -> Vec<String> {
+    let fields: Vec<&Value> = entry["fields"].as_array().into_iter().flatten().collect();
+    match entry["op"].as_str() {
+        Some("make") => vec!["made".to_owned()],
+        Some("remove") => vec!["removed".to_owned()],
+        Some(_) => {
+            let value = |value: &Value| if value.is_null() { "nothing".to_owned() } else { plain(value) };
+            let line = |field: &&Value| format!("{}: {} became {}", word(field, "field"), value(&field["before"]), value(&field["after"]));
+            let mut lines: Vec<String> = fields.iter().take(FIELDS).map(line).collect();
+            if let Some(more) = fields.len().checked_sub(FIELDS).filter(|more| *more > 0) {
+                lines.push(format!("and {more} fields more"));
+            }
+            lines
+        }
+        None => Vec::new(),
+    }
+}
+
+/// The story of an object: what happened, oldest first, then what it is now and what blocks it.
+pub fn story(document: &Value) -> String {
+    let is = if document["exists"] == Value::Bool(true) { "it exists" } else { "it does not exist now" };
+    let mut out = format!("{}: {is}", word(document, "object"));
+    if let Some(count) = document["generations"].as_u64().filter(|count| *count > 1) {
+        out.push_str(&format!("; {count} objects had this name"));
+    }
+    out.push('\n');
+    out.push_str(&knows_from(document));
+    let history: Vec<&Value> = document["history"].as_array().into_iter().flatten().collect();
+    if let (true, Some(first)) = (document["more"] == Value::Bool(true), history.first()) {
+        out.push_str(&format!("There are older entries: --before {}\n", first["serial"]));
+    }
+    for entry in history {
+        let from = match word(entry, "origin") {
+            text if text.is_empty() => String::new(),
+            text => format!(" from {text}"),
+        };
+        let generation = match entry["generation"].as_u64() {
+            Some(generation) if document["generations"].as_u64().is_some_and(|count| count > 1) => format!(" [object {generation}]"),
+            Some(_) | None => String::new(),
+        };
+        out.push_str(&format!(
+            "\n{}  #{}  {} by {}{from}{generation}\n",
+            word(entry, "at"),
+            entry["serial"],
+            word(entry, "command"),
+            word(entry, "actor")
+        ));
+        for line in own(entry).into_iter().chain(notes(&entry["decision"])) {
+            out.push_str(&format!("    {line}\n"));
+        }
+    }
+    let now: Vec<&Value> = document["now"].as_array().into_iter().flatten().collect();
+    if !now.is_empty() {
+        out.push_str("\nNow:\n");
+    }
+    for one in now {
+        let found = if one["found"].is_string() { word(one, "found") } else { "unknown".to_owned() };
+        let why = match word(one, "reason") {
+            text if text.is_empty() => String::new(),
+            text => format!("; {text}"),
+        };
+        let (kind, name) = (word(one, "kind").replace('_', " "), word(one, "name"));
+        out.push_str(&format!("  {}, {kind} {name}: {found} ({}){why}\n", word(one, "node"), when(one)));
+        out.push_str(&format!("    wanted: {}\n", word(one, "wanted")));
+        if !word(one, "correction").is_empty() {
+            out.push_str(&format!("    to do: {}\n", word(one, "correction")));
+        }
+    }
+    let blockers: Vec<&Value> = document["blocked_by"].as_array().into_iter().flatten().collect();
+    if !blockers.is_empty() {
+        out.push_str("\nWaits for:\n");
+    }
+    for one in blockers {
+        out.push_str(&format!(
+            "  job {} ({}, asked for by {} at {})\n",
+            word(one, "job"),
+            word(one, "task"),
+            word(one, "actor"),
+            word(one, "created")
+        ));
+        for line in notes(&one["waits_for"]) {
+            out.push_str(&format!("    {line}\n"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_story_is_told_in_order() {
+        let document = json!({
+            "object": "resource web alpha", "exists": true, "generations": 2, "more": false,
+            "knows_from": {"serial": 5, "at": "2026-01-01T00:00:00.000Z"},
+            "history": [
+                {"serial": 7, "at": "2026-01-01T00:00:01.000Z", "actor": "PUBLIC", "origin": "10.0.0.1:9", "command": "create_resources",
+                 "op": "make", "generation": 1, "decision": [{"note": "said", "message": "Made.", "cause": "Most space."}]},
+                {"serial": 8, "at": "2026-01-01T00:00:02.000Z", "actor": "berth", "origin": "web", "command": "advance", "op": "change",
+                 "generation": 2, "fields": [{"field": "x", "before": 1, "after": null}],
+                 "decision": [{"note": "seen", "node": "alpha", "object": "resource 'web'", "state": "faulty", "cause": "In use."}]}
+            ],
+            "now": [{"node": "alpha", "kind": "resource", "name": "web", "wanted": "there", "found": null, "reason": "Away.",
+                     "correction": "Start it.", "unknown_since": "2026-01-01T00:00:03.000Z"}],
+            "blocked_by": [{"job": "7", "task": "resize", "actor": "PUBLIC", "created": "then",
+                            "waits_for": [{"note": "seen", "node": "alpha", "object": "resource 'web'", "state": "away"}]}]
+        });
+        let expected = "resource web alpha: it exists; 2 objects had this name\n\
+            The log knows from 2026-01-01T00:00:00.000Z on (serial 5); older entries were trimmed.\n\n\
+            2026-01-01T00:00:01.000Z  #7  create_resources by PUBLIC from 10.0.0.1:9 [object 1]\n    made\n    Made. (Most space.)\n\n\
+            2026-01-01T00:00:02.000Z  #8  advance by berth from web [object 2]\n    x: 1 became nothing\n    alpha: resource 'web' faulty (In use.)\n\n\
+            Now:\n  alpha, resource web: unknown (unknown since 2026-01-01T00:00:03.000Z); Away.\n    wanted: there\n    to do: Start it.\n\n\
+            Waits for:\n  job 7 (resize, asked for by PUBLIC at then)\n    alpha: resource 'web' away\n";
+        assert_eq!(story(&document), expected);
+    }
+}
