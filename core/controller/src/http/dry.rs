@@ -1,7 +1,9 @@
 //! Dry runs: how a request asks for one, and the two forms of its answer.
 
+use axum::extract::{Query, Request};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use berth_api::explain::{FieldDocument, PreviewDocument, RecordChangeDocument, StepDocument};
 use berth_api::reply::ApiCallRc;
 use berth_engine::explain::preview::key_text;
@@ -48,6 +50,18 @@ impl Mode {
         }
         Ok(mode.unwrap_or(Self::Real))
     }
+}
+
+/// Refuses a request that is neither dry nor not, before any operation looks at it: also those that take nothing of the query.
+pub async fn check(request: Request, next: Next) -> Response {
+    if request.uri().query().is_some_and(|query| query.contains(DRY_RUN)) {
+        let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri()).map(|Query(pairs)| Pairs::new(pairs));
+        let mode = query.map_err(IntoResponse::into_response).and_then(|query| Mode::of(&query));
+        if let Err(refusal) = mode {
+            return refusal;
+        }
+    }
+    next.run(request).await
 }
 
 fn refusal(message: &str) -> Response {

@@ -35,6 +35,7 @@ pub fn router(controller: Controller) -> Router {
     routes::all()
         .fallback(answer::no_such_path)
         .method_not_allowed_fallback(answer::no_such_verb)
+        .layer(axum::middleware::from_fn(dry::check))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::middleware::map_response(finish))
         .layer(CatchPanicLayer::custom(move |panic| answer::panicked(&on_panic, panic)))

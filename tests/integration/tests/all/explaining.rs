@@ -92,8 +92,8 @@ fn what_a_lost_node_still_holds_is_listed_and_can_be_taken_in() -> Result<()> {
     };
     let listed = own(&cluster, &["drift"])?;
     ensure!(listed.contains(&id("web")?) && listed.contains(&id("old")?), "{listed}");
-    own(&cluster, &["drift", "adopt", "alpha", "thin", &id("web")?, "found"])?;
-    let device = cluster.device("found", "alpha")?;
+    own(&cluster, &["drift", "adopt", "alpha", "thin", &id("web")?, "web"])?;
+    let device = cluster.device("web", "alpha")?;
     ensure!(marked(&device, "the data of web".len())? == "the data of web", "other data");
     let dry = own(&cluster, &["drift", "remove", "alpha", "thin", &id("old")?, "--dry-run"])?;
     ensure!(dry.contains("Dry run: nothing is changed"), "{dry}");
@@ -101,7 +101,7 @@ fn what_a_lost_node_still_holds_is_listed_and_can_be_taken_in() -> Result<()> {
     found(0)?;
     let removed = json!({"node": "alpha", "pool": "thin", "id": id("old")?});
     rest.post("/v1/berth/drift/remove", &removed)?.refused(304)?;
-    cluster.delete_all_of("found")?;
+    cluster.delete_all_of("web")?;
     ensure!(cluster.leftovers()?.is_empty(), "{:?}", cluster.leftovers()?);
     Ok(())
 }
