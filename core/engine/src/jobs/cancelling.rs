@@ -95,10 +95,11 @@ pub fn retry(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
 fn undo(draft: &mut Draft<'_>, job: &Job) -> Result<(), Refused> {
     match &job.subject {
         Subject::Resource(name) => undo_on_resource(draft, job, name),
-        Subject::Node(node) => match &job.task {
-            Task::Evacuate { .. } => crate::nodes::end_evacuation(draft, node),
-            _ => Ok(draft.delete(Key::Job(job.id))),
-        },
+        Subject::Node(node) if matches!(job.task, Task::Evacuate { .. }) => crate::nodes::end_evacuation(draft, node),
+        Subject::Node(_) => {
+            draft.delete(Key::Job(job.id));
+            Ok(())
+        }
     }
 }
 

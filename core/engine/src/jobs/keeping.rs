@@ -145,10 +145,12 @@ pub(super) fn keep(look: &mut Look<'_>, job: &On<'_>, deletion: &Task, refused: 
         return;
     }
     let all = missing.len() == job.task.awaited().len();
-    let nothing_left = |awaited: &Awaited| match deletion {
-        // Other volumes of the replica are none of the deletion's business.
-        Task::DeleteVolume { .. } => all,
-        _ => look.observed.item(&awaited.node, awaited.item).is_none_or(|record| record.seen.volumes.is_empty()),
+    let nothing_left = |awaited: &Awaited| {
+        if matches!(deletion, Task::DeleteVolume { .. }) {
+            // Other volumes of the replica are none of the deletion's business.
+            return all;
+        }
+        look.observed.item(&awaited.node, awaited.item).is_none_or(|record| record.seen.volumes.is_empty())
     };
     let (gone, damaged): (Vec<Awaited>, Vec<Awaited>) = missing.into_iter().partition(nothing_left);
     if !gone.is_empty() {
