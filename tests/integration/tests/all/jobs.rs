@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use berth_integration::{Cluster, Finished, berth, is_root, note, run_within};
+use berth_integration::{Cluster, Finished, Reply, berth, is_root, note, run, run_within, within};
 use serde_json::{Value, json};
 
 /// Time for a job of a real satellite to end.
@@ -119,5 +119,88 @@ fn an_evacuation_outlives_its_controller() -> Result<()> {
     rest.put("/v1/nodes/sim-1/restore", &json!({}))?.ok()?;
     let node = rest.get("/v1/nodes/sim-1")?.ok()?.json;
     ensure!(node["flags"].is_null(), "{node}");
+    Ok(())
+}
+
+/// Mounts a device while the satellite of `node` is frozen, sends a request that would take it away, and lets the satellite go on when
+/// `begun` holds: so that the controller cannot know that the device is in use.
+fn asked_behind_its_back(
+    cluster: &mut Cluster,
+    (node, device, mount): (&str, &Path, &Path),
+    request: impl FnOnce() -> Result<Reply> + Send,
+    begun: impl FnOnce() -> Result<()>,
+) -> Result<Reply> {
+    cluster.freeze(node, true)?;
+    run("mount", &[device, mount])?.ok()?;
+    std::thread::scope(|threads| {
+        let asking = threads.spawn(request);
+        let begun = begun();
+        cluster.freeze(node, false)?;
+        let answer = asking.join().ok().context("the request's thread ended badly")??;
+        begun.with_context(|| format!("answered: {} {}", answer.status, answer.text))?;
+        Ok(answer)
+    })
+}
+
+/// Gives a device a file system without opening it exclusively: the satellite would take it for in use.
+fn format(cluster: &Cluster, device: &Path) -> Result<()> {
+    let image = cluster.scratch().path().join("image");
+    fs::File::create(&image)?.set_len(16 << 20)?;
+    run("mkfs.ext4", &[Path::new("-q"), Path::new("-F"), &image])?.ok()?;
+    let mut from = fs::File::open(&image)?;
+    let mut to = fs::OpenOptions::new().write(true).open(device)?;
+    std::io::copy(&mut from, &mut to)?;
+    to.sync_all().context("the device takes the file system")
+}
+
+fn unmount(mount: &Path) -> Result<()> {
+    // A probe of udev's may hold the device for a moment.
+    within(LIMIT, "the file system is unmounted", || run("umount", &[mount]).and_then(Finished::ok)).map(drop)
+}
+
+#[test]
+fn who_holds_a_device_is_named_with_the_way_out() -> Result<()> {
+    if !is_root() {
+        note("no real devices without root");
+        return Ok(());
+    }
+    let mut cluster = Cluster::with_nodes(&["alpha", "bravo"])?;
+    let mount = cluster.scratch().sub("mnt")?;
+    let at = mount.to_string_lossy().into_owned();
+    let rest = cluster.rest();
+
+    let device = cluster.make_volume("data", "alpha", 16 << 10)?;
+    format(&cluster, &device)?;
+    let begun = || rest.wait_for(LIMIT, "/v1/berth/jobs?resource=data", |jobs| jobs[0]["task"] == "deactivate").map(drop);
+    let deactivate = || rest.post("/v1/resource-definitions/data/resources/alpha/deactivate", &json!({}));
+    let refused = asked_behind_its_back(&mut cluster, ("alpha", &device, &mount), deactivate, begun)?;
+    ensure!(refused.text.contains(&at), "{}", refused.text);
+    refused.refused(997)?;
+    ensure!(rest.get("/v1/berth/jobs")?.ok()?.json == json!([]), "a deactivation ends when the device is in use");
+    unmount(&mount)?;
+    cluster.delete_all_of("data")?;
+
+    cluster.make_volume("web", "alpha", 16 << 10)?;
+    let replica = json!([{"resource": {"node_name": "bravo", "props": {"StorPoolName": "thin"}, "layer_list": ["STORAGE"]}}]);
+    rest.post("/v1/resource-definitions/web/resources", &replica)?.ok()?;
+    let device = cluster.device("web", "bravo")?;
+    format(&cluster, &device)?;
+    let begun = || rest.wait_for(LIMIT, "/v1/view/resources?resources=web", |list| nodes(list) == ["bravo"]).map(drop);
+    let delete = || rest.delete("/v1/resource-definitions/web");
+    let told = asked_behind_its_back(&mut cluster, ("bravo", &device, &mount), delete, begun)?;
+    ensure!(told.errors() == [997] && told.text.contains(&at), "{}", told.text);
+    let found = rest.get("/v1/berth/jobs?resource=web&blocked=true")?.ok()?.json[0].clone();
+    let blocker = &found["blockers"][0];
+    ensure!(blocker["kind"] == "in_use" && blocker["node_name"] == "bravo", "{found}");
+    let holders = blocker["holders"].as_array().context("holders")?;
+    ensure!(holders.iter().any(|holder| holder["kind"] == "mount" && holder["path"] == at.as_str()), "{blocker}");
+    ensure!(blocker["way_out"].as_str().is_some_and(|text| text.contains(&format!("'umount {at}'"))), "{blocker}");
+    ensure!(found["cancel"]["possible"] == false, "one replica is gone already: {found}");
+    let id = found["uuid"].as_str().context("an id")?;
+    ensure!(job(&cluster, &["show", id])?.ok()?.contains(&format!("is mounted on {at}")));
+    unmount(&mount)?;
+    job(&cluster, &["retry", id])?.ok()?;
+    rest.wait_for(LIMIT, "/v1/berth/jobs", |list| *list == json!([]))?;
+    ensure!(cluster.leftovers()?.is_empty(), "left behind: {:?}", cluster.leftovers()?);
     Ok(())
 }
