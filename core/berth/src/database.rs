@@ -17,7 +17,7 @@ pub fn run(words: &DbWords) -> anyhow::Result<()> {
     crate::daemon::runtime(1)?.block_on(async {
         match &words.verb {
             DbVerb::Check(place) => check(place).await,
-            DbVerb::Repair(place) => repair(place).await,
+            DbVerb::Repair { place, drop } => repair(place, drop).await,
             DbVerb::Export { place, output } => {
                 let mut out: Box<dyn Write + Send> = match output {
                     Some(path) => Box::new(File::create_new(path).with_context(|| format!("cannot make {}", path.display()))?),
@@ -73,13 +73,22 @@ async fn check(place: &DbPlace) -> anyhow::Result<()> {
         println!("Nothing is broken.");
         return Ok(());
     }
-    bail!("the database has broken records; 'berth db repair --data {}' puts them aside", place.data.display())
+    bail!("the database is not in order; stop the controller and run 'berth db repair --data {}'", place.data.display())
 }
 
-async fn repair(place: &DbPlace) -> anyhow::Result<()> {
-    let report = tools::repair(&database(place), &decode, now_ms()).await?;
+async fn repair(place: &DbPlace, drop: &[String]) -> anyhow::Result<()> {
+    // The words come two by two: the command line sees to it.
+    let drop: Vec<(String, String)> = drop.as_chunks::<2>().0.iter().map(|[kind, key]| (kind.clone(), key.clone())).collect();
+    let report = tools::repair(&database(place), &decode, &drop, now_ms()).await?;
+    for mended in &report.mended {
+        println!("Mended: {} '{}': {}.", mended.kind, mended.key, mended.why);
+    }
+    for dropped in &report.dropped {
+        println!("Removed: {} '{}': {}.", dropped.kind, dropped.key, dropped.why);
+    }
     for aside in &report.quarantined {
-        println!("Put aside: {} '{}': {}", aside.kind, aside.key, aside.why);
+        println!("Cannot be mended, set aside: {} '{}': {}.", aside.kind, aside.key, aside.why);
+        println!("  To remove it for good: berth db repair --data {} --drop {} '{}'", place.data.display(), aside.kind, aside.key);
     }
     for note in &report.notes {
         println!("{note}");
@@ -87,7 +96,7 @@ async fn repair(place: &DbPlace) -> anyhow::Result<()> {
     if let Some(kept) = &report.kept {
         println!("The damaged file is kept as {}.", kept.display());
     }
-    if report.quarantined.is_empty() && report.notes.is_empty() {
+    if report == tools::RepairReport::default() {
         println!("Nothing had to be repaired.");
     }
     Ok(())

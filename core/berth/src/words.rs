@@ -184,8 +184,19 @@ pub struct DbPlace {
 pub enum DbVerb {
     /// Name every broken record; changes nothing. Exit 1 if there is one.
     Check(DbPlace),
-    /// Put broken records aside; nothing is thrown away.
-    Repair(DbPlace),
+    /// Put broken records back as they were committed last; those that nobody can mend are set aside, and kept.
+    ///
+    /// The controller must not run. Only what --drop names is removed.
+    ///
+    /// Example: berth db repair --data /var/lib/berth --drop resource_definition DATA
+    #[command(verbatim_doc_comment)]
+    Repair {
+        #[command(flatten)]
+        place: DbPlace,
+        /// Remove this broken record for good, as 'berth db check' names it; can be given several times.
+        #[arg(long, num_args = 2, value_names = ["KIND", "KEY"])]
+        drop: Vec<String>,
+    },
     /// Write everything as one JSON document to standard output or a file.
     Export {
         #[command(flatten)]

@@ -37,7 +37,10 @@ pub(crate) struct Start {
 pub(crate) async fn load(store: &dyn Store, reports: &Reports, counters: &Counters, world: &dyn World) -> Result<Start, StoreError> {
     let loaded = store.load().await?;
     let epoch = store.take_epoch(loaded.epoch).await?;
-    let Loaded { serial, cluster: identity, records, quarantined, damage, .. } = loaded;
+    let Loaded { serial, cluster: identity, records, quarantined, damage, healed, epoch: _ } = loaded;
+    for note in &healed {
+        tracing::warn!(note, "database mended");
+    }
     let identity = match identity {
         Some(identity) => identity,
         None => {
@@ -82,9 +85,9 @@ pub(crate) async fn load(store: &dyn Store, reports: &Reports, counters: &Counte
     let mut warnings = damage;
     for Quarantined { kind, key, why } in &aside {
         RecordQuarantined { kind, key, why }.emit(counters);
-        warnings.push(format!("The record {kind} {key} is quarantined: {why}. Run 'berth db check'."));
+        warnings.push(format!("The record {kind} {key} is quarantined: {why}. Stop the controller and run 'berth db repair'."));
     }
-    cluster.quarantined = Arc::new(aside);
+    cluster.set_aside(aside);
     if serial == 0 {
         cluster = first(store, &cluster, world).await?;
     }

@@ -219,9 +219,26 @@ pub fn advance(
     let mut look = Look { cluster: cluster.clone(), observed, now, ids, progress: Progress::default() };
     for id in jobs {
         let Some(job) = look.cluster.jobs.get(&id).cloned() else { continue };
+        if let Some(reply) = held_by_broken_record(&look.cluster, &job) {
+            look.wait(&job, vec![reply]);
+            continue;
+        }
         advance_one(&mut look, &job);
     }
     look.progress
+}
+
+/// A job is not looked at while a record of what it works on cannot be read: what is missing is not gone.
+fn held_by_broken_record(cluster: &Cluster, job: &Job) -> Option<Reply> {
+    let name = job.resource()?;
+    let definition = Key::ResourceDefinition(name.clone());
+    let broken = cluster.reserved(&definition).or_else(|| cluster.broken_part(&definition))?;
+    let message = format!("The {} of '{name}' waits: the record {} {} is broken.", job.task.word(), broken.kind, broken.key);
+    Some(
+        Reply::new(Code::FAIL_UNKNOWN_ERROR, message)
+            .cause(broken.why.clone())
+            .correction("Stop the controller and mend the record with 'berth db repair'; the work goes on by itself then."),
+    )
 }
 
 fn advance_one(look: &mut Look<'_>, job: &Job) {

@@ -43,7 +43,7 @@ pub fn minor(cluster: &Cluster, wanted: Option<i64>, holder: Uuid) -> Result<(u3
                 .cause(format!("Minors go from 0 to {MAX_MINOR}."))
                 .correction("Choose a number in this range, or leave it out to get a free one.")
         })?;
-        if cluster.numbers.contains_key(&NumberKey::Minor { minor }) {
+        if cluster.is_taken(&NumberKey::Minor { minor }) {
             return Err(taken(
                 Code::FAIL_INVLD_MINOR_NR,
                 &format!("Minor {minor}"),
@@ -191,6 +191,20 @@ mod tests {
         assert_eq!(code(minor(&world.cluster, Some(1 << 20), holder())), 207);
         assert_eq!(code(minor(&world.cluster, Some(-1), holder())), 207);
         assert_eq!(code(minor(&world.cluster, None, holder())), 801);
+    }
+
+    #[test]
+    fn the_number_of_a_broken_record_is_not_given_out() {
+        let mut world = World::of("node alpha");
+        let broken = |key: &str| berth_model::cluster::Quarantined { kind: "number".into(), key: key.into(), why: "x".into() };
+        world.cluster.set_aside(["minor/1000", "port/ALPHA/7000", "node-id/DATA/0"].map(broken).into());
+        let (name, alpha) = (resource("data"), node("alpha"));
+        assert_eq!(minor(&world.cluster, None, holder()).unwrap().0, 1001);
+        assert_eq!(code(minor(&world.cluster, Some(1000), holder())), 207);
+        assert_eq!(ports(&world.cluster, &alpha, &[], holder()).unwrap().0, [7001]);
+        assert_eq!(code(ports(&world.cluster, &alpha, &[7000], holder())), 215);
+        assert_eq!(node_id(&world.cluster, &name, None, holder()).unwrap().0, 1);
+        assert_eq!(code(node_id(&world.cluster, &name, Some(0), holder())), 204);
     }
 
     #[test]

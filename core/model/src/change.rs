@@ -67,6 +67,20 @@ pub enum NumberKey {
     },
 }
 
+impl NumberKey {
+    /// Reads the key of a number's record, as [`Key::text`] writes it; `None`: it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('/').collect();
+        match parts[..] {
+            ["minor", minor] => Some(Self::Minor { minor: minor.parse().ok()? }),
+            ["port", node, port] => Some(Self::Port { node: NodeName::parse(node).ok()?, port: port.parse().ok()? }),
+            ["node-id", resource, id] => Some(Self::NodeId { resource: ResourceName::parse(resource).ok()?, node_id: id.parse().ok()? }),
+            _ => None,
+        }
+    }
+}
+
 /// Who holds a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberClaim {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use uuid::Uuid;
 
-use crate::change::{Change, Key, NumberClaim, NumberKey, Object, RecordKind};
+use crate::change::{Change, Key, NumberClaim, NumberKey, Object};
 use crate::codec::Residue;
 use crate::ids::{Id, kind};
 use crate::job::{Job, Subject};
@@ -19,6 +19,8 @@ use crate::objects::{
 };
 use crate::size::Kib;
 use crate::snapshot::Snapshot;
+
+mod aside;
 
 /// What an item of a plan is, found by its generation id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +88,7 @@ pub struct Cluster {
     pub tombstones: OrdMap<Uuid, Arc<Tombstone>>,
     /// Taken numbers and who holds them.
     pub numbers: OrdMap<NumberKey, Uuid>,
-    /// Records that could not be decoded.
+    /// Records that could not be decoded or trusted; set by [`Cluster::set_aside`].
     pub quarantined: Arc<Vec<Quarantined>>,
     /// Fields of documents that this version does not know.
     pub residues: OrdMap<Key, Arc<Residue>>,
@@ -101,6 +103,8 @@ pub struct Cluster {
     jobs_by_node: OrdMap<NodeName, OrdSet<Id<kind::Job>>>,
     pool_use: OrdMap<(NodeName, StorPoolName), PoolUse>,
     minors: Runs,
+    /// Numbers of quarantined records: nobody is known to hold them, and nobody gets them.
+    reserved_numbers: Arc<BTreeSet<NumberKey>>,
 }
 
 /// Taken numbers as runs without gaps, so that the lowest free one is found without looking at each.
@@ -185,6 +189,7 @@ impl Cluster {
             jobs_by_node: OrdMap::new(),
             pool_use: OrdMap::new(),
             minors: Runs::default(),
+            reserved_numbers: Arc::default(),
         }
     }
 
@@ -353,7 +358,11 @@ impl Cluster {
                     self.items.remove(id);
                 }
             }
-            Key::Number(NumberKey::Minor { minor }) => self.minors.remove(*minor),
+            Key::Number(number @ NumberKey::Minor { minor }) => {
+                if !self.reserved_numbers.contains(number) {
+                    self.minors.remove(*minor);
+                }
+            }
             Key::Controller
             | Key::Node(_)
             | Key::StorPoolDfn(_)
@@ -467,36 +476,24 @@ impl Cluster {
         self.minors.lowest_free(from, to)
     }
 
-    /// The TCP ports that are taken on a node.
+    /// The TCP ports that are taken on a node, those of quarantined records among them.
     #[must_use]
     pub fn ports_on(&self, node: &NodeName) -> BTreeSet<u16> {
         let from = NumberKey::Port { node: node.clone(), port: 0 };
         let to = NumberKey::Port { node: node.clone(), port: u16::MAX };
-        self.numbers
-            .range(from..=to)
-            .filter_map(|(key, _)| if let NumberKey::Port { port, .. } = key { Some(*port) } else { None })
-            .collect()
+        let reserved = self.reserved_numbers.range(from.clone()..=to.clone());
+        let taken = self.numbers.range(from..=to).map(|(key, _)| key).chain(reserved);
+        taken.filter_map(|key| if let NumberKey::Port { port, .. } = key { Some(*port) } else { None }).collect()
     }
 
-    /// The DRBD node ids that are taken among a definition's replicas.
+    /// The DRBD node ids that are taken among a definition's replicas, those of quarantined records among them.
     #[must_use]
     pub fn node_ids_of(&self, name: &ResourceName) -> BTreeSet<u8> {
         let from = NumberKey::NodeId { resource: name.clone(), node_id: 0 };
         let to = NumberKey::NodeId { resource: name.clone(), node_id: u8::MAX };
-        self.numbers
-            .range(from..=to)
-            .filter_map(|(key, _)| if let NumberKey::NodeId { node_id, .. } = key { Some(*node_id) } else { None })
-            .collect()
-    }
-
-    /// The quarantined record that reserves the name of `key`.
-    #[must_use]
-    pub fn reserved(&self, key: &Key) -> Option<&Quarantined> {
-        if self.quarantined.is_empty() {
-            return None;
-        }
-        let (kind, text) = (key.kind(), key.text());
-        self.quarantined.iter().find(|record| RecordKind::parse(&record.kind) == Some(kind) && record.key == text)
+        let reserved = self.reserved_numbers.range(from.clone()..=to.clone());
+        let taken = self.numbers.range(from..=to).map(|(key, _)| key).chain(reserved);
+        taken.filter_map(|key| if let NumberKey::NodeId { node_id, .. } = key { Some(*node_id) } else { None }).collect()
     }
 
     /// Every object, for writing all of them (export, first records, tests). Order: by kind.

@@ -120,7 +120,8 @@ impl Export {
             changes: changes.get().to_string(),
             decision: decision.map_or_else(|| NO_DECISION.to_string(), |decision| decision.get().to_string()),
         });
-        let mut state = Loaded { serial, epoch, cluster, records: records.collect(), quarantined: lost, damage: Vec::new() };
+        let mut state =
+            Loaded { serial, epoch, cluster, records: records.collect(), quarantined: lost, damage: Vec::new(), healed: Vec::new() };
         state.records.sort_unstable();
         state.quarantined.sort_unstable();
         Ok(Export { state, log: log.collect() })

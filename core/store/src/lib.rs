@@ -14,6 +14,7 @@
 mod error;
 mod export;
 mod memory;
+mod repair;
 mod sqlite;
 mod store;
 #[cfg(test)]

@@ -229,6 +229,7 @@ impl Store for MemoryStore {
                 records: state.records.values().cloned().collect(),
                 quarantined: state.quarantined.values().cloned().collect(),
                 damage: Vec::new(),
+                healed: Vec::new(),
             })
         });
         ready(match change {
@@ -337,7 +338,7 @@ impl Store for MemoryStore {
             {
                 return Err(StoreError::invalid("a state can only be restored into an empty database"));
             }
-            let Loaded { serial, epoch, cluster, records, quarantined, damage: _ } = loaded;
+            let Loaded { serial, epoch, cluster, records, quarantined, damage: _, healed: _ } = loaded;
             let past = |record: &Record| Past { serial: record.serial, version: record.version, body: Some(record.body.clone()) };
             let history = records.iter().map(|record| ((record.kind.clone(), record.key.clone()), vec![past(record)])).collect();
             let records = records.into_iter().map(|record| ((record.kind.clone(), record.key.clone()), record)).collect();

@@ -381,6 +381,7 @@ pub fn full_state() -> (Loaded, Vec<LogEntry>) {
         records: vec![record("1", "{ \"x\": 1.0 }"), record("2", "null")],
         quarantined: vec![lost("3", b"{"), lost("4", &[0xff, 0x00])],
         damage: vec![],
+        healed: vec![],
     };
     (state, vec![log_entry(3), log_entry(4)])
 }

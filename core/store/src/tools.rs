@@ -7,12 +7,14 @@ use crate::export::{Export, write_end, write_log, write_state};
 use crate::sqlite::file::{self, beside, folder};
 use crate::sqlite::{DATABASE_FILE, SqliteStore, past, read, reading, schema};
 use crate::store::Store;
-use crate::types::{Loaded, LogEntry, MAX_COUNT, Quarantined, Record};
+use crate::types::{Loaded, LogEntry, Quarantined, Record};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Connection};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub use crate::repair::{RepairReport, repair};
 
 /// Whether the caller understands a record; if not, why: one sentence.
 pub type Decode<'a> = &'a (dyn Fn(&Record) -> Result<(), String> + Sync);
@@ -60,17 +62,6 @@ impl CheckReport {
     }
 }
 
-/// What [`repair`] did.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RepairReport {
-    /// Records that were moved into quarantine.
-    pub quarantined: Vec<Broken>,
-    /// Where the damaged file is kept, if it had to be replaced.
-    pub kept: Option<PathBuf>,
-    /// What was lost or derived anew, one sentence each.
-    pub notes: Vec<String>,
-}
-
 /// Reads the whole database and tells what is wrong with it; changes nothing.
 ///
 /// # Errors
@@ -94,6 +85,7 @@ pub async fn check(path: &Path, decode: Decode<'_>) -> Result<CheckReport, Store
     };
     report.integrity.extend(scan.loaded.damage);
     report.integrity.extend(notes);
+    report.integrity.extend(scan.loaded.healed.iter().map(|note| format!("not yet mended: {note}")));
     for record in &scan.loaded.records {
         match decode(record) {
             Ok(()) => *report.counts.entry(record.kind.clone()).or_default() += 1,
@@ -102,45 +94,6 @@ pub async fn check(path: &Path, decode: Decode<'_>) -> Result<CheckReport, Store
     }
     report.broken.extend(scan.broken.iter().map(|(_, lost)| broken(lost)));
     report.quarantined = scan.loaded.quarantined.iter().map(broken).filter(|lost| !report.broken.contains(lost)).collect();
-    Ok(report)
-}
-
-/// Moves broken records into quarantine. Where the file itself is damaged, writes a new one from all that can be read, and keeps the old one beside it.
-/// Nothing is deleted. `now_ms` is the time, milliseconds since 1970.
-///
-/// # Errors
-/// As [`check`], [`StoreError::InUse`] while a controller runs, [`StoreError::Full`].
-pub async fn repair(path: &Path, decode: Decode<'_>, now_ms: i64) -> Result<RepairReport, StoreError> {
-    let path = database(path)?;
-    let lock = file::lock(folder(&path))?;
-    let (mut conn, schema) = open(&path).await?;
-    let integrity = read::integrity(&mut conn, &path).await?;
-    let (mut scan, mut notes) = read_all(&mut conn, &path).await?;
-    if !notes.is_empty() {
-        // An epoch may only grow, and satellites remember it: milliseconds since 1970 exceed any that was counted up from 0.
-        scan.loaded.epoch = now_ms.unsigned_abs();
-        notes.push(format!("the epoch is {}, above any that was taken", scan.loaded.epoch));
-    }
-    let unclear: Vec<Broken> = scan.loaded.records.iter().filter_map(|record| not_understood(record, decode)).collect();
-    let mut report = RepairReport { quarantined: scan.broken.iter().map(|(_, lost)| broken(lost)).collect(), ..RepairReport::default() };
-    report.quarantined.extend(unclear.iter().cloned());
-    if integrity.is_empty() && scan.loaded.damage.is_empty() && notes.is_empty() {
-        close(conn, &path).await?;
-        let store = SqliteStore::open_file(&path, Some(lock)).await?;
-        let moved = store.quarantine_rows(&scan.broken, &unclear, now_ms).await;
-        store.close().await?;
-        return moved.map(|()| report);
-    }
-    let (log, lost) = read_log(&mut conn, &path, schema).await;
-    notes.extend(lost);
-    // A damaged file may fail at its closing too; all of it that can be read was read.
-    let _ = conn.close().await;
-    let kept = beside(&path, &format!(".damaged-{now_ms}"));
-    let state = rebuilt(scan.loaded, &unclear, now_ms, &log, &mut notes);
-    replace(&path, Some(&kept), Export { state, log }).await?;
-    report.kept = Some(kept);
-    report.notes = notes;
-    drop(lock);
     Ok(report)
 }
 
@@ -195,19 +148,23 @@ pub async fn import(path: &Path, document: impl io::Read, replace_old: bool, now
             old.close().await?;
         }
     }
-    replace(&path, kept.as_deref(), parsed).await?;
+    crate::repair::make(&path, kept.as_deref(), parsed).await?;
     Ok(kept)
 }
 
-/// Writes a state into a new database and puts it in the place of the old one.
-async fn replace(path: &Path, kept: Option<&Path>, Export { state, log }: Export) -> Result<(), StoreError> {
+/// Fills a new database and puts it in the place of the old one.
+pub(crate) async fn take_the_place(
+    path: &Path,
+    kept: Option<&Path>,
+    fill: impl AsyncFnOnce(&SqliteStore) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
     let fresh = beside(path, ".new");
     file::remove_database(&fresh)?;
     let written = async {
         let store = SqliteStore::open_file(&fresh, None).await?;
-        let restored = store.restore(state, log).await;
+        let filled = fill(&store).await;
         store.close().await?;
-        restored?;
+        filled?;
         file::take_place(&fresh, path, kept)
     }
     .await;
@@ -217,38 +174,8 @@ async fn replace(path: &Path, kept: Option<&Path>, Export { state, log }: Export
     written
 }
 
-/// The state of a damaged database as a new one may hold it.
-fn rebuilt(mut state: Loaded, unclear: &[Broken], now_ms: i64, log: &[LogEntry], notes: &mut Vec<String>) -> Loaded {
-    notes.append(&mut state.damage);
-    let newest = state.records.iter().map(|record| record.serial).chain(log.iter().map(|entry| entry.serial)).max().unwrap_or(0);
-    if newest > state.serial && newest <= MAX_COUNT {
-        notes.push(format!("the serial was {}, a record or log entry has {newest}", state.serial));
-        state.serial = newest;
-    }
-    let (sound, lost): (Vec<Record>, Vec<Record>) =
-        state.records.into_iter().partition(|record| !unclear.iter().any(|other| other.kind == record.kind && other.key == record.key));
-    state.records = sound;
-    for (Record { kind, key, version, serial, body }, other) in lost.into_iter().zip(unclear) {
-        state.quarantined.push(Quarantined {
-            kind,
-            key,
-            version,
-            serial,
-            why: other.why.clone(),
-            since_ms: now_ms,
-            body: body.into_bytes(),
-        });
-    }
-    for lost in &mut state.quarantined {
-        if lost.since_ms == 0 {
-            lost.since_ms = now_ms;
-        }
-    }
-    state
-}
-
 /// All of the state; where even the counters are unreadable they are derived anew, and noted.
-async fn read_all(conn: &mut SqliteConnection, path: &Path) -> Result<(read::Scan, Vec<String>), StoreError> {
+pub(crate) async fn read_all(conn: &mut SqliteConnection, path: &Path) -> Result<(read::Scan, Vec<String>), StoreError> {
     match read::scan(conn, path).await {
         Ok(scan) => Ok((scan, Vec::new())),
         Err(StoreError::Corrupt { cause, .. }) => {
@@ -260,7 +187,7 @@ async fn read_all(conn: &mut SqliteConnection, path: &Path) -> Result<(read::Sca
 }
 
 /// As much of the log as can be read, and a note if that is not all.
-async fn read_log(conn: &mut SqliteConnection, path: &Path, schema: i64) -> (Vec<LogEntry>, Option<String>) {
+pub(crate) async fn read_log(conn: &mut SqliteConnection, path: &Path, schema: i64) -> (Vec<LogEntry>, Option<String>) {
     let mut log: Vec<LogEntry> = Vec::new();
     loop {
         match past::log(conn, path, schema, log.last().map_or(0, |last| last.serial), LOG_BATCH).await {
@@ -274,22 +201,22 @@ async fn read_log(conn: &mut SqliteConnection, path: &Path, schema: i64) -> (Vec
     }
 }
 
-fn broken(lost: &Quarantined) -> Broken {
+pub(crate) fn broken(lost: &Quarantined) -> Broken {
     Broken { kind: lost.kind.clone(), key: lost.key.clone(), why: lost.why.clone() }
 }
 
-fn not_understood(record: &Record, decode: Decode<'_>) -> Option<Broken> {
+pub(crate) fn not_understood(record: &Record, decode: Decode<'_>) -> Option<Broken> {
     decode(record).err().map(|why| Broken { kind: record.kind.clone(), key: record.key.clone(), why })
 }
 
 /// The database file that a path means.
-fn database(path: &Path) -> Result<PathBuf, StoreError> {
+pub(crate) fn database(path: &Path) -> Result<PathBuf, StoreError> {
     let file = if path.is_dir() { path.join(DATABASE_FILE) } else { path.to_path_buf() };
     if file.exists() { Ok(file) } else { Err(StoreError::Missing { file }) }
 }
 
 /// A reader of a database of ours, and its schema version.
-async fn open(path: &Path) -> Result<(SqliteConnection, i64), StoreError> {
+pub(crate) async fn open(path: &Path) -> Result<(SqliteConnection, i64), StoreError> {
     // The engine refuses every page of a file that is shorter than its header says, except to one who would repair it.
     // The connection itself is read-only, so nothing can be written by way of this switch.
     let options = reading(path).pragma("writable_schema", "ON");
@@ -300,6 +227,6 @@ async fn open(path: &Path) -> Result<(SqliteConnection, i64), StoreError> {
     }
 }
 
-async fn close(conn: SqliteConnection, path: &Path) -> Result<(), StoreError> {
+pub(crate) async fn close(conn: SqliteConnection, path: &Path) -> Result<(), StoreError> {
     conn.close().await.map_err(|error| StoreError::sqlite(path, error))
 }

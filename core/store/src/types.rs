@@ -314,6 +314,8 @@ pub struct Loaded {
     pub quarantined: Vec<Quarantined>,
     /// What is wrong with the database as a whole, one sentence each; empty when all pages that were read are sound.
     pub damage: Vec<String>,
+    /// What was found out of order and is in order again, one sentence each; nothing of the state was lost by it.
+    pub healed: Vec<String>,
 }
 
 /// The last write of each name, with the serial of its command: what a whole group leaves behind.

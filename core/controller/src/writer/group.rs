@@ -155,6 +155,11 @@ fn writes(after: &Cluster, changes: &[Change]) -> Result<Vec<Write>, Unfit> {
         if let Some(reserved) = after.reserved(&key) {
             return Err(Unfit::Reserved { kind: reserved.kind.clone(), key: reserved.key.clone(), why: reserved.why.clone() });
         }
+        if let Change::Delete(_) = change
+            && let Some(part) = after.broken_part(&key)
+        {
+            return Err(Unfit::Reserved { kind: part.kind.clone(), key: part.key.clone(), why: part.why.clone() });
+        }
         writes.push(write(after, &key, change));
     }
     Ok(writes)
@@ -229,7 +234,6 @@ mod tests {
     use berth_model::names::KvsName;
     use berth_model::objects::KeyValueStore;
     use berth_store::NO_DECISION;
-    use std::sync::Arc;
 
     fn group() -> Group {
         let mut cluster = Cluster::empty(Id::from_uuid(uuid::Uuid::nil()));
@@ -273,7 +277,10 @@ mod tests {
     fn the_name_of_a_broken_record_is_not_used() {
         let mut group = group();
         let broken = Quarantined { kind: "key_value_store".into(), key: kvs(1, 1).key().text(), why: "x".into() };
-        group.cluster.quarantined = Arc::new(vec![broken]);
+        let part = Quarantined { kind: "resource".into(), key: "DATA/ALPHA".into(), why: "x".into() };
+        group.cluster.set_aside(vec![broken, part]);
+        let name = berth_model::names::ResourceName::parse("data").unwrap();
+        assert!(matches!(group.add(&by(), vec![Change::Delete(Key::ResourceDefinition(name))]), Err(Unfit::Reserved { .. })));
         assert!(matches!(group.add(&by(), vec![kvs(1, 1)]), Err(Unfit::Reserved { .. })));
         group.add(&by(), vec![kvs(2, 1)]).unwrap();
     }

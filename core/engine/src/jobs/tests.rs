@@ -310,3 +310,27 @@ fn many_volume_definitions_go_with_their_definition() {
     advance(&mut world);
     assert!(world.cluster.definitions.is_empty() && world.cluster.numbers.is_empty() && world.cluster.jobs.is_empty());
 }
+
+/// What cannot be read is not gone: a job on it waits, says so, and goes on when the record is there again.
+#[test]
+fn a_broken_record_holds_the_jobs_of_its_definition() {
+    use berth_model::change::{Key, Object};
+    let mut world = world();
+    world.give(&spawn("one", "plain"));
+    quiet(&mut world);
+    world.give(&Command::DeleteResourceDefinition { name: "one".to_owned() });
+    let replica = world.cluster.replicas(&crate::testkit::resource("one")).next().map(|replica| (**replica).clone()).unwrap();
+    let key = Key::Resource(replica.name.clone(), replica.node.clone());
+    world.cluster.fold([&Change::Delete(key.clone())]);
+    let why = "it is missing".to_owned();
+    world.cluster.set_aside(vec![berth_model::cluster::Quarantined { kind: key.kind().word().to_owned(), key: key.text(), why }]);
+    quiet(&mut world);
+    let ids = world.ids();
+    let open: Vec<_> = world.cluster.jobs.keys().copied().collect();
+    let progress = jobs::advance(&world.cluster, &world.observed, Timestamp(3), ids, open);
+    assert!(progress.changes.is_empty() && progress.blocked[0].1[0].message.contains("resource ONE/ALPHA is broken"), "{progress:?}");
+    world.cluster.set_aside(Vec::new());
+    world.put(Object::Resource(replica));
+    quiet(&mut world);
+    assert!(world.cluster.jobs.is_empty() && world.cluster.definitions.is_empty());
+}

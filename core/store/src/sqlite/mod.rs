@@ -3,6 +3,8 @@
 //! The log of the engine (WAL) is synced (fdatasync) at each commit, before the caller hears of it: `synchronous = FULL`, <https://sqlite.org/pragma.html#pragma_synchronous>.
 
 pub(crate) mod file;
+pub(crate) mod ledger;
+mod mend;
 pub(crate) mod past;
 pub(crate) mod read;
 pub(crate) mod schema;
@@ -13,9 +15,9 @@ pub use schema::SCHEMA_VERSION;
 
 use crate::error::StoreError;
 use crate::store::{Pending, Store, check_restore};
-use crate::tools::Broken;
 use crate::types::{Cluster, Loaded, LogEntry, LogFilter, Past, Quarantined, Record, Transaction, check_name};
 use file::Lock;
+pub(crate) use mend::Mends;
 use schema::Format;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
@@ -133,9 +135,25 @@ impl SqliteStore {
 
     async fn load_now(&self) -> Result<Loaded, StoreError> {
         let mut guard = self.reader.lock().await;
-        let loaded = read::scan(guard.as_mut().ok_or(StoreError::Closed)?, &self.file).await?.loaded;
+        let read::Scan { mut loaded, unaccounted, .. } = read::scan(guard.as_mut().ok_or(StoreError::Closed)?, &self.file).await?;
+        drop(guard);
+        if !unaccounted.is_empty()
+            && let Err(error) = self.account_for(&unaccounted).await
+        {
+            // It is tried again at the next start.
+            loaded.healed.push(format!("that could not be written down: {error}"));
+        }
         self.reserve(loaded.quarantined.iter().map(|Quarantined { kind, key, why, .. }| (kind.clone(), key.clone(), why.clone())));
         Ok(loaded)
+    }
+
+    /// Writes records that are served, as they are, into the ledger and the history.
+    async fn account_for(&self, records: &[Record]) -> Result<(), StoreError> {
+        let mut guard = self.writer.lock().await;
+        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
+        writer.begin().await?;
+        let result = writer.account_for(records).await;
+        writer.end(result).await
     }
 
     async fn commit_now(&self, transaction: Transaction) -> Result<u64, StoreError> {
@@ -168,21 +186,27 @@ impl SqliteStore {
         Ok(record)
     }
 
-    /// Moves unreadable rows and records that nobody understands into quarantine, all in one transaction.
-    pub(crate) async fn quarantine_rows(&self, rows: &[(i64, Quarantined)], named: &[Broken], now_ms: i64) -> Result<(), StoreError> {
+    /// Does all of it in one transaction; `entry` logs what is dropped.
+    pub(crate) async fn mend(
+        &self,
+        mends: &Mends,
+        unaccounted: &[Record],
+        entry: Option<&LogEntry>,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
         let mut guard = self.writer.lock().await;
         let writer = guard.as_mut().ok_or(StoreError::Closed)?;
         writer.begin().await?;
-        let result = async {
-            for (id, lost) in rows {
-                writer.quarantine_row(*id, lost, now_ms).await?;
-            }
-            for Broken { kind, key, why } in named {
-                writer.quarantine(kind, key, why, now_ms).await?;
-            }
-            Ok(())
-        }
-        .await;
+        let result = writer.mend(mends, unaccounted, entry, now_ms).await;
+        writer.end(result).await
+    }
+
+    /// Copies the versions of records from another database, as many as can be read; answers a note where that is not all.
+    pub(crate) async fn copy_versions(&self, from: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
+        let mut guard = self.writer.lock().await;
+        let writer = guard.as_mut().ok_or(StoreError::Closed)?;
+        writer.begin().await?;
+        let result = writer.copy_versions(from).await;
         writer.end(result).await
     }
 

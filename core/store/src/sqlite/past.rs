@@ -148,6 +148,13 @@ pub(crate) async fn history(
     rows.iter().map(past).collect::<Result<_, _>>().map_err(failed)
 }
 
+/// Versions of all records after the row `after`, in the order of the table, with row, kind and key.
+pub(super) async fn versions(conn: &mut SqliteConnection, after: i64, limit: i64) -> Result<Vec<(i64, String, String, Past)>, sqlx::Error> {
+    let sql = "SELECT serial, version, body, id, kind, key FROM history WHERE id > ? ORDER BY id LIMIT ?";
+    let rows = sqlx::query(sql).bind(after).bind(limit).fetch_all(conn).await?;
+    rows.iter().map(|row| Ok((row.try_get(3)?, row.try_get(4)?, row.try_get(5)?, past(row)?))).collect()
+}
+
 fn past(row: &SqliteRow) -> Result<Past, sqlx::Error> {
     let serial: i64 = row.try_get(0)?;
     Ok(Past { serial: serial.unsigned_abs(), version: row.try_get(1)?, body: row.try_get(2)? })

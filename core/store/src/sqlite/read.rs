@@ -1,11 +1,12 @@
 //! Reads a database, also one that is damaged: every row that can be had, and the names of those that cannot.
 
+use super::ledger;
 use super::schema::number;
 use crate::error::{StoreError, is_corruption};
 use crate::types::{Cluster, Loaded, Quarantined, Record};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row, ValueRef};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 /// Rows fetched at once: enough to be fast, few enough to stay small beside the state itself.
@@ -19,6 +20,8 @@ const UNKNOWN: &str = "?";
 pub(crate) struct Scan {
     pub loaded: Loaded,
     pub broken: Vec<(i64, Quarantined)>,
+    /// Records that are served although the ledger has them otherwise or not at all.
+    pub unaccounted: Vec<Record>,
 }
 
 /// Reads all of the state in one read transaction.
@@ -54,17 +57,27 @@ async fn records(
     (serial, epoch, cluster): (u64, u64, Option<Cluster>),
     mut damage: Vec<String>,
 ) -> Result<Scan, StoreError> {
+    let has_ledger = ledger::is_begun(conn).await;
     let mut rows = Rows::default();
-    if let Err(error) = walk(conn, &mut rows).await {
+    let mut walked = walk(conn, &mut rows, has_ledger).await;
+    if has_ledger && walked.as_ref().is_err_and(is_corruption) {
+        // Whether that was a page of the ledger shows when it is left out.
+        rows = Rows::default();
+        walked = walk(conn, &mut rows, false).await;
+    }
+    if let Err(error) = walked {
         if !is_corruption(&error) {
             return Err(StoreError::sqlite(file, error));
         }
         damage.push(format!("the table of records is damaged: {error}"));
         rows = salvage(conn, file, &mut damage).await?;
     }
+    // Almost always every record fits the ledger, and there are as many as it says; a closer look is taken only where that is not so.
+    let accounted =
+        !has_ledger || ledger::count(conn).await.is_ok_and(|count| count == rows.fitting && rows.fitting == rows.found.len() as i64);
     let mut found = Vec::new();
     let mut broken = Vec::new();
-    for (id, row) in rows.0 {
+    for (id, row) in rows.found {
         match row {
             Ok(record) => found.push((record, id)),
             Err(lost) => broken.push((id, lost)),
@@ -73,6 +86,10 @@ async fn records(
     // Of two records with one name, which only a damaged index allows, the newer is served.
     found.sort_unstable_by(|(a, _), (b, _)| (&a.kind, &a.key, b.serial).cmp(&(&b.kind, &b.key, a.serial)));
     let mut records: Vec<Record> = Vec::with_capacity(found.len());
+    let mut ids = HashMap::new();
+    if !accounted {
+        ids.extend(found.iter().rev().map(|(record, id)| ((record.kind.clone(), record.key.clone()), *id)));
+    }
     for (record, id) in found {
         if records.last().is_some_and(|last| last.kind == record.kind && last.key == record.key) {
             let Record { kind, key, version, serial, body } = record;
@@ -82,19 +99,31 @@ async fn records(
             records.push(record);
         }
     }
-    let mut quarantined = quarantined(conn, file, &mut damage).await?;
-    // Names in quarantine stay apart, so that each can be listed, exported and released.
-    let mut names = HashSet::new();
-    for (id, lost) in broken.iter_mut().map(|(id, lost)| (*id, lost)).chain(quarantined.iter_mut().map(|lost| (0, lost))) {
-        let served =
-            |lost: &Quarantined| records.binary_search_by(|record| (&record.kind, &record.key).cmp(&(&lost.kind, &lost.key))).is_ok();
-        while served(lost) || !names.insert((lost.kind.clone(), lost.key.clone())) {
-            lost.key = format!("{} (row {id})", lost.key);
-        }
+    let quarantined = quarantined(conn, file, &mut damage).await?;
+    let loaded = Loaded { serial, epoch, cluster, records, quarantined, damage, healed: Vec::new() };
+    let mut scan = Scan { loaded, broken, unaccounted: Vec::new() };
+    if !accounted {
+        ledger::judge(conn, file, &mut scan, &ids).await?;
     }
-    quarantined.extend(broken.iter().map(|(_, lost)| lost.clone()));
-    quarantined.sort_unstable();
-    Ok(Scan { loaded: Loaded { serial, epoch, cluster, records, quarantined, damage }, broken })
+    scan.name_apart();
+    Ok(scan)
+}
+
+impl Scan {
+    /// Names in quarantine stay apart from each other and from those that are served, so that each can be listed, exported and released.
+    fn name_apart(&mut self) {
+        let Scan { loaded: Loaded { records, quarantined, .. }, broken, .. } = self;
+        let mut names = HashSet::new();
+        for (id, lost) in broken.iter_mut().map(|(id, lost)| (*id, lost)).chain(quarantined.iter_mut().map(|lost| (0, lost))) {
+            let served =
+                |lost: &Quarantined| records.binary_search_by(|record| (&record.kind, &record.key).cmp(&(&lost.kind, &lost.key))).is_ok();
+            while served(lost) || !names.insert((lost.kind.clone(), lost.key.clone())) {
+                lost.key = format!("{} (row {id})", lost.key);
+            }
+        }
+        quarantined.extend(broken.iter().map(|(_, lost)| lost.clone()));
+        quarantined.sort_unstable();
+    }
 }
 
 async fn meta(conn: &mut SqliteConnection, file: &Path, damage: &mut Vec<String>) -> Result<(u64, u64, Option<Cluster>), StoreError> {
@@ -128,27 +157,43 @@ pub(crate) async fn counters(conn: &mut SqliteConnection, file: &Path) -> Result
 
 /// Rows of the record table by row number.
 #[derive(Default)]
-struct Rows(BTreeMap<i64, Result<Record, Quarantined>>);
+struct Rows {
+    found: BTreeMap<i64, Result<Record, Quarantined>>,
+    /// How many of them are what the ledger says; counted by [`walk`] alone.
+    fitting: i64,
+}
 
 impl Rows {
     fn take(&mut self, row: &SqliteRow) -> Result<i64, sqlx::Error> {
         let id: i64 = row.try_get(0)?;
-        self.0.insert(id, decode(row, id));
+        self.found.insert(id, decode(row, id));
+        Ok(id)
+    }
+
+    fn take_accounted(&mut self, row: &SqliteRow) -> Result<i64, sqlx::Error> {
+        let id: i64 = row.try_get(0)?;
+        let record = decode(row, id);
+        if let (Ok(record), Some(sum)) = (&record, row.try_get::<Option<i64>, _>(6)?) {
+            self.fitting += i64::from(ledger::fits(record, sum));
+        }
+        self.found.insert(id, record);
         Ok(id)
     }
 }
 
 /// The healthy case: all rows in order.
-async fn walk(conn: &mut SqliteConnection, rows: &mut Rows) -> Result<(), sqlx::Error> {
+async fn walk(conn: &mut SqliteConnection, rows: &mut Rows, with_ledger: bool) -> Result<(), sqlx::Error> {
+    let sql = if with_ledger {
+        "SELECT id, kind, key, version, serial, body, (SELECT sum FROM ledger WHERE ledger.kind = record.kind AND ledger.key = record.key) \
+         FROM record WHERE id > ? ORDER BY id LIMIT ?"
+    } else {
+        "SELECT id, kind, key, version, serial, body FROM record WHERE id > ? ORDER BY id LIMIT ?"
+    };
     let mut last = i64::MIN;
     loop {
-        let batch = sqlx::query("SELECT id, kind, key, version, serial, body FROM record WHERE id > ? ORDER BY id LIMIT ?")
-            .bind(last)
-            .bind(BATCH)
-            .fetch_all(&mut *conn)
-            .await?;
+        let batch = sqlx::query(sql).bind(last).bind(BATCH).fetch_all(&mut *conn).await?;
         for row in &batch {
-            last = rows.take(row)?;
+            last = if with_ledger { rows.take_accounted(row)? } else { rows.take(row)? };
         }
         if (batch.len() as i64) < BATCH {
             return Ok(());
@@ -182,10 +227,10 @@ async fn salvage(conn: &mut SqliteConnection, file: &Path, damage: &mut Vec<Stri
     }
     let [(_, low), (_, high)] = edges;
     let names = names(conn, file, damage).await?;
-    let mut wanted: Vec<i64> = names.keys().copied().filter(|id| !rows.0.contains_key(id)).collect();
+    let mut wanted: Vec<i64> = names.keys().copied().filter(|id| !rows.found.contains_key(id)).collect();
     match high.checked_sub(low) {
         Some(gap) if (1..=GAP).contains(&gap) => {
-            wanted.extend((low..high).filter(|id| !rows.0.contains_key(id) && !names.contains_key(id)))
+            wanted.extend((low..high).filter(|id| !rows.found.contains_key(id) && !names.contains_key(id)))
         }
         // The ends are too far apart to try each number: those named by the index are all that can be looked for.
         Some(_) | None => damage.push("not every row number could be tried".into()),
@@ -203,7 +248,7 @@ async fn salvage(conn: &mut SqliteConnection, file: &Path, damage: &mut Vec<Stri
             Err(error) => return Err(StoreError::sqlite(file, error)),
         };
         if let Some((kind, key)) = names.get(&id).cloned() {
-            rows.0.insert(id, Err(Quarantined { kind, key, version: 0, serial: 0, why, since_ms: 0, body: Vec::new() }));
+            rows.found.insert(id, Err(Quarantined { kind, key, version: 0, serial: 0, why, since_ms: 0, body: Vec::new() }));
         }
     }
     Ok(rows)

@@ -133,7 +133,7 @@ async fn a_second_controller_is_refused() {
     let error = refused(dir.path()).await;
     let holder = format!("process {}", std::process::id());
     assert!(matches!(&error, StoreError::InUse { file, holder: by } if file.ends_with(LOCK_FILE) && *by == holder), "{error}");
-    assert!(matches!(tools::repair(dir.path(), &|_| Ok(()), 1).await.unwrap_err(), StoreError::InUse { .. }));
+    assert!(matches!(tools::repair(dir.path(), &|_| Ok(()), &[], 1).await.unwrap_err(), StoreError::InUse { .. }));
     let mut document = Vec::new();
     tools::export(dir.path(), true, &mut document).await.unwrap();
     assert!(matches!(tools::import(dir.path(), &document[..], true, 1).await.unwrap_err(), StoreError::InUse { .. }));
@@ -277,7 +277,7 @@ async fn one_bad_row_never_hides_another() {
     let loaded = store.load().await.unwrap();
     assert_eq!(loaded.records.iter().map(|record| record.key.as_str()).collect::<Vec<_>>(), ["8", "9"]);
     let lost: Vec<String> = loaded.quarantined.iter().map(|lost| format!("{} {}", lost.kind, lost.key)).collect();
-    assert_eq!(lost, ["7 7", "a 1", "a 2", "a 3", "a 4", "a 5", "a row 6"]);
+    assert_eq!(lost, ["7 7", "a 1", "a 2", "a 3", "a 4", "a 5", "a 6", "a 7", "a row 6"]);
     assert!(loaded.quarantined.iter().all(|lost| !lost.why.is_empty()));
     assert_eq!(loaded.damage, [""; 0]);
     assert!(matches!(store.commit(group(0, 1, vec![vec![put("a", "4", "1")]])).await.unwrap_err(), StoreError::Reserved { .. }));
@@ -290,17 +290,35 @@ async fn repair_moves_what_is_broken_and_keeps_it() {
     with_broken_rows(dir.path()).await;
     let decode: tools::Decode = &|record| if record.key == "9" { Err("nobody knows it".into()) } else { Ok(()) };
     let report = tools::check(dir.path(), decode).await.unwrap();
-    assert_eq!((report.broken.len(), report.quarantined.len(), report.counts["a"]), (8, 0, 1), "{report:?}");
+    assert_eq!((report.broken.len(), report.quarantined.len(), report.counts["a"]), (10, 0, 1), "{report:?}");
     assert!(report.integrity.is_empty() && !report.is_sound());
-    let repaired = tools::repair(dir.path(), decode, 77).await.unwrap();
-    assert_eq!((repaired.quarantined.len(), repaired.kept, repaired.notes.len()), (8, None, 0));
+    let wrong = [("a".to_string(), "8".to_string())];
+    assert!(matches!(tools::repair(dir.path(), decode, &wrong, 77).await.unwrap_err(), StoreError::NotFound { .. }));
+    let repaired = tools::repair(dir.path(), decode, &[], 77).await.unwrap();
+    let names = |list: &[tools::Broken]| list.iter().map(|broken| format!("{} {}", broken.kind, broken.key)).collect::<Vec<_>>();
+    assert_eq!(names(&repaired.mended), ["a 1", "a 2", "a 3", "a 4", "a 5", "a 6", "a 7"]);
+    // Rows without a name that anybody knows, and the record that nobody understands.
+    assert_eq!(names(&repaired.quarantined), ["7 7", "a row 6", "a 9"]);
+    assert_eq!((repaired.dropped.len(), repaired.kept, repaired.notes.len()), (0, None, 0));
     let report = tools::check(dir.path(), decode).await.unwrap();
-    assert_eq!((report.broken.len(), report.quarantined.len(), report.counts["a"]), (0, 8, 1), "{report:?}");
+    assert_eq!((report.broken.len(), report.quarantined.len(), report.counts["a"]), (0, 3, 8), "{report:?}");
     let store = open(dir.path()).await;
     let loaded = store.load().await.unwrap();
-    assert!(loaded.quarantined.iter().all(|lost| lost.since_ms == 77));
-    assert_eq!(loaded.quarantined.iter().find(|lost| lost.key == "3").unwrap().body, [0xff, 0]);
+    assert!(loaded.quarantined.iter().all(|lost| lost.since_ms == 77) && loaded.healed.is_empty());
+    assert!(loaded.records.iter().all(|record| (record.version, record.serial, record.body.as_str()) == (1, 1, "{}")));
     assert!(matches!(store.commit(group(0, 1, vec![vec![put("a", "9", "1")]])).await.unwrap_err(), StoreError::Reserved { .. }));
+    store.close().await.unwrap();
+
+    // What cannot be mended goes when it is named, and the log says so.
+    let drop: Vec<(String, String)> = [("7", "7"), ("a", "row 6"), ("a", "9"), ("a", "9")].map(|(a, b)| (a.into(), b.into())).into();
+    let repaired = tools::repair(dir.path(), decode, &drop, 78).await.unwrap();
+    assert_eq!((names(&repaired.dropped), repaired.quarantined.len()), (vec!["7 7".into(), "a row 6".into(), "a 9".into()], 0));
+    let store = open(dir.path()).await;
+    let loaded = store.load().await.unwrap();
+    assert_eq!((loaded.serial, loaded.records.len(), loaded.quarantined.len(), loaded.healed.len()), (2, 8, 0, 0));
+    assert_eq!(store.log(1, 9).await.unwrap()[0].changes, "{\"delete\":[\"7 7\",\"a row 6\",\"a 9\"],\"put\":[]}");
+    assert_eq!(store.history("a", "9", None, 1).await.unwrap(), [Past { serial: 2, version: 0, body: None }]);
+    assert_eq!(store.commit(group(0, 2, vec![vec![put("a", "9", "1")]])).await.unwrap(), 3);
 }
 
 /// A database of a few hundred pages, closed.
@@ -354,18 +372,17 @@ async fn damaged_pages_cost_only_what_is_on_them() {
     store.close().await.unwrap();
 
     let before = std::fs::read(&file).unwrap();
-    let repaired = tools::repair(dir.path(), &|_| Ok(()), 77).await.unwrap();
+    let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 77).await.unwrap();
     let kept = repaired.kept.unwrap();
     assert_eq!(std::fs::read(kept).unwrap(), before);
-    assert_eq!(repaired.quarantined.len(), loaded.quarantined.len());
+    assert_eq!((repaired.mended.len(), repaired.quarantined.len()), (loaded.quarantined.len(), 0));
     let report = tools::check(dir.path(), &|_| Ok(())).await.unwrap();
     assert!(report.is_sound(), "{report:?}");
     let store = open(dir.path()).await;
     let healed = store.load().await.unwrap();
-    assert_eq!((healed.serial, healed.epoch, healed.records.len()), (21, 1, loaded.records.len() + 1));
-    assert_eq!(healed.quarantined.len(), loaded.quarantined.len());
+    assert_eq!((healed.serial, healed.epoch, healed.records.len(), healed.quarantined.len()), (21, 1, 2001, 0));
     assert_eq!(store.log(0, 100).await.unwrap().len(), 21);
-    assert!(matches!(store.commit(group(1, 21, vec![vec![put("a", &name, "1")]])).await.unwrap_err(), StoreError::Reserved { .. }));
+    store.commit(group(1, 21, vec![vec![put("a", &name, "1")]])).await.unwrap();
 }
 
 #[tokio::test]
@@ -375,7 +392,7 @@ async fn a_damaged_index_costs_nothing() {
     let leaves = pages(&file, "record_name", "leaf").await;
     spoil(&file, leaves[leaves.len() / 2]);
     assert_eq!(open(dir.path()).await.load().await.unwrap().records.len(), 2000);
-    let repaired = tools::repair(dir.path(), &|_| Ok(()), 77).await.unwrap();
+    let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 77).await.unwrap();
     assert!(repaired.kept.is_some() && repaired.quarantined.is_empty(), "{repaired:?}");
     let report = tools::check(dir.path(), &|_| Ok(())).await.unwrap();
     assert_eq!((report.is_sound(), report.counts["a"]), (true, 2000));
@@ -397,7 +414,7 @@ async fn a_truncated_file_is_named_and_repaired_as_far_as_it_goes() {
             },
             Err(error) => assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}"),
         }
-        tools::repair(dir.path(), &|_| Ok(()), 77).await.unwrap();
+        tools::repair(dir.path(), &|_| Ok(()), &[], 77).await.unwrap();
         let report = tools::check(dir.path(), &|_| Ok(())).await.unwrap();
         assert!(report.is_sound(), "{report:?}");
         let found = report.counts.get("a").copied().unwrap_or(0) + report.quarantined.len() as u64;
@@ -413,7 +430,7 @@ async fn lost_counters_are_derived_anew() {
     let store = open(dir.path()).await;
     assert!(matches!(store.load().await.unwrap_err(), StoreError::Corrupt { .. }));
     store.close().await.unwrap();
-    let repaired = tools::repair(dir.path(), &|_| Ok(()), 1_700_000_000_000).await.unwrap();
+    let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 1_700_000_000_000).await.unwrap();
     assert!(repaired.notes.iter().any(|note| note.contains("epoch")), "{repaired:?}");
     let store = open(dir.path()).await;
     let loaded = store.load().await.unwrap();
@@ -483,7 +500,7 @@ mod identity {
             let quarantined = lost.into_iter().filter(|((kind, key), _)| !records.iter().any(|record| (&record.kind, &record.key) == (kind, key)));
             let quarantined = quarantined.map(|((kind, key), (version, serial, why, body))| Quarantined { kind, key, version, serial, why, since_ms: 5, body });
             let cluster = cluster.map(|(id, created_ms)| Cluster { id, created_ms });
-            let state = Loaded { serial: 100, epoch, cluster, quarantined: quarantined.collect(), records, damage: vec![] };
+            let state = Loaded { serial: 100, epoch, cluster, quarantined: quarantined.collect(), records, damage: vec![], healed: vec![] };
             (state, (101 - log..=100).map(log_entry).collect())
         }
     }
@@ -513,3 +530,5 @@ mod identity {
         }
     }
 }
+
+mod witnesses;

@@ -45,7 +45,7 @@ impl Writer {
     }
 
     /// Runs a statement and returns how many rows it changed.
-    async fn run(&mut self, query: Query<'_>) -> Result<u64, StoreError> {
+    pub(super) async fn run(&mut self, query: Query<'_>) -> Result<u64, StoreError> {
         let done = query.execute(&mut self.conn).await;
         done.map(|done| done.rows_affected()).map_err(self.failed())
     }
@@ -137,7 +137,7 @@ impl Writer {
     }
 
     /// Writes records; a version without a body is none.
-    async fn put(&mut self, mut puts: &[Version<'_>]) -> Result<(), StoreError> {
+    pub(super) async fn put(&mut self, mut puts: &[Version<'_>]) -> Result<(), StoreError> {
         for chunk in CHUNKS {
             let sql = format!(
                 "INSERT INTO record (kind, key, version, serial, body) VALUES {} \
@@ -199,15 +199,20 @@ impl Writer {
 
     /// Begins the ledger and the history with the records of a database that is older than they are.
     pub(super) async fn begin_ledger(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        self.account_for(records).await?;
+        self.run(sqlx::query("UPDATE meta SET ledger = 1 WHERE id = 1")).await.map(|_| ())
+    }
+
+    /// Writes records, as they are, into the ledger and the history.
+    pub(super) async fn account_for(&mut self, records: &[Record]) -> Result<(), StoreError> {
         let mut versions: Vec<Version<'_>> = records.iter().map(Version::of).collect();
         // The history is in the order of its serials.
         versions.sort_by_key(|version| version.serial);
         self.account(&versions).await?;
-        self.remember(&versions).await?;
-        self.run(sqlx::query("UPDATE meta SET ledger = 1 WHERE id = 1")).await.map(|_| ())
+        self.remember(&versions).await
     }
 
-    async fn log(&mut self, mut entries: &[&LogEntry]) -> Result<(), StoreError> {
+    pub(super) async fn log(&mut self, mut entries: &[&LogEntry]) -> Result<(), StoreError> {
         for chunk in CHUNKS {
             let sql = format!(
                 "INSERT INTO log (serial, time_ms, actor, origin, command, changes, decision) VALUES {}",
@@ -300,7 +305,7 @@ impl Writer {
         self.run(sqlx::query("DELETE FROM record WHERE id = ?").bind(id)).await.map(|_| ())
     }
 
-    async fn shut_away(&mut self, lost: &Quarantined) -> Result<(), StoreError> {
+    pub(super) async fn shut_away(&mut self, lost: &Quarantined) -> Result<(), StoreError> {
         let Quarantined { kind, key, version, serial, why, since_ms, body } = lost;
         let sql = "INSERT INTO quarantine (kind, key, version, serial, why, since_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)";
         let query = sqlx::query(sql).bind(kind).bind(key).bind(*version).bind(signed(*serial)?).bind(why).bind(*since_ms);
@@ -316,7 +321,9 @@ impl Writer {
             .map_err(|_| StoreError::invalid(format!("the body of {kind} {key} is not text")))?;
         check_json(&format!("the body of {kind} {key}"), &body)?;
         let serial = serial.unsigned_abs();
-        self.put(&[Version { kind, key, version, serial, body: Some(&body) }]).await?;
+        let put = [Version { kind, key, version, serial, body: Some(&body) }];
+        self.put(&put).await?;
+        self.account(&put).await?;
         self.run(sqlx::query("DELETE FROM quarantine WHERE kind = ? AND key = ?").bind(kind).bind(key)).await?;
         Ok(Record { kind: kind.into(), key: key.into(), version, serial, body })
     }
@@ -366,6 +373,6 @@ fn rows(row: &str, count: usize) -> String {
 }
 
 /// The database counts in signed 64 bits.
-fn signed(count: u64) -> Result<i64, StoreError> {
+pub(super) fn signed(count: u64) -> Result<i64, StoreError> {
     i64::try_from(count).map_err(|_| StoreError::invalid(format!("{count} is too large")))
 }
