@@ -30,6 +30,8 @@ mod links;
 mod night;
 #[path = "all/python.rs"]
 mod python;
+#[path = "all/records.rs"]
+mod records;
 #[path = "all/rounds.rs"]
 mod rounds;
 #[path = "all/trust.rs"]
