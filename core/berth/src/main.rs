@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bundle;
 mod daemon;
 mod database;
 mod dev;
@@ -77,6 +78,7 @@ fn run(program: Program, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Program::Audit(words) => explain::audit(&words),
         Program::Diff(words) => explain::diff(&words),
         Program::Drift(words) => explain::drift(&words),
+        Program::Bundle(options) => bundle::run(&options),
         Program::Completions { shell } => {
             let mut command = berth_cli::command();
             clap_complete::generate(shell, &mut command, "linstor", &mut std::io::stdout());

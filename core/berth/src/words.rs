@@ -48,6 +48,9 @@ pub enum Program {
     Diff(DiffWords),
     /// List what lies on machines and nobody names, and what is lost; remove or adopt the former.
     Drift(DriftWords),
+    /// Write the state and the newest part of the log to a file, without secrets, for whoever is to find a fault.
+    #[command(after_help = "Example:\n  berth bundle --output bundle.json")]
+    Bundle(BundleWords),
     /// Run simulated satellites: every layer and provider, no devices.
     Simulate(SimulateWords),
     /// Print shell completion for the LINSTOR command line.
@@ -243,6 +246,20 @@ pub enum LocalVerb {
         /// Name of the resource.
         resource: String,
     },
+}
+
+/// `berth bundle`.
+#[derive(Debug, Args)]
+pub struct BundleWords {
+    /// File to write; it must not exist.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// At most so many of the newest log entries; 10,000 if not given.
+    #[arg(long, value_name = "ENTRIES")]
+    pub log: Option<u32>,
+    /// Controllers, tried in this order.
+    #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS", global = true)]
+    pub controllers: String,
 }
 
 /// `berth job`.

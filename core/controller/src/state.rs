@@ -216,6 +216,15 @@ impl Controller {
         story(&*self.0.store, subject, before, limit).await
     }
 
+    /// A support bundle with at most `entries` of the newest log entries.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn bundle(&self, entries: usize) -> Result<berth_store::Bundle, StoreError> {
+        let product = concat!("berth ", env!("CARGO_PKG_VERSION"));
+        berth_store::Bundle::take(self.0.store.as_ref(), entries, product, self.0.world.now().0).await
+    }
+
     async fn wait(&self, verdict: Verdict) -> Answer {
         let Verdict { mut replies, request, jobs, await_node, await_pool } = verdict;
         if let Some(node) = await_node {

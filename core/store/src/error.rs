@@ -149,8 +149,8 @@ pub enum StoreError {
         #[source]
         cause: Cause,
     },
-    /// The document to be imported is none.
-    #[error("the document cannot be imported: {cause}")]
+    /// The export or bundle to be read is none.
+    #[error("the document cannot be used: {cause}")]
     Document {
         /// What is wrong with it.
         #[source]
@@ -181,7 +181,9 @@ impl StoreError {
             StoreError::Full { .. } => "Free some space on this file system; the next change works then.".into(),
             StoreError::Corrupt { .. } => "Stop the controller, run `berth db check` and then `berth db repair`.".into(),
             StoreError::Disk { .. } => "Look at the kernel's messages about this disk, then restart the controller.".into(),
-            StoreError::Document { .. } => "Use a document written by `berth db export`.".into(),
+            StoreError::Document { .. } => {
+                "Use a document as `berth db export` or `berth bundle` writes it, from the same or an older release.".into()
+            }
             StoreError::Closed => "Restart the controller.".into(),
         }
     }

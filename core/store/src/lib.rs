@@ -11,6 +11,7 @@
 //! Every implementation passes the same suite of tests (`testkit`).
 #![forbid(unsafe_code)]
 
+mod bundle;
 mod error;
 mod export;
 mod memory;
@@ -22,6 +23,7 @@ mod testkit;
 pub mod tools;
 mod types;
 
+pub use bundle::{BUNDLE_FORMAT, BUNDLE_VERSION, Bundle, BundleEntry, BundleRecord, BundleWrite};
 pub use error::{Cause, StoreError};
 pub use export::Export;
 pub use memory::{CommitFault, MemoryStore};

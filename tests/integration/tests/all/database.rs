@@ -111,3 +111,32 @@ fn satellites_obey_a_restored_database() -> Result<()> {
     cluster.make_volume("after", "alpha", 16 * 1024)?;
     cluster.delete_all_of("after")
 }
+
+#[test]
+fn a_bundle_has_the_state_and_the_log_and_no_secret() -> Result<()> {
+    let cluster = Cluster::empty()?;
+    let rest = cluster.rest();
+    rest.post("/v1/resource-definitions", &json!({"resource_definition": {"name": "web"}}))?.ok()?;
+    let props = json!({"override_props": {"Aux/password": "hush-hush", "Aux/plain": "shown"}});
+    rest.put("/v1/resource-definitions/web", &props)?.ok()?;
+    let file = cluster.scratch().path().join("bundle.json");
+    let take = |words: &[&str]| -> Result<Finished> {
+        let mut command = Command::new(berth()?);
+        command.args(["bundle", "--controllers", cluster.address(), "--output"]).arg(&file).args(words);
+        run_within(LIMIT, &mut command)
+    };
+    take(&[])?.ok()?;
+    let text = std::fs::read_to_string(&file)?;
+    ensure!(!text.contains("hush-hush") && text.contains("shown"), "{text}");
+    let bundle: serde_json::Value = serde_json::from_str(&text)?;
+    ensure!(bundle["format"] == "berth-bundle" && bundle["version"] == 1 && bundle["log_begins"] == 1, "{text}");
+    let serial = bundle["serial"].as_u64().unwrap_or_default();
+    ensure!(serial >= 3 && bundle["log"].as_array().map(Vec::len) == usize::try_from(serial).ok(), "{text}");
+    let again = take(&[])?;
+    ensure!(again.code() == 1 && again.stderr.contains("bundle.json"), "a file is not overwritten: {again:?}");
+    std::fs::remove_file(&file)?;
+    take(&["--log", "1"])?.ok()?;
+    let bundle: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+    ensure!(bundle["log_begins"] == serial && bundle["log"].as_array().map(Vec::len) == Some(1), "{bundle}");
+    rest.get("/v1/berth/bundle?log=many")?.refused(234).map(drop)
+}

@@ -1,5 +1,6 @@
 //! The operations, by kind of object.
 
+mod bundle;
 mod definitions;
 mod explain;
 mod groups;
@@ -27,4 +28,5 @@ pub fn all() -> Router<Controller> {
         .merge(queries::routes())
         .merge(explain::routes())
         .merge(jobs::routes())
+        .merge(bundle::routes())
 }

@@ -1,0 +1,36 @@
+//! `berth bundle`: everything that somebody needs who is to find a fault, in one file, without secrets.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+use anyhow::Context;
+use berth_client::{Call, Client, Options, parse_controllers};
+
+use crate::words::BundleWords;
+
+/// Asks the controller and writes the file.
+///
+/// # Errors
+/// If no controller answers, it refuses, or the file cannot be made.
+pub fn run(words: &BundleWords) -> anyhow::Result<()> {
+    let endpoints = parse_controllers(&words.controllers).with_context(|| format!("'{}' names no controller", words.controllers))?;
+    let document = crate::daemon::runtime(1)?.block_on(async {
+        let client = Client::new(endpoints, Options::default())?;
+        let mut call = Call::get(&["berth", "bundle"]);
+        if let Some(entries) = words.log {
+            call = call.query("log", entries.to_string());
+        }
+        client.send(&call).await?.json().context("the controller does not make bundles")
+    })?;
+    if document["format"] != berth_store::BUNDLE_FORMAT {
+        anyhow::bail!("what {} answered is no bundle: {document}", words.controllers);
+    }
+    // Names and addresses are nobody's business but the operator's, who passes the file on.
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&words.output);
+    let mut file = file.with_context(|| format!("cannot make {}", words.output.display()))?;
+    serde_json::to_writer(&mut file, &document).context("cannot write the bundle")?;
+    file.write_all(b"\n").and_then(|()| file.sync_all()).context("cannot write the bundle")?;
+    println!("Wrote {}: serial {}, log from {} on.", words.output.display(), document["serial"], document["log_begins"]);
+    Ok(())
+}
