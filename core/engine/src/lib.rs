@@ -27,6 +27,7 @@ pub mod plan;
 pub mod pools;
 pub mod reconcile;
 pub mod resources;
+pub mod risk;
 pub mod settings;
 pub mod sizes;
 pub mod snapshots;

@@ -144,6 +144,16 @@ impl World {
         self.pool(&[DISKLESS_POOL, "on", words[0], "DISKLESS", "0K"]);
     }
 
+    /// A further pool, in the words of a statement.
+    pub(crate) fn add_pool(&mut self, words: &[&str]) {
+        self.pool(words);
+    }
+
+    /// A further group, in the words of a statement.
+    pub(crate) fn add_group(&mut self, words: &[&str]) {
+        self.group(words);
+    }
+
     fn pool_definition(&mut self, name: &str) {
         let (id, name) = (self.ids().next(), StorPoolName::parse(name).unwrap());
         self.put(Object::StorPoolDfn(StorPoolDfn { id, name, props: Props::default() }));
