@@ -17,6 +17,7 @@ pub mod pool;
 pub mod query;
 pub mod reply;
 pub mod resource;
+pub mod risk;
 pub mod seen;
 pub mod settings;
 pub mod snapshot;

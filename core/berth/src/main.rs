@@ -12,6 +12,7 @@ mod explain;
 mod job;
 mod local;
 mod settings;
+mod what_if;
 mod words;
 
 use std::ffi::OsString;
@@ -79,6 +80,8 @@ fn run(program: Program, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Program::Diff(words) => explain::diff(&words),
         Program::Drift(words) => explain::drift(&words),
         Program::Bundle(options) => bundle::run(&options),
+        Program::WhatIf(options) => what_if::what_if(&options),
+        Program::Risk(options) => what_if::risk(&options),
         Program::Completions { shell } => {
             let mut command = berth_cli::command();
             clap_complete::generate(shell, &mut command, "linstor", &mut std::io::stdout());

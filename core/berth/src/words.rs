@@ -51,6 +51,12 @@ pub enum Program {
     /// Write the state and the newest part of the log to a file, without secrets, for whoever is to find a fault.
     #[command(after_help = "Example:\n  berth bundle --output bundle.json")]
     Bundle(BundleWords),
+    /// Tell what would be lost if nodes went away; changes nothing.
+    #[command(after_help = "Example:\n  berth what-if node alpha down\n  berth what-if node alpha bravo lost -o json")]
+    WhatIf(WhatIfWords),
+    /// Tell what is at risk today: single nodes, missing copies, full pools, blocked jobs.
+    #[command(after_help = "Example:\n  berth risk")]
+    Risk(RiskWords),
     /// Run simulated satellites: every layer and provider, no devices.
     Simulate(SimulateWords),
     /// Print shell completion for the LINSTOR command line.
@@ -317,4 +323,50 @@ pub enum JobVerb {
         /// Its id.
         id: String,
     },
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum OutputFormat {
+    /// Tables.
+    Text,
+    /// The controller's document.
+    Json,
+}
+
+/// `berth what-if`.
+#[derive(Debug, Args)]
+pub struct WhatIfWords {
+    /// Controllers, tried in this order.
+    #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS", global = true)]
+    pub controllers: String,
+    /// `text` or `json`.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", global = true)]
+    pub output: OutputFormat,
+    /// What goes away.
+    #[command(subcommand)]
+    pub verb: WhatIfVerb,
+}
+
+/// What goes away.
+#[derive(Debug, Subcommand)]
+pub enum WhatIfVerb {
+    /// Nodes, all at once.
+    #[command(after_help = "Example:\n  berth what-if node alpha down")]
+    Node {
+        /// Names of nodes, then `down` (they may come back) or `lost` (they never do).
+        #[arg(value_name = "NAME... EVENT", num_args = 2.., required = true)]
+        words: Vec<String>,
+    },
+}
+
+/// `berth risk`.
+#[derive(Debug, Args)]
+pub struct RiskWords {
+    /// Controllers, tried in this order.
+    #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS")]
+    pub controllers: String,
+    /// `text` or `json`.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
 }

@@ -34,6 +34,8 @@ mod python;
 mod records;
 #[path = "all/rounds.rs"]
 mod rounds;
+#[path = "all/seen.rs"]
+mod seen;
 #[path = "all/trust.rs"]
 mod trust;
 #[path = "all/volumes.rs"]

@@ -297,6 +297,50 @@ async fn metrics_health_and_compression() {
 }
 
 #[tokio::test]
+async fn what_would_be_lost() {
+    let kit = Kit::new().await;
+    for (path, expected) in [
+        ("/v1/berth/what-if", "500 E234"),
+        ("/v1/berth/what-if?node=", "500 E234"),
+        ("/v1/berth/what-if?node=none", "404 E300"),
+        ("/v1/berth/what-if?node=!", "500 E200"),
+    ] {
+        assert_eq!(told(&kit, "GET", path, "").await, expected, "{path}");
+    }
+    let mut alpha = kit.node("alpha").await;
+    let _bravo = kit.node("bravo").await;
+    for bad in ["sideways", ""] {
+        assert_eq!(told(&kit, "GET", &format!("/v1/berth/what-if?node=alpha&event={bad}"), "").await, "500 E234");
+    }
+    kit.definition("one").await;
+    tokio::join!(kit.must([replica("one", "alpha")]), async {
+        alpha.take().await;
+        alpha.report(false, |_| Standing::Settled).await;
+    });
+    let before = kit.controller.view().cluster.serial;
+    let down = get(&kit, "/v1/berth/what-if?node=ALPHA&event=down").await.json();
+    assert_eq!((&down["nodes"], &down["event"], &down["replicas"]), (&json!(["alpha"]), &json!("down"), &json!(1)), "{down}");
+    assert_eq!(down["data"]["list"][0]["resource_name"], json!("one"), "{down}");
+    assert_eq!(down["data"]["list"][0]["for_good"], json!(false));
+    assert_eq!(down["unplaced"]["total"], json!(0), "bravo has room: {down}");
+    let lost = get(&kit, "/v1/berth/what-if?node=bravo&node=alpha&event=lost").await.json();
+    assert_eq!((&lost["nodes"], &lost["data"]["list"][0]["for_good"]), (&json!(["alpha", "bravo"]), &json!(true)), "{lost}");
+    assert_eq!(lost["unplaced"]["total"], json!(1), "nothing is left: {lost}");
+    let same = get(&kit, "/v1/berth/what-if?node=alpha,bravo&event=LOST").await.json();
+    assert_eq!(lost, same);
+    let calm = get(&kit, "/v1/berth/risk").await.json();
+    assert_eq!((&calm["nodes"]["list"][0]["node_name"], &calm["nodes_unknown"]["total"]), (&json!("alpha"), &json!(0)), "{calm}");
+
+    alpha.leave().await;
+    let risk = get(&kit, "/v1/berth/risk").await.json();
+    assert_eq!(risk["nodes_unknown"]["list"][0]["node_name"], json!("alpha"), "{risk}");
+    assert!(risk["nodes_unknown"]["list"][0]["unknown_since"].as_str().is_some(), "{risk}");
+    assert_eq!(risk["without_good_copy"]["list"][0]["unknown"], json!(["alpha"]), "{risk}");
+    assert_eq!(risk["nodes"]["list"][0]["online"], json!(false), "what is there can still be lost: {risk}");
+    assert_eq!(kit.controller.view().cluster.serial, before, "a question changes nothing");
+}
+
+#[tokio::test]
 async fn a_panic_costs_one_answer_and_leaves_a_report() {
     let kit = Kit::new().await;
     let response = answer::panicked(&kit.controller, Box::new("broken"));

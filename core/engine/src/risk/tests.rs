@@ -216,10 +216,7 @@ fn cases() -> impl Strategy<Value = Case> {
 fn world_of(case: &Case) -> World {
     let mut world = World::of("node alpha +DRBD; node bravo +DRBD; node charlie +DRBD; node delta +DRBD; node echo +DRBD");
     for name in NODES {
-        for line in [format!("pool thin on {name} FILE_THIN 100G")] {
-            let words: Vec<String> = line.split_whitespace().skip(1).map(str::to_owned).collect();
-            world.add_pool(&words.iter().map(String::as_str).collect::<Vec<_>>());
-        }
+        world.add_pool(&["thin", "on", name, "FILE_THIN", "100G"]);
     }
     world.add_group(&["many", "-", &case.wanted.to_string()]);
     world.definition("one", "many", "1G");

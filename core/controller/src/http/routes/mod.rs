@@ -9,6 +9,7 @@ mod jobs;
 mod nodes;
 mod queries;
 mod resources;
+mod risk;
 mod settings;
 mod snapshots;
 
@@ -29,4 +30,5 @@ pub fn all() -> Router<Controller> {
         .merge(explain::routes())
         .merge(jobs::routes())
         .merge(bundle::routes())
+        .merge(risk::routes())
 }

@@ -6,6 +6,7 @@ pub mod group;
 pub mod node;
 pub mod pool;
 pub mod resource;
+pub mod risk;
 pub mod snapshot;
 
 use std::collections::BTreeMap;
