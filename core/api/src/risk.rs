@@ -151,11 +151,14 @@ pub struct PoolUnknown {
 #[derive(Debug, Clone, Serialize)]
 pub struct BlockedJob {
     pub uuid: String,
-    pub resource_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_name: Option<String>,
     pub task: &'static str,
     pub created: Moment,
-    pub node_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
     pub why: String,
+    pub way_out: String,
 }
 
 #[derive(Debug, Clone, Serialize)]

@@ -229,8 +229,8 @@ fn report(document: &Value, screen: &Screen) -> String {
     section(&mut out, screen, "Pools of which nothing is known", &document["pools_unknown"], &["Node", "Pool", "Why"], |one| {
         vec![name(one, "node_name"), name(one, "storage_pool_name"), name(one, "why")]
     });
-    section(&mut out, screen, "Blocked jobs", &document["blocked_jobs"], &["Job", "Task", "Resource", "Node", "Why"], |one| {
-        ["uuid", "task", "resource_name", "node_name", "why"].iter().map(|key| name(one, key)).collect()
+    section(&mut out, screen, "Blocked jobs", &document["blocked_jobs"], &["Job", "Task", "Resource", "Node", "Why", "To do"], |one| {
+        ["uuid", "task", "resource_name", "node_name", "why", "way_out"].iter().map(|key| name(one, key)).collect()
     });
     let headings = ["Node", "State", "Unknown since", "Why"];
     section(&mut out, screen, "Nodes of which nothing is known", &document["nodes_unknown"], &headings, |one| {

@@ -6,12 +6,13 @@ use berth_model::cluster::{Cluster, Quarantined};
 use berth_model::ids::{Id, kind};
 use berth_model::job::Job;
 use berth_model::names::{NodeName, ResourceName, StorPoolName};
-use berth_model::observed::{ConnectionStatus, Observed, Standing as ItemStanding};
+use berth_model::observed::{ConnectionStatus, Observed};
 use berth_model::size::Kib;
 use berth_model::time::Timestamp;
 
 use super::standing::{Health, Standing, Verdict};
 use super::{Capped, TooFew, snapshot_loss};
+use crate::jobs;
 use crate::placement::{self, Refusal};
 
 /// A pool is near full with less than this free, in percent of its whole space.
@@ -82,16 +83,18 @@ pub struct PoolUnknown {
 pub struct BlockedJob {
     /// Its id.
     pub job: Id<kind::Job>,
-    /// The resource.
-    pub resource: ResourceName,
+    /// The resource; `None`: it works on a node.
+    pub resource: Option<ResourceName>,
     /// What it does.
     pub task: &'static str,
     /// When it was asked for.
     pub created: Timestamp,
-    /// The first node that blocks it.
-    pub node: NodeName,
-    /// How.
+    /// Where it is blocked first; `None`: nowhere in particular.
+    pub node: Option<NodeName>,
+    /// What blocks it there.
     pub why: String,
+    /// What to do.
+    pub way_out: String,
 }
 
 /// A node of which nothing is known.
@@ -171,7 +174,7 @@ pub fn report(cluster: &Cluster, observed: &Observed) -> Report {
     nodes.sort_by(|a, b| weight(b).cmp(&weight(a)).then_with(|| a.node.cmp(&b.node)));
     report.nodes = Capped::of(nodes);
     pools(cluster, observed, &mut report);
-    let mut jobs: Vec<BlockedJob> = cluster.jobs.values().filter_map(|job| blocked(observed, job)).collect();
+    let mut jobs: Vec<BlockedJob> = cluster.jobs.values().filter_map(|job| blocked(cluster, observed, job)).collect();
     jobs.sort_by_key(|job| (job.created, job.job));
     report.blocked_jobs = Capped::of(jobs);
     for node in cluster.nodes.values().filter(|node| node.node_type.has_satellite() && !observed.online(&node.name)) {
@@ -256,17 +259,18 @@ fn pools(cluster: &Cluster, observed: &Observed, report: &mut Report) {
     report.overcommitted = Capped::of(overcommitted);
 }
 
-/// What blocks a job; `None`: it goes on by itself.
-fn blocked(observed: &Observed, job: &Job) -> Option<BlockedJob> {
-    let (node, why) = job.task.awaited().iter().find_map(|awaited| {
-        if !observed.online(&awaited.node) {
-            return Some((awaited.node.clone(), "The node is not online.".to_owned()));
-        }
-        let seen = &observed.item(&awaited.node, awaited.item)?.seen;
-        match (seen.standing, &seen.fault) {
-            (ItemStanding::Faulty, Some(fault)) if seen.generation >= job.serial => Some((awaited.node.clone(), fault.message.clone())),
-            (ItemStanding::Faulty | ItemStanding::Settled | ItemStanding::Working | ItemStanding::Gone, _) => None,
-        }
-    })?;
-    Some(BlockedJob { job: job.id, resource: job.resource.clone(), task: job.task.word(), created: job.created, node, why })
+/// What blocks a job first; `None`: it goes on by itself.
+fn blocked(cluster: &Cluster, observed: &Observed, job: &Job) -> Option<BlockedJob> {
+    // The moment matters for new objects only, and a look makes none.
+    let view = jobs::view(cluster, observed, job, Timestamp::default());
+    let first = view.blockers.into_iter().next()?;
+    Some(BlockedJob {
+        job: job.id,
+        resource: view.resource,
+        task: view.task,
+        created: job.created,
+        node: first.node,
+        why: first.message,
+        way_out: first.way_out,
+    })
 }

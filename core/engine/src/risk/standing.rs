@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use berth_model::cluster::Cluster;
 use berth_model::flags::{ResourceFlag, VolumeFlag};
-use berth_model::names::{NodeName, ResourceName};
+use berth_model::names::{NodeName, ResourceName, VolumeNumber};
 use berth_model::objects::{Resource, Volume};
 use berth_model::observed::{FaultKind, ItemSeen, Observed};
 use berth_model::plan::ContentSource;
@@ -89,7 +89,7 @@ pub(super) enum Health {
     Unknown,
     /// It was seen without it.
     Bad,
-    /// It never had it: it is being made.
+    /// It does not have it: it is being made, or was seen to be behind its peers.
     Empty,
 }
 
@@ -138,7 +138,7 @@ pub(super) struct Verdict {
     pub(super) redundancy: Option<(usize, usize, usize)>,
 }
 
-fn volume_health(volume: &Volume, seen: Option<&ItemSeen>, number: berth_model::names::VolumeNumber) -> Health {
+fn volume_health(volume: &Volume, seen: Option<&ItemSeen>, number: VolumeNumber, replicates: bool) -> Health {
     let never_had = match &volume.content.source {
         ContentSource::Fresh => Health::Empty,
         // An old volume that is rolled back has data, whichever.
@@ -146,9 +146,19 @@ fn volume_health(volume: &Volume, seen: Option<&ItemSeen>, number: berth_model::
     };
     let Some(seen) = seen else { return never_had };
     let lost = seen.fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::Lost);
-    match seen.volumes.iter().find(|one| one.number == number).and_then(|one| one.content) {
-        Some(content) if content == volume.content.id.uuid() => Health::Good,
-        Some(_) => Health::Unknown,
+    let seen = seen.volumes.iter().find(|one| one.number == number);
+    match seen.and_then(|one| Some((one.content?, one.up_to_date))) {
+        Some((content, _)) if content != volume.content.id.uuid() => Health::Unknown,
+        Some((_, Some(true))) => Health::Good,
+        Some((_, Some(false))) => Health::Empty,
+        // The mark says whose data it is, not how new.
+        Some((_, None)) => {
+            if replicates {
+                Health::Unknown
+            } else {
+                Health::Good
+            }
+        }
         None if lost => Health::Bad,
         None => never_had,
     }
@@ -158,7 +168,8 @@ fn volume_health(volume: &Volume, seen: Option<&ItemSeen>, number: berth_model::
 pub(super) fn health(observed: &Observed, replica: &Resource) -> Health {
     let seen = observed.item(&replica.node, replica.id.uuid()).map(|record| &record.seen);
     let volumes = replica.volumes.iter().filter(|(_, volume)| !volume.flags.has(VolumeFlag::Delete));
-    let all: Vec<Health> = volumes.map(|(number, volume)| volume_health(volume, seen, *number)).collect();
+    let all: Vec<Health> =
+        volumes.map(|(number, volume)| volume_health(volume, seen, *number, stack::replicates(&replica.layers))).collect();
     let any = |health| all.contains(&health);
     match all.is_empty() {
         true => Health::Empty,

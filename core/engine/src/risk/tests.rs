@@ -32,12 +32,15 @@ enum Role {
     Unseen,
     /// A disk that is being made.
     Fresh,
+    /// A disk with data that its peers have newer.
+    Behind,
     /// A disk with the data that is not served.
     Inactive,
     Diskless,
 }
 
-const ROLES: [Role; 7] = [Role::Nothing, Role::Disk, Role::Missing, Role::Unseen, Role::Fresh, Role::Inactive, Role::Diskless];
+const ROLES: [Role; 8] =
+    [Role::Nothing, Role::Disk, Role::Missing, Role::Unseen, Role::Fresh, Role::Behind, Role::Inactive, Role::Diskless];
 
 impl World {
     fn see(&mut self, on: &str, item: ItemSeen) {
@@ -107,7 +110,7 @@ impl World {
         let flag = match role {
             Role::Diskless => Some(ResourceFlag::DrbdDiskless),
             Role::Inactive => Some(ResourceFlag::Inactive),
-            Role::Nothing | Role::Disk | Role::Missing | Role::Unseen | Role::Fresh => None,
+            Role::Nothing | Role::Disk | Role::Missing | Role::Unseen | Role::Fresh | Role::Behind => None,
         };
         let replica = Resource {
             id: ids.next(),
@@ -137,7 +140,8 @@ impl World {
             backing_kib: size,
             allocated_kib: Kib(size.0 / 2),
             in_use: false,
-            content: matches!(role, Role::Disk | Role::Inactive | Role::Diskless).then_some(content),
+            content: matches!(role, Role::Disk | Role::Inactive | Role::Diskless | Role::Behind).then_some(content),
+            up_to_date: stack::replicates(layers).then_some(role != Role::Behind),
         };
         let standing = if fault.is_some() { Item::Faulty } else { Item::Settled };
         if role != Role::Unseen {
@@ -209,8 +213,13 @@ fn cases() -> impl Strategy<Value = Case> {
     let quorum = prop::sample::select(vec!["off", "majority", "all", "1", "2", "3"]);
     let online = proptest::collection::vec(prop::bool::weighted(0.7), size);
     let gone = proptest::collection::vec(prop::bool::weighted(0.35), size);
-    (proptest::collection::vec(role, size), online, prop::bool::weighted(0.8), quorum, 1..5i32, gone)
-        .prop_map(|(roles, online, replicates, quorum, wanted, gone)| Case { roles, online, replicates, quorum, wanted, gone })
+    (proptest::collection::vec(role, size), online, prop::bool::weighted(0.8), quorum, 1..5i32, gone).prop_map(
+        |(mut roles, online, replicates, quorum, wanted, gone): (Vec<Role>, _, bool, _, _, _)| {
+            // Nothing is behind another one where each has data of its own.
+            roles.iter_mut().filter(|role| **role == Role::Behind && !replicates).for_each(|role| *role = Role::Disk);
+            Case { roles, online, replicates, quorum, wanted, gone }
+        },
+    )
 }
 
 fn world_of(case: &Case) -> World {
@@ -248,8 +257,8 @@ fn truths(role: Role, online: bool) -> Vec<Truth> {
         (Role::Nothing, _) => vec![dead],
         (Role::Disk, true) => vec![well],
         (Role::Missing, true) => vec![dead],
-        (Role::Disk | Role::Missing, false) | (Role::Unseen, _) => vec![well, dead],
-        (Role::Fresh | Role::Diskless, true) => vec![Truth { data: false, up: true }],
+        (Role::Disk | Role::Missing | Role::Behind, false) | (Role::Unseen, _) => vec![well, dead],
+        (Role::Fresh | Role::Behind | Role::Diskless, true) => vec![Truth { data: false, up: true }],
         (Role::Fresh | Role::Diskless, false) => vec![Truth { data: false, up: true }, dead],
         // Down, and perhaps old.
         (Role::Inactive, _) => vec![Truth { data: true, up: false }, dead],

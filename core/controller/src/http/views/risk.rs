@@ -110,11 +110,12 @@ pub fn report(report: &Report) -> doc::Risk {
         }),
         blocked_jobs: capped(&report.blocked_jobs, |one| doc::BlockedJob {
             uuid: one.job.to_string(),
-            resource_name: one.resource.to_string(),
+            resource_name: one.resource.as_ref().map(ToString::to_string),
             task: one.task,
             created: Moment::of_millis(one.created.0),
-            node_name: one.node.to_string(),
+            node_name: one.node.as_ref().map(ToString::to_string),
             why: one.why.clone(),
+            way_out: one.way_out.clone(),
         }),
         nodes_unknown: capped(&report.nodes_away, |one| doc::NodeAway {
             node_name: one.node.to_string(),
