@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Book, Known, Load, REST_LIMIT, has_size, holds_data};
 use crate::{Cluster, within};
+
+/// Snapshots that are restored at the end.
+const RESTORES_MAX: usize = 5;
 
 /// The flags of a document.
 pub(super) fn flags(document: &Value) -> impl Iterator<Item = &str> {
@@ -125,7 +128,37 @@ impl Load {
                 }
             }
         }
+        self.restore_some(cluster)?;
         Ok(facts)
+    }
+
+    /// Restores some acknowledged snapshots of volumes that were written before: each holds what was written.
+    fn restore_some(&self, cluster: &Cluster) -> Result<()> {
+        let books = self.books();
+        let whole = books.iter().flatten().filter(|(_, entry)| entry.exists == Known::Yes && entry.written.is_some()).filter_map(
+            |(name, entry)| {
+                let (snapshot, _) = entry.snapshots.iter().find(|(_, known)| **known == Known::Yes)?;
+                Some((name, snapshot))
+            },
+        );
+        for (at, (name, snapshot)) in whole.take(RESTORES_MAX).enumerate() {
+            let twin = format!("restored-{at}");
+            let to = json!({"to_resource": twin});
+            self.rest.post("/v1/resource-definitions", &json!({"resource_definition": {"name": twin}}))?.ok()?;
+            let path = |what: &str| format!("/v1/resource-definitions/{name}/{what}/{snapshot}");
+            self.rest.post(&path("snapshot-restore-volume-definition"), &to)?.ok()?;
+            self.rest.post(&path("snapshot-restore-resource"), &to)?.ok()?;
+            let node = self
+                .lists()?
+                .resources
+                .iter()
+                .find(|resource| resource["name"] == twin.as_str())
+                .map(|resource| text(resource, "node_name"));
+            let device = cluster.device(&twin, &node.with_context(|| format!("{twin} has no replica"))?)?;
+            holds_data(&device, name).with_context(|| format!("restored from {snapshot} of {name}"))?;
+            cluster.delete_all_of(&twin)?;
+        }
+        Ok(())
     }
 
     /// Deletes everything that is there, as one who clears up would, and waits until nothing is left of it on the machines.
