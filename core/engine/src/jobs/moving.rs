@@ -22,6 +22,9 @@ const MOST_CHANGES: usize = 70;
 /// Moves of one evacuation at a time: each copies a whole volume over the network.
 const MOST_MOVES: usize = 16;
 
+/// Replicas that found no place after which a look gives up for now: each costs a placement. The next look begins elsewhere.
+const MOST_FAILED: usize = 64;
+
 /// The open moves off a node.
 pub(super) fn moves_from<'c>(cluster: &'c Cluster, node: &'c NodeName) -> impl Iterator<Item = &'c Job> {
     let leaves = move |job: &&Job| matches!(&job.task, Task::Move { from, .. } if from.node == *node);
@@ -83,13 +86,18 @@ fn in_use(observed: &Observed, resource: &Resource) -> Option<Reply> {
 /// Evacuate: begins to move what can be moved, ends when nothing is left on the node. The node stays marked.
 pub(super) fn evacuate(look: &mut Look<'_>, job: &Job, node: &NodeName, target: &[NodeName], avoid: &[NodeName]) {
     let marked = look.cluster.nodes.get(node).is_some_and(|found| found.flags.has(NodeFlag::Evacuate));
-    let replicas: Vec<Resource> = look.cluster.resources_on(node).map(|resource| (**resource).clone()).collect();
+    let mut replicas: Vec<Resource> = look.cluster.resources_on(node).map(|resource| (**resource).clone()).collect();
     let empty = replicas.is_empty() && look.cluster.snapshots_on(node).next().is_none();
     if !marked || empty {
         look.end(job, Vec::new());
         return;
     }
+    if replicas.len() > MOST_FAILED {
+        let begin = usize::try_from(look.now.0.unsigned_abs()).unwrap_or_default() % replicas.len();
+        replicas.rotate_left(begin);
+    }
     let mut moving = moves_from(&look.cluster, node).count();
+    let mut failed = 0usize;
     let mut blocked = Vec::new();
     for replica in replicas {
         let leaving = replica.flags.has(ResourceFlag::Delete)
@@ -101,12 +109,15 @@ pub(super) fn evacuate(look: &mut Look<'_>, job: &Job, node: &NodeName, target: 
             blocked.push(stays(&replica, why));
             continue;
         }
-        if moving >= MOST_MOVES || look.progress.changes.len() >= MOST_CHANGES {
+        if moving >= MOST_MOVES || failed >= MOST_FAILED || look.progress.changes.len() >= MOST_CHANGES {
             continue;
         }
         match look.decide(&job.actor, |draft| begin(draft, &replica, target, avoid)) {
             Ok(()) => moving += 1,
-            Err(refused) => blocked.extend(refused.replies.into_iter().find(Reply::is_error).map(|why| stays(&replica, why))),
+            Err(refused) => {
+                failed += 1;
+                blocked.extend(refused.replies.into_iter().find(Reply::is_error).map(|why| stays(&replica, why)));
+            }
         }
     }
     // Nobody waits for the moves themselves: they take as long as the data needs.

@@ -20,6 +20,11 @@ use crate::{jobs, plan};
 mod cancel;
 mod empty;
 
+/// Cases of a property; many more of them in a long run.
+fn cases(usual: u32) -> ProptestConfig {
+    ProptestConfig { cases: if std::env::var_os("BERTH_LONG").is_some() { 5000 } else { usual }, ..ProptestConfig::default() }
+}
+
 const NODES: [&str; 2] = ["alpha", "bravo"];
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
@@ -220,7 +225,7 @@ fn delete_everything(world: &mut World) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if std::env::var_os("BERTH_LONG").is_some() { 5000 } else { 150 }, ..ProptestConfig::default() })]
+    #![proptest_config(cases(150))]
 
     /// Commands, looks, refusals and absences in any order.
     #[test]

@@ -308,7 +308,7 @@ fn wipe(machines: &mut Machines) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if std::env::var_os("BERTH_LONG").is_some() { 5000 } else { 200 }, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn a_cancelled_task_ends_in_the_state_before_it_or_as_it_was_said(
@@ -440,4 +440,47 @@ fn what_is_no_open_job_is_refused() {
             assert!(!refused.replies[0].correction.is_empty());
         }
     }
+}
+
+#[test]
+fn a_record_that_cannot_be_read_holds_its_job_up_and_is_named() {
+    let mut machines = base();
+    assert!(machines.give(&Command::DeleteResource { resource: "two".to_owned(), node: "bravo".to_owned(), keep_tiebreaker: None }));
+    let key = berth_model::change::Key::Resource(crate::testkit::resource("two"), node("bravo"));
+    let record = berth_model::cluster::Quarantined { kind: key.kind().word().to_owned(), key: key.text(), why: "torn".to_owned() };
+    machines.world.cluster.fold(&[Change::Delete(key)]);
+    machines.world.cluster.quarantined = Arc::new(vec![record]);
+    machines.quiet(&NODES);
+    let job = machines.world.cluster.jobs.values().next().expect("the job waits for the record").clone();
+    let view = jobs::view(&machines.world.cluster, &machines.world.observed, &job, Timestamp(9));
+    assert_eq!((view.blockers[0].kind.word(), view.blockers[0].cause.as_str()), ("quarantined", "torn"));
+    machines.world.cluster.quarantined = Arc::default();
+    machines.quiet(&NODES);
+    assert!(machines.world.cluster.jobs.is_empty(), "the record was removed by a repair");
+}
+
+#[test]
+fn whoever_holds_a_device_is_in_the_way_out() {
+    let mut machines = base();
+    assert!(machines.give(&Command::RollbackSnapshot { resource: "one".to_owned(), name: "snap".to_owned(), zfs_rollback_strategy: None }));
+    let job = machines.world.cluster.jobs.values().next().unwrap().clone();
+    for (name, mount) in [("alpha", true), ("bravo", false)] {
+        let item = job.task.awaited().iter().find(|awaited| awaited.node == node(name)).unwrap().item;
+        let device = "/dev/loop1".to_owned();
+        let holder = match mount {
+            true => berth_model::observed::Holder::Mount { device, path: "/mnt".to_owned() },
+            false => berth_model::observed::Holder::Process { device, pid: 42, command: "dd".to_owned() },
+        };
+        let why = Fault { holders: vec![holder], ..fault(FaultKind::InUse) };
+        let seen = ItemSeen { id: item, generation: job.serial, standing: Standing::Faulty, volumes: Vec::new(), fault: Some(why) };
+        let known = Arc::make_mut(machines.world.observed.nodes.get_mut(&node(name)).unwrap());
+        known.items.insert(item, Arc::new(ItemRecord { seen, at: Timestamp(7) }));
+    }
+    let view = jobs::view(&machines.world.cluster, &machines.world.observed, &job, Timestamp(9));
+    let ways: Vec<_> = view.blockers.iter().map(|blocker| (blocker.way_out.as_str(), blocker.holders.len(), blocker.seen)).collect();
+    assert!(ways[0].0.contains("'umount /mnt'") && ways[0].0.contains(&format!("'berth job retry {}'", job.id)), "{ways:?}");
+    assert!(ways[1].0.contains("'kill 42'") && ways[1].0.contains("berth job cancel"), "{ways:?}");
+    assert!(ways.iter().all(|way| way.1 == 1 && way.2 == Some(Timestamp(7))), "{ways:?}");
+    let steps: Vec<_> = view.steps.iter().map(|step| (step.name, step.state.word())).collect();
+    assert_eq!(steps, [("down", "now"), ("roll", "to_come"), ("up", "to_come")]);
 }
