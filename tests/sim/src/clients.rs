@@ -1,0 +1,216 @@
+//! Clients: each has resources of its own, asks for one thing after the other, and writes to its volumes.
+
+use std::sync::Arc;
+
+use berth_engine::command::{Command, FilterRequest, NetIfInput};
+use berth_model::cluster::Cluster;
+use berth_model::flags::ResourceFlag;
+use berth_model::layers::LayerKind;
+use berth_model::names::{NodeName, ResourceName};
+use berth_model::objects::Resource;
+use berth_model::plan::ContentSource;
+use berth_plugin_sdk::{Files, Mark};
+use tokio_util::sync::CancellationToken;
+
+use crate::stage::Stage;
+use crate::world::Draw;
+
+/// Resource groups, and what they ask for: layers, replicas.
+const GROUPS: [(&str, &[&str], i32); 3] = [("single", &["STORAGE"], 1), ("twin", &["STORAGE"], 2), ("pair", &["DRBD", "STORAGE"], 2)];
+/// Names of one client.
+const NAMES: usize = 3;
+/// Names of a resource's snapshots.
+const SNAPSHOTS: [&str; 3] = ["s1", "s2", "s3"];
+/// Smallest size.
+const SMALL: i64 = 16 << 10;
+
+fn props(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// The command that makes a machine a node.
+#[must_use]
+pub fn create_node(name: &str, address: std::net::SocketAddr) -> Command {
+    Command::CreateNode {
+        name: name.to_owned(),
+        node_type: Some("Satellite".to_owned()),
+        net_interfaces: vec![NetIfInput {
+            name: "default".to_owned(),
+            address: Some(address.ip().to_string()),
+            satellite_port: Some(i64::from(address.port())),
+            satellite_encryption_type: None,
+            is_active: Some(true),
+        }],
+        props: props(&[]),
+    }
+}
+
+/// The commands that give a node its pools.
+#[must_use]
+pub fn create_pools(node: &str) -> Vec<Command> {
+    let pool = |(name, kind): (&str, &str)| Command::CreateStorPool {
+        node: node.to_owned(),
+        name: name.to_owned(),
+        provider_kind: kind.to_owned(),
+        shared_space: None,
+        external_locking: false,
+        props: props(&[("StorDriver/StorPoolName", &format!("/{name}"))]),
+    };
+    [("thin", "FILE_THIN"), ("thick", "FILE")].map(pool).into()
+}
+
+/// The commands that make the groups.
+#[must_use]
+pub fn create_groups() -> Vec<Command> {
+    let group = |(name, layers, count): &(&str, &[&str], i32)| {
+        let mut filter = FilterRequest::default();
+        filter.filter.place_count = Some(*count);
+        filter.layer_stack = Some(layers.iter().map(|layer| (*layer).to_owned()).collect());
+        let create = Command::CreateResourceGroup {
+            name: (*name).to_owned(),
+            description: None,
+            filter,
+            peer_slots: None,
+            props: props(&[]),
+        };
+        let volume = Command::CreateVolumeGroup { group: (*name).to_owned(), number: None, flags: Vec::new(), props: props(&[]) };
+        [create, volume]
+    };
+    GROUPS.iter().flat_map(group).collect()
+}
+
+/// One client, until `done`.
+pub async fn client(stage: Arc<Stage>, number: usize, done: CancellationToken) {
+    let actor = format!("client-{number}");
+    let mut rng = stage.world.fork(&actor);
+    loop {
+        let pause = rng.millis(20, 1500);
+        tokio::select! {
+            biased;
+            () = done.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let Some(view) = stage.view() else { continue };
+        if rng.permille(250) {
+            write(&stage, &view.cluster, number, &mut rng);
+            continue;
+        }
+        let command = next(&view.cluster, number, &mut rng);
+        // A client that hangs up learns nothing; what it asked for goes on.
+        let patience = if rng.permille(100) { rng.millis(1, 200) } else { rng.millis(60_000, 60_000) };
+        let _told = tokio::time::timeout(patience, stage.ask(&actor, command)).await;
+    }
+}
+
+fn name_of(number: usize, rng: &mut fastrand::Rng) -> String {
+    format!("c{number}-{}", rng.usize(..NAMES))
+}
+
+/// What a client asks for next.
+fn next(cluster: &Cluster, number: usize, rng: &mut fastrand::Rng) -> Command {
+    let name = name_of(number, rng);
+    let known = ResourceName::parse(&name).ok().and_then(|name| cluster.definitions.get(&name).cloned());
+    let snapshot = || SNAPSHOTS[0];
+    let Some(definition) = known else {
+        let (group, _, _) = GROUPS[rng.usize(..GROUPS.len())];
+        return Command::SpawnResource {
+            group: group.to_owned(),
+            name: Some(name),
+            external_name: None,
+            volume_sizes: vec![SMALL * rng.i64(1..8)],
+            partial: false,
+            definitions_only: false,
+            filter: FilterRequest::default(),
+            props: props(&[]),
+            peer_slots: None,
+            passphrases: 0,
+        };
+    };
+    let snapshot_name = SNAPSHOTS[rng.usize(..SNAPSHOTS.len())].to_owned();
+    let nodes: Vec<String> = cluster.replicas(&definition.name).map(|replica| replica.node.to_string()).collect();
+    let node = rng.one_of(&nodes).cloned().unwrap_or_else(|| "alpha".to_owned());
+    let size = definition.volumes.values().next().map_or(SMALL, |volume| i64::try_from(volume.size_kib.0).unwrap_or(SMALL));
+    let _ = snapshot;
+    match rng.u32(..100) {
+        0..15 => Command::DeleteResourceDefinition { name },
+        15..30 => Command::ModifyVolumeDefinition {
+            resource: name,
+            number: 0,
+            size_kib: Some(size + SMALL * rng.i64(1..4)),
+            flags: Vec::new(),
+            props: Default::default(),
+        },
+        30..48 => Command::CreateSnapshot { resource: name, name: snapshot_name, nodes: Vec::new(), props: props(&[]) },
+        48..56 => Command::DeleteSnapshot { resource: name, name: snapshot_name, nodes: Vec::new() },
+        56..66 => Command::RollbackSnapshot { resource: name, name: snapshot_name, zfs_rollback_strategy: None },
+        66..74 => Command::CloneResourceDefinition {
+            source: name,
+            name: Some(name_of(number, rng)),
+            external_name: None,
+            layers: Vec::new(),
+            group: None,
+            props: Default::default(),
+            use_zfs_clone: None,
+            passphrases: 0,
+        },
+        74..80 => Command::DeactivateResource { resource: name, node },
+        80..88 => Command::ActivateResource { resource: name, node },
+        88..92 => Command::DeleteResource { resource: name, node, keep_tiebreaker: None },
+        92..96 => {
+            let jobs: Vec<String> = cluster.jobs_on(&definition.name).map(|job| job.id.to_string()).collect();
+            match rng.one_of(&jobs) {
+                Some(id) => Command::CancelJob { id: id.clone() },
+                None => Command::DeleteVolumeDefinition { resource: name, number: 0 },
+            }
+        }
+        _ => Command::Autoplace { resource: name, filter: FilterRequest::default(), diskless_on_remaining: None, layers: None },
+    }
+}
+
+/// Writes to every replica of a resource that nobody works on, through its device.
+fn write(stage: &Stage, cluster: &Cluster, number: usize, rng: &mut fastrand::Rng) {
+    let Ok(name) = ResourceName::parse(&name_of(number, rng)) else { return };
+    // What a controller shows that is cut off from its disk is not what is asked for now.
+    let truth = stage.checks.truth();
+    let quiet = |cluster: &Cluster| {
+        let source = |resource: &Resource| resource.volumes.values().all(|volume| volume.content.source == ContentSource::Kept);
+        cluster.jobs.values().all(|job| job.resource != name && !job_reads(job, &name)) && cluster.replicas(&name).all(|r| source(r))
+    };
+    if !quiet(cluster) || !quiet(&truth) {
+        return;
+    }
+    let value = rng.u64(1..);
+    for replica in truth.replicas(&name) {
+        let replicated = replica.layers.contains(&LayerKind::Drbd);
+        if replicated || replica.flags.has(ResourceFlag::Inactive) || replica.flags.has(ResourceFlag::Diskless) {
+            continue;
+        }
+        let Some(machine) = stage.machines.iter().find(|machine| machine.name == replica.node.as_str()) else { continue };
+        for (volume_number, volume) in &replica.volumes {
+            let file = format!("{}.img", volume.backing);
+            let Some(device) = machine.link(&name, *volume_number) else { continue };
+            for pool in machine.pools().values() {
+                let seen = pool.look(&file).ok().flatten();
+                let mark = seen.and_then(|seen| seen.mark).and_then(|mark| Mark::parse(&mark).ok());
+                let mine = mark.is_some_and(|m| m.generation == volume.id.uuid() && m.content == volume.content.id.uuid());
+                let served = pool.device(&file).ok().flatten().is_some_and(|found| found.path == device);
+                if mine && served {
+                    pool.write(&file, value);
+                    stage.checks.wrote(volume.content.id.uuid(), value);
+                    stage.world.note(&format!("client-{number} writes {value:x} to '{name}' on {}", machine.name));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a job copies from this resource.
+fn job_reads(job: &berth_model::job::Job, name: &ResourceName) -> bool {
+    use berth_model::job::Task;
+    matches!(&job.task, Task::Clone { from, .. } | Task::Restore { from, .. } if from == name)
+}
+
+/// The operator gives a node up, or takes one in again.
+pub async fn lose_node(stage: &Stage, node: &NodeName) {
+    let _told = stage.ask("operator", Command::LoseNode { node: node.to_string() }).await;
+}

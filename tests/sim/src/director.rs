@@ -1,0 +1,171 @@
+//! The director: decides what goes wrong, and when it is well again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use berth_model::names::NodeName;
+use berth_plugin_sdk::Kib;
+use tokio_util::sync::CancellationToken;
+
+use crate::clients;
+use crate::disk::{Wear, downtime};
+use crate::machine::Trouble;
+use crate::network::Weather;
+use crate::stage::Stage;
+use crate::world::Draw;
+
+/// How rough a run is; drawn once, so that some runs have one kind of trouble and others all of it.
+#[derive(Debug, Clone, Copy)]
+struct Mood {
+    network: bool,
+    kills: bool,
+    power: bool,
+    controllers: bool,
+    disk: bool,
+    tools: bool,
+    clock: bool,
+    nodes: bool,
+}
+
+/// Makes trouble until `done`; what it began it does not mend.
+pub async fn direct(stage: Arc<Stage>, done: CancellationToken) {
+    let mut rng = stage.world.fork("director");
+    let mut yes = |odds| rng.permille(odds);
+    let mood = Mood {
+        network: yes(600),
+        kills: yes(600),
+        power: yes(300),
+        controllers: yes(600),
+        disk: yes(400),
+        tools: yes(500),
+        clock: yes(200),
+        nodes: yes(250),
+    };
+    stage.world.note(&format!("{mood:?}"));
+    loop {
+        let pause = rng.millis(100, 3000);
+        tokio::select! {
+            biased;
+            () = done.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        // A dead controller comes back, whatever killed it.
+        if stage.controller().is_none() {
+            tokio::time::sleep(downtime(&mut rng)).await;
+            stage.start_controller(true).await;
+        }
+        scene(&stage, mood, &mut rng).await;
+    }
+}
+
+async fn scene(stage: &Arc<Stage>, mood: Mood, rng: &mut fastrand::Rng) {
+    let number = rng.usize(..stage.machines.len());
+    let Some(machine) = stage.machines.get(number).cloned() else { return };
+    match rng.u32(..16) {
+        0 | 1 if mood.network => {
+            let mut odds = |most: u32| if rng.bool() { rng.u32(..most) } else { 0 };
+            let weather = Weather { lost: odds(60), doubled: odds(100), overtaken: odds(100), late: odds(100), half_open: odds(200), repeated: odds(200) };
+            stage.world.note(&format!("{weather:?}"));
+            stage.network.set_weather(weather);
+        }
+        2 | 3 if mood.network => {
+            stage.world.note(&format!("the link of {} is cut", machine.name));
+            stage.network.cut(machine.address, true);
+            tokio::time::sleep(rng.millis(100, 12_000)).await;
+            stage.network.cut(machine.address, false);
+            stage.world.note(&format!("the link of {} is joined", machine.name));
+        }
+        4 if mood.network => {
+            stage.world.note(&format!("{} hangs", machine.name));
+            stage.network.hang(machine.address, true);
+            tokio::time::sleep(rng.millis(100, 12_000)).await;
+            stage.network.hang(machine.address, false);
+            stage.world.note(&format!("{} goes on", machine.name));
+        }
+        5 | 6 if mood.kills => {
+            if let Some(guest) = stage.guest(number) {
+                if rng.bool() { guest.kill() } else { guest.kill_after(rng.i64(1..12)) }
+            }
+            tokio::time::sleep(rng.millis(100, 8000)).await;
+            stage.kill_guest(number);
+            stage.start_guest(number);
+        }
+        7 if mood.power => {
+            stage.kill_guest(number);
+            machine.power_cut();
+            tokio::time::sleep(rng.millis(100, 8000)).await;
+            stage.start_guest(number);
+        }
+        8 | 9 if mood.controllers => {
+            stage.kill_controllers();
+            tokio::time::sleep(downtime(rng)).await;
+            stage.start_controller(true).await;
+        }
+        10 if mood.controllers => {
+            stage.world.note("a second controller takes over, the first does not know");
+            stage.start_controller(false).await;
+            tokio::time::sleep(rng.millis(100, 10_000)).await;
+            stage.kill_older_controllers();
+        }
+        11 if mood.disk => {
+            let mut odds = |most: u32| if rng.bool() { rng.u32(..most) } else { 0 };
+            stage.disk.set_wear(Wear { slow: odds(300), full: odds(300), dies_before: odds(30), dies_after: odds(60) });
+        }
+        12 | 13 if mood.tools => {
+            let mut odds = |most: u32| if rng.bool() { rng.u32(..most) } else { 0 };
+            machine.set_trouble(Trouble { fails: odds(80), nonsense: odds(50), slow: odds(200), full: odds(20) });
+            if rng.permille(200) {
+                for memory in machine.pools().values() {
+                    memory.fill(Kib(64 << 10));
+                }
+            }
+            if let Some((_, _, device)) = rng.one_of(&machine.links()) {
+                machine.set_in_use(Some(device.clone()));
+            }
+        }
+        14 if mood.clock => {
+            let day = 86_400_000;
+            stage.world.step_clock(rng.i64(-400 * day..400 * day));
+        }
+        15 if mood.nodes => lose(stage, number, rng).await,
+        _ => {
+            // A quiet moment: some trouble ends.
+            stage.network.set_weather(Weather::default());
+            stage.disk.set_wear(Wear::default());
+            machine.set_trouble(Trouble::default());
+            machine.set_in_use(None);
+        }
+    }
+}
+
+/// A node is given up, its machine is installed anew and joins again.
+async fn lose(stage: &Arc<Stage>, number: usize, rng: &mut fastrand::Rng) {
+    let Some(machine) = stage.machines.get(number) else { return };
+    let Ok(node) = NodeName::parse(&machine.name) else { return };
+    stage.kill_guest(number);
+    tokio::time::sleep(rng.millis(100, 8000)).await;
+    clients::lose_node(stage, &node).await;
+    machine.install_anew();
+    stage.start_guest(number);
+    join(stage, number, Duration::from_secs(20)).await;
+}
+
+/// Makes a machine a node with pools, if it is none; gives up after `patience`.
+pub async fn join(stage: &Arc<Stage>, number: usize, patience: Duration) {
+    let Some(machine) = stage.machines.get(number) else { return };
+    let until = tokio::time::Instant::now() + patience;
+    while tokio::time::Instant::now() < until && !stage.world.over().is_cancelled() {
+        let truth = stage.checks.truth();
+        let Ok(node) = NodeName::parse(&machine.name) else { return };
+        if !truth.nodes.contains_key(&node) {
+            let _told = stage.ask("operator", clients::create_node(&machine.name, machine.address)).await;
+        } else if truth.pools_of(&node).count() < 3 {
+            for command in clients::create_pools(&machine.name) {
+                let _told = stage.ask("operator", command).await;
+            }
+        } else {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}

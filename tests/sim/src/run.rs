@@ -1,0 +1,192 @@
+//! One run: setting up, trouble, quiet, and the end of everything.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use berth_engine::command::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::clients;
+use crate::director::{direct, join};
+use crate::disk::Wear;
+use crate::lie::Lie;
+use crate::machine::Trouble;
+use crate::network::Weather;
+use crate::stage::Stage;
+use crate::world::{Draw, Law, Violation, World};
+
+/// Names of machines.
+const NAMES: [&str; 4] = ["alpha", "bravo", "charlie", "delta"];
+/// A quiet world comes to rest within this; satellites try again after at most five minutes.
+const REST: Duration = Duration::from_secs(1200);
+/// How long setting up may take.
+const SETUP: Duration = Duration::from_secs(120);
+
+/// How a run is done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// The world lies in this way.
+    pub lie: Option<Lie>,
+    /// Prints the trace as it happens.
+    pub trace: bool,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The first broken promise; `None`: all were kept.
+    pub violation: Option<Violation>,
+    /// Lines of the trace.
+    pub lines: u64,
+    /// Hash of the trace.
+    pub hash: u64,
+    /// Serial of the last commit.
+    pub serial: u64,
+    /// Virtual time that passed.
+    pub passed: Duration,
+}
+
+/// Runs one seed.
+///
+/// # Panics
+/// If the runtime cannot be made: the system has no memory.
+#[must_use]
+pub fn run(seed: u64, options: Options) -> Outcome {
+    watch_panics();
+    PANICS.with(|panics| panics.borrow_mut().clear());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime of one thread");
+    let world = {
+        let _inside = runtime.enter();
+        World::new(seed, options.lie, options.trace)
+    };
+    let (serial, passed) = runtime.block_on(play(&world));
+    if let Some(panic) = PANICS.with(|panics| panics.borrow().first().cloned()) {
+        world.violate(Law::Panic, panic);
+    }
+    let (lines, hash) = world.trace();
+    Outcome { seed, violation: world.violation(), lines, hash, serial, passed }
+}
+
+thread_local! {
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+static HOOK: Once = Once::new();
+
+/// Tasks of daemons catch panics; here each one is told.
+fn watch_panics() {
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANICS.with(|panics| panics.borrow_mut().push(info.to_string()));
+            before(info);
+        }));
+    });
+}
+
+async fn play(world: &World) -> (u64, Duration) {
+    let mut rng = world.fork("run");
+    let machines = rng.usize(2..=NAMES.len());
+    let stage = Stage::new(world, NAMES.get(..machines).unwrap_or(&NAMES));
+    let over = world.over();
+    tokio::select! {
+        biased;
+        () = over.cancelled() => {}
+        () = acts(&stage, &mut rng) => {}
+    }
+    (stage.checks.truth().serial, world.elapsed())
+}
+
+async fn acts(stage: &Arc<Stage>, rng: &mut fastrand::Rng) {
+    let world = &stage.world;
+    world.note("— setting up");
+    stage.start_controller(true).await;
+    for number in 0..stage.machines.len() {
+        stage.start_guest(number);
+        join(stage, number, SETUP).await;
+    }
+    for command in clients::create_groups() {
+        let _told = stage.ask("operator", command).await;
+    }
+    world.note("— trouble");
+    let done = CancellationToken::new();
+    let mut all = Vec::new();
+    for number in 0..rng.usize(1..=3) {
+        all.push(tokio::spawn(clients::client(Arc::clone(stage), number, done.clone())));
+    }
+    all.push(tokio::spawn(direct(Arc::clone(stage), done.clone())));
+    tokio::time::sleep(rng.millis(20_000, 90_000)).await;
+    done.cancel();
+    for task in all {
+        let _ended = task.await;
+    }
+    world.note("— quiet");
+    heal(stage).await;
+    if !rest(stage, "after all trouble ended").await {
+        return;
+    }
+    stage.checks.machines(&stage.machines);
+    world.note("— deleting everything");
+    delete_everything(stage).await;
+    if !rest(stage, "after everything was deleted").await {
+        return;
+    }
+    stage.checks.machines(&stage.machines);
+    stage.checks.empty();
+}
+
+/// Ends all trouble.
+async fn heal(stage: &Arc<Stage>) {
+    stage.network.set_weather(Weather::default());
+    stage.disk.set_wear(Wear::default());
+    for (number, machine) in stage.machines.iter().enumerate() {
+        machine.set_trouble(Trouble::default());
+        machine.set_in_use(None);
+        machine.make_room();
+        stage.network.cut(machine.address, false);
+        stage.network.hang(machine.address, false);
+        if let Some(guest) = stage.guest(number) {
+            guest.kill_after(-1);
+        }
+        stage.start_guest(number);
+    }
+    stage.kill_older_controllers();
+    if stage.controller().is_none() {
+        stage.start_controller(true).await;
+    }
+    for number in 0..stage.machines.len() {
+        join(stage, number, SETUP).await;
+    }
+}
+
+/// Waits until nothing is left to do; whether it came to that.
+async fn rest(stage: &Stage, when: &str) -> bool {
+    let until = tokio::time::Instant::now() + REST;
+    loop {
+        let left = stage.view().map_or_else(|| vec!["there is no controller".to_owned()], |view| stage.checks.restless(&view));
+        if left.is_empty() {
+            return true;
+        }
+        if tokio::time::Instant::now() > until {
+            let first: Vec<&str> = left.iter().take(5).map(String::as_str).collect();
+            stage.world.violate(Law::Rest, format!("{when}, {} s later: {}", REST.as_secs(), first.join("; ")));
+            return false;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn delete_everything(stage: &Stage) {
+    let truth = stage.checks.truth();
+    for snapshot in truth.snapshots.values().flat_map(|snapshots| snapshots.values()) {
+        let command =
+            Command::DeleteSnapshot { resource: snapshot.resource.to_string(), name: snapshot.name.to_string(), nodes: Vec::new() };
+        let _told = stage.ask("operator", command).await;
+    }
+    for name in truth.definitions.keys() {
+        let _told = stage.ask("operator", Command::DeleteResourceDefinition { name: name.to_string() }).await;
+    }
+}
