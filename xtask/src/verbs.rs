@@ -1,4 +1,4 @@
-//! The verbs: `check`, `test`, `bench`, `dist`.
+//! The verbs: `check`, `test`, `sim`, `bench`, `dist`.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,6 +17,7 @@ pub const TEST_LOG: &str = "BERTH_TEST_LOG";
 pub const VERBS: &[(&str, &str, &str)] = &[
     ("check", "", "format, lints, documentation and the rules of the house"),
     ("test", "[--no-install] [--long] [-- FILTER…]", "installs what the tests need, builds once, runs every test"),
+    ("sim", "[--seeds N] [--seed N [--trace]] …", "runs seeds of the simulated world in a release build; `--help` says more"),
     ("bench", "", "measures a release build on this machine and prints the figures"),
     ("dist", "", "an archive of the release: program, link, units, README, licence, checksum"),
 ];
@@ -36,6 +37,7 @@ pub fn run(words: &[String]) -> Result<u8> {
             check()
         }
         "test" => test(&TestOptions::parse(rest)?),
+        "sim" => sim(rest),
         "bench" => {
             no_more_words(rest)?;
             bench()
@@ -147,6 +149,15 @@ fn test(options: &TestOptions) -> Result<u8> {
     }
     let compared = status(cargo().args(["test", "--workspace", "--quiet", "--test", "claims_ran"]).env(TEST_LOG, &log))?;
     Ok(code(compared))
+}
+
+/// The simulator takes its words itself.
+fn sim(words: &[String]) -> Result<u8> {
+    let built = status(cargo().args(["build", "--release", "--package", "berth-sim"]))?;
+    if !built.success() {
+        return Ok(code(built));
+    }
+    Ok(code(status(Command::new(target_folder()?.join("release").join("berth-sim")).args(words))?))
 }
 
 fn bench() -> Result<u8> {

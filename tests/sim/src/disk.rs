@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use berth_store::{Cluster, Entry, Loaded, LogEntry, MemoryStore, Pending, Record, Store, StoreError, Transaction, Write};
+use berth_store::{Cluster, Entry, Loaded, LogEntry, LogFilter, MemoryStore, Past, Pending, Record, Store, StoreError, Transaction, Write};
 
 use crate::check::Checks;
 use crate::lie::Lie;
@@ -111,7 +111,7 @@ impl Mount {
             self.store.refuse_commits(1);
         }
         let honest = transaction.clone();
-        self.lie(&mut transaction);
+        self.lie(&mut transaction).await;
         let result = self.store.commit(transaction).await;
         match &result {
             Ok(serial) => {
@@ -130,7 +130,7 @@ impl Mount {
     }
 
     /// What a lying disk does to what it is given.
-    fn lie(&self, transaction: &mut Transaction) {
+    async fn lie(&self, transaction: &mut Transaction) {
         let world = &self.disk.world;
         let drop_puts = |transaction: &mut Transaction, unwanted: &str| {
             for Entry { writes, .. } in &mut transaction.entries {
@@ -142,6 +142,15 @@ impl Mount {
         }
         if world.lies(Lie::JobsAreNotStored) {
             drop_puts(transaction, "job");
+        }
+        if world.lies(Lie::StoreTakesTwoWriters)
+            && let Ok(now) = self.store.load().await
+        {
+            transaction.epoch = now.epoch;
+            transaction.expected_serial = now.serial;
+            for (entry, serial) in transaction.entries.iter_mut().zip(now.serial + 1..) {
+                entry.log.serial = serial;
+            }
         }
     }
 }
@@ -183,6 +192,14 @@ impl Store for Mount {
 
     fn log(&self, after: u64, limit: usize) -> Pending<'_, Vec<LogEntry>> {
         self.store.log(after, limit)
+    }
+
+    fn audit(&self, filter: LogFilter, limit: usize) -> Pending<'_, Vec<LogEntry>> {
+        self.store.audit(filter, limit)
+    }
+
+    fn history(&self, kind: &str, key: &str, before: Option<u64>, limit: usize) -> Pending<'_, Vec<Past>> {
+        self.store.history(kind, key, before, limit)
     }
 
     fn trim_log(&self, before_ms: i64) -> Pending<'_, u64> {

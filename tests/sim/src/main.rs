@@ -1,0 +1,73 @@
+//! Runs seeds: `cargo xtask sim`.
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use berth_sim::{Options, Outcome, run};
+use clap::Parser;
+
+/// Runs simulated worlds around the real controller and satellites, one for each seed.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask sim", after_help = "Examples:\n  cargo xtask sim --seeds 10000\n  cargo xtask sim --seed 4711 --trace")]
+struct Words {
+    /// How many seeds to run.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    from: u64,
+    /// Run this one seed.
+    #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "from"])]
+    seed: Option<u64>,
+    /// Print everything that happens.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+}
+
+fn main() -> ExitCode {
+    let words = Words::parse();
+    let (from, count) = words.seed.map_or((words.from, words.seeds), |seed| (seed, 1));
+    let options = Options { lie: None, trace: words.trace };
+    let begun = Instant::now();
+    let next = AtomicU64::new(from);
+    let (commits, passed_s) = (AtomicU64::new(0), AtomicU64::new(0));
+    let failed: Mutex<Vec<Outcome>> = Mutex::default();
+    let done = AtomicUsize::new(0);
+    let end = from.saturating_add(count);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= end {
+                        return;
+                    }
+                    let outcome = run(seed, options);
+                    commits.fetch_add(outcome.serial, Ordering::Relaxed);
+                    passed_s.fetch_add(outcome.passed.as_secs(), Ordering::Relaxed);
+                    let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                    if done.is_multiple_of(500) {
+                        eprintln!("{done} of {count} seeds, {:.0} s", begun.elapsed().as_secs_f64());
+                    }
+                    if let Some(violation) = &outcome.violation {
+                        eprintln!("seed {seed}: {violation}\n  again: cargo xtask sim --seed {seed} --trace");
+                        if let Ok(mut failed) = failed.lock() {
+                            failed.push(outcome);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let (took, failed) = (begun.elapsed().as_secs_f64(), failed.lock().map_or(0, |failed| failed.len()));
+    println!(
+        "{count} seeds in {took:.1} s ({:.1} seeds/s): {failed} broke a law; {} commits, {:.0} h of simulated time",
+        count as f64 / took.max(0.001),
+        commits.load(Ordering::Relaxed),
+        passed_s.load(Ordering::Relaxed) as f64 / 3600.0,
+    );
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
