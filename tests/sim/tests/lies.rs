@@ -1,0 +1,55 @@
+//! Each checker bites: a world that lies in one way is caught, by the checker of the law that the lie breaks.
+
+use berth_sim::{Lie, Law, Options, run};
+
+/// Seeds within which a lie must be caught.
+const SEEDS: u64 = 300;
+
+/// The laws whose checkers may notice a lie first.
+fn broken_by(lie: Lie) -> &'static [Law] {
+    match lie {
+        Lie::StoreAcknowledgesEarly | Lie::StoreTakesTwoWriters => &[Law::Log],
+        Lie::SatelliteForgetsEpoch => &[Law::Newest],
+        Lie::AllocatorSeesStaleNumbers => &[Law::Numbers],
+        Lie::DeletionWithoutTombstone | Lie::JobsAreNotStored => &[Law::Jobs, Law::Rest],
+        Lie::PoolAcknowledgesEarly => &[Law::Data, Law::Rest],
+        Lie::OldReportAsNew => &[Law::Shown],
+        Lie::MarksFollowNames => &[Law::Identity, Law::Data],
+    }
+}
+
+fn caught(lie: Lie) {
+    let laws = broken_by(lie);
+    for seed in 1..=SEEDS {
+        let outcome = run(seed, Options { lie: Some(lie), trace: false });
+        if let Some(violation) = outcome.violation {
+            assert!(laws.contains(&violation.law), "{lie:?} with seed {seed}: {violation}\n{}", violation.tail.join("\n"));
+            println!("{lie:?} is caught by seed {seed}: {violation}");
+            return;
+        }
+    }
+    panic!("{lie:?} is not caught within {SEEDS} seeds");
+}
+
+macro_rules! lies {
+    ($($name:ident: $lie:ident),* $(,)?) => {
+        $(#[test] fn $name() { caught(Lie::$lie); })*
+        #[test]
+        fn every_lie_has_a_test() {
+            let tested = [$(Lie::$lie),*];
+            assert!(Lie::ALL.iter().all(|lie| tested.contains(lie)));
+        }
+    };
+}
+
+lies! {
+    a_store_that_acknowledges_early_is_caught: StoreAcknowledgesEarly,
+    a_satellite_that_forgets_the_epoch_is_caught: SatelliteForgetsEpoch,
+    an_allocator_with_a_stale_view_is_caught: AllocatorSeesStaleNumbers,
+    a_deletion_without_tombstone_is_caught: DeletionWithoutTombstone,
+    jobs_that_are_not_stored_are_caught: JobsAreNotStored,
+    a_pool_that_acknowledges_early_is_caught: PoolAcknowledgesEarly,
+    an_old_report_as_a_new_one_is_caught: OldReportAsNew,
+    marks_that_follow_names_are_caught: MarksFollowNames,
+    a_store_that_takes_two_writers_is_caught: StoreTakesTwoWriters,
+}

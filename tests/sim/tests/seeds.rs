@@ -1,0 +1,61 @@
+//! Seeds: many of them, the same twice, and those that once found something.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use berth_sim::{Options, Outcome, run};
+
+/// Whether the large counts are asked for.
+fn long() -> bool {
+    std::env::var_os("BERTH_LONG").is_some_and(|value| !value.is_empty())
+}
+
+/// Runs the seeds on all processors; those that broke a law, in order.
+fn broken(seeds: impl Iterator<Item = u64> + Send, options: Options) -> Vec<Outcome> {
+    let (seeds, found) = (Mutex::new(seeds), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        let worker = || {
+            loop {
+                let Some(seed) = seeds.lock().map(|mut seeds| seeds.next()).unwrap() else { return };
+                let outcome = run(seed, options);
+                if outcome.violation.is_some() {
+                    found.lock().unwrap().push(outcome);
+                }
+            }
+        };
+        let others = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1);
+        let handles: Vec<_> = (0..others).map(|_| scope.spawn(worker)).collect();
+        worker();
+        handles.into_iter().for_each(|handle| handle.join().unwrap());
+    });
+    let mut found = found.into_inner().unwrap();
+    found.sort_by_key(|outcome| outcome.seed);
+    found
+}
+
+fn told(outcome: &Outcome) -> String {
+    let violation = outcome.violation.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!("seed {}: {violation}\n  again: cargo xtask sim --seed {} --trace", outcome.seed, outcome.seed)
+}
+
+#[test]
+fn no_seed_breaks_a_law() {
+    let count = if long() { 10_000 } else { 300 };
+    let begun = Instant::now();
+    let done = AtomicU64::new(0);
+    let counted = (1..=count).inspect(|_| drop(done.fetch_add(1, Ordering::Relaxed)));
+    let found: Vec<String> = broken(counted, Options::default()).iter().map(told).collect();
+    let took = begun.elapsed().as_secs_f64();
+    println!("{} seeds in {took:.1} s, {:.1} seeds/s", done.load(Ordering::Relaxed), count as f64 / took.max(0.001));
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    for seed in [3, 14, 15, 92, 65] {
+        let (first, second) = (run(seed, Options::default()), run(seed, Options::default()));
+        assert_eq!((first.lines, first.hash, first.serial), (second.lines, second.hash, second.serial), "seed {seed}");
+        assert!(first.lines > 100 && first.serial > 20, "something happened: {first:?}");
+    }
+}
