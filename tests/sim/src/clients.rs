@@ -194,6 +194,8 @@ fn write(stage: &Stage, cluster: &Cluster, number: usize, rng: &mut fastrand::Rn
                 let served = pool.device(&file).ok().flatten().is_some_and(|found| found.path == device);
                 if mine && served {
                     pool.write(&file, value);
+                    // What was not synced may be lost with the power, which is the client's own affair.
+                    let _ = pool.sync(&file);
                     stage.checks.wrote(volume.content.id.uuid(), value);
                     stage.world.note(&format!("client-{number} writes {value:x} to '{name}' on {}", machine.name));
                 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clients;
 use crate::disk::{Wear, downtime};
-use crate::machine::Trouble;
+use crate::machine::{POOL, Trouble};
 use crate::network::Weather;
 use crate::stage::Stage;
 use crate::world::Draw;
@@ -116,11 +116,12 @@ async fn scene(stage: &Arc<Stage>, mood: Mood, rng: &mut fastrand::Rng) {
             machine.set_trouble(Trouble { fails: odds(80), nonsense: odds(50), slow: odds(200), full: odds(20) });
             if rng.permille(200) {
                 for memory in machine.pools().values() {
-                    let _ = (memory, Kib(64 << 10));
+                    memory.fill(Kib(POOL.0 - (64 << 10)));
                 }
             }
             if let Some((_, _, device)) = rng.one_of(&machine.links()) {
-                machine.set_in_use(Some(device.clone()));
+                machine.open(device.clone());
+                stage.devices_used(number, vec![device.clone()]).await;
             }
         }
         14 if mood.clock => {
@@ -133,7 +134,8 @@ async fn scene(stage: &Arc<Stage>, mood: Mood, rng: &mut fastrand::Rng) {
             stage.network.set_weather(Weather::default());
             stage.disk.set_wear(Wear::default());
             machine.set_trouble(Trouble::default());
-            machine.set_in_use(None);
+            let closed = machine.close_all();
+            stage.devices_used(number, closed).await;
         }
     }
 }

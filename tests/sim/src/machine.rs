@@ -29,9 +29,9 @@ use crate::lie::Lie;
 use crate::world::{Draw, World};
 
 /// Size of every pool: room for some dozen volumes.
-const POOL: Kib = Kib(4 << 20);
+pub const POOL: Kib = Kib(4 << 20);
 /// How often a satellite looks at everything.
-const SCAN: Duration = Duration::from_secs(60);
+pub const SCAN: Duration = Duration::from_secs(60);
 
 /// What goes wrong on machines, in a thousand each.
 #[derive(Debug, Clone, Copy, Default)]
@@ -139,19 +139,25 @@ impl Machine {
         locked(&self.links).iter().map(|((resource, volume), device)| (resource.clone(), *volume, device.clone())).collect()
     }
 
-    /// Opens the device that a stable path points at, as a program would, or closes all.
-    pub fn set_in_use(&self, device: Option<String>) {
-        let mut in_use = locked(&self.in_use);
-        match device {
-            Some(device) => drop(in_use.insert(device)),
-            None => in_use.clear(),
+    /// Opens a device, as a program would.
+    pub fn open(&self, device: String) {
+        self.world.note(&format!("somebody opens {device}"));
+        locked(&self.in_use).insert(device);
+    }
+
+    /// Closes all devices; returns which were open.
+    pub fn close_all(&self) -> Vec<String> {
+        let closed: Vec<String> = std::mem::take(&mut *locked(&self.in_use)).into_iter().collect();
+        if !closed.is_empty() {
+            self.world.note(&format!("somebody closes {}", closed.join(", ")));
         }
+        closed
     }
 
     /// Whatever filled its pools beside our objects is gone.
     pub fn make_room(&self) {
         for memory in self.pools().values() {
-            let _ = memory;
+            memory.fill(Kib(0));
         }
     }
 
@@ -172,7 +178,7 @@ impl Machine {
         locked(&self.in_use).clear();
         let lies = self.world.lies(Lie::PoolAcknowledgesEarly);
         for memory in self.pools().values() {
-            let _ = (memory, lies);
+            memory.power_cut(&mut || !lies && locked(&self.rng).bool());
         }
     }
 }
@@ -227,6 +233,13 @@ impl Guest {
     pub async fn converse(&self, down: impl Stream<Item = Result<Down, Status>> + Send + Unpin + 'static, up: mpsc::Sender<Result<Up, Status>>) {
         if let Some(satellite) = self.satellite.get() {
             satellite.converse(down, up, None).await;
+        }
+    }
+
+    /// Tells the satellite that devices got or lost a user, as the kernel does.
+    pub async fn devices_used(&self, devices: Vec<String>) {
+        if let Some(satellite) = self.satellite.get() {
+            satellite.devices_used(devices).await;
         }
     }
 
@@ -522,6 +535,14 @@ impl Files for GuestFiles {
             return Ok(());
         }
         self.memory.sync(name)
+    }
+
+    fn sync_all(&self) -> Result<(), FileError> {
+        self.before("sync", ".")?;
+        if self.guest.machine.world.lies(Lie::PoolAcknowledgesEarly) {
+            return Ok(());
+        }
+        self.memory.sync_all()
     }
 
     fn space(&self) -> Result<Space, FileError> {

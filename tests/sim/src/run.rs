@@ -11,7 +11,7 @@ use crate::clients;
 use crate::director::{direct, join};
 use crate::disk::Wear;
 use crate::lie::Lie;
-use crate::machine::Trouble;
+use crate::machine::{SCAN, Trouble};
 use crate::network::Weather;
 use crate::stage::Stage;
 use crate::world::{Draw, Law, Violation, World};
@@ -144,7 +144,7 @@ async fn heal(stage: &Arc<Stage>) {
     stage.disk.set_wear(Wear::default());
     for (number, machine) in stage.machines.iter().enumerate() {
         machine.set_trouble(Trouble::default());
-        machine.set_in_use(None);
+        let closed = machine.close_all();
         machine.make_room();
         stage.network.cut(machine.address, false);
         stage.network.hang(machine.address, false);
@@ -152,6 +152,7 @@ async fn heal(stage: &Arc<Stage>) {
             guest.kill_after(-1);
         }
         stage.start_guest(number);
+        stage.devices_used(number, closed).await;
     }
     stage.kill_older_controllers();
     if stage.controller().is_none() {
@@ -165,6 +166,8 @@ async fn heal(stage: &Arc<Stage>) {
 /// Waits until nothing is left to do; whether it came to that.
 async fn rest(stage: &Stage, when: &str) -> bool {
     let until = tokio::time::Instant::now() + REST;
+    // A look at everything finds what no message told.
+    tokio::time::sleep(SCAN + Duration::from_secs(10)).await;
     loop {
         let left = stage.view().map_or_else(|| vec!["there is no controller".to_owned()], |view| stage.checks.restless(&view));
         if left.is_empty() {

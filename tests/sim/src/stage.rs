@@ -151,6 +151,13 @@ impl Stage {
         }
     }
 
+    /// Tells the satellite of a machine that devices got or lost a user.
+    pub async fn devices_used(&self, number: usize, devices: Vec<String>) {
+        if let Some(guest) = self.guest(number).filter(|_| !devices.is_empty()) {
+            guest.devices_used(devices).await;
+        }
+    }
+
     /// Starts a controller. `alone`: those before are killed first; otherwise they go on and do not know.
     ///
     /// Returns whether it came up; it may die while it starts.

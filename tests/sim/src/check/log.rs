@@ -7,7 +7,6 @@ use berth_model::change::{Change, Key, NumberKey, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codec;
 use berth_model::flags::{ResourceFlag, VolumeFlag};
-use berth_model::ids::Id;
 use berth_model::snapshot::CopyState;
 use berth_store::{Loaded, Transaction, Write};
 use uuid::Uuid;
