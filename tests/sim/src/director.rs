@@ -105,6 +105,13 @@ async fn scene(stage: &Arc<Stage>, mood: Mood, rng: &mut fastrand::Rng) {
             stage.world.note("a second controller takes over, the first does not know");
             stage.start_controller(false).await;
             tokio::time::sleep(rng.millis(100, 10_000)).await;
+            if mood.kills || rng.bool() {
+                // A satellite that forgot everything but its disk meets both.
+                stage.kill_guest(number);
+                tokio::time::sleep(rng.millis(10, 1000)).await;
+                stage.start_guest(number);
+                tokio::time::sleep(rng.millis(100, 20_000)).await;
+            }
             stage.kill_older_controllers();
         }
         11 if mood.disk => {

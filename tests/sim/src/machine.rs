@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
-use berth_model::observed::Capabilities;
+use berth_model::observed::{Capabilities, Holder};
 use berth_plugin_sdk::memory::Memory;
 use berth_plugin_sdk::{
     Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Kib, Machine as Host, Manifest, Output, Over, Pool, Provider, Space,
@@ -363,8 +363,13 @@ impl Site for GuestSite {
         true
     }
 
-    fn user(&self, device: &str) -> Option<String> {
-        locked(&self.guest.machine.in_use).contains(device).then(|| "client".to_owned())
+    fn in_use(&self, device: &str) -> bool {
+        locked(&self.guest.machine.in_use).contains(device)
+    }
+
+    fn holders(&self, device: &str) -> Vec<Holder> {
+        let by = || Holder::Process { device: device.to_owned(), pid: 4711, command: "client".to_owned() };
+        self.in_use(device).then(by).into_iter().collect()
     }
 
     fn link(&self, resource: &ResourceName, volume: VolumeNumber) -> Option<String> {

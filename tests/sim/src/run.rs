@@ -118,7 +118,7 @@ async fn acts(stage: &Arc<Stage>, rng: &mut fastrand::Rng) {
         all.push(tokio::spawn(clients::client(Arc::clone(stage), number, done.clone())));
     }
     all.push(tokio::spawn(direct(Arc::clone(stage), done.clone())));
-    tokio::time::sleep(rng.millis(20_000, 90_000)).await;
+    tokio::time::sleep(rng.millis(10_000, 60_000)).await;
     done.cancel();
     for task in all {
         let _ended = task.await;

@@ -20,15 +20,18 @@ fn broken_by(lie: Lie) -> &'static [Law] {
 
 fn caught(lie: Lie) {
     let laws = broken_by(lie);
+    let mut others = Vec::new();
     for seed in 1..=SEEDS {
         let outcome = run(seed, Options { lie: Some(lie), trace: false });
-        if let Some(violation) = outcome.violation {
-            assert!(laws.contains(&violation.law), "{lie:?} with seed {seed}: {violation}\n{}", violation.tail.join("\n"));
+        let Some(violation) = outcome.violation else { continue };
+        if laws.contains(&violation.law) {
             println!("{lie:?} is caught by seed {seed}: {violation}");
             return;
         }
+        // Another checker was faster; this test is about the one that the lie is made for.
+        others.push(format!("seed {seed}: {violation}"));
     }
-    panic!("{lie:?} is not caught within {SEEDS} seeds");
+    panic!("{lie:?} is not caught by {laws:?} within {SEEDS} seeds; others: {}", others.join("; "));
 }
 
 macro_rules! lies {

@@ -17,19 +17,20 @@ fn broken(seeds: impl Iterator<Item = u64> + Send, options: Options) -> Vec<Outc
     std::thread::scope(|scope| {
         let worker = || {
             loop {
-                let Some(seed) = seeds.lock().map(|mut seeds| seeds.next()).unwrap() else { return };
+                let seed = seeds.lock().expect("no worker panics").next();
+                let Some(seed) = seed else { return };
                 let outcome = run(seed, options);
                 if outcome.violation.is_some() {
-                    found.lock().unwrap().push(outcome);
+                    found.lock().expect("no worker panics").push(outcome);
                 }
             }
         };
         let others = std::thread::available_parallelism().map_or(1, usize::from).saturating_sub(1);
         let handles: Vec<_> = (0..others).map(|_| scope.spawn(worker)).collect();
         worker();
-        handles.into_iter().for_each(|handle| handle.join().unwrap());
+        handles.into_iter().for_each(|handle| handle.join().expect("no worker panics"));
     });
-    let mut found = found.into_inner().unwrap();
+    let mut found = found.into_inner().expect("no worker panics");
     found.sort_by_key(|outcome| outcome.seed);
     found
 }
