@@ -179,7 +179,9 @@ impl Core {
     pub(super) fn scan(&mut self) {
         let usable = self.pools.values().filter(|open| open.seen.fault.is_none() && !self.opening.contains(&open.plan.name));
         let plans: Vec<PoolPlan> = usable.filter_map(|open| self.held.pools.get(&open.plan.name)).cloned().collect();
-        self.reopen_all(plans, false);
+        // What an operation left that failed, and could not even be cleared away, goes while nobody is working: work on a pool that is
+        // being opened waits.
+        self.reopen_all(plans, self.running == 0);
         let (site, door) = (Arc::clone(&self.site), self.door.clone());
         let read = self.crew.aside(site.latency(), move || site.scan());
         self.crew.spawn(async move {
