@@ -255,9 +255,12 @@ impl Provider for FileProvider {
         };
         // Perhaps ours: neither is it taken for gone, nor touched.
         if let Some(bad) = seen.mark.as_ref().and_then(|mark| Mark::parse(mark).err()) {
-            return Err(Fault::new(FaultKind::Foreign, format!("The mark of file '{}' in storage pool '{}' cannot be read", seen.name, on.pool().name))
-                .cause(bad.to_string())
-                .correction("If a newer version of Berth made the file, upgrade this satellite; if nobody needs it, move it away"));
+            return Err(Fault::new(
+                FaultKind::Foreign,
+                format!("The mark of file '{}' in storage pool '{}' cannot be read", seen.name, on.pool().name),
+            )
+            .cause(bad.to_string())
+            .correction("If a newer version of Berth made the file, upgrade this satellite; if nobody needs it, move it away"));
         }
         let device = call.files.device(&seen.name).map_err(|e| call.fault(e))?;
         Ok(Some(Found { name: name.clone(), marked: marked(&seen), size: seen.size, allocated: seen.allocated, device }))

@@ -66,13 +66,8 @@ pub fn create_groups() -> Vec<Command> {
         let mut filter = FilterRequest::default();
         filter.filter.place_count = Some(*count);
         filter.layer_stack = Some(layers.iter().map(|layer| (*layer).to_owned()).collect());
-        let create = Command::CreateResourceGroup {
-            name: (*name).to_owned(),
-            description: None,
-            filter,
-            peer_slots: None,
-            props: props(&[]),
-        };
+        let create =
+            Command::CreateResourceGroup { name: (*name).to_owned(), description: None, filter, peer_slots: None, props: props(&[]) };
         let volume = Command::CreateVolumeGroup { group: (*name).to_owned(), number: None, flags: Vec::new(), props: props(&[]) };
         [create, volume]
     };

@@ -64,7 +64,14 @@ async fn scene(stage: &Arc<Stage>, mood: Mood, rng: &mut fastrand::Rng) {
     match rng.u32(..16) {
         0 | 1 if mood.network => {
             let mut odds = |most: u32| if rng.bool() { rng.u32(..most) } else { 0 };
-            let weather = Weather { lost: odds(60), doubled: odds(100), overtaken: odds(100), late: odds(100), half_open: odds(200), repeated: odds(200) };
+            let weather = Weather {
+                lost: odds(60),
+                doubled: odds(100),
+                overtaken: odds(100),
+                late: odds(100),
+                half_open: odds(200),
+                repeated: odds(200),
+            };
             stage.world.note(&format!("{weather:?}"));
             stage.network.set_weather(weather);
         }

@@ -230,7 +230,11 @@ impl Guest {
     }
 
     /// One session, from hello to end.
-    pub async fn converse(&self, down: impl Stream<Item = Result<Down, Status>> + Send + Unpin + 'static, up: mpsc::Sender<Result<Up, Status>>) {
+    pub async fn converse(
+        &self,
+        down: impl Stream<Item = Result<Down, Status>> + Send + Unpin + 'static,
+        up: mpsc::Sender<Result<Up, Status>>,
+    ) {
         if let Some(satellite) = self.satellite.get() {
             satellite.converse(down, up, None).await;
         }

@@ -157,7 +157,12 @@ impl Network {
         Arc::new(Dialer { network: Arc::clone(self), caller })
     }
 
-    async fn dial(self: Arc<Self>, address: SocketAddr, hello: Hello, caller: Arc<AtomicBool>) -> Result<berth_controller::outside::Wire, String> {
+    async fn dial(
+        self: Arc<Self>,
+        address: SocketAddr,
+        hello: Hello,
+        caller: Arc<AtomicBool>,
+    ) -> Result<berth_controller::outside::Wire, String> {
         let (delay, half_open, repeated) = {
             let (mut rng, weather) = (self.rng(), self.weather());
             (rng.millis(0, 5), rng.permille(weather.half_open), rng.permille(weather.repeated))
@@ -342,7 +347,8 @@ async fn until(moment: Option<Instant>) {
 
 /// An old observation under the number that comes after `last`.
 fn renewed_up(old: &Result<Up, Status>, last: &Result<Up, Status>) -> Option<Result<Up, Status>> {
-    let (Ok(Up { message: Some(up::Message::Observation(old)) }), Ok(Up { message: Some(up::Message::Observation(last)) })) = (old, last) else {
+    let (Ok(Up { message: Some(up::Message::Observation(old)) }), Ok(Up { message: Some(up::Message::Observation(last)) })) = (old, last)
+    else {
         return None;
     };
     let mut renewed = old.clone();
@@ -353,7 +359,9 @@ fn renewed_up(old: &Result<Up, Status>, last: &Result<Up, Status>) -> Option<Res
 fn word_down(message: &Down) -> String {
     match &message.message {
         Some(down::Message::Hello(hello)) => format!("↓ hello of epoch {}", hello.epoch),
-        Some(down::Message::Plan(plan)) => format!("↓ plan {}.{} on {} of {} bytes", plan.epoch, plan.generation, plan.base, plan.body.len()),
+        Some(down::Message::Plan(plan)) => {
+            format!("↓ plan {}.{} on {} of {} bytes", plan.epoch, plan.generation, plan.base, plan.body.len())
+        }
         Some(down::Message::Ping(ping)) => format!("↓ ping {} at {}", ping.number, ping.generation),
         Some(down::Message::NeedReport(need)) => format!("↓ needs reports after {}", need.number),
         None => "↓ nothing".to_owned(),

@@ -263,7 +263,9 @@ impl Stage {
             }
         };
         let words = match &told {
-            Told::Answer(replies) => replies.iter().map(|reply| format!("{} {}", reply.code.number(), reply.message)).collect::<Vec<_>>().join("; "),
+            Told::Answer(replies) => {
+                replies.iter().map(|reply| format!("{} {}", reply.code.number(), reply.message)).collect::<Vec<_>>().join("; ")
+            }
             Told::Nothing => "nothing".to_owned(),
         };
         self.world.note(&format!("{actor} hears: {words}"));

@@ -1,6 +1,6 @@
 //! Each checker bites: a world that lies in one way is caught, by the checker of the law that the lie breaks.
 
-use berth_sim::{Lie, Law, Options, run};
+use berth_sim::{Law, Lie, Options, run};
 
 /// Seeds within which a lie must be caught.
 const SEEDS: u64 = 300;

@@ -101,7 +101,9 @@ impl Checks {
                 }
             }
             let snapshots = truth.snapshots.values().flat_map(|snapshots| snapshots.values());
-            for (snapshot, copy) in snapshots.flat_map(|s| s.copies.iter().filter(|(node, _)| node.as_str() == machine.name).map(move |(_, c)| (s, c))) {
+            for (snapshot, copy) in
+                snapshots.flat_map(|s| s.copies.iter().filter(|(node, _)| node.as_str() == machine.name).map(move |(_, c)| (s, c)))
+            {
                 for volume in copy.volumes.values() {
                     wanted.insert(volume.id.uuid());
                     let at = format!("snapshot '{}' of '{}' on '{}'", snapshot.name, snapshot.resource, machine.name);
@@ -120,7 +122,8 @@ impl Checks {
             for (place, pool) in machine.pools() {
                 for seen in pool.list().unwrap_or_default() {
                     let mark = seen.mark.as_deref().and_then(|mark| Mark::parse(mark).ok());
-                    let known = mark.as_ref().is_some_and(|mark| wanted.contains(&mark.generation) || state.abandoned.contains(&mark.generation));
+                    let known =
+                        mark.as_ref().is_some_and(|mark| wanted.contains(&mark.generation) || state.abandoned.contains(&mark.generation));
                     let finished = seen.name.ends_with(".img");
                     if !known || !finished {
                         let whose = mark.map_or_else(|| "nobody".to_owned(), |mark| format!("{} {}", mark.name, mark.generation));
@@ -148,7 +151,9 @@ impl Checks {
         left.extend(truth.snapshots.keys().map(|name| format!("snapshots of '{name}'")));
         left.extend(truth.jobs.values().map(|job| format!("job {} of '{}'", job.task.word(), job.resource)));
         let of_tombs: BTreeSet<uuid::Uuid> = truth.tombstones.keys().copied().collect();
-        left.extend(truth.numbers.iter().filter(|(_, holder)| !of_tombs.contains(holder)).map(|(key, holder)| format!("{key:?} of {holder}")));
+        left.extend(
+            truth.numbers.iter().filter(|(_, holder)| !of_tombs.contains(holder)).map(|(key, holder)| format!("{key:?} of {holder}")),
+        );
         if !left.is_empty() {
             self.violate(Law::Jobs, format!("after everything was deleted there is still: {}", left.join(", ")));
         }

@@ -80,7 +80,10 @@ pub(super) fn published(state: &mut State, view: &View, now: Duration, silence: 
                 None => {
                     let last = said.last().map(|(moment, item)| (moment, item.standing, item.generation));
                     let shown = (record.seen.standing, record.seen.generation);
-                    broken.push((Law::Shown, format!("{name} shows {id} as {shown:?}, which is older than what it showed; said last: {last:?}")));
+                    broken.push((
+                        Law::Shown,
+                        format!("{name} shows {id} as {shown:?}, which is older than what it showed; said last: {last:?}"),
+                    ));
                 }
             }
         }
