@@ -152,6 +152,7 @@ fn next(cluster: &Cluster, number: usize, rng: &mut fastrand::Rng) -> Command {
         92..96 => {
             let jobs: Vec<String> = cluster.jobs_on(&definition.name).map(|job| job.id.to_string()).collect();
             match rng.one_of(&jobs) {
+                Some(id) if rng.bool() => Command::RetryJob { id: id.clone() },
                 Some(id) => Command::CancelJob { id: id.clone() },
                 None => Command::DeleteVolumeDefinition { resource: name, number: 0 },
             }
@@ -167,7 +168,8 @@ fn write(stage: &Stage, cluster: &Cluster, number: usize, rng: &mut fastrand::Rn
     let truth = stage.checks.truth();
     let quiet = |cluster: &Cluster| {
         let source = |resource: &Resource| resource.volumes.values().all(|volume| volume.content.source == ContentSource::Kept);
-        cluster.jobs.values().all(|job| job.resource != name && !job_reads(job, &name)) && cluster.replicas(&name).all(|r| source(r))
+        cluster.jobs.values().all(|job| job.resource() != Some(&name) && !job_reads(job, &name))
+            && cluster.replicas(&name).all(|r| source(r))
     };
     if !quiet(cluster) || !quiet(&truth) {
         return;
@@ -205,7 +207,31 @@ fn job_reads(job: &berth_model::job::Job, name: &ResourceName) -> bool {
     matches!(&job.task, Task::Clone { from, .. } | Task::Restore { from, .. } if from == name)
 }
 
-/// The operator gives a node up, or takes one in again.
+/// The operator gives a node up.
 pub async fn lose_node(stage: &Stage, node: &NodeName) {
     let _told = stage.ask("operator", Command::LoseNode { node: node.to_string() }).await;
+}
+
+/// The operator wants a node empty.
+pub async fn evacuate_node(stage: &Stage, node: &NodeName) {
+    let command = Command::EvacuateNode { node: node.to_string(), target: Vec::new(), do_not_target: Vec::new() };
+    let _told = stage.ask("operator", command).await;
+}
+
+/// The operator takes a node in again.
+pub async fn restore_node(stage: &Stage, node: &NodeName) {
+    let command = Command::RestoreNode { node: node.to_string(), delete_resources: false, delete_snapshots: false };
+    let _told = stage.ask("operator", command).await;
+}
+
+/// The operator removes what drifted: objects of the cluster that no plan names.
+pub async fn remove_strangers(stage: &Stage) {
+    let Some(view) = stage.view() else { return };
+    for (node, seen) in &view.observed.nodes {
+        let Some((strangers, _)) = &seen.strangers else { continue };
+        for found in strangers.iter() {
+            let command = Command::RemoveStranger { node: node.to_string(), pool: found.pool.to_string(), id: found.id.to_string() };
+            let _told = stage.ask("operator", command).await;
+        }
+    }
 }

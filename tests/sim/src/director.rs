@@ -142,7 +142,13 @@ async fn scene(stage: &Arc<Stage>, mood: Mood, rng: &mut fastrand::Rng) {
             let day = 86_400_000;
             stage.world.step_clock(rng.i64(-400 * day..400 * day));
         }
-        15 if mood.nodes => lose(stage, number, rng).await,
+        15 if mood.nodes && rng.bool() => lose(stage, number, rng).await,
+        15 if mood.nodes => {
+            let Ok(node) = NodeName::parse(&machine.name) else { return };
+            clients::evacuate_node(stage, &node).await;
+            tokio::time::sleep(rng.millis(100, 10_000)).await;
+            clients::restore_node(stage, &node).await;
+        }
         _ => {
             // A quiet moment: some trouble ends.
             stage.network.set_weather(Weather::default());
@@ -154,14 +160,16 @@ async fn scene(stage: &Arc<Stage>, mood: Mood, rng: &mut fastrand::Rng) {
     }
 }
 
-/// A node is given up, its machine is installed anew and joins again.
+/// A node is given up; its machine joins again, mostly installed anew, sometimes with all that it holds.
 async fn lose(stage: &Arc<Stage>, number: usize, rng: &mut fastrand::Rng) {
     let Some(machine) = stage.machines.get(number) else { return };
     let Ok(node) = NodeName::parse(&machine.name) else { return };
     stage.kill_guest(number);
     tokio::time::sleep(rng.millis(100, 8000)).await;
     clients::lose_node(stage, &node).await;
-    machine.install_anew();
+    if rng.permille(700) {
+        machine.install_anew();
+    }
     stage.start_guest(number);
     join(stage, number, Duration::from_secs(20)).await;
 }

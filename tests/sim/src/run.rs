@@ -5,6 +5,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use berth_engine::command::Command;
+use berth_model::flags::NodeFlag;
 use tokio_util::sync::CancellationToken;
 
 use crate::clients;
@@ -161,6 +162,10 @@ async fn heal(stage: &Arc<Stage>) {
     for number in 0..stage.machines.len() {
         join(stage, number, SETUP).await;
     }
+    let truth = stage.checks.truth();
+    for node in truth.nodes.values().filter(|node| node.flags.has(NodeFlag::Evacuate)) {
+        clients::restore_node(stage, &node.name).await;
+    }
 }
 
 /// Waits until nothing is left to do; whether it came to that.
@@ -178,6 +183,7 @@ async fn rest(stage: &Stage, when: &str) -> bool {
             stage.world.violate(Law::Rest, format!("{when}, {} s later: {}", REST.as_secs(), first.join("; ")));
             return false;
         }
+        clients::remove_strangers(stage).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use berth_controller::View;
-use berth_model::flags::{ResourceFlag, VolumeFlag};
+use berth_model::flags::{NodeFlag, ResourceFlag, VolumeFlag};
 use berth_model::layers::LayerKind;
 use berth_model::observed::Standing;
 use berth_model::plan::ContentSource;
@@ -25,11 +25,19 @@ impl Checks {
         let mut all = Vec::new();
         let cluster = &view.cluster;
         for job in cluster.jobs.values() {
-            all.push(format!("job {} ({} of '{}') is open", job.id, job.task.word(), job.resource));
+            all.push(format!("job {} ({} of '{}') is open", job.id, job.task.word(), job.subject));
         }
         for (name, node) in &cluster.nodes {
             if !view.observed.online(name) {
                 all.push(format!("node '{}' is not online", node.name));
+            }
+            if node.flags.has(NodeFlag::Evacuate) {
+                all.push(format!("node '{}' is being evacuated", node.name));
+            }
+            let strangers = view.observed.nodes.get(name).and_then(|seen| seen.strangers.clone());
+            match strangers {
+                Some((strangers, _)) => all.extend(strangers.iter().map(|found| format!("'{}' on '{name}' is a stranger", found.backing))),
+                None => all.push(format!("nobody looked for strangers on '{name}'")),
             }
         }
         for resource in cluster.resources.values().flat_map(|nodes| nodes.values()) {
@@ -149,7 +157,7 @@ impl Checks {
         left.extend(truth.definitions.keys().map(|name| format!("definition '{name}'")));
         left.extend(truth.resources.keys().map(|name| format!("replicas of '{name}'")));
         left.extend(truth.snapshots.keys().map(|name| format!("snapshots of '{name}'")));
-        left.extend(truth.jobs.values().map(|job| format!("job {} of '{}'", job.task.word(), job.resource)));
+        left.extend(truth.jobs.values().map(|job| format!("job {} of '{}'", job.task.word(), job.subject)));
         let of_tombs: BTreeSet<uuid::Uuid> = truth.tombstones.keys().copied().collect();
         left.extend(
             truth.numbers.iter().filter(|(_, holder)| !of_tombs.contains(holder)).map(|(key, holder)| format!("{key:?} of {holder}")),
