@@ -116,7 +116,8 @@ fn remove(draft: &mut Draft<'_>, found: Found) {
             pool: pool.name.clone(),
             backing: stranger.backing.clone(),
             source: Id::from_uuid(Uuid::nil()),
-            source_backing: String::new(),
+            // What it is a copy of is not known, and not needed to remove it; a satellite wants a name that can be one.
+            source_backing: stranger.backing.clone(),
         };
         let item = PlanItem::Snapshot(SnapshotPlan {
             id: draft.context.ids.next(),

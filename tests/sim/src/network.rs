@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use berth_controller::outside::{Dial, Dialing};
+use berth_model::observed::Observation;
 use berth_proto::{Down, Hello, Up, down, up};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -356,6 +357,27 @@ fn renewed_up(old: &Result<Up, Status>, last: &Result<Up, Status>) -> Option<Res
     Some(Ok(Up { message: Some(up::Message::Observation(renewed)) }))
 }
 
+fn word_report(body: &[u8]) -> String {
+    let Ok(seen) = serde_json::from_slice::<Observation>(body) else { return "nonsense".to_owned() };
+    let mut words = Vec::new();
+    if seen.whole {
+        words.push("whole".to_owned());
+    }
+    for item in &seen.items {
+        let id = item.id.simple().to_string();
+        let why = item.fault.as_ref().map(|fault| format!(" ({})", fault.message)).unwrap_or_default();
+        words.push(format!("{} {:?} at {}{why}", id.get(24..).unwrap_or(&id), item.standing, item.generation));
+    }
+    for pool in &seen.pools {
+        words.push(match &pool.fault {
+            Some(fault) => format!("pool {}: {}", pool.name, fault.message),
+            None => format!("pool {}", pool.name),
+        });
+    }
+    words.extend(seen.strangers.map(|strangers| format!("{} strangers", strangers.len())));
+    words.join(", ")
+}
+
 fn word_down(message: &Down) -> String {
     match &message.message {
         Some(down::Message::Hello(hello)) => format!("↓ hello of epoch {}", hello.epoch),
@@ -374,7 +396,7 @@ fn word_up(message: &Result<Up, Status>) -> String {
         Ok(Up { message: Some(message) }) => match message {
             up::Message::Welcome(welcome) => format!("↑ welcome at {}", welcome.generation),
             up::Message::Refusal(refusal) => format!("↑ refusal: {}", refusal.detail),
-            up::Message::Observation(seen) => format!("↑ report {} at {} of {} bytes", seen.number, seen.generation, seen.body.len()),
+            up::Message::Observation(seen) => format!("↑ report {} at {}: {}", seen.number, seen.generation, word_report(&seen.body)),
             up::Message::NeedWhole(need) => format!("↑ needs a whole plan at {}", need.generation),
             up::Message::Pong(pong) => format!("↑ pong {} after {}", pong.number, pong.observations),
             up::Message::StalePlan(stale) => format!("↑ stale plan {}, holds {}.{}", stale.offered, stale.held_epoch, stale.held),
