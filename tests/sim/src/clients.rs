@@ -224,6 +224,16 @@ pub async fn restore_node(stage: &Stage, node: &NodeName) {
     let _told = stage.ask("operator", command).await;
 }
 
+/// The operator deletes what is left of replicas that a deletion had begun to remove when it was taken back.
+pub async fn delete_the_half_deleted(stage: &Stage) {
+    let Some(view) = stage.view() else { return };
+    for resource in stage.checks.half_deleted(&view) {
+        let command =
+            Command::DeleteResource { resource: resource.name.to_string(), node: resource.node.to_string(), keep_tiebreaker: None };
+        let _told = stage.ask("operator", command).await;
+    }
+}
+
 /// The operator removes what drifted: objects of the cluster that no plan names.
 pub async fn remove_strangers(stage: &Stage) {
     let Some(view) = stage.view() else { return };

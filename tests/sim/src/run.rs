@@ -184,6 +184,7 @@ async fn rest(stage: &Stage, when: &str) -> bool {
             return false;
         }
         clients::remove_strangers(stage).await;
+        clients::delete_the_half_deleted(stage).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -94,9 +94,14 @@ fn cancel(cluster: &Cluster, observed: &Observed, job: &Job) -> Result<String, S
     }
 }
 
-/// The first item that is not there any more.
+/// The first item that is not there any more. A replica that loses one of its volumes is settled when that is gone.
 fn gone<'j>(cluster: &Cluster, observed: &Observed, job: &'j Job) -> Option<&'j Awaited> {
-    job.task.awaited().iter().find(|awaited| matches!(stand(cluster, observed, job, awaited), Stand::Gone | Stand::Unknown))
+    let of_volume = matches!(job.task, Task::DeleteVolume { .. });
+    job.task.awaited().iter().find(|awaited| match stand(cluster, observed, job, awaited) {
+        Stand::Gone | Stand::Unknown => true,
+        Stand::Settled => of_volume,
+        Stand::Pending | Stand::Faulty(_) | Stand::Offline | Stand::Broken(_) => false,
+    })
 }
 
 /// Why a creation cannot be taken back: somebody uses what it made.
