@@ -138,23 +138,8 @@ pub struct WhyDocument {
     pub history: Vec<WhyEntryDocument>,
     /// What it is now, node by node.
     pub now: Vec<ComparedDocument>,
-    /// What keeps it from being as wanted.
-    pub blocked_by: Vec<BlockerDocument>,
-}
-
-/// An open job that concerns an object, and what it waits for.
-#[derive(Debug, Serialize)]
-pub struct BlockerDocument {
-    /// The job's id.
-    pub job: String,
-    /// What it does.
-    pub task: &'static str,
-    /// Who asked for it.
-    pub actor: String,
-    /// When.
-    pub created: String,
-    /// What the nodes that it waits for have done or reported: a list of notes.
-    pub waits_for: Value,
+    /// Open jobs that concern it, with what blocks each and the way out.
+    pub blocked_by: Vec<crate::job::Job>,
 }
 
 /// One thing that is wanted on a node, and what was found (`GET /v1/berth/diff`).

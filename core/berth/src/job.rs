@@ -44,9 +44,13 @@ fn call(verb: &JobVerb) -> Call {
             if *blocked { call.query_each("blocked", &["true".to_owned()]) } else { call }
         }
         JobVerb::Show { id, json: _ } => Call::get(&["berth", "jobs", id]),
-        JobVerb::Cancel { id } => Call::delete(&["berth", "jobs", id]),
-        JobVerb::Retry { id } => Call::post(&["berth", "jobs", id, "retry"]),
+        JobVerb::Cancel { id, dry_run } => dry(Call::delete(&["berth", "jobs", id]), *dry_run),
+        JobVerb::Retry { id, dry_run } => dry(Call::post(&["berth", "jobs", id, "retry"]), *dry_run),
     }
+}
+
+fn dry(call: Call, dry: bool) -> Call {
+    if dry { call.query("dry_run", "true") } else { call }
 }
 
 fn told(reply: &berth_client::Reply) -> String {

@@ -316,12 +316,18 @@ pub enum JobVerb {
     Cancel {
         /// Its id.
         id: String,
+        /// Say what would change, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Have everything tried again at once that a job waits for.
     #[command(after_help = "Example: after making room in a full pool\n  berth job retry 01890a5d-ac96-774b-bcce-b302099a8057")]
     Retry {
         /// Its id.
         id: String,
+        /// Say what would change, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use berth_engine::explain::Op;
 use berth_engine::explain::fields::{FieldChange, differences};
 use berth_engine::explain::subject::Subject;
-use berth_model::change::{Object, RecordKind};
+use berth_model::change::{Key, Object, RecordKind};
 use berth_model::codec;
 use berth_store::{LogEntry, LogFilter, Past, Store, StoreError};
 use serde_json::Value;
@@ -57,11 +57,10 @@ pub async fn story(store: &dyn Store, subject: &Subject, before: Option<u64>, li
     let followers = followers(&first);
     entries.extend(first.into_iter().map(|entry| (entry.serial, entry)));
     // What jobs and tombstones did later stands in entries that may not name the object itself.
-    if !followers.is_empty() && subject.resource().is_some() {
+    if !followers.is_empty() {
         let later = store.audit(filter(followers), limit.saturating_add(1)).await?;
         more |= later.len() > limit;
-        let resource = subject.resource().map(ToString::to_string).unwrap_or_default();
-        let about = later.into_iter().filter(|entry| concerns(entry, &resource));
+        let about = later.into_iter().filter(|entry| concerns(entry, subject));
         entries.extend(about.map(|entry| (entry.serial, entry)));
     }
     more |= entries.len() > limit;
@@ -89,12 +88,15 @@ fn followers(entries: &[LogEntry]) -> Vec<(String, String)> {
     found.into_iter().collect()
 }
 
-/// Whether a follower's entry is about this resource: a command may have started jobs on several.
-fn concerns(entry: &LogEntry, resource: &str) -> bool {
+/// Whether a follower's entry is about this object: a command may have started jobs on several. Others than the steps of jobs are.
+fn concerns(entry: &LogEntry, subject: &Subject) -> bool {
     let command: Value = serde_json::from_str(&entry.command).unwrap_or_default();
-    match command["resource"].as_str() {
-        Some(about) => about.eq_ignore_ascii_case(resource),
-        None => true,
+    let is = |member: &str, name: &str| command[member].as_str().is_some_and(|about| about.eq_ignore_ascii_case(name));
+    match (subject.resource(), subject) {
+        _ if command["command"] != "advance" => true,
+        (Some(name), _) => is("resource", name.as_str()),
+        (None, Subject::Record(Key::Node(name))) => is("node", name.as_str()),
+        (None, _) => true,
     }
 }
 

@@ -134,15 +134,29 @@ pub fn story(document: &Value) -> String {
         out.push_str("\nWaits for:\n");
     }
     for one in blockers {
-        out.push_str(&format!(
-            "  job {} ({}, asked for by {} at {})\n",
-            word(one, "job"),
-            word(one, "task"),
-            word(one, "actor"),
-            word(one, "created")
-        ));
-        for line in notes(&one["waits_for"]) {
-            out.push_str(&format!("    {line}\n"));
+        out.push_str(&format!("  job {} ({}, asked for by {})\n", word(one, "uuid"), word(one, "task"), word(one, "actor")));
+        let listed: Vec<&Value> = one["blockers"].as_array().into_iter().flatten().collect();
+        if listed.is_empty() {
+            out.push_str("    nothing blocks it; it is on the way\n");
+        }
+        for blocker in listed {
+            let place = match word(blocker, "node_name") {
+                node if node.is_empty() => word(blocker, "object"),
+                node => format!("{node}, {}", word(blocker, "object")),
+            };
+            let cause = match word(blocker, "cause") {
+                text if text.is_empty() => String::new(),
+                text => format!(" ({text})"),
+            };
+            out.push_str(&format!("    {place}: {}{cause}\n", word(blocker, "message")));
+            for holder in blocker["holders"].as_array().into_iter().flatten() {
+                let parts = ["device", "path", "pid", "command", "by"].map(|part| word(holder, part));
+                let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+                out.push_str(&format!("      held by {}: {}\n", word(holder, "kind"), parts.join(" ")));
+            }
+            if !word(blocker, "way_out").is_empty() {
+                out.push_str(&format!("      way out: {}\n", word(blocker, "way_out")));
+            }
         }
     }
     out
@@ -167,15 +181,17 @@ mod tests {
             ],
             "now": [{"node": "alpha", "kind": "resource", "name": "web", "wanted": "there", "found": null, "reason": "Away.",
                      "correction": "Start it.", "unknown_since": "2026-01-01T00:00:03.000Z"}],
-            "blocked_by": [{"job": "7", "task": "resize", "actor": "PUBLIC", "created": "then",
-                            "waits_for": [{"note": "seen", "node": "alpha", "object": "resource 'web'", "state": "away"}]}]
+            "blocked_by": [{"uuid": "7", "task": "resize", "actor": "PUBLIC", "blockers": [
+                {"node_name": "alpha", "object": "resource web", "message": "It is in use.", "cause": "A process.", "way_out": "End it.",
+                 "holders": [{"kind": "process", "device": "/dev/loop3", "pid": 42, "command": "dd"}]}]}]
         });
         let expected = "resource web alpha: it exists; 2 objects had this name\n\
             The log knows from 2026-01-01T00:00:00.000Z on (serial 5); older entries were trimmed.\n\n\
             2026-01-01T00:00:01.000Z  #7  create_resources by PUBLIC from 10.0.0.1:9 [object 1]\n    made\n    Made. (Most space.)\n\n\
             2026-01-01T00:00:02.000Z  #8  advance by berth from web [object 2]\n    x: 1 became nothing\n    alpha: resource 'web' faulty (In use.)\n\n\
             Now:\n  alpha, resource web: unknown (unknown since 2026-01-01T00:00:03.000Z); Away.\n    wanted: there\n    to do: Start it.\n\n\
-            Waits for:\n  job 7 (resize, asked for by PUBLIC at then)\n    alpha: resource 'web' away\n";
+            Waits for:\n  job 7 (resize, asked for by PUBLIC)\n    alpha, resource web: It is in use. (A process.)\n      \
+            held by process: /dev/loop3 42 dd\n      way out: End it.\n";
         assert_eq!(story(&document), expected);
     }
 }

@@ -83,6 +83,11 @@ fn holder(holder: observed::Holder) -> Holder {
     }
 }
 
+/// The document of an open job.
+pub fn document_of(view: &View, job: &Job) -> Document {
+    shown(seen(view, job))
+}
+
 fn shown(job: jobs::JobView) -> Document {
     Document {
         uuid: job.id.to_string(),

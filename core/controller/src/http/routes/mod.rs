@@ -5,7 +5,7 @@ mod definitions;
 mod explain;
 mod groups;
 mod inputs;
-mod jobs;
+pub mod jobs;
 mod nodes;
 mod queries;
 mod resources;

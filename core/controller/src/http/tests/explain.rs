@@ -93,15 +93,13 @@ async fn a_story_goes_from_who_asked_to_what_each_satellite_did() {
     );
     assert!(now["now"][0]["unknown_since"].is_string() && now["now"][0]["seen"].is_null(), "{now}");
     let blocker = &now["blocked_by"][0];
-    assert_eq!(
-        (&blocker["task"], &blocker["waits_for"][0]["state"], &blocker["waits_for"][0]["cause"]),
-        (&json!("resize"), &json!("away"), &json!("a test"))
-    );
+    assert_eq!((&blocker["task"], &blocker["blocked"]), (&json!("resize"), &json!(true)));
+    assert_eq!((&blocker["blockers"][0]["kind"], &blocker["blockers"][0]["node_name"]), (&json!("offline"), &json!("alpha")), "{blocker}");
     let volume = get(&kit, "/v1/berth/why/volume/one/alpha/0").await.json();
     let last = volume["history"].as_array().unwrap().last().unwrap().clone();
     let grown = json!({"field": "volumes.0.backing_kib", "before": 65536, "after": 131_072});
     assert!(last["fields"].as_array().unwrap().contains(&grown), "{last}");
-    let job = get(&kit, &format!("/v1/berth/why/any/{}", blocker["job"].as_str().unwrap())).await.json();
+    let job = get(&kit, &format!("/v1/berth/why/any/{}", blocker["uuid"].as_str().unwrap())).await.json();
     assert_eq!((&job["exists"], words(&job["history"])), (&json!(true), vec!["modify_volume_definition".to_owned()]));
 }
 

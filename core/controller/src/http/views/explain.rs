@@ -1,20 +1,20 @@
 //! Documents about what happened and what differs.
 
 use berth_api::explain::{
-    BlockerDocument, ComparedDocument, DriftDocument, FieldDocument, KnowsFrom, LogEntryDocument, StrangerDocument, WhyDocument,
-    WhyEntryDocument,
+    ComparedDocument, DriftDocument, FieldDocument, KnowsFrom, LogEntryDocument, StrangerDocument, WhyDocument, WhyEntryDocument,
 };
 use berth_engine::explain::FieldChange;
-use berth_engine::explain::decision;
 use berth_engine::explain::differ::{self, Compared, Drift, Thing};
 use berth_engine::explain::subject::Subject;
 use berth_model::change::Key;
+use berth_model::job::{Job, Subject as Worked};
 use berth_model::names::NodeName;
 use berth_model::time::Timestamp;
 use berth_store::LogEntry;
 use serde_json::Value;
 
 use crate::View;
+use crate::http::routes::jobs;
 use crate::story::{Story, StoryEntry};
 
 /// A moment as RFC 3339 with milliseconds, in UTC.
@@ -100,27 +100,17 @@ fn now(view: &View, subject: &Subject) -> Vec<Compared> {
 }
 
 /// The open jobs that concern an object.
-fn blockers(view: &View, subject: &Subject) -> Vec<BlockerDocument> {
-    let concerns = |job: &berth_model::job::Job| match subject {
+fn blockers(view: &View, subject: &Subject) -> Vec<berth_api::job::Job> {
+    let waits_on = |job: &Job, node: &NodeName| job.task.awaited().iter().any(|awaited| awaited.node == *node);
+    let concerns = |job: &Job| match subject {
         Subject::Record(Key::Job(id)) => job.id == *id,
-        Subject::Record(Key::Node(node)) => {
-            job.subject == berth_model::job::Subject::Node(node.clone()) || job.task.awaited().iter().any(|awaited| awaited.node == *node)
-        }
+        Subject::Record(Key::Node(node)) => job.subject == Worked::Node(node.clone()) || waits_on(job, node),
         Subject::Record(Key::Resource(_, node)) | Subject::Volume(_, node, _) => {
-            job.resource().is_some()
-                && subject.resource() == job.resource()
-                && job.task.awaited().iter().any(|awaited| awaited.node == *node)
+            subject.resource() == job.resource() && waits_on(job, node)
         }
-        Subject::VolumeDefinition(..) | Subject::Record(_) => job.resource().is_some() && subject.resource() == job.resource(),
+        Subject::VolumeDefinition(..) | Subject::Record(_) => subject.resource().is_some() && subject.resource() == job.resource(),
     };
-    let blocker = |job: &std::sync::Arc<berth_model::job::Job>| BlockerDocument {
-        job: job.id.to_string(),
-        task: job.task.word(),
-        actor: job.actor.clone(),
-        created: at(job.created),
-        waits_for: serde_json::to_value(decision::seen(&view.cluster, &view.observed, job)).unwrap_or_default(),
-    };
-    view.cluster.jobs.values().filter(|job| concerns(job)).map(blocker).collect()
+    view.cluster.jobs.values().filter(|job| concerns(job)).map(|job| jobs::document_of(view, job)).collect()
 }
 
 /// One comparison.
