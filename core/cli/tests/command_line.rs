@@ -392,7 +392,7 @@ async fn asked(knows: bool) -> (String, Arc<Mutex<Vec<String>>>) {
         if uri.query() == Some("dry_run=probe") {
             return (if knows { 400 } else { 200 }, "[]".to_owned());
         }
-        kept.lock().unwrap().push(format!("{method} {uri}"));
+        kept.lock().expect("no writer panicked").push(format!("{method} {uri}"));
         (200, r#"[{"ret_code":4611686018427397911,"message":"Dry run: nothing is changed."}]"#.to_owned())
     })
     .await;
@@ -402,7 +402,7 @@ async fn asked(knows: bool) -> (String, Arc<Mutex<Vec<String>>>) {
 #[tokio::test]
 async fn a_dry_run_is_asked_for_and_never_taken_for_the_real_thing() {
     let (address, lines) = asked(true).await;
-    let all = || std::mem::take(&mut *lines.lock().unwrap());
+    let all = || std::mem::take(&mut *lines.lock().expect("no writer panicked"));
     for (line, expected) in [
         ("--dry-run node delete alpha", vec!["DELETE /v1/nodes/alpha?dry_run=true"]),
         ("node delete alpha --dry-run", vec!["DELETE /v1/nodes/alpha?dry_run=true"]),
@@ -422,6 +422,6 @@ async fn a_dry_run_is_asked_for_and_never_taken_for_the_real_thing() {
 
     let (stranger, lines) = asked(false).await;
     let ran = run(&format!("--controllers {stranger} --dry-run node delete alpha")).await;
-    assert_eq!((ran.code, lines.lock().unwrap().len()), (4, 0), "{}", ran.err);
+    assert_eq!((ran.code, lines.lock().expect("no writer panicked").len()), (4, 0), "{}", ran.err);
     assert!(ran.err.contains("does not know dry runs"), "{}", ran.err);
 }
