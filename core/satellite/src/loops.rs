@@ -127,6 +127,29 @@ impl Loops {
         }
     }
 
+    /// Whether somebody uses these devices, or others of their files, of those that serve files: other people's are not opened.
+    #[must_use]
+    pub fn probe(&self, devices: &BTreeSet<String>) -> Vec<(String, bool)> {
+        if devices.is_empty() {
+            return Vec::new();
+        }
+        self.refresh();
+        let table = self.lock();
+        let ours = table.served.iter().map(|(file, number)| (file, *number, path_of(*number)));
+        let siblings = |file: &PathBuf| table.files.get(file).cloned().unwrap_or_default();
+        let asked: Vec<(PathBuf, u32, String, BTreeSet<u32>)> = ours
+            .filter(|(_, _, path)| devices.contains(path))
+            .map(|(file, number, path)| (file.clone(), number, path, siblings(file)))
+            .collect();
+        drop(table);
+        let used = |(file, number, path, all): (PathBuf, u32, String, BTreeSet<u32>)| {
+            let sibling = |other: &u32| *other != number && backing(*other).as_deref() == Some(&*file) && usage::in_use(&path_of(*other));
+            let used = usage::in_use(&path) || all.iter().any(sibling);
+            (path, used)
+        };
+        asked.into_iter().map(used).collect()
+    }
+
     /// Devices that served a file and do so no more: somebody else detached them, and their numbers may serve other files.
     #[must_use]
     pub fn lost(&self) -> Vec<String> {

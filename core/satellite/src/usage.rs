@@ -23,14 +23,13 @@ pub fn mounted() -> BTreeSet<String> {
     text.lines().filter_map(|line| line.split(' ').nth(2)).filter(|device| device.starts_with("7:")).map(str::to_owned).collect()
 }
 
-/// Counters of all loop devices: the line of `/proc/diskstats` by path.
+/// Counters of all loop devices: the rest of their line of `/proc/diskstats`, by number.
 #[must_use]
-pub fn activity() -> BTreeMap<String, String> {
+pub fn activity() -> BTreeMap<u32, String> {
     let text = std::fs::read_to_string("/proc/diskstats").unwrap_or_default();
     let row = |line: &str| {
-        let mut fields = line.split_ascii_whitespace();
-        let name = fields.nth(2)?;
-        name.starts_with("loop").then(|| (format!("/dev/{name}"), fields.collect::<Vec<_>>().join(" ")))
+        let (number, counters) = line.split_once(" loop")?.1.split_once(' ')?;
+        Some((number.parse().ok()?, counters.to_owned()))
     };
     text.lines().filter_map(row).collect()
 }

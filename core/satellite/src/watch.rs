@@ -16,6 +16,8 @@ use crate::usage::{activity, mounted};
 
 /// How often devices are looked at that moved data, or that serve other files than they did.
 const ACTIVITY_INTERVAL: Duration = Duration::from_secs(10);
+/// Served devices are looked at each so many times, even if nothing seems to have happened to any device.
+const LOST_TICKS: u32 = 6;
 /// Mount tables may change in bursts; looks are at least so far apart.
 const MOUNT_PAUSE: Duration = Duration::from_millis(50);
 /// How often the thread that waits for the mount table looks whether it is still needed.
@@ -32,6 +34,7 @@ pub async fn watch(core: mpsc::Sender<Event>, shared: Arc<Shared>, stop: Cancell
     }
     let (mut mounts, mut counters) = (mounted(), activity());
     let mut busy: BTreeSet<String> = BTreeSet::new();
+    let (mut events, mut ticks) = (device_events(), 0u32);
     let mut tick = tokio::time::interval(ACTIVITY_INTERVAL);
     loop {
         let by_mount = tokio::select! {
@@ -50,15 +53,28 @@ pub async fn watch(core: mpsc::Sender<Event>, shared: Arc<Shared>, stop: Cancell
             let moved = differing(&counters, &now);
             counters = now;
             // One more look after the last movement, for the end of the use.
-            devices.extend(busy.iter().chain(moved.iter()).cloned());
+            let asked: BTreeSet<String> = busy.union(&moved).cloned().collect();
             busy = moved;
-            let shared = Arc::clone(&shared);
-            // A panic there is told by the runtime; the next tick tries again.
-            let lost = tokio::task::spawn_blocking(move || shared.loops.lost()).await.unwrap_or_default();
-            for device in &lost {
-                tracing::warn!(%device, "somebody else detached a device");
+            // No device of this machine came or went: neither did one of ours.
+            let now = device_events();
+            let quiet = now.is_some() && now == events && !ticks.is_multiple_of(LOST_TICKS);
+            (events, ticks) = (now, ticks.wrapping_add(1));
+            if !quiet || !asked.is_empty() {
+                let shared = Arc::clone(&shared);
+                let look = move || {
+                    let lost = if quiet { Vec::new() } else { shared.loops.lost() };
+                    (lost, shared.loops.probe(&asked))
+                };
+                // A panic there is told by the runtime; the next tick tries again.
+                let (lost, probed) = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+                for device in &lost {
+                    tracing::warn!(%device, "somebody else detached a device");
+                }
+                devices.extend(lost);
+                if !probed.is_empty() && core.send(Event::Probed(probed)).await.is_err() {
+                    return;
+                }
             }
-            devices.extend(lost);
         }
         if !devices.is_empty() && core.send(Event::Used(devices.into_iter().collect())).await.is_err() {
             return;
@@ -82,10 +98,16 @@ fn wait_for_mounts(bell: &Notify, ended: &CancellationToken) {
     }
 }
 
+/// How many times something happened to a device of this machine, as the kernel counts it (it tells each attaching and detaching);
+/// `None`: it does not say.
+fn device_events() -> Option<String> {
+    std::fs::read_to_string("/sys/kernel/uevent_seqnum").ok()
+}
+
 fn path(number: &str) -> String {
     format!("/dev/loop{}", number.strip_prefix("7:").unwrap_or(number))
 }
 
-fn differing(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> BTreeSet<String> {
-    now.iter().filter(|(device, line)| before.get(*device) != Some(*line)).map(|(device, _)| device.clone()).collect()
+fn differing(before: &BTreeMap<u32, String>, now: &BTreeMap<u32, String>) -> BTreeSet<String> {
+    now.iter().filter(|(number, line)| before.get(*number) != Some(*line)).map(|(number, _)| format!("/dev/loop{number}")).collect()
 }

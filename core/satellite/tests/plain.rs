@@ -133,6 +133,23 @@ async fn a_program_that_opens_a_device_exclusively_uses_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_exclusive_user_is_noticed_by_the_data_that_it_moves() {
+    let Some(world) = Xfs::new() else { return };
+    let mut process = process::Process::start(world.path(), None);
+    let mut controller = connect(process.address().await, hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    controller.whole(vec![pool(&world.pool(), ProviderKind::FileThin)], vec![fresh("web", 100, 4096), fresh("db", 200, 4096)]).await;
+    let seen = controller.rest(&[Uuid::from_u128(100), Uuid::from_u128(200)]).await;
+    use rustix::fs::{Mode, OFlags, open};
+    let mut held: std::fs::File = open(device(&seen[0]).as_str(), OFlags::RDWR | OFlags::EXCL, Mode::empty()).unwrap().into();
+    held.write_all(b"data").unwrap();
+    held.sync_all().unwrap();
+    controller.until("the use is noticed", |own| own.items[&seen[0].id].volumes[0].in_use).await;
+    assert!(!controller.items[&seen[1].id].volumes[0].in_use);
+    drop(held);
+    controller.until("its end is noticed", |own| !own.items[&seen[0].id].volumes[0].in_use).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_keeps_a_device_open_is_named() {
     let Some(world) = Xfs::new() else { return };
     let mut process = process::Process::start(world.path(), None);

@@ -115,6 +115,8 @@ pub enum Event {
     Free(ResourceName),
     /// The use of these devices may have changed.
     Used(Vec<String>),
+    /// These devices are used by somebody (true) or not.
+    Probed(Vec<(String, bool)>),
     /// Everything was read anew: look at every item.
     Scanned,
     /// The pools were listed: all objects of the cluster; `None`: that failed.
@@ -336,6 +338,7 @@ impl Core {
             Event::Working(id) => self.working(id),
             Event::Free(resource) => self.free(&resource).await,
             Event::Used(devices) => self.used(&devices),
+            Event::Probed(devices) => self.probed(devices),
             Event::Scanned => {
                 let all: Vec<Uuid> = self.entries.keys().copied().collect();
                 all.into_iter().for_each(|id| self.wake(id));

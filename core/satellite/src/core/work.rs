@@ -310,6 +310,16 @@ impl Core {
         ids.into_iter().for_each(|id| self.wake(id));
     }
 
+    /// Looks again at items of whose devices something else is known.
+    pub(super) fn probed(&mut self, devices: Vec<(String, bool)>) {
+        let probed: BTreeMap<String, bool> = devices.into_iter().collect();
+        let told = |path: &String| probed.get(path).copied();
+        let differs =
+            |seen: &ItemSeen| seen.volumes.iter().any(|v| v.device_path.as_ref().and_then(told).is_some_and(|used| used != v.in_use));
+        let ids: Vec<Uuid> = self.entries.iter().filter(|(_, entry)| entry.seen.as_ref().is_some_and(differs)).map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.wake(id));
+    }
+
     pub(super) fn see_pools(&mut self, pools: Vec<PoolSeen>) {
         for seen in pools {
             let Some(open) = self.pools.get(&seen.name).filter(|open| open.seen != seen && open.seen.id == seen.id) else { continue };
