@@ -423,7 +423,8 @@ mod tests {
             change(&mut value);
             Bundle::parse(value.to_string().as_bytes()).unwrap_err().to_string()
         };
-        let cases: [(&dyn Fn(&mut serde_json::Value), &str); 6] = [
+        type Spoil<'a> = &'a dyn Fn(&mut serde_json::Value);
+        let cases: [(Spoil<'_>, &str); 6] = [
             (&|value| value["format"] = "berth-export".into(), "its format is \"berth-export\", not \"berth-bundle\""),
             (&|value| value["version"] = 2.into(), "its version is 2, this release reads version 1"),
             (&|value| value["strange"] = 1.into(), "unknown field"),

@@ -139,8 +139,8 @@ pub enum StoreError {
         #[source]
         cause: Cause,
     },
-    /// The disk or the engine failed otherwise: look at the machine, then start again.
-    /// A commit that ended so may turn up whole at the next start, or not at all; until then the store accepts no other.
+    /// The disk or the engine failed otherwise: look at the machine; the next call tries again.
+    /// A commit that ended so may turn up whole at the next start, or not at all; once another one succeeds, it never will.
     #[error("{}: {cause}", file.display())]
     Disk {
         /// The database.
@@ -180,7 +180,7 @@ impl StoreError {
             StoreError::ReadOnly { .. } => "Make the folder and its files writable for the user that runs the controller.".into(),
             StoreError::Full { .. } => "Free some space on this file system; the next change works then.".into(),
             StoreError::Corrupt { .. } => "Stop the controller, run `berth db check` and then `berth db repair`.".into(),
-            StoreError::Disk { .. } => "Look at the kernel's messages about this disk, then restart the controller.".into(),
+            StoreError::Disk { .. } => "Look at the kernel's messages about this disk; changes work again as soon as it does.".into(),
             StoreError::Document { .. } => {
                 "Use a document as `berth db export` or `berth bundle` writes it, from the same or an older release.".into()
             }

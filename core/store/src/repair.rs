@@ -4,7 +4,7 @@ use crate::error::StoreError;
 use crate::export::Export;
 use crate::sqlite::file::{self, beside, folder};
 use crate::sqlite::ledger::{self, Newest};
-use crate::sqlite::{Mends, SqliteStore, past, read};
+use crate::sqlite::{Mends, SqliteStore, past, read, wal};
 use crate::store::Store;
 use crate::tools::{Broken, Decode, broken, close, database, not_understood, open, read_all, read_log, take_the_place};
 use crate::types::{Loaded, LogEntry, MAX_COUNT, NO_DECISION, Quarantined, Record};
@@ -37,6 +37,13 @@ pub struct RepairReport {
 pub async fn repair(path: &Path, decode: Decode<'_>, drop: &[(String, String)], now_ms: i64) -> Result<RepairReport, StoreError> {
     let path = database(path)?;
     let lock = file::lock(folder(&path))?;
+    let mut accepted = Vec::new();
+    if let Some(found) = wal::look(&path)? {
+        accepted.push(format!("{}; what is in it is taken as it is", found.words()));
+        if let Some(kept) = wal::reseal(&path, now_ms)? {
+            accepted.push(format!("the log as it was is kept as {}", kept.display()));
+        }
+    }
     let (mut conn, schema) = open(&path).await?;
     let integrity = read::integrity(&mut conn, &path).await?;
     let (mut scan, mut notes) = read_all(&mut conn, &path).await?;
@@ -45,17 +52,22 @@ pub async fn repair(path: &Path, decode: Decode<'_>, drop: &[(String, String)], 
         scan.loaded.epoch = now_ms.unsigned_abs();
         notes.push(format!("the epoch is {}, above any that was taken", scan.loaded.epoch));
     }
-    let healed = std::mem::take(&mut scan.loaded.healed);
+    accepted.append(&mut scan.loaded.healed);
+    if let Some(lost) = wal::lost(&path, scan.loaded.serial) {
+        accepted.push(format!("{lost}; it goes on without"));
+    }
     let (mends, mut report) = decide(&mut conn, &path, &scan, decode, drop).await?;
     let sound = integrity.is_empty() && scan.loaded.damage.is_empty() && notes.is_empty();
     if sound {
         close(conn, &path).await?;
-        report.notes = healed;
+        report.notes = accepted;
         let store = SqliteStore::open_file(&path, Some(lock)).await?;
         let entry = log_entry(&report, scan.loaded.serial, now_ms);
         let mended = store.mend(&mends, &scan.unaccounted, entry.as_ref(), now_ms).await;
         store.close().await?;
-        return mended.map(|()| report);
+        mended?;
+        wal::Mark::remove(&path)?;
+        return Ok(report);
     }
     let (mut log, lost) = read_log(&mut conn, &path, schema).await;
     notes.extend(lost);
@@ -78,7 +90,8 @@ pub async fn repair(path: &Path, decode: Decode<'_>, drop: &[(String, String)], 
     // A damaged file may fail at its closing too; all of it that can be read was read.
     let _ = sqlx::Connection::close(conn).await;
     report.kept = Some(kept);
-    report.notes = notes;
+    accepted.append(&mut notes);
+    report.notes = accepted;
     std::mem::drop(lock);
     Ok(report)
 }

@@ -5,7 +5,7 @@
 use crate::error::{Cause, StoreError};
 use crate::export::{Export, write_end, write_log, write_state};
 use crate::sqlite::file::{self, beside, folder};
-use crate::sqlite::{DATABASE_FILE, SqliteStore, past, read, reading, schema};
+use crate::sqlite::{DATABASE_FILE, SqliteStore, past, read, reading, schema, wal};
 use crate::store::Store;
 use crate::types::{Loaded, LogEntry, Quarantined, Record};
 use sqlx::sqlite::SqliteConnection;
@@ -69,8 +69,10 @@ impl CheckReport {
 /// Damage is no error but the report.
 pub async fn check(path: &Path, decode: Decode<'_>) -> Result<CheckReport, StoreError> {
     let path = database(path)?;
+    let log = wal::look(&path)?;
     let (mut conn, schema_version) = open(&path).await?;
-    let integrity = read::integrity(&mut conn, &path).await?;
+    let mut integrity = read::integrity(&mut conn, &path).await?;
+    integrity.extend(log.map(wal::Break::words));
     let (scan, notes) = read_all(&mut conn, &path).await?;
     close(conn, &path).await?;
     let mut report = CheckReport {
@@ -85,6 +87,7 @@ pub async fn check(path: &Path, decode: Decode<'_>) -> Result<CheckReport, Store
     };
     report.integrity.extend(scan.loaded.damage);
     report.integrity.extend(notes);
+    report.integrity.extend(wal::lost(&report.file, report.serial));
     report.integrity.extend(scan.loaded.healed.iter().map(|note| format!("not yet mended: {note}")));
     for record in &scan.loaded.records {
         match decode(record) {

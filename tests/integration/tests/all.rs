@@ -10,6 +10,8 @@ mod daemons;
 mod database;
 #[path = "all/dev.rs"]
 mod dev;
+#[path = "all/disks.rs"]
+mod disks;
 #[path = "all/durability.rs"]
 mod durability;
 #[path = "all/explaining.rs"]

@@ -1,5 +1,6 @@
 //! The files of a data folder: the database, its lock, and how a new database takes the place of an old one.
 
+use super::wal::MARK;
 use crate::error::StoreError;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -103,7 +104,7 @@ pub(crate) fn remove(file: &Path) -> Result<(), StoreError> {
 
 /// Removes a database and what the engine keeps beside it.
 pub(crate) fn remove_database(file: &Path) -> Result<(), StoreError> {
-    for tail in ["", "-wal", "-shm", "-journal"] {
+    for tail in ["", "-wal", "-shm", "-journal", MARK] {
         remove(&beside(file, tail))?;
     }
     Ok(())
@@ -124,6 +125,8 @@ pub(crate) fn take_place(fresh: &Path, file: &Path, kept: Option<&Path>) -> Resu
             }
         }
     }
+    // What was acknowledged before is not to be looked for in the new one.
+    remove(&beside(file, MARK))?;
     std::fs::rename(fresh, file).map_err(failed)?;
     sync_folder(file)
 }

@@ -8,6 +8,7 @@ mod mend;
 pub(crate) mod past;
 pub(crate) mod read;
 pub(crate) mod schema;
+pub(crate) mod wal;
 mod write;
 
 pub use file::{DATABASE_FILE, LOCK_FILE};
@@ -54,7 +55,28 @@ impl SqliteStore {
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
         file::make_folder(dir)?;
         let lock = file::lock(dir)?;
-        Self::open_file(&dir.join(DATABASE_FILE), Some(lock)).await
+        let path = dir.join(DATABASE_FILE);
+        // Before the engine drops what it cannot read.
+        if let Some(found) = wal::look(&path)? {
+            return Err(wal::corrupt(&path, found.words()));
+        }
+        let store = Self::open_file(&path, Some(lock)).await?;
+        let serial = match store.reader.lock().await.as_mut() {
+            Some(reader) => read::counters(reader, &path).await.map(|(serial, _)| serial),
+            None => Err(StoreError::Closed),
+        };
+        // Counters that cannot be read are named by `load`.
+        let Ok(serial) = serial else { return Ok(store) };
+        if let Some(why) = wal::lost(&path, serial) {
+            store.close().await?;
+            return Err(wal::corrupt(&path, why));
+        }
+        let mark = wal::Mark::open(&path)?;
+        mark.note(serial);
+        if let Some(writer) = store.writer.lock().await.as_mut() {
+            writer.keep_mark(mark);
+        }
+        Ok(store)
     }
 
     /// Opens a database file under a lock that the caller took, or that its caller holds.
@@ -163,7 +185,9 @@ impl SqliteStore {
         self.check_reserved(transaction.entries.iter().flat_map(|entry| entry.writes.iter().map(crate::types::Write::name)))?;
         writer.begin().await?;
         let result = writer.apply(&transaction).await;
-        writer.end(result).await
+        let serial = writer.end(result).await?;
+        writer.note(serial);
+        Ok(serial)
     }
 
     async fn quarantine_now(&self, kind: String, key: String, why: String, now_ms: i64) -> Result<(), StoreError> {

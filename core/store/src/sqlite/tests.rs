@@ -532,3 +532,4 @@ mod identity {
 }
 
 mod witnesses;
+mod worn;

@@ -1,6 +1,7 @@
 //! The one connection that changes the database.
 
 use super::file::Lock;
+use super::wal::Mark;
 use super::{check_names, read};
 use crate::error::{Cause, StoreError, result_code};
 use crate::types::{Cluster, Entry, Loaded, LogEntry, NO_DECISION, Quarantined, Record, Transaction, Write, check_json, check_value, fold};
@@ -22,14 +23,15 @@ pub(super) struct Writer {
     conn: SqliteConnection,
     /// A transaction was begun and not ended: true when the future that began it was dropped.
     begun: bool,
-    /// A sync failed: what the disk holds is unknown until the file is opened again.
+    /// A sync failed: what the disk holds is unknown until all is written anew.
     doubt: Option<String>,
     lock: Option<Lock>,
+    mark: Option<Mark>,
 }
 
 impl Writer {
     pub(super) fn new(file: &Path, conn: SqliteConnection, lock: Option<Lock>) -> Self {
-        Writer { file: file.into(), conn, begun: false, doubt: None, lock }
+        Writer { file: file.into(), conn, begun: false, doubt: None, lock, mark: None }
     }
 
     pub(super) async fn close(self) -> Result<(), StoreError> {
@@ -37,6 +39,17 @@ impl Writer {
         let closed = conn.close().await.map_err(|error| StoreError::sqlite(&file, error));
         drop(lock);
         closed
+    }
+
+    /// Notes from now on what is acknowledged.
+    pub(super) fn keep_mark(&mut self, mark: Mark) {
+        self.mark = Some(mark);
+    }
+
+    pub(super) fn note(&self, serial: u64) {
+        if let Some(mark) = &self.mark {
+            mark.note(serial);
+        }
     }
 
     fn failed(&self) -> impl Fn(sqlx::Error) -> StoreError + use<> {
@@ -52,8 +65,12 @@ impl Writer {
 
     /// Begins a transaction; one that was left open is undone first.
     pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
-        if let Some(why) = &self.doubt {
-            return Err(StoreError::Disk { file: self.file.clone(), cause: Cause::Seen(format!("an earlier sync failed: {why}")) });
+        if let Some(why) = self.doubt.take()
+            && let Err(now) = self.settle().await
+        {
+            let cause = Cause::Seen(format!("an earlier sync failed: {why}; now: {now}"));
+            self.doubt = Some(why);
+            return Err(StoreError::Disk { file: self.file.clone(), cause });
         }
         if self.begun {
             self.roll_back().await;
@@ -64,6 +81,17 @@ impl Writer {
             self.begun = false;
         }
         begun.map(|_| ())
+    }
+
+    /// After a failed sync: what the log holds may never reach the disk, and cannot be told from what it shows. So everything that was
+    /// committed is written anew, into the database itself, and the log is emptied; the commit that failed is gone with it.
+    async fn settle(&mut self) -> Result<(), String> {
+        let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut self.conn).await.map_err(|error| error.to_string())?;
+        match row.try_get::<i64, _>(0) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err("somebody reads the database".into()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Commits if the work went well, undoes it otherwise.
