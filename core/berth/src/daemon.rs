@@ -53,10 +53,34 @@ pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
     runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
         let config = berth_controller::Config::new(data, listen);
-        berth_controller::serve(config, stop, |address| ready(&format!("http://{address}")))
-            .await
-            .map_err(|error| anyhow::anyhow!("{error}. {}", error.correction()))
+        berth_controller::serve(config, stop, |address| ready(&format!("http://{address}"))).await.map_err(|error| {
+            let text = format!("{error}. {}", error.correction());
+            if is_for_hands(&error) { NeedsHands(text).into() } else { anyhow::Error::msg(text) }
+        })
     })
+}
+
+/// Why a daemon ended where starting it again would end the same way: its exit code tells systemd not to try.
+#[derive(Debug)]
+pub struct NeedsHands(String);
+
+impl NeedsHands {
+    /// `EX_CONFIG` of sysexits.h; the unit file names it.
+    pub const EXIT_CODE: u8 = 78;
+}
+
+impl std::fmt::Display for NeedsHands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NeedsHands {}
+
+/// A database that stays as it is until somebody repairs it, or installs another release. A full disk may have room in a moment.
+fn is_for_hands(error: &berth_controller::ControllerError) -> bool {
+    use berth_store::StoreError::{Corrupt, NotOurs, TooNew};
+    matches!(error, berth_controller::ControllerError::Store(Corrupt { .. } | NotOurs { .. } | TooNew { .. }))
 }
 
 /// `berth satellite`.

@@ -96,7 +96,7 @@ fn report(result: anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ERROR: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<daemon::NeedsHands>() { ExitCode::from(daemon::NeedsHands::EXIT_CODE) } else { ExitCode::FAILURE }
         }
     }
 }
