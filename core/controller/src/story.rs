@@ -40,6 +40,8 @@ pub struct Story {
     pub entries: Vec<StoryEntry>,
     /// How many objects had the name, as far back as the versions are known.
     pub generations: u32,
+    /// Whether it was ever there, as far back as the versions are known. Of a part of a record: whether that part was.
+    pub ever: bool,
     /// Whether there are older entries.
     pub more: bool,
 }
@@ -68,9 +70,11 @@ pub async fn story(store: &dyn Store, subject: &Subject, before: Option<u64>, li
     let key = subject.key();
     let past = store.history(key.kind().word(), &key.text(), None, VERSIONS).await?;
     let (mut own, generations) = own(subject, past);
+    // A version that made or changed nothing of it says nothing of it.
+    let ever = own.values().any(|change| !change.fields.is_empty());
     let entries = entries.into_values().skip(first_shown);
     let entries = entries.map(|entry| StoryEntry { own: own.remove(&entry.serial), entry }).collect();
-    Ok(Story { entries, generations, more })
+    Ok(Story { entries, generations, ever, more })
 }
 
 /// The jobs and tombstones that entries made.

@@ -78,6 +78,19 @@ pub fn differences(before: Option<&Object>, after: Option<&Object>) -> Vec<Field
     changes
 }
 
+/// Hides the texts in a document that stand under a secret's name.
+pub fn hide(document: &mut Value) {
+    match document {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if member.is_string() && is_secret(name) { *member = Value::from(HIDDEN) } else { hide(member) }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 fn is_secret(field: &str) -> bool {
     let name = field.rsplit('.').next().unwrap_or(field).to_ascii_lowercase();
     SECRETS.iter().any(|word| name.contains(word))

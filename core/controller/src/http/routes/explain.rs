@@ -164,7 +164,10 @@ async fn why(call: Call) -> Answered {
         kind => parse(kind, &parts).map_err(misread)?,
     };
     let story = call.controller.story(&subject, before, limit).await.map_err(|error| unreadable_log(&error))?;
-    if story.entries.is_empty() && !subject.exists(&view.cluster) && before.is_none() {
+    // A record may be known by its entries alone, where its versions begin later; a part of one only by its versions.
+    let known =
+        story.ever || subject.exists(&view.cluster) || (subject.part().is_empty() && (before.is_some() || !story.entries.is_empty()));
+    if !known {
         return Err(never_seen(&subject.words(), &subject, oldest.as_ref()));
     }
     Ok(document(&views::why(&view, &subject, &story, oldest.as_ref())))

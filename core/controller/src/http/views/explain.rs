@@ -5,6 +5,7 @@ use berth_api::explain::{
 };
 use berth_engine::explain::FieldChange;
 use berth_engine::explain::differ::{self, Compared, Drift, Thing};
+use berth_engine::explain::fields::hide;
 use berth_engine::explain::subject::Subject;
 use berth_model::change::Key;
 use berth_model::job::{Job, Subject as Worked};
@@ -34,7 +35,8 @@ pub fn knows_from(oldest: Option<&LogEntry>) -> Option<KnowsFrom> {
 
 /// An entry of the log.
 pub fn entry(entry: &LogEntry) -> LogEntryDocument {
-    let request = json(&entry.command);
+    let mut request = json(&entry.command);
+    hide(&mut request);
     LogEntryDocument {
         serial: entry.serial,
         at: at(Timestamp(entry.time_ms)),
