@@ -89,6 +89,8 @@ pub struct Load {
     unanswered: AtomicU64,
     /// Refusals by their number.
     refused: Mutex<BTreeMap<u16, u64>>,
+    /// Somebody cancels jobs: what was accepted may be taken back, what was done may not.
+    cancelled: AtomicU64,
 }
 
 impl Load {
@@ -103,6 +105,7 @@ impl Load {
             acknowledged: AtomicU64::new(0),
             unanswered: AtomicU64::new(0),
             refused: Mutex::default(),
+            cancelled: AtomicU64::new(0),
         }
     }
 
@@ -185,6 +188,22 @@ impl Load {
             served?;
             worked
         })
+    }
+
+    /// Cancels a job that is open just now, if there is one; answers whether that was accepted.
+    ///
+    /// # Errors
+    /// If the controller does not answer, or answers with something that is no outcome of a cancel.
+    pub fn cancel_one(&self, dice: &mut Dice) -> Result<bool> {
+        let jobs = self.rest.get("/v1/berth/jobs")?.ok()?;
+        let Some(job) = dice.pick(jobs.json.as_array().map(Vec::as_slice).unwrap_or_default()) else { return Ok(false) };
+        let id = job["uuid"].as_str().with_context(|| format!("a job without an id: {job}"))?;
+        self.cancelled.fetch_add(1, Ordering::SeqCst);
+        let reply = self.rest.delete(&format!("/v1/berth/jobs/{id}"))?;
+        // It may have ended meanwhile, be past the point, or its undoing may be replaced by the client's next request.
+        let refused = reply.errors().iter().all(|number| [399, 992, 998].contains(number));
+        ensure!(reply.status < 400 || refused, "cancel of {job}: {} {}", reply.status, reply.text);
+        Ok(reply.status < 400)
     }
 
     fn stopped(&self) -> bool {
@@ -357,7 +376,8 @@ impl Load {
             }
             Ok(reply) => {
                 let why = reply.errors().first().copied().unwrap_or(0);
-                if !EXPECTED.contains(&why) {
+                let cancelled = why == 998 && self.cancelled.load(Ordering::SeqCst) > 0;
+                if !EXPECTED.contains(&why) && !cancelled {
                     println!("refused for an odd reason: {} {} {}", reply.request, reply.status, reply.text);
                 }
                 *self.refused.lock().unwrap_or_else(PoisonError::into_inner).entry(why).or_default() += 1;
@@ -373,6 +393,11 @@ impl Load {
 
     /// Settles by a look what a request without an answer left open.
     fn look(&self, client: usize, name: &str) -> Result<()> {
+        if self.cancelled.load(Ordering::SeqCst) > 0 {
+            // A cancelled job leaves another one, which may be cancelled, too: nothing is certain before the last one has ended.
+            let path = format!("/v1/berth/jobs?resource={name}");
+            self.rest.wait_for(BACK_LIMIT, &path, |jobs| jobs.as_array().is_some_and(Vec::is_empty))?;
+        }
         let definition = within(BACK_LIMIT, "the controller answers", || {
             self.rest.get(&format!("/v1/resource-definitions?resource_definitions={name}&with_volume_definitions=true"))
         })?;

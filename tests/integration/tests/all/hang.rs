@@ -10,7 +10,7 @@ use serde_json::json;
 const SIZE_KIB: u64 = 16 * 1024;
 
 /// Longer than the silence after which a satellite counts as lost.
-const SILENT_S: u32 = 7;
+const SILENT_S: u32 = 6;
 
 /// Time to go on after standing still.
 const SYNC_LIMIT: Duration = Duration::from_secs(60);

@@ -132,6 +132,38 @@ fn the_controller_may_be_killed_at_any_moment() -> Result<()> {
 }
 
 #[test]
+fn jobs_may_be_cancelled_at_any_moment() -> Result<()> {
+    let dice = Dice::seeded("cancels of jobs");
+    let (mut cluster, _, groups) = cluster()?;
+    let cancels = count(20, 600);
+    let load = Load::new(cluster.rest(), CLIENTS, &groups);
+    let mut moments = dice.of_part(0);
+    let (mut facts, mut tried) = (0, 0);
+    load.during(&dice, || {
+        let mut done = 0;
+        while done < cancels {
+            tried += 1;
+            let accepted = load.cancel_one(&mut moments)?;
+            done += u32::from(accepted);
+            if tried % 50 == 0 {
+                facts += load.check()?;
+                // The cancel goes on after a kill.
+                cluster.kill_controller();
+                cluster.start_controller()?;
+                facts += load.check()?;
+            }
+            if !accepted {
+                load.wait_for_more(1)?;
+            }
+        }
+        facts += load.check()?;
+        load.wait_for_more(1)
+    })?;
+    println!("{cancels} of {tried} cancels accepted: {}, {facts} facts compared", load.counted());
+    ends_well(cluster, &load)
+}
+
+#[test]
 fn satellites_may_be_killed_at_any_step_and_the_controller_with_them() -> Result<()> {
     if !is_root() {
         note("no real devices without root");
