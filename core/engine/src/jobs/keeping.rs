@@ -144,7 +144,12 @@ pub(super) fn keep(look: &mut Look<'_>, job: &On<'_>, deletion: &Task, refused: 
         look.wait(job, replies);
         return;
     }
-    let all = missing.len() == job.task.awaited().len();
+    let has_disk = |awaited: &&Awaited| {
+        let replica = look.cluster.resource(job.resource, &awaited.node);
+        replica.is_some_and(|replica| replica.id.uuid() == awaited.item && !replica.flags.has(ResourceFlag::Diskless))
+    };
+    let disks = job.task.awaited().iter().filter(has_disk).count();
+    let all = missing.len() == disks;
     let nothing_left = |awaited: &Awaited| {
         if matches!(deletion, Task::DeleteVolume { .. }) {
             // Other volumes of the replica are none of the deletion's business.
@@ -154,6 +159,9 @@ pub(super) fn keep(look: &mut Look<'_>, job: &On<'_>, deletion: &Task, refused: 
     };
     let (gone, damaged): (Vec<Awaited>, Vec<Awaited>) = missing.into_iter().partition(nothing_left);
     if !gone.is_empty() {
+        // With the last disk goes what the diskless replicas have of it, too.
+        let of_all = matches!(deletion, Task::DeleteVolume { .. } | Task::Delete { definition: true, .. });
+        let gone = if of_all && gone.len() == disks { job.task.awaited().to_vec() } else { gone };
         let whole = gone.len() == job.task.awaited().len();
         mark(look, job.resource, deletion, &gone, whole, true);
         let _next = look.step(job, narrowed(deletion, gone, whole));

@@ -55,7 +55,7 @@ fn cancel(cluster: &Cluster, observed: &Observed, job: &Job) -> Result<String, S
             no("What is being deleted was never finished, or is deleted for the second time; it cannot be kept")
         }
         Task::Delete { .. } | Task::DeleteVolume { .. } => match gone(cluster, observed, job) {
-            Some(awaited) => Err(format!("The replica on '{}' is gone already", awaited.node)),
+            Some(awaited) => Err(format!("What was on '{}' is gone already", awaited.node)),
             None => yes("what is there stays"),
         },
         Task::DeleteSnapshot { snapshot, .. } => {

@@ -346,6 +346,9 @@ proptest! {
         prop_assert!(machines.world.cluster.jobs.is_empty(), "{:?} left {:?}", job, machines.world.cluster.jobs);
         let now = facts(&machines.world.cluster);
         prop_assert!(now.iter().all(|fact| !fact.contains("DELETE") && !fact.contains("RESIZE") && !fact.contains("kept=false")), "{now:?}");
+        let disks = machines.world.cluster.resources.values().flat_map(|replicas| replicas.values()).flat_map(|replica| replica.volumes.values());
+        let lost: Vec<_> = disks.filter(|disk| disk.provider != ProviderKind::Diskless && !machines.there.contains(&disk.id.uuid())).collect();
+        prop_assert!(lost.is_empty(), "{:?}: named as there, and is not: {:?}", job, lost);
         let moved = now.iter().any(|fact| fact.starts_with("replica") && !former.contains(fact));
         // A keep is a deletion that took itself back; cancelled, it goes on.
         let goes_on = matches!(job.task, Task::Keep { .. });
