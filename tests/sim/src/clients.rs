@@ -75,7 +75,7 @@ pub fn create_groups() -> Vec<Command> {
 }
 
 /// One client, until `done`.
-pub async fn client(stage: Arc<Stage>, number: usize, done: CancellationToken) {
+pub async fn client(stage: Arc<Stage>, number: usize, names: Vec<String>, done: CancellationToken) {
     let actor = format!("client-{number}");
     let mut rng = stage.world.fork(&actor);
     loop {
@@ -87,23 +87,29 @@ pub async fn client(stage: Arc<Stage>, number: usize, done: CancellationToken) {
         }
         let Some(view) = stage.view() else { continue };
         if rng.permille(250) {
-            write(&stage, &view.cluster, number, &mut rng);
+            write(&stage, &view.cluster, number, &names, &mut rng);
             continue;
         }
-        let command = next(&view.cluster, number, &mut rng);
+        let command = next(&view.cluster, &names, &mut rng);
         // A client that hangs up learns nothing; what it asked for goes on.
         let patience = if rng.permille(100) { rng.millis(1, 200) } else { rng.millis(60_000, 60_000) };
         let _told = tokio::time::timeout(patience, stage.ask(&actor, command)).await;
     }
 }
 
-fn name_of(number: usize, rng: &mut fastrand::Rng) -> String {
-    format!("c{number}-{}", rng.usize(..NAMES))
+/// The names of one client's resources.
+#[must_use]
+pub fn names(number: usize) -> Vec<String> {
+    (0..NAMES).map(|name| format!("c{number}-{name}")).collect()
+}
+
+fn name_of(names: &[String], rng: &mut fastrand::Rng) -> String {
+    rng.one_of(names).cloned().unwrap_or_default()
 }
 
 /// What a client asks for next.
-fn next(cluster: &Cluster, number: usize, rng: &mut fastrand::Rng) -> Command {
-    let name = name_of(number, rng);
+fn next(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Command {
+    let name = name_of(names, rng);
     let known = ResourceName::parse(&name).ok().and_then(|name| cluster.definitions.get(&name).cloned());
     let Some(definition) = known else {
         let (group, _, _) = GROUPS[rng.usize(..GROUPS.len())];
@@ -138,7 +144,7 @@ fn next(cluster: &Cluster, number: usize, rng: &mut fastrand::Rng) -> Command {
         56..66 => Command::RollbackSnapshot { resource: name, name: snapshot_name, zfs_rollback_strategy: None },
         66..74 => Command::CloneResourceDefinition {
             source: name,
-            name: Some(name_of(number, rng)),
+            name: Some(name_of(names, rng)),
             external_name: None,
             layers: Vec::new(),
             group: None,
@@ -162,8 +168,8 @@ fn next(cluster: &Cluster, number: usize, rng: &mut fastrand::Rng) -> Command {
 }
 
 /// Writes to every replica of a resource that nobody works on, through its device.
-fn write(stage: &Stage, cluster: &Cluster, number: usize, rng: &mut fastrand::Rng) {
-    let Ok(name) = ResourceName::parse(&name_of(number, rng)) else { return };
+fn write(stage: &Stage, cluster: &Cluster, number: usize, names: &[String], rng: &mut fastrand::Rng) {
+    let Ok(name) = ResourceName::parse(&name_of(names, rng)) else { return };
     // What a controller shows that is cut off from its disk is not what is asked for now.
     let truth = stage.checks.truth();
     let quiet = |cluster: &Cluster| {

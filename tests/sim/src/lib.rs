@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bundle;
 pub mod check;
 pub mod clients;
 pub mod director;

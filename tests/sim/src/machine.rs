@@ -348,19 +348,22 @@ impl Site for GuestSite {
         Capabilities {
             uname: self.guest.machine.name.clone(),
             root: true,
-            providers: vec![ProviderKind::Diskless, ProviderKind::File, ProviderKind::FileThin],
-            layers: vec![LayerKind::Drbd, LayerKind::Storage],
+            providers: ProviderKind::ALL.to_vec(),
+            layers: LayerKind::ALL.to_vec(),
             ..Capabilities::default()
         }
     }
 
     fn provider(&self, kind: ProviderKind) -> Option<&dyn Provider> {
-        matches!(kind, ProviderKind::File | ProviderKind::FileThin).then_some(&self.file as &dyn Provider)
+        kind.has_storage().then_some(&self.file as &dyn Provider)
     }
 
     fn machine(&self, provider: &dyn Provider, pool: &Pool) -> Box<dyn Host> {
         let files = GuestFiles { guest: Arc::clone(&self.guest), memory: self.guest.machine.pool(&pool.place) };
-        Box::new(GuestHost { pool: pool.clone(), files, manifest: provider.manifest() })
+        // Thick kinds of every name take their space at once.
+        let thick = ProviderKind::parse(&pool.kind).is_some_and(|kind| !kind.is_thin());
+        let pool = Pool { kind: if thick { "FILE" } else { "FILE_THIN" }.into(), ..pool.clone() };
+        Box::new(GuestHost { pool, files, manifest: provider.manifest() })
     }
 
     fn attaches(&self) -> bool {

@@ -1,11 +1,14 @@
 //! Runs seeds: `cargo xtask sim`.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use anyhow::Context;
 use berth_sim::{Options, Outcome, run};
+use berth_store::Bundle;
 use clap::Parser;
 
 /// Runs simulated worlds around the real controller and satellites, one for each seed.
@@ -21,15 +24,32 @@ struct Words {
     /// Run this one seed.
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
+    /// Begin with the cluster of this support bundle (`berth bundle`); its log is replayed step by step first.
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
     /// Print everything that happens.
     #[arg(long, requires = "seed")]
     trace: bool,
 }
 
+fn read(file: &Path) -> anyhow::Result<Bundle> {
+    let shown = file.display();
+    let opened = std::fs::File::open(file).with_context(|| format!("{shown} cannot be opened"))?;
+    Bundle::parse(opened)
+        .with_context(|| format!("{shown} is no bundle that this version reads; take one with 'berth bundle --output FILE'"))
+}
+
 fn main() -> ExitCode {
     let words = Words::parse();
     let (from, count) = words.seed.map_or((words.from, words.seeds), |seed| (seed, 1));
-    let options = Options { lie: None, trace: words.trace };
+    let bundle = match words.bundle.as_deref().map(read).transpose() {
+        Ok(bundle) => bundle.map(Arc::new),
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let options = Options { lie: None, trace: words.trace, bundle };
     let begun = Instant::now();
     let next = AtomicU64::new(from);
     let (commits, passed_s) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -45,7 +65,7 @@ fn main() -> ExitCode {
                     if seed >= end {
                         return;
                     }
-                    let outcome = run(seed, options);
+                    let outcome = run(seed, &options);
                     commits.fetch_add(outcome.serial, Ordering::Relaxed);
                     passed_s.fetch_add(outcome.passed.as_secs(), Ordering::Relaxed);
                     let done = done.fetch_add(1, Ordering::Relaxed) + 1;

@@ -1,13 +1,16 @@
 //! One run: setting up, trouble, quiet, and the end of everything.
 
 use std::cell::RefCell;
-use std::sync::{Arc, Once};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use berth_engine::command::Command;
 use berth_model::flags::NodeFlag;
+use berth_store::Bundle;
 use tokio_util::sync::CancellationToken;
 
+use crate::bundle;
 use crate::clients;
 use crate::director::{direct, join};
 use crate::disk::Wear;
@@ -25,12 +28,14 @@ const REST: Duration = Duration::from_secs(1200);
 const SETUP: Duration = Duration::from_secs(120);
 
 /// How a run is done.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The world lies in this way.
     pub lie: Option<Lie>,
     /// Prints the trace as it happens.
     pub trace: bool,
+    /// Begins with the cluster of a support bundle; otherwise with an empty one.
+    pub bundle: Option<Arc<Bundle>>,
 }
 
 /// What came of a run.
@@ -48,6 +53,8 @@ pub struct Outcome {
     pub serial: u64,
     /// Virtual time that passed.
     pub passed: Duration,
+    /// A support bundle of the moment when the trouble ended; `None`: it did not come to that.
+    pub bundle: Option<Arc<Bundle>>,
 }
 
 /// Runs one seed.
@@ -55,7 +62,7 @@ pub struct Outcome {
 /// # Panics
 /// If the runtime cannot be made: the system has no memory.
 #[must_use]
-pub fn run(seed: u64, options: Options) -> Outcome {
+pub fn run(seed: u64, options: &Options) -> Outcome {
     watch_panics();
     PANICS.with(|panics| panics.borrow_mut().clear());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime of one thread");
@@ -63,12 +70,14 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         let _inside = runtime.enter();
         World::new(seed, options.lie, options.trace)
     };
-    let (serial, passed) = runtime.block_on(play(&world));
+    let taken = Mutex::new(None);
+    let (serial, passed) = runtime.block_on(play(&world, options.bundle.as_deref(), &taken));
     if let Some(panic) = PANICS.with(|panics| panics.borrow().first().cloned()) {
         world.violate(Law::Panic, panic);
     }
     let (lines, hash) = world.trace();
-    Outcome { seed, violation: world.violation(), lines, hash, serial, passed }
+    let bundle = taken.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Outcome { seed, violation: world.violation(), lines, hash, serial, passed, bundle }
 }
 
 thread_local! {
@@ -88,26 +97,43 @@ fn watch_panics() {
     });
 }
 
-async fn play(world: &World) -> (u64, Duration) {
+/// Where a run leaves its bundle.
+type Taken = Mutex<Option<Arc<Bundle>>>;
+
+async fn play(world: &World, bundle: Option<&Bundle>, taken: &Taken) -> (u64, Duration) {
     let mut rng = world.fork("run");
-    let machines = rng.usize(2..=NAMES.len());
-    let stage = Stage::new(world, NAMES.get(..machines).unwrap_or(&NAMES));
+    let places: Vec<(String, SocketAddr)> = match bundle {
+        Some(bundle) => bundle::machines(bundle),
+        None => NAMES.iter().zip(1u8..).take(rng.usize(2..=NAMES.len())).map(place).collect(),
+    };
+    let stage = Stage::new(world, &places);
     let over = world.over();
     tokio::select! {
         biased;
         () = over.cancelled() => {}
-        () = acts(&stage, &mut rng) => {}
+        () = acts(&stage, bundle, taken, &mut rng) => {}
     }
     (stage.checks.truth().serial, world.elapsed())
 }
 
-async fn acts(stage: &Arc<Stage>, rng: &mut fastrand::Rng) {
+/// Where a machine of this name is.
+fn place((name, number): (&&str, u8)) -> (String, SocketAddr) {
+    ((*name).to_owned(), SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)), 3366))
+}
+
+async fn acts(stage: &Arc<Stage>, bundle: Option<&Bundle>, taken: &Taken, rng: &mut fastrand::Rng) {
     let world = &stage.world;
     world.note("— setting up");
+    if let Some(bundle) = bundle {
+        bundle::replay(stage, bundle).await;
+    }
+    let found: Vec<String> = stage.checks.truth().definitions.keys().map(ToString::to_string).collect();
     stage.start_controller(true).await;
     for number in 0..stage.machines.len() {
         stage.start_guest(number);
-        join(stage, number, SETUP).await;
+        if bundle.is_none() {
+            join(stage, number, SETUP).await;
+        }
     }
     for command in clients::create_groups() {
         let _told = stage.ask("operator", command).await;
@@ -115,14 +141,21 @@ async fn acts(stage: &Arc<Stage>, rng: &mut fastrand::Rng) {
     world.note("— trouble");
     let done = CancellationToken::new();
     let mut all = Vec::new();
-    for number in 0..rng.usize(1..=3) {
-        all.push(tokio::spawn(clients::client(Arc::clone(stage), number, done.clone())));
+    let count = rng.usize(1..=3);
+    for number in 0..count {
+        // What a bundle brought is dealt among them.
+        let mut names = clients::names(number);
+        names.extend(found.iter().skip(number).step_by(count).cloned());
+        all.push(tokio::spawn(clients::client(Arc::clone(stage), number, names, done.clone())));
     }
     all.push(tokio::spawn(direct(Arc::clone(stage), done.clone())));
     tokio::time::sleep(rng.millis(10_000, 60_000)).await;
     done.cancel();
     for task in all {
         let _ended = task.await;
+    }
+    if let Ok(bundle) = Bundle::take(stage.disk.now().as_ref(), usize::MAX, "simulated", 0).await {
+        *taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(bundle));
     }
     world.note("— quiet");
     heal(stage).await;

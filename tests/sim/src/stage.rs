@@ -102,12 +102,9 @@ fn brief(value: &serde_json::Value) -> String {
 impl Stage {
     /// A stage with machines and nobody on it.
     #[must_use]
-    pub fn new(world: &World, names: &[&str]) -> Arc<Self> {
+    pub fn new(world: &World, places: &[(String, SocketAddr)]) -> Arc<Self> {
         let checks = Checks::new(world);
-        let machines = names.iter().zip(1u8..).map(|(name, number)| {
-            let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)), 3366);
-            Machine::new(world, Arc::clone(&checks), name, address)
-        });
+        let machines = places.iter().map(|(name, address)| Machine::new(world, Arc::clone(&checks), name, *address));
         let machines: Vec<Arc<Machine>> = machines.collect();
         Arc::new(Self {
             world: world.clone(),

@@ -22,7 +22,7 @@ fn caught(lie: Lie) {
     let laws = broken_by(lie);
     let mut others = Vec::new();
     for seed in 1..=SEEDS {
-        let outcome = run(seed, Options { lie: Some(lie), trace: false });
+        let outcome = run(seed, &Options { lie: Some(lie), ..Options::default() });
         let Some(violation) = outcome.violation else { continue };
         if laws.contains(&violation.law) {
             println!("{lie:?} is caught by seed {seed}: {violation}");

@@ -99,6 +99,12 @@ impl Checks {
         state.epoch = epoch;
     }
 
+    /// The world begins with this state, of a cluster whose newest epoch is `epoch`.
+    pub fn begins(&self, truth: Cluster, epoch: u64) {
+        let mut state = self.state();
+        (state.truth, state.epoch) = (truth, epoch);
+    }
+
     /// The cluster has this id.
     pub fn founded(&self, id: &str) {
         if let Ok(id) = Uuid::parse_str(id) {
