@@ -34,12 +34,16 @@ fn a_bundle_that_begins_late_is_replayed_from_there() {
 
 #[test]
 fn a_broken_step_is_named() {
-    // A number is used in the log that nobody was given.
+    // A number is used in the log that somebody else holds.
     let numbers = |entry: &berth_store::BundleEntry| entry.writes.iter().any(|write| write.kind == "number" && write.body.is_some());
     let bundles = (1..50).filter_map(|seed| run(seed, &Options::default()).bundle);
     let found = bundles.map(|bundle| (*bundle).clone()).find_map(|bundle| Some((bundle.log.iter().position(numbers)?, bundle)));
     let (at, mut bundle) = found.unwrap();
-    bundle.log[at].writes.retain(|write| write.kind != "number");
+    for write in bundle.log[at].writes.iter_mut().filter(|write| write.kind == "number") {
+        let mut claim: serde_json::Value = serde_json::from_str(write.body.as_ref().unwrap().get()).unwrap();
+        claim["holder"] = "00000000-0000-7000-8000-000000000001".into();
+        write.body = Some(serde_json::value::to_raw_value(&claim).unwrap());
+    }
     let serial = bundle.log[at].serial;
     let violation = run(1, &Options { bundle: Some(bundle.into()), ..Options::default() }).violation.unwrap();
     assert_eq!(violation.law, berth_sim::Law::Numbers, "{violation}");

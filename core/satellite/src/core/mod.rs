@@ -178,6 +178,8 @@ pub struct Core {
     retries: BTreeSet<(Instant, Uuid)>,
     pools: Arc<Pools>,
     opening: BTreeSet<StorPoolName>,
+    /// Something failed since the pools were cleared of what is left of failures.
+    failed: bool,
     started: bool,
     session: Option<Session>,
     outbox: VecDeque<up::Message>,
@@ -227,6 +229,7 @@ impl Core {
             retries: BTreeSet::new(),
             pools: Arc::new(Pools::new()),
             opening: BTreeSet::new(),
+            failed: false,
             started: false,
             session: None,
             outbox: VecDeque::new(),

@@ -181,7 +181,8 @@ impl Core {
         let plans: Vec<PoolPlan> = usable.filter_map(|open| self.held.pools.get(&open.plan.name)).cloned().collect();
         // What an operation left that failed, and could not even be cleared away, goes while nobody is working: work on a pool that is
         // being opened waits.
-        self.reopen_all(plans, self.running == 0);
+        let clean = self.running == 0 && std::mem::take(&mut self.failed);
+        self.reopen_all(plans, clean);
         let (site, door) = (Arc::clone(&self.site), self.door.clone());
         let read = self.crew.aside(site.latency(), move || site.scan());
         self.crew.spawn(async move {
@@ -259,6 +260,7 @@ impl Core {
         match seen.standing {
             Standing::Settled | Standing::Gone => entry.attempts = 0,
             Standing::Faulty => {
+                self.failed = true;
                 let pause = RETRY.0.saturating_mul(2u32.saturating_pow(entry.attempts.min(16))).min(RETRY.1);
                 entry.attempts = entry.attempts.saturating_add(1);
                 let at = Instant::now() + pause;
