@@ -6,7 +6,7 @@ use std::sync::Arc;
 use berth_engine::reconcile::{Backing, DeviceFound, ItemFound, Step, VolumeFound, reconcile, standing};
 use berth_model::names::{ResourceName, StorPoolName, VolumeNumber};
 use berth_model::observed::{Capabilities, Fault, FaultKind, ItemSeen, PoolSeen, Standing, VolumeSeen};
-use berth_model::plan::{ContentSource, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan, SnapshotVolumePlan, VolumePlan};
+use berth_model::plan::{ContentSource, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan, SnapshotVolumePlan, VolumePlan, Wanted};
 use berth_model::size::Kib;
 use berth_plugin_sdk as sdk;
 use sdk::{BackingName, Filled, Known, Machine, Mark, MarkKind, Marked, New, Provider};
@@ -286,6 +286,9 @@ impl<'a> Bench<'a> {
             let ours = matches!(backing, Backing::Ours { .. });
             let link = self.site.link(&plan.resource, number).filter(|_| ours);
             let device = if self.site.attaches() { device } else { self.plain(volume, link.as_deref(), &backing)? };
+            // The path belongs to whoever has the name now: what goes takes it away only while it points at its own device.
+            let own = |link: &String| device.as_ref().is_some_and(|device| device.path == *link);
+            let link = link.filter(|link| volume.wanted != Wanted::Absent || own(link));
             Ok(VolumeFound { backing, source, device, link, ..nothing.clone() })
         };
         match look() {

@@ -217,6 +217,27 @@ async fn what_no_item_names_is_told_and_never_touched() {
 
 /// Volumes come and go while the pools are listed again and again; none of them is ever taken for a stranger.
 #[tokio::test(start_paused = true)]
+async fn an_old_generation_leaves_the_path_of_the_new_one() {
+    let world = World::new();
+    let satellite = world.start();
+    let mut talk = Talk::begin(&satellite, hello(1)).await;
+    let old = fresh("web", 100);
+    talk.plan(0, pools(), vec![old.clone()]).await;
+    talk.settle(&[old.id()]).await;
+    // The same name again, beside what is left of the old one.
+    let mut new = fresh("web", 300);
+    let PlanItem::Resource(plan) = &mut new else { unreachable!("a replica") };
+    plan.volumes[0].backing = "web_00000.1".into();
+    talk.plan(0, pools(), vec![new.clone()]).await;
+    talk.settle(&[new.id()]).await;
+    let path = world.links.lock().unwrap().clone();
+    talk.plan(0, pools(), vec![replica("web", 100, 4096, Wanted::Absent, 102, ContentSource::Kept), new.clone()]).await;
+    assert_eq!(talk.rest(&[old.id()]).await[0].standing, Standing::Gone);
+    assert_eq!(world.memory.names(), ["web_00000.1.img"]);
+    assert_eq!(*world.links.lock().unwrap(), path, "it still points at the new one");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_just_made_or_removed_is_no_stranger() {
     let world = World::new();
     let satellite = world.start();

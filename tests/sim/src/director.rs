@@ -166,8 +166,11 @@ async fn lose(stage: &Arc<Stage>, number: usize, rng: &mut fastrand::Rng) {
     let Ok(node) = NodeName::parse(&machine.name) else { return };
     stage.kill_guest(number);
     tokio::time::sleep(rng.millis(100, 8000)).await;
+    let before = stage.checks.truth().nodes.get(&node).map(|node| node.id);
     clients::lose_node(stage, &node).await;
-    if rng.permille(700) {
+    let given_up = before.is_some() && stage.checks.truth().nodes.get(&node).map(|node| node.id) != before;
+    // What is installed anew while its controller still counts on its data has lost it.
+    if given_up && rng.permille(700) {
         machine.install_anew();
     }
     stage.start_guest(number);
