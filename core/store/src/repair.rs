@@ -47,7 +47,7 @@ pub async fn repair(path: &Path, decode: Decode<'_>, drop: &[(String, String)], 
     let (mut conn, schema) = open(&path).await?;
     let integrity = read::integrity(&mut conn, &path).await?;
     let (mut scan, mut notes) = read_all(&mut conn, &path).await?;
-    if !notes.is_empty() {
+    if !notes.is_empty() || scan.behind {
         // An epoch may only grow, and satellites remember it: milliseconds since 1970 exceed any that was counted up from 0.
         scan.loaded.epoch = now_ms.unsigned_abs();
         notes.push(format!("the epoch is {}, above any that was taken", scan.loaded.epoch));

@@ -61,13 +61,16 @@ impl SqliteStore {
             return Err(wal::corrupt(&path, found.words()));
         }
         let store = Self::open_file(&path, Some(lock)).await?;
-        let serial = match store.reader.lock().await.as_mut() {
-            Some(reader) => read::counters(reader, &path).await.map(|(serial, _)| serial),
-            None => Err(StoreError::Closed),
+        let (serial, ahead) = match store.reader.lock().await.as_mut() {
+            Some(reader) => match read::counters(reader, &path).await {
+                Ok((serial, _)) => (Ok(serial), read::log_ahead(reader, serial).await),
+                Err(error) => (Err(error), None),
+            },
+            None => (Err(StoreError::Closed), None),
         };
         // Counters that cannot be read are named by `load`.
         let Ok(serial) = serial else { return Ok(store) };
-        if let Some(why) = wal::lost(&path, serial) {
+        if let Some(why) = ahead.map(|newest| read::behind(serial, newest)).or_else(|| wal::lost(&path, serial)) {
             store.close().await?;
             return Err(wal::corrupt(&path, why));
         }

@@ -22,6 +22,8 @@ pub(crate) struct Scan {
     pub broken: Vec<(i64, Quarantined)>,
     /// Records that are served although the ledger has them otherwise or not at all.
     pub unaccounted: Vec<Record>,
+    /// The counters are older than the log: the serial is the log's, the epoch may have been taken again since.
+    pub behind: bool,
 }
 
 /// Reads all of the state in one read transaction.
@@ -47,8 +49,30 @@ pub(crate) async fn scan_without_counters(conn: &mut SqliteConnection, file: &Pa
 
 async fn scan_inside(conn: &mut SqliteConnection, file: &Path) -> Result<Scan, StoreError> {
     let mut damage = Vec::new();
-    let counters = meta(conn, file, &mut damage).await?;
-    records(conn, file, counters, damage).await
+    let (mut serial, epoch, cluster) = meta(conn, file, &mut damage).await?;
+    let ahead = log_ahead(conn, serial).await;
+    if let Some(newest) = ahead {
+        damage.push(behind(serial, newest));
+        serial = newest;
+    }
+    let mut scan = records(conn, file, (serial, epoch, cluster), damage).await?;
+    scan.behind = ahead.is_some();
+    Ok(scan)
+}
+
+/// The newest serial of the log where it goes on behind the counters: then these are older than the rest, as after a lost write of
+/// their page, and every commit would meet an entry that is there already.
+pub(crate) async fn log_ahead(conn: &mut SqliteConnection, serial: u64) -> Option<u64> {
+    let next = i64::try_from(serial).ok()?.checked_add(1)?;
+    let sql = "SELECT max(serial) FROM log WHERE EXISTS (SELECT 1 FROM log WHERE serial = ?)";
+    // A log that cannot be read says nothing about the counters.
+    let newest = sqlx::query(sql).bind(next).fetch_one(conn).await.ok()?.try_get::<Option<i64>, _>(0).ok()??;
+    u64::try_from(newest).ok()
+}
+
+/// What is wrong with such counters.
+pub(crate) fn behind(serial: u64, newest: u64) -> String {
+    format!("the counters are older than the rest: they are at serial {serial}, the log goes on to serial {newest}")
 }
 
 async fn records(
@@ -101,7 +125,7 @@ async fn records(
     }
     let quarantined = quarantined(conn, file, &mut damage).await?;
     let loaded = Loaded { serial, epoch, cluster, records, quarantined, damage, healed: Vec::new() };
-    let mut scan = Scan { loaded, broken, unaccounted: Vec::new() };
+    let mut scan = Scan { loaded, broken, unaccounted: Vec::new(), behind: false };
     if !accounted {
         ledger::judge(conn, file, &mut scan, &ids).await?;
     }

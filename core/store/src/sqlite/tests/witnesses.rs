@@ -113,3 +113,38 @@ async fn a_damaged_file_is_mended_from_its_history() {
     assert_eq!(store.load().await.unwrap(), before);
     assert_eq!(store.history("a", "00-01", None, 9).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn counters_that_are_older_than_the_log_are_named_and_mended() {
+    for marked in [true, false] {
+        let (dir, before) = harmed("UPDATE meta SET serial = 1, epoch = 0").await;
+        if !marked {
+            wal::Mark::remove(&dir.path().join(DATABASE_FILE)).unwrap();
+        }
+        let why = "they are at serial 1, the log goes on to serial 3";
+        let error = refused(dir.path()).await.to_string();
+        assert!(error.contains(why), "{error}");
+        let report = tools::check(dir.path(), &|_| Ok(())).await.unwrap();
+        assert!(report.integrity.iter().any(|wrong| wrong.contains(why)), "{report:?}");
+        let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 77).await.unwrap();
+        assert!(repaired.quarantined.is_empty() && repaired.notes.iter().any(|note| note.contains(why)), "{repaired:?}");
+        assert!(tools::check(dir.path(), &|_| Ok(())).await.unwrap().is_sound());
+        let store = open(dir.path()).await;
+        // Another controller may have led since those counters: the epoch is above any.
+        assert_eq!(store.load().await.unwrap(), Loaded { epoch: 77, ..before.clone() });
+        store.commit(group(77, before.serial, vec![vec![put("a", "more", "1")]])).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_bundle_of_a_damaged_history_is_the_state_alone() {
+    let harm = "UPDATE log SET changes = '{\"put\":[\"a 1\"]}' WHERE serial = 3; \
+                UPDATE history SET body = CAST(x'ff22' AS TEXT) WHERE key = '1' AND serial = 1";
+    for damaged in ["UPDATE history SET body = CAST(x'ff22' AS TEXT) WHERE key = '1'", harm] {
+        let (dir, before) = harmed(&format!("UPDATE log SET changes = '{{\"put\":[\"a 1\"]}}' WHERE serial > 2; {damaged}")).await;
+        let store = open(dir.path()).await;
+        let bundle = crate::bundle::Bundle::take(&store, 1, "berth test", 7).await.unwrap();
+        assert_eq!((bundle.records.len(), bundle.log.len(), bundle.log_begins), (before.records.len(), 0, before.serial + 1));
+        assert!(bundle.damage.iter().any(|wrong| wrong.contains("the log is left out")), "{:?}", bundle.damage);
+    }
+}
