@@ -131,38 +131,23 @@ impl Bundle {
     ///
     /// The log begins later where the history does not go back as far: in a database from before there was one, or from an import.
     ///
+    /// Where the log or the history is damaged, the bundle is the state alone, and says so in `damage`.
+    ///
     /// # Errors
     /// Those of the store.
     pub async fn take(store: &dyn Store, entries: usize, product: &str, now_ms: i64) -> Result<Self, StoreError> {
         let Loaded { serial, epoch, cluster, records, quarantined, mut damage, healed } = store.load().await?;
         damage.extend(healed);
         damage.extend(quarantined.iter().map(|lost| format!("{} {} is quarantined: {}", lost.kind, lost.key, lost.why)));
-        let mut log: Vec<BundleEntry> = Vec::new();
-        let mut touched: BTreeSet<(String, String)> = BTreeSet::new();
-        let mut before = serial.checked_add(1);
-        'newest: while log.len() < entries {
-            let filter = LogFilter { before, ..LogFilter::default() };
-            let batch = store.audit(filter, BATCH.min(entries - log.len())).await?;
-            if batch.is_empty() {
-                break;
+        let (log, earlier) = match happened(store, serial, entries).await {
+            // Whoever looks for the fault needs the rest all the more.
+            Err(StoreError::Corrupt { cause, .. }) => {
+                damage.push(format!("the log is left out, it or the history cannot be read: {cause}"));
+                (Vec::new(), Vec::new())
             }
-            for entry in batch {
-                before = Some(entry.serial);
-                let Some(writes) = writes_of(store, &entry).await? else { break 'newest };
-                touched.extend(writes.iter().map(|write| (write.kind.clone(), write.key.clone())));
-                log.push(bundled(entry, writes)?);
-            }
-        }
-        log.reverse();
+            other => other?,
+        };
         let log_begins = log.first().map_or(serial.saturating_add(1), |entry| entry.serial);
-        let mut earlier = Vec::new();
-        for (kind, key) in touched {
-            if let Some(Past { serial, version, body: Some(body) }) =
-                store.history(&kind, &key, Some(log_begins), 1).await?.into_iter().next()
-            {
-                earlier.push(BundleRecord { kind, key, version, serial, body: without_secrets(&body)? });
-            }
-        }
         let record = |Record { kind, key, version, serial, body }: Record| {
             Ok(BundleRecord { kind, key, version, serial, body: without_secrets(&body)? })
         };
@@ -274,6 +259,36 @@ impl From<&BundleWrite> for Write {
             None => Write::Delete { kind, key },
         }
     }
+}
+
+/// The newest log entries up to `serial`, oldest first, and what they touched as it was before.
+async fn happened(store: &dyn Store, serial: u64, entries: usize) -> Result<(Vec<BundleEntry>, Vec<BundleRecord>), StoreError> {
+    let mut log: Vec<BundleEntry> = Vec::new();
+    let mut touched: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut before = serial.checked_add(1);
+    'newest: while log.len() < entries {
+        let filter = LogFilter { before, ..LogFilter::default() };
+        let batch = store.audit(filter, BATCH.min(entries - log.len())).await?;
+        if batch.is_empty() {
+            break;
+        }
+        for entry in batch {
+            before = Some(entry.serial);
+            let Some(writes) = writes_of(store, &entry).await? else { break 'newest };
+            touched.extend(writes.iter().map(|write| (write.kind.clone(), write.key.clone())));
+            log.push(bundled(entry, writes)?);
+        }
+    }
+    log.reverse();
+    let log_begins = log.first().map_or(serial.saturating_add(1), |entry| entry.serial);
+    let mut earlier = Vec::new();
+    for (kind, key) in touched {
+        if let Some(Past { serial, version, body: Some(body) }) = store.history(&kind, &key, Some(log_begins), 1).await?.into_iter().next()
+        {
+            earlier.push(BundleRecord { kind, key, version, serial, body: without_secrets(&body)? });
+        }
+    }
+    Ok((log, earlier))
 }
 
 /// What an entry wrote; `None`: the history does not know it.
