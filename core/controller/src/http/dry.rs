@@ -33,9 +33,12 @@ impl Mode {
     /// What the query asks for.
     ///
     /// # Errors
-    /// 400 for anything but `true`, `1`, `plan`, and `false`, `0`; also for two of them that differ: nobody shall take a request
-    /// for dry that is not.
+    /// 400 for anything but `true`, `1`, `plan`, and `false`, `0`; also for two of them that differ, and for the name in another
+    /// spelling: nobody shall take a request for dry that is not.
     pub fn of(query: &Pairs) -> Result<Self, Response> {
+        if let Some(other) = query.keys().find(|key| means_dry_run(key)) {
+            return Err(refusal(&format!("'{other}' is not how a dry run is asked for.")));
+        }
         let mut mode = None;
         for text in query.values(DRY_RUN) {
             let this = match text.to_ascii_lowercase().as_str() {
@@ -54,7 +57,7 @@ impl Mode {
 
 /// Refuses a request that is neither dry nor not, before any operation looks at it: also those that take nothing of the query.
 pub async fn check(request: Request, next: Next) -> Response {
-    if request.uri().query().is_some_and(|query| query.contains(DRY_RUN)) {
+    if request.uri().query().is_some() {
         let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri()).map(|Query(pairs)| Pairs::new(pairs));
         let mode = query.map_err(IntoResponse::into_response).and_then(|query| Mode::of(&query));
         if let Err(refusal) = mode {
@@ -62,6 +65,12 @@ pub async fn check(request: Request, next: Next) -> Response {
         }
     }
     next.run(request).await
+}
+
+/// Whether a name is `dry_run` in another spelling, such as `dry-run` or `dryRun`.
+fn means_dry_run(name: &str) -> bool {
+    let letters = name.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).map(|c| c.to_ascii_lowercase());
+    name != DRY_RUN && letters.eq("dryrun".chars())
 }
 
 fn refusal(message: &str) -> Response {

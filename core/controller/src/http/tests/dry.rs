@@ -151,6 +151,10 @@ async fn a_dry_run_is_refused_as_the_real_thing_would_be() {
         ("DELETE", "/v1/resource-definitions/one?dry_run=", "", "400 E234"),
         ("DELETE", "/v1/resource-definitions/one?dry_run=1&dry_run=false", "", "400 E234"),
         ("GET", "/v1/resource-definitions?dry_run=maybe", "", "400 E234"),
+        ("DELETE", "/v1/resource-definitions/one?dry-run=true", "", "400 E234"),
+        ("DELETE", "/v1/resource-definitions/one?dryRun=1", "", "400 E234"),
+        ("DELETE", "/v1/resource-definitions/one?dry%2Drun=true", "", "400 E234"),
+        ("DELETE", "/v1/error-reports/none?DRY_RUN=true", "", "400 E234"),
         // Also where nothing of the query is looked at: the command line finds out by this whether a controller knows the word.
         ("GET", "/v1/controller/version?dry_run=probe", "", "400 E234"),
         ("POST", "/v1/resource-groups/none/spawn?dry_run=1", r#"{"resource_definition_name":"web"}"#, "404 E317"),
