@@ -4,6 +4,14 @@
 
 #![forbid(unsafe_code)]
 
+// In the place of the standard ones: these panic when whoever reads has gone, as in `berth audit | head`.
+macro_rules! print {
+    ($($text:tt)*) => { $crate::out(format_args!($($text)*)) };
+}
+macro_rules! println {
+    ($($text:tt)*) => { $crate::out(format_args!("{}\n", format_args!($($text)*))) };
+}
+
 mod bundle;
 mod daemon;
 mod database;
@@ -16,6 +24,7 @@ mod what_if;
 mod words;
 
 use std::ffi::OsString;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -44,6 +53,18 @@ fn main() -> ExitCode {
             let _printed = error.print();
             ExitCode::from(2)
         }
+    }
+}
+
+/// Writes to standard output. A reader that has gone wants no more; output that cannot be kept ends the program.
+fn out(text: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    match out.write_fmt(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("ERROR: the output cannot be written: {error}");
+            std::process::exit(1);
+        }
+        Ok(()) | Err(_) => {}
     }
 }
 

@@ -50,6 +50,18 @@ fn print_config_names_each_value_and_its_origin() -> Result<()> {
 }
 
 #[test]
+fn a_reader_that_has_gone_is_no_panic() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let mut command = Command::new(berth()?);
+    command.args(["controller", "--data"]).arg(scratch.path()).arg("--print-config").stdout(writer);
+    let ended = command.output()?;
+    ensure!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+    Ok(())
+}
+
+#[test]
 fn settings_come_from_flag_environment_and_file_in_this_order() -> Result<()> {
     let scratch = Scratch::new()?;
     let file = scratch.path().join("controller.toml");
