@@ -39,7 +39,7 @@ pub fn routes() -> Router<Controller> {
 const PAGE: usize = 100;
 const PAGE_MAX: usize = 1000;
 
-fn bad(message: String, correction: &str) -> Response {
+pub(super) fn bad(message: String, correction: &str) -> Response {
     let reply = Reply::new(Code::FAIL_INVLD_REQUEST, message).correction(correction);
     with_status(StatusCode::BAD_REQUEST, &reply)
 }
@@ -55,7 +55,7 @@ fn unreadable_log(error: &StoreError) -> Response {
 }
 
 /// Refuses query names that mean nothing here: a filter that is misspelled would let everything through.
-fn only(call: &Call, known: &[&str]) -> Result<(), Response> {
+pub(super) fn only(call: &Call, known: &[&str]) -> Result<(), Response> {
     let unknown = call.query.keys().find(|name| !known.contains(name) && *name != "dry_run");
     unknown.map_or(Ok(()), |name| Err(bad(format!("'{name}' is no filter of this operation."), &format!("Use {}.", known.join(", ")))))
 }

@@ -12,6 +12,7 @@ use berth_model::observed;
 use crate::http::answer::document;
 use crate::http::call::{Answered, Call};
 use crate::http::query::{lets, refused};
+use crate::http::routes::explain::{bad, only};
 use crate::{Controller, View};
 
 /// The operations of this kind.
@@ -23,10 +24,14 @@ pub fn routes() -> Router<Controller> {
 }
 
 async fn list(call: Call) -> Answered {
+    only(&call, &["resource", "node", "task", "blocked", "limit", "offset"])?;
     let resources = call.query.names("resource", lookup::resource_name)?;
     let nodes = call.query.names("node", lookup::node_name)?;
     let tasks = call.query.all("task");
     let blocked = call.query.truth("blocked");
+    if let Some(text) = call.query.first("blocked").filter(|text| !text.is_empty() && blocked.is_none()) {
+        return Err(bad(format!("'{text}' is neither true nor false."), "Give 'blocked=true' or 'blocked=false', or leave it out."));
+    }
     let view = call.view();
     let mut open: Vec<&std::sync::Arc<Job>> = view.cluster.jobs.values().collect();
     open.sort_by_key(|job| (job.created, job.id));

@@ -182,8 +182,12 @@ async fn the_log_is_found_by_who_did_what_to_what_and_when() {
         let got = told(&kit, "GET", &format!("/v1/berth/audit?{query}"), "").await;
         assert!(got.starts_with("400 E234"), "{query}: {got}");
     }
+    for query in ["foo=1", "tasks=create", "blocked=maybe"] {
+        let got = told(&kit, "GET", &format!("/v1/berth/jobs?{query}"), "").await;
+        assert!(got.starts_with("400 E234"), "{query}: {got}");
+    }
     // Secrets are not shown to whoever reads the log.
-    let secret = r#"{"override_props":{"db-password":"sesame"}}"#;
+    let secret = r#"{"override_props":{"db-password":"sesame","API_Key":"sesame"}}"#;
     assert_eq!(ask(&kit, "PUT", "/v1/key-value-store/store", secret).await.status, 200);
     for path in ["audit?command=modify_key_value_store", "why/key-value-store/store"] {
         let shown = get(&kit, &format!("/v1/berth/{path}")).await.text;
