@@ -30,7 +30,8 @@ pub const BUNDLE_VERSION: u32 = 1;
 /// What stands in the place of a secret.
 const REMOVED: &str = "removed";
 /// Parts of the names of members that hold secrets, in lower case.
-const SECRETS: [&str; 7] = ["secret", "passphrase", "password", "passwd", "token", "privatekey", "private_key"];
+const SECRETS: [&str; 10] =
+    ["secret", "passphrase", "password", "passwd", "token", "credential", "privatekey", "private_key", "apikey", "api_key"];
 /// Log entries read at once.
 const BATCH: usize = 1000;
 
@@ -382,7 +383,7 @@ mod tests {
             vec![put("a", "1", "{\"n\":1}"), put("a", "old", "1")],
             vec![
                 put("a", "1", "{\"n\":2,\"drbd\":{\"secret\":\"hush\"}}"),
-                put("a", "2", "{\"props\":{\"DrbdOptions/Net/shared-secret\":\"hush\"}}"),
+                put("a", "2", "{\"props\":{\"DrbdOptions/Net/shared-secret\":\"hush\",\"Aux/API_Key\":\"hush\"}}"),
             ],
             vec![delete("a", "1"), put("a", "3", "{\"passphrases\":[\"hush\"],\"password_set\":true,\"token\":\"\"}")],
             vec![put("a", "2", "[{\"Passphrase\":{\"x\":\"kept\"}}]")],

@@ -10,7 +10,8 @@ use serde_json::Value;
 pub const HIDDEN: &str = "(hidden)";
 
 /// Parts of field names whose values are never shown.
-const SECRETS: [&str; 4] = ["secret", "passphrase", "password", "token"];
+const SECRETS: [&str; 10] =
+    ["secret", "passphrase", "password", "passwd", "token", "credential", "privatekey", "private_key", "apikey", "api_key"];
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq)]
