@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use berth_model::change::Change;
-use berth_model::change::Object;
+use berth_engine::settings::LOCAL_ID;
+use berth_model::change::{Change, Object, RecordKind};
 use berth_model::cluster::{Cluster, Quarantined};
 use berth_model::codec::{self, BadRecord, Residue};
 use berth_model::ids::{Id, kind};
@@ -45,7 +45,8 @@ pub(crate) async fn load(store: &dyn Store, reports: &Reports, counters: &Counte
         Some(identity) => identity,
         None => {
             let now = world.now();
-            let id = ids(now, world).next::<kind::Cluster>();
+            // A repair may have lost the identity. With another one, no satellite would obey and no volume would be ours.
+            let id = kept_identity(&records).unwrap_or_else(|| ids(now, world).next::<kind::Cluster>().uuid());
             store.found(Identity { id: id.to_string(), created_ms: now.0 }).await?
         }
     };
@@ -92,6 +93,13 @@ pub(crate) async fn load(store: &dyn Store, reports: &Reports, counters: &Counte
         cluster = first(store, &cluster, world).await?;
     }
     Ok(Start { cluster, records: count_read, warnings })
+}
+
+/// The cluster's id, which the controller's record has too: nobody can change it there.
+fn kept_identity(records: &[Record]) -> Option<Uuid> {
+    let Record { kind, key, version, body, .. } = records.iter().find(|record| record.kind == RecordKind::Controller.word())?;
+    let (Object::Controller(controller), _) = codec::decode(kind, key, *version, body).ok()? else { return None };
+    Uuid::parse_str(controller.props.get(LOCAL_ID)?).ok()
 }
 
 /// Makes the error report of a record that cannot be used, unless an earlier start made it.

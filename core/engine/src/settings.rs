@@ -16,6 +16,9 @@ use crate::draft::{Draft, Refused};
 use crate::lookup;
 use crate::resources::misdirected;
 
+/// The controller's property with the cluster's id; set at the beginning, read only.
+pub const LOCAL_ID: &str = "Cluster/LocalID";
+
 /// Commands on the cluster's properties and on key-value stores.
 ///
 /// # Errors
@@ -123,7 +126,7 @@ fn delete_store(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
 pub fn first_objects(cluster: Id<kind::Cluster>, ids: &mut IdSource) -> Vec<Object> {
     let local_id = cluster.to_string();
     let props = [
-        ("Cluster/LocalID", local_id.as_str()),
+        (LOCAL_ID, local_id.as_str()),
         ("DrbdOptions/AutoEvictAllowEviction", "True"),
         ("DrbdOptions/Resource/on-no-quorum", "io-error"),
         ("DrbdOptions/auto-add-quorum-tiebreaker", "True"),

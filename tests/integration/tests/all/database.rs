@@ -29,6 +29,30 @@ db.commit()";
 }
 
 #[test]
+fn a_cluster_whose_identity_is_lost_stays_itself() -> Result<()> {
+    let mut cluster = Cluster::empty()?;
+    cluster.terminate(Duration::from_secs(5))?;
+    let data = cluster.controller_data()?;
+    let identity = || -> Result<serde_json::Value> {
+        let document: serde_json::Value = serde_json::from_str(&db("export", &data, &[])?.ok()?)?;
+        Ok(document["cluster"]["id"].clone())
+    };
+    let before = identity()?;
+    ensure!(before.is_string(), "{before}");
+    let script = "import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute('DELETE FROM meta')
+db.commit()";
+    run("python3", &["-c".as_ref(), script.as_ref(), data.join("berth.db").as_os_str()])?.ok()?;
+    ensure!(db("check", &data, &[])?.code() == 1);
+    db("repair", &data, &[])?.ok()?;
+    cluster.start_controller()?;
+    cluster.terminate(Duration::from_secs(5))?;
+    ensure!(identity()? == before, "{before} became {}", identity()?);
+    Ok(())
+}
+
+#[test]
 fn a_broken_record_is_set_aside_and_the_rest_is_served() -> Result<()> {
     let mut cluster = Cluster::empty()?;
     for name in ["first", "second", "third"] {
