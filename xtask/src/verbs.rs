@@ -13,6 +13,9 @@ use crate::{claims, dist, packages, root, tidy};
 /// Names the file with the output of the tests for the program that compares it with `docs/claims.tsv`.
 pub const TEST_LOG: &str = "BERTH_TEST_LOG";
 
+/// Seeds of the simulated world in a long test: in a release build, where they take minutes.
+const LONG_SEEDS: u32 = 10_000;
+
 /// The verbs, each with the words that may follow it and what it does.
 pub const VERBS: &[(&str, &str, &str)] = &[
     ("check", "", "format, lints, documentation and the rules of the house"),
@@ -148,6 +151,9 @@ fn test(options: &TestOptions) -> Result<u8> {
         return Ok(code(ran));
     }
     let compared = status(cargo().args(["test", "--workspace", "--quiet", "--test", "claims_ran"]).env(TEST_LOG, &log))?;
+    if compared.success() && options.long {
+        return sim(&["--seeds".to_owned(), LONG_SEEDS.to_string()]);
+    }
     Ok(code(compared))
 }
 

@@ -6,11 +6,6 @@ use std::time::Instant;
 
 use berth_sim::{Options, Outcome, run};
 
-/// Whether the large counts are asked for.
-fn long() -> bool {
-    std::env::var_os("BERTH_LONG").is_some_and(|value| !value.is_empty())
-}
-
 /// Runs the seeds on all processors; those that broke a law, in order.
 fn broken(seeds: impl Iterator<Item = u64> + Send, options: &Options) -> Vec<Outcome> {
     let (seeds, found) = (Mutex::new(seeds), Mutex::new(Vec::new()));
@@ -42,7 +37,7 @@ fn told(outcome: &Outcome) -> String {
 
 #[test]
 fn no_seed_breaks_a_law() {
-    let count = if long() { 10_000 } else { 300 };
+    let count = 300;
     let begun = Instant::now();
     let done = AtomicU64::new(0);
     let counted = (1..=count).inspect(|_| {
