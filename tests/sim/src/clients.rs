@@ -90,10 +90,14 @@ pub async fn client(stage: Arc<Stage>, number: usize, names: Vec<String>, done: 
             write(&stage, &view.cluster, number, &names, &mut rng);
             continue;
         }
-        let command = next(&view.cluster, &names, &mut rng);
-        // A client that hangs up learns nothing; what it asked for goes on.
-        let patience = if rng.permille(100) { rng.millis(1, 200) } else { rng.millis(60_000, 60_000) };
-        let _told = tokio::time::timeout(patience, stage.ask(&actor, command)).await;
+        for command in next(&view.cluster, &names, &mut rng) {
+            // A client that hangs up learns nothing; what it asked for goes on.
+            let patience = if rng.permille(150) { rng.millis(1, 200) } else { rng.millis(60_000, 60_000) };
+            let told = tokio::time::timeout(patience, stage.ask(&actor, command)).await;
+            if !told.is_ok_and(|told| told.is_success()) {
+                break;
+            }
+        }
     }
 }
 
@@ -107,8 +111,52 @@ fn name_of(names: &[String], rng: &mut fastrand::Rng) -> String {
     rng.one_of(names).cloned().unwrap_or_default()
 }
 
-/// What a client asks for next.
-fn next(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Command {
+/// What a client asks for next: commands of which each needs the one before.
+fn next(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Vec<Command> {
+    let jobs: Vec<String> = cluster.jobs.keys().map(ToString::to_string).collect();
+    if let Some(id) = rng.one_of(&jobs).filter(|_| rng.permille(300)).cloned() {
+        // Anybody's job.
+        return vec![if rng.permille(300) { Command::RetryJob { id } } else { Command::CancelJob { id } }];
+    }
+    let snapshots: Vec<_> = cluster.snapshots.values().flat_map(|snapshots| snapshots.values()).collect();
+    let own = |snapshot: &&&std::sync::Arc<berth_model::snapshot::Snapshot>| names.iter().any(|name| snapshot.resource.as_str() == name);
+    let free = names.iter().find(|name| ResourceName::parse(name).is_ok_and(|name| !cluster.definitions.contains_key(&name)));
+    if let (Some(snapshot), Some(free)) = (rng.one_of(&snapshots).filter(|one| own(&one)), free)
+        && rng.permille(300)
+    {
+        return restore(snapshot, free);
+    }
+    vec![single(cluster, names, rng)]
+}
+
+/// Makes a new resource of a snapshot.
+fn restore(snapshot: &berth_model::snapshot::Snapshot, name: &str) -> Vec<Command> {
+    let (resource, of) = (snapshot.resource.to_string(), snapshot.name.to_string());
+    vec![
+        Command::CreateResourceDefinition {
+            name: Some(name.to_owned()),
+            external_name: None,
+            group: None,
+            layers: snapshot.layers.iter().map(ToString::to_string).collect(),
+            props: props(&[]),
+            drbd_port: None,
+            drbd_secret: false,
+            drbd_transport_type: None,
+            drbd_peer_slots: None,
+        },
+        Command::RestoreVolumeDefinitions { resource: resource.clone(), name: of.clone(), to_resource: name.to_owned() },
+        Command::RestoreResources {
+            resource,
+            name: of,
+            to_resource: name.to_owned(),
+            nodes: Vec::new(),
+            stor_pool_rename: Default::default(),
+        },
+    ]
+}
+
+/// One command on one of the names.
+fn single(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Command {
     let name = name_of(names, rng);
     let known = ResourceName::parse(&name).ok().and_then(|name| cluster.definitions.get(&name).cloned());
     let Some(definition) = known else {
@@ -155,14 +203,7 @@ fn next(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Command
         74..80 => Command::DeactivateResource { resource: name, node },
         80..88 => Command::ActivateResource { resource: name, node },
         88..92 => Command::DeleteResource { resource: name, node, keep_tiebreaker: None },
-        92..96 => {
-            let jobs: Vec<String> = cluster.jobs_on(&definition.name).map(|job| job.id.to_string()).collect();
-            match rng.one_of(&jobs) {
-                Some(id) if rng.bool() => Command::RetryJob { id: id.clone() },
-                Some(id) => Command::CancelJob { id: id.clone() },
-                None => Command::DeleteVolumeDefinition { resource: name, number: 0 },
-            }
-        }
+        92..95 => Command::DeleteVolumeDefinition { resource: name, number: 0 },
         _ => Command::Autoplace { resource: name, filter: FilterRequest::default(), diskless_on_remaining: None, layers: None },
     }
 }

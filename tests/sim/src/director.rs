@@ -27,10 +27,11 @@ struct Mood {
     nodes: bool,
 }
 
-/// Makes trouble until `done`; what it began it does not mend.
-pub async fn direct(stage: Arc<Stage>, done: CancellationToken) {
-    let mut rng = stage.world.fork("director");
-    let mut yes = |odds| rng.permille(odds);
+/// One of several who make trouble until `done`; what is begun is not mended here.
+pub async fn direct(stage: Arc<Stage>, number: usize, done: CancellationToken) {
+    let mut moods = stage.world.fork("mood");
+    let mut rng = stage.world.fork(&format!("director {number}"));
+    let mut yes = |odds| moods.permille(odds);
     let mood = Mood {
         network: yes(600),
         kills: yes(600),
@@ -43,7 +44,7 @@ pub async fn direct(stage: Arc<Stage>, done: CancellationToken) {
     };
     stage.world.note(&format!("{mood:?}"));
     loop {
-        let pause = rng.millis(100, 3000);
+        let pause = rng.millis(50, 2000);
         tokio::select! {
             biased;
             () = done.cancelled() => return,

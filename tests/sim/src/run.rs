@@ -148,7 +148,10 @@ async fn acts(stage: &Arc<Stage>, bundle: Option<&Bundle>, taken: &Taken, rng: &
         names.extend(found.iter().skip(number).step_by(count).cloned());
         all.push(tokio::spawn(clients::client(Arc::clone(stage), number, names, done.clone())));
     }
-    all.push(tokio::spawn(direct(Arc::clone(stage), done.clone())));
+    // Two, so that troubles meet.
+    for number in 0..2 {
+        all.push(tokio::spawn(direct(Arc::clone(stage), number, done.clone())));
+    }
     tokio::time::sleep(rng.millis(10_000, 60_000)).await;
     done.cancel();
     for task in all {
