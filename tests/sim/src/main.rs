@@ -39,6 +39,12 @@ fn read(file: &Path) -> anyhow::Result<Bundle> {
         .with_context(|| format!("{shown} is no bundle that this version reads; take one with 'berth bundle --output FILE'"))
 }
 
+/// The line that runs a seed again: from the same start.
+fn again(seed: u64, bundle: Option<&Path>) -> String {
+    let from = bundle.map(|file| format!(" --bundle '{}'", file.display())).unwrap_or_default();
+    format!("cargo xtask sim --seed {seed}{from} --trace")
+}
+
 fn main() -> ExitCode {
     let words = Words::parse();
     let (from, count) = words.seed.map_or((words.from, words.seeds), |seed| (seed, 1));
@@ -73,7 +79,7 @@ fn main() -> ExitCode {
                         eprintln!("{done} of {count} seeds, {:.0} s", begun.elapsed().as_secs_f64());
                     }
                     if let Some(violation) = &outcome.violation {
-                        eprintln!("seed {seed}: {violation}\n  again: cargo xtask sim --seed {seed} --trace");
+                        eprintln!("seed {seed}: {violation}\n  again: {}", again(seed, words.bundle.as_deref()));
                         if let Ok(mut failed) = failed.lock() {
                             failed.push(outcome);
                         }
@@ -90,4 +96,19 @@ fn main() -> ExitCode {
         passed_s.load(Ordering::Relaxed) as f64 / 3600.0,
     );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_run_again_from_its_own_start() {
+        for bundle in [None, Some(Path::new("/tmp/a bundle.json"))] {
+            let line = again(7, bundle);
+            let words = line.strip_prefix("cargo xtask ").unwrap().replace("'/tmp/a bundle.json'", "/tmp/a\u{a0}bundle.json");
+            let words = Words::try_parse_from(words.split(' ').map(|word| word.replace('\u{a0}', " "))).unwrap();
+            assert_eq!((words.seed, words.trace, words.bundle.as_deref()), (Some(7), true, bundle));
+        }
+    }
 }
