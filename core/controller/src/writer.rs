@@ -191,12 +191,12 @@ impl Writer {
         let mut batch = Vec::with_capacity(GROUP);
         loop {
             if self.look.is_empty() && self.gone.is_empty() {
-                // Messages first: what is due by the clock is done in each turn.
+                // The end first, and then messages: what is due by the clock is done in each turn.
                 tokio::select! {
                     biased;
+                    () = quit.cancelled() => break,
                     count = queue.recv_many(&mut batch, GROUP) => if count == 0 { return },
                     () = tokio::time::sleep_until(self.wake_at()) => {}
-                    () = quit.cancelled() => break,
                 }
             }
             while batch.len() < GROUP
