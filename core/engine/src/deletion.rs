@@ -3,7 +3,7 @@
 use berth_model::change::{Key, NumberKey, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{DefinitionFlag, ResourceFlag, VolumeDefinitionFlag, VolumeFlag};
-use berth_model::job::{Awaited, Job, Made, Task};
+use berth_model::job::{Awaited, DeleteStep, Job, Made, Task};
 use berth_model::names::ResourceName;
 use berth_model::objects::Resource;
 use berth_model::reply::Reply;
@@ -83,8 +83,15 @@ fn definition(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
     marked.flags.set(DefinitionFlag::Delete);
     draft.put(Object::ResourceDefinition(marked));
     let awaited = mark(draft, replicas);
-    draft.start(&name, Task::Delete { replicas: awaited, definition: true, firm });
+    let step = first_step(&awaited, firm);
+    draft.start(&name, Task::Delete { replicas: awaited, definition: true, firm, step });
     Ok(())
+}
+
+/// One replica ends its device before it removes anything; several must all have done so before the first is removed. What was never
+/// finished is in nobody's use.
+fn first_step(awaited: &[Awaited], firm: bool) -> DeleteStep {
+    if firm || awaited.len() < 2 { DeleteStep::Remove } else { DeleteStep::Down }
 }
 
 fn mark(draft: &mut Draft<'_>, replicas: Vec<Resource>) -> Vec<Awaited> {
@@ -207,7 +214,8 @@ fn volume_definition(draft: &mut Draft<'_>, text: &str, number: i64) -> Result<(
         }
         draft.put(Object::Resource(resource));
     }
-    draft.start(&name, Task::DeleteVolume { number, replicas: awaited, firm: false });
+    let step = first_step(&awaited, false);
+    draft.start(&name, Task::DeleteVolume { number, replicas: awaited, firm: false, step });
     Ok(())
 }
 
@@ -249,7 +257,8 @@ fn replica(draft: &mut Draft<'_>, name: &str, node: &str, keep_tiebreaker: bool)
     }
     let firm = end_jobs_of(draft, &resource)?;
     let awaited = mark(draft, vec![resource]);
-    draft.start(&name, Task::Delete { replicas: awaited, definition: false, firm });
+    let step = first_step(&awaited, firm);
+    draft.start(&name, Task::Delete { replicas: awaited, definition: false, firm, step });
     Ok(())
 }
 

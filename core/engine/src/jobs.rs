@@ -25,7 +25,7 @@ use berth_model::change::{Change, Key, NumberKey, Object};
 use berth_model::cluster::{Cluster, ItemOwner};
 use berth_model::codes::Code;
 use berth_model::ids::{Id, IdSource, kind};
-use berth_model::job::{Awaited, Job, Subject, Task};
+use berth_model::job::{Awaited, DeleteStep, Job, Subject, Task};
 use berth_model::names::{NodeName, ResourceName, SnapshotName};
 use berth_model::objects::Resource;
 use berth_model::observed::{Fault, FaultKind, Observed, Standing};
@@ -282,6 +282,7 @@ fn advance_on_resource(look: &mut Look<'_>, job: &On<'_>) {
         Task::Create { .. } | Task::CreateVolume { .. } | Task::Restore { .. } | Task::Clone { .. } => filling::fill(look, job),
         Task::Resize { number, from, .. } => filling::resize(look, job, *number, *from),
         Task::Activate { active, diskless, .. } => filling::activate(look, job, *active, *diskless),
+        Task::Delete { step: DeleteStep::Down, .. } | Task::DeleteVolume { step: DeleteStep::Down, .. } => deleting::down(look, job),
         Task::Delete { definition, firm, .. } => deleting::delete(look, job, *definition, *firm),
         Task::DeleteVolume { number, firm, .. } => deleting::delete_volume(look, job, *number, *firm),
         Task::Snapshot { snapshot, .. } => snapshotting::take(look, job, snapshot),

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use berth_model::change::{Change, Key};
 use berth_model::cluster::{Cluster, ItemOwner};
 use berth_model::flags::{ResourceFlag, VolumeFlag};
-use berth_model::job::{RollbackStep, Task};
+use berth_model::job::{Awaited, DeleteStep, RollbackStep, Task};
 use berth_model::layers::ProviderKind;
-use berth_model::names::NodeName;
+use berth_model::names::{NodeName, VolumeNumber};
 use berth_model::objects::{Resource, StorPool, Tombstone};
 use berth_model::plan::{PlanBody, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan, SnapshotVolumePlan, VolumePlan, Wanted};
 use berth_model::snapshot::{CopyState, Snapshot};
@@ -28,7 +28,7 @@ pub struct Touch {
 /// The plan item of a replica.
 #[must_use]
 pub fn resource_item(cluster: &Cluster, resource: &Resource) -> ResourcePlan {
-    let wanted = if resource.flags.has(ResourceFlag::Delete) {
+    let wanted = if resource.flags.has(ResourceFlag::Delete) && !is_down(cluster, resource) {
         Wanted::Absent
     } else if resource.flags.has(ResourceFlag::Inactive) || is_down(cluster, resource) {
         Wanted::Inactive
@@ -41,7 +41,11 @@ pub fn resource_item(cluster: &Cluster, resource: &Resource) -> ResourcePlan {
         .map(|(number, volume)| VolumePlan {
             id: volume.id,
             number: *number,
-            wanted: if volume.flags.has(VolumeFlag::Delete) { Wanted::Absent } else { wanted },
+            wanted: match (volume.flags.has(VolumeFlag::Delete), wanted) {
+                (true, Wanted::Active | Wanted::Inactive) if goes_down(cluster, resource, *number) => Wanted::Inactive,
+                (true, _) => Wanted::Absent,
+                (false, wanted) => wanted,
+            },
             pool: volume.pool.clone(),
             backing: volume.backing.clone(),
             backing_kib: volume.backing_kib,
@@ -58,12 +62,19 @@ pub fn resource_item(cluster: &Cluster, resource: &Resource) -> ResourcePlan {
     }
 }
 
-/// Whether a rollback holds the replica down.
+/// Whether a volume that is to be deleted only ends its device yet.
+fn goes_down(cluster: &Cluster, resource: &Resource, number: VolumeNumber) -> bool {
+    let of_this = |replicas: &[Awaited]| replicas.iter().any(|replica| replica.item == resource.id.uuid());
+    cluster.jobs_on(&resource.name).any(|job| {
+        matches!(&job.task, Task::DeleteVolume { number: of, replicas, step: DeleteStep::Down, .. } if *of == number && of_this(replicas))
+    })
+}
+
+/// Whether a rollback, or a deletion that removes nothing yet, holds the replica down.
 fn is_down(cluster: &Cluster, resource: &Resource) -> bool {
     cluster.jobs_on(&resource.name).any(|job| match &job.task {
-        Task::Rollback { step: RollbackStep::Down | RollbackStep::Roll, replicas, .. } => {
-            replicas.iter().any(|replica| replica.item == resource.id.uuid())
-        }
+        Task::Rollback { step: RollbackStep::Down | RollbackStep::Roll, replicas, .. }
+        | Task::Delete { step: DeleteStep::Down, replicas, .. } => replicas.iter().any(|replica| replica.item == resource.id.uuid()),
         Task::Rollback { step: RollbackStep::Up, .. }
         | Task::Create { .. }
         | Task::CreateVolume { .. }

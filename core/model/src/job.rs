@@ -93,6 +93,18 @@ pub enum RollbackStep {
     Up,
 }
 
+/// Step of a deletion: nothing is removed before all that can be asked have ended their devices, so that one that is in use is found
+/// while everything is still there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeleteStep {
+    /// Devices end. Can be cancelled: nothing is gone.
+    Down,
+    /// Everything goes.
+    #[default]
+    Remove,
+}
+
 /// Step of a move: the old replica stays until the new one holds the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -168,6 +180,9 @@ pub enum Task {
         /// It cannot be taken back: what is deleted was never finished.
         #[serde(default)]
         firm: bool,
+        /// Where it stands.
+        #[serde(default)]
+        step: DeleteStep,
     },
     /// Removes one volume of every replica, then its definition.
     DeleteVolume {
@@ -178,6 +193,9 @@ pub enum Task {
         /// It cannot be taken back: what is deleted was never finished.
         #[serde(default)]
         firm: bool,
+        /// Where it stands.
+        #[serde(default)]
+        step: DeleteStep,
     },
     /// Grows one volume of every replica.
     Resize {
@@ -331,7 +349,7 @@ mod tests {
     fn older_records_are_read() {
         let (job, _) = read(1, OLD);
         assert_eq!(job.resource().unwrap().as_str(), "web");
-        assert_eq!(job.task, Task::Delete { replicas: Vec::new(), definition: true, firm: false });
+        assert_eq!(job.task, Task::Delete { replicas: Vec::new(), definition: true, firm: false, step: DeleteStep::Remove });
     }
 
     #[test]

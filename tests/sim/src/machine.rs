@@ -421,6 +421,10 @@ impl Site for GuestSite {
         if slow > 0 && rng.permille(slow) { rng.millis(100, 5000) } else { rng.millis(0, 20) }
     }
 
+    fn syncs_at_once(&self) -> bool {
+        true
+    }
+
     fn is_quick(&self) -> bool {
         true
     }

@@ -5,7 +5,7 @@ use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{DefinitionFlag, ResourceFlag};
 use berth_model::ids::{Id, kind};
-use berth_model::job::{Awaited, Job, Made, MoveStep, Subject, Task};
+use berth_model::job::{Awaited, DeleteStep, Job, Made, MoveStep, Subject, Task};
 use berth_model::names::{ResourceName, SnapshotName, VolumeNumber};
 use berth_model::objects::Resource;
 use berth_model::props::Props;
@@ -169,7 +169,7 @@ fn unmake(draft: &mut Draft<'_>, name: &ResourceName, replicas: &[Awaited], defi
     let others = draft.cluster.replicas(name).count() > found.len() || draft.cluster.snapshots_of(name).next().is_some();
     let definition = definition && !others;
     let chosen: Vec<Awaited> = found.iter().map(|resource| Awaited { node: resource.node.clone(), item: resource.id.uuid() }).collect();
-    let task = Task::Delete { replicas: chosen.clone(), definition, firm: true };
+    let task = Task::Delete { replicas: chosen.clone(), definition, firm: true, step: DeleteStep::Remove };
     mark(draft, name, &task, &chosen, true, true);
     draft.start(name, task);
     Ok(())
@@ -198,7 +198,7 @@ fn unmake_volume(draft: &mut Draft<'_>, name: &ResourceName, number: VolumeNumbe
             unused_replica(draft, &resource)?;
         }
     }
-    let task = Task::DeleteVolume { number, replicas: replicas.to_vec(), firm: true };
+    let task = Task::DeleteVolume { number, replicas: replicas.to_vec(), firm: true, step: DeleteStep::Remove };
     mark(draft, name, &task, replicas, true, true);
     draft.start(name, task);
     Ok(())

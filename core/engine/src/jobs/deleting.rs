@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use berth_model::change::{Key, NumberKey, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
-use berth_model::job::FailedCopy;
+use berth_model::job::{DeleteStep, FailedCopy, Task};
 use berth_model::names::{NodeName, VolumeNumber};
 use berth_model::objects::{Resource, Tombstone};
 use berth_model::observed::FaultKind;
@@ -29,6 +29,35 @@ pub(crate) fn tombstone_of(cluster: &Cluster, resource: &Resource, now: Timestam
         drbd_node_id: drbd.map(|drbd| drbd.node_id),
         deleted: now,
     })
+}
+
+/// The first step of a deletion: all devices end, or none of it happens. What cannot be served at all is not in use.
+pub(super) fn down(look: &mut Look<'_>, job: &On<'_>) {
+    let stands = look.stands(job);
+    let mut open = false;
+    for ((node, _), stand) in &stands {
+        match stand {
+            Stand::Faulty(fault) => match fault.kind {
+                FaultKind::InUse => return take_back(look, job, FailedCopy { node: node.clone(), fault: Some(fault.clone()) }),
+                // Whether somebody uses it is not known; the satellite tries again.
+                FaultKind::Tool | FaultKind::Timeout | FaultKind::Bug => open = true,
+                // There is nothing of ours that anybody could use.
+                FaultKind::Lost | FaultKind::Foreign | FaultKind::NoSpace | FaultKind::Unsupported | FaultKind::Pool => {}
+            },
+            Stand::Pending | Stand::Broken(_) => open = true,
+            // One that is away is removed by its tombstone, which finds out for itself.
+            Stand::Settled | Stand::Gone | Stand::Unknown | Stand::Offline => {}
+        }
+    }
+    if open {
+        let replies = troubles(&stands, "it is deleted when the satellite is back");
+        return look.wait(job, replies);
+    }
+    let mut next = job.task.clone();
+    if let Task::Delete { step, .. } | Task::DeleteVolume { step, .. } = &mut next {
+        *step = DeleteStep::Remove;
+    }
+    let _next = look.step(job, next);
 }
 
 /// Delete: replicas go as they are seen gone; those on nodes that are away leave a tombstone; the definition goes with the last.

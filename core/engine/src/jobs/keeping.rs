@@ -6,7 +6,7 @@ use berth_model::change::{Change, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::flags::{DefinitionFlag, ResourceFlag, SnapshotFlag, VolumeDefinitionFlag, VolumeFlag};
-use berth_model::job::{Awaited, FailedCopy, Task};
+use berth_model::job::{Awaited, DeleteStep, FailedCopy, Task};
 use berth_model::names::ResourceName;
 use berth_model::observed::FaultKind;
 use berth_model::reply::Reply;
@@ -120,8 +120,10 @@ pub(super) fn take_back(look: &mut Look<'_>, job: &On<'_>, refused: FailedCopy) 
 /// The same deletion of some of its items only.
 fn narrowed(deletion: &Task, chosen: Vec<Awaited>, whole: bool) -> Task {
     match deletion.clone() {
-        Task::Delete { definition, .. } => Task::Delete { replicas: chosen, definition: definition && whole, firm: true },
-        Task::DeleteVolume { number, .. } => Task::DeleteVolume { number, replicas: chosen, firm: true },
+        Task::Delete { definition, .. } => {
+            Task::Delete { replicas: chosen, definition: definition && whole, firm: true, step: DeleteStep::Remove }
+        }
+        Task::DeleteVolume { number, .. } => Task::DeleteVolume { number, replicas: chosen, firm: true, step: DeleteStep::Remove },
         Task::DeleteSnapshot { snapshot, failed, .. } => Task::DeleteSnapshot { snapshot, copies: chosen, failed },
         other => other,
     }

@@ -4,7 +4,7 @@ use berth_model::change::Object;
 use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{NodeFlag, ResourceFlag};
-use berth_model::job::{Awaited, Job, MoveStep, Task};
+use berth_model::job::{Awaited, DeleteStep, Job, MoveStep, Task};
 use berth_model::names::{NodeName, ResourceName};
 use berth_model::objects::{Resource, SelectFilter};
 use berth_model::observed::Observed;
@@ -132,7 +132,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, replica: &Resource, target: &[NodeNam
     if replica.flags.has(ResourceFlag::Diskless) {
         marked.flags.set(ResourceFlag::Delete);
         draft.put(Object::Resource(marked));
-        draft.start(&replica.name, Task::Delete { replicas: vec![from], definition: false, firm: false });
+        draft.start(&replica.name, Task::Delete { replicas: vec![from], definition: false, firm: false, step: DeleteStep::Remove });
         return Ok(());
     }
     let definition = lookup::definition(&draft.cluster, replica.name.as_str())?.clone();
@@ -204,6 +204,15 @@ fn fill(look: &mut Look<'_>, job: &On<'_>, from: &Awaited, to: &Awaited) {
                 .cause("It was deleted, or its node was given up.")
                 .correction("Nothing is to be done: an evacuation places another one.");
             unmark(look, job, from);
+            look.end(job, vec![reply]);
+        }
+        Stand::Settled if look.stand(job, from) == Stand::Unknown => {
+            super::filling::keep(look, job, to);
+            let text =
+                format!("The old replica of '{}' is gone with its node '{}'; the new one on '{}' stays.", job.resource, from.node, to.node);
+            let reply = Reply::new(Code::WARN_NOT_FOUND, text)
+                .cause("The node was given up before the move had ended.")
+                .correction(format!("Check that it holds the data: 'berth why resource {} {}'.", job.resource, to.node));
             look.end(job, vec![reply]);
         }
         Stand::Settled => {

@@ -2,7 +2,7 @@
 
 use berth_model::cluster::Cluster;
 use berth_model::flags::{ResourceFlag, SnapshotFlag};
-use berth_model::job::{Awaited, Job, Made, MoveStep, RollbackStep, Task};
+use berth_model::job::{Awaited, DeleteStep, Job, Made, MoveStep, RollbackStep, Task};
 use berth_model::names::ResourceName;
 use berth_model::observed::Observed;
 
@@ -96,6 +96,9 @@ fn cancel(cluster: &Cluster, observed: &Observed, job: &Job) -> Result<String, S
 
 /// The first item that is not there any more. A replica that loses one of its volumes is settled when that is gone.
 fn gone<'j>(cluster: &Cluster, observed: &Observed, job: &'j Job) -> Option<&'j Awaited> {
+    if matches!(job.task, Task::Delete { step: DeleteStep::Down, .. } | Task::DeleteVolume { step: DeleteStep::Down, .. }) {
+        return None;
+    }
     let of_volume = matches!(job.task, Task::DeleteVolume { .. });
     job.task.awaited().iter().find(|awaited| match stand(cluster, observed, job, awaited) {
         Stand::Gone | Stand::Unknown => true,

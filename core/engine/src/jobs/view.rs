@@ -4,7 +4,7 @@ use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::flags::ResourceFlag;
 use berth_model::ids::{Id, IdSource, kind};
-use berth_model::job::{Awaited, Job, MoveStep, RollbackStep, Subject, Task};
+use berth_model::job::{Awaited, DeleteStep, Job, MoveStep, RollbackStep, Subject, Task};
 use berth_model::names::{NodeName, ResourceName, SnapshotName, VolumeNumber};
 use berth_model::observed::{Fault, FaultKind, Holder, Observed};
 use berth_model::reply::Reply;
@@ -281,7 +281,14 @@ fn steps(task: &Task) -> Vec<StepView> {
     let (names, now): (&[&'static str], usize) = match task {
         Task::Create { .. } | Task::CreateVolume { .. } => (&["make"], 0),
         Task::Restore { .. } | Task::Clone { .. } => (&["copy"], 0),
-        Task::Delete { .. } | Task::DeleteVolume { .. } | Task::DeleteSnapshot { .. } => (&["remove"], 0),
+        Task::Delete { step, .. } | Task::DeleteVolume { step, .. } => (
+            &["down", "remove"],
+            match step {
+                DeleteStep::Down => 0,
+                DeleteStep::Remove => 1,
+            },
+        ),
+        Task::DeleteSnapshot { .. } => (&["remove"], 0),
         Task::Resize { .. } => (&["grow"], 0),
         Task::Snapshot { .. } => (&["take"], 0),
         Task::Rollback { step, .. } => (
