@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use berth_controller::View;
 use berth_model::flags::{NodeFlag, ResourceFlag, VolumeFlag};
+use berth_model::job::Task;
 use berth_model::layers::LayerKind;
 use berth_model::objects::Resource;
 use berth_model::observed::{FaultKind, Standing};
@@ -68,15 +69,16 @@ impl Checks {
         all
     }
 
-    /// Replicas without a job of which a volume is missing, and some committed state had wanted it gone: their deletion was taken back too
-    /// late, and the answer said so.
+    /// Replicas of which a volume is missing that some committed state had wanted gone: their deletion was taken back too late (a node that
+    /// was away had carried it out), and the answer said so.
     #[must_use]
     pub fn half_deleted(&self, view: &View) -> Vec<Arc<Resource>> {
         let state = self.state();
         let missing = |resource: &&Arc<Resource>| {
             let fault = view.observed.item(&resource.node, resource.id.uuid()).and_then(|record| record.seen.fault.as_ref());
             let wanted_gone = resource.volumes.values().any(|volume| state.dispensable.contains(&volume.id.uuid()));
-            let quiet = view.cluster.jobs_on(&resource.name).next().is_none();
+            // What such a job waits for never comes; deleting the replica is the way out that it names.
+            let quiet = view.cluster.jobs_on(&resource.name).all(|job| matches!(job.task, Task::Activate { .. } | Task::Resize { .. }));
             quiet && wanted_gone && fault.is_some_and(|fault| fault.kind == FaultKind::Lost)
         };
         view.cluster.resources.values().flat_map(|nodes| nodes.values()).filter(missing).cloned().collect()
