@@ -303,7 +303,28 @@ impl Task {
         }
     }
 
-    /// The word for people and records.
+    /// Every word that [`Self::word`] can give, in the order of the tasks.
+    pub const WORDS: &'static [&'static str] = &[
+        "create",
+        "create-volume",
+        "restore",
+        "clone",
+        "delete",
+        "delete-volume",
+        "resize",
+        "snapshot",
+        "delete-snapshot",
+        "rollback",
+        "activate",
+        "deactivate",
+        "keep",
+        "move",
+        "evacuate",
+        "return",
+        "lose",
+    ];
+
+    /// The word for people and records; one of [`Self::WORDS`].
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -336,6 +357,47 @@ mod tests {
 
     /// Written before jobs could work on nodes.
     const OLD: &str = r#"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","resource":"web","task":{"task":"delete","replicas":[],"definition":true},"serial":7,"actor":"PUBLIC","created":5}"#;
+
+    #[test]
+    fn every_word_is_listed() {
+        let name = |name: &str| ResourceName::parse(name).unwrap();
+        let snapshot = SnapshotName::parse("one").unwrap();
+        let number = VolumeNumber::new(0).unwrap();
+        let item = || Awaited { node: NodeName::parse("alpha").unwrap(), item: Uuid::nil() };
+        let (replicas, copies) = (Vec::new, Vec::new);
+        let deletion = || Task::Delete { replicas: replicas(), definition: false, firm: false, step: DeleteStep::Remove };
+        let activate = |active| Task::Activate { replicas: replicas(), active, diskless: false };
+        let mut words = Vec::new();
+        let mut next = Some(Task::Create { replicas: replicas(), made: Made::default() });
+        // A task that is new has no place in this chain: the compiler asks for one.
+        while let Some(task) = next {
+            words.push(task.word());
+            next = match task {
+                Task::Create { .. } => Some(Task::CreateVolume { number, replicas: replicas() }),
+                Task::CreateVolume { .. } => {
+                    Some(Task::Restore { from: name("web"), snapshot: snapshot.clone(), replicas: replicas(), former: None })
+                }
+                Task::Restore { .. } => Some(Task::Clone { from: name("web"), replicas: replicas() }),
+                Task::Clone { .. } => Some(deletion()),
+                Task::Delete { .. } => Some(Task::DeleteVolume { number, replicas: replicas(), firm: false, step: DeleteStep::Remove }),
+                Task::DeleteVolume { .. } => Some(Task::Resize { number, from: Kib(1), replicas: replicas() }),
+                Task::Resize { .. } => Some(Task::Snapshot { snapshot: snapshot.clone(), copies: copies() }),
+                Task::Snapshot { .. } => Some(Task::DeleteSnapshot { snapshot: snapshot.clone(), copies: copies(), failed: None }),
+                Task::DeleteSnapshot { .. } => {
+                    Some(Task::Rollback { snapshot: snapshot.clone(), step: RollbackStep::Down, replicas: replicas() })
+                }
+                Task::Rollback { .. } => Some(activate(true)),
+                Task::Activate { active: true, .. } => Some(activate(false)),
+                Task::Activate { active: false, .. } => Some(Task::Keep { deletion: Box::new(deletion()), refused: None }),
+                Task::Keep { .. } => Some(Task::Move { from: item(), to: item(), step: MoveStep::Fill }),
+                Task::Move { .. } => Some(Task::Evacuate { target: Vec::new(), do_not_target: Vec::new() }),
+                Task::Evacuate { .. } => Some(Task::Return { delete_resources: false, delete_snapshots: false }),
+                Task::Return { .. } => Some(Task::Lose),
+                Task::Lose => None,
+            };
+        }
+        assert_eq!(words, Task::WORDS);
+    }
 
     fn read(version: u32, body: &str) -> (Job, Option<codec::Residue>) {
         let kind = RecordKind::Job.word();

@@ -54,6 +54,9 @@ fn foreseen(world: &World, command: &Command) -> Preview {
 fn every_command_does_what_its_preview_says() {
     let of_samples: BTreeSet<&str> = cases().iter().map(|(_, command)| word(command)).collect();
     assert_eq!(of_samples, ALL.iter().copied().collect(), "a command without a sample");
+    let logged: BTreeSet<String> =
+        cases().iter().map(|(_, command)| serde_json::to_value(command).unwrap()["command"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(logged, Command::WORDS.iter().map(|word| (*word).to_owned()).collect(), "the words by which the log is asked");
     let mut changing = BTreeSet::new();
     for (start, command) in cases() {
         let before = objects(&start.cluster);

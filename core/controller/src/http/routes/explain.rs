@@ -57,7 +57,19 @@ fn unreadable_log(error: &StoreError) -> Response {
 /// Refuses query names that mean nothing here: a filter that is misspelled would let everything through.
 pub(super) fn only(call: &Call, known: &[&str]) -> Result<(), Response> {
     let unknown = call.query.keys().find(|name| !known.contains(name) && *name != "dry_run");
-    unknown.map_or(Ok(()), |name| Err(bad(format!("'{name}' is no filter of this operation."), &format!("Use {}.", known.join(", ")))))
+    let correction = if known.is_empty() { "It takes none.".to_owned() } else { format!("Use {}.", known.join(", ")) };
+    unknown.map_or(Ok(()), |name| Err(bad(format!("'{name}' is no filter of this operation."), &correction)))
+}
+
+/// Commands in the log that nobody asks for: what the controller does by itself, and `drop_records` of `berth db repair`.
+const OWN_COMMANDS: &[&str] = &["found", "probe", "bury", "advance", "drop_records"];
+
+/// Refuses a word that is none of these, as nothing would ever fit it.
+pub(super) fn known_word(what: &str, word: &str, known: &[&str]) -> Result<(), Response> {
+    if known.iter().any(|one| one.eq_ignore_ascii_case(word)) {
+        return Ok(());
+    }
+    Err(bad(format!("'{word}' is no {what}."), &format!("Use one of {}.", known.join(", "))))
 }
 
 fn count(call: &Call, name: &str) -> Result<Option<u64>, Response> {
@@ -122,6 +134,10 @@ async fn audit(call: Call) -> Answered {
             return Err(bad(format!("'{name}' is a name without a kind."), "Add the kind, e.g. kind=resource&name=web/alpha."));
         }
     };
+    let command = word("command").map(|word| word.to_ascii_lowercase());
+    if let Some(word) = &command {
+        known_word("command", word, &[Command::WORDS, OWN_COMMANDS].concat())?;
+    }
     let (from_ms, to_ms) = (moment(&call, "from")?, moment(&call, "to")?);
     if let (Some(from), Some(to)) = (from_ms, to_ms)
         && from > to
@@ -136,7 +152,7 @@ async fn audit(call: Call) -> Answered {
         to_ms,
         actor: word("actor"),
         origin: word("origin"),
-        command: word("command"),
+        command,
         objects,
     };
     let mut entries = call.controller.audit(filter, limit + 1).await.map_err(|error| unreadable_log(&error))?;

@@ -6,13 +6,13 @@ use axum::routing::{get, post};
 use berth_api::job::{Blocker, Holder, Job as Document, Possible, Step, Wait};
 use berth_engine::command::Command;
 use berth_engine::{jobs, lookup};
-use berth_model::job::Job;
+use berth_model::job::{Job, Task};
 use berth_model::observed;
 
 use crate::http::answer::document;
 use crate::http::call::{Answered, Call};
 use crate::http::query::{lets, refused};
-use crate::http::routes::explain::{bad, only};
+use crate::http::routes::explain::{bad, known_word, only};
 use crate::{Controller, View};
 
 /// The operations of this kind.
@@ -28,6 +28,7 @@ async fn list(call: Call) -> Answered {
     let resources = call.query.names("resource", lookup::resource_name)?;
     let nodes = call.query.names("node", lookup::node_name)?;
     let tasks = call.query.all("task");
+    tasks.iter().try_for_each(|task| known_word("task of a job", task, Task::WORDS))?;
     let blocked = call.query.truth("blocked");
     if let Some(text) = call.query.first("blocked").filter(|text| !text.is_empty() && blocked.is_none()) {
         return Err(bad(format!("'{text}' is neither true nor false."), "Give 'blocked=true' or 'blocked=false', or leave it out."));

@@ -16,6 +16,7 @@ use crate::Controller;
 use crate::http::answer::{document, refusal};
 use crate::http::call::{Answered, Call};
 use crate::http::query::refused;
+use crate::http::routes::explain::only;
 use crate::http::views;
 
 /// The operations of this kind.
@@ -36,6 +37,7 @@ async fn computed<D: Serialize + Send + 'static>(work: impl FnOnce() -> D + Send
 }
 
 async fn what_if(call: Call) -> Answered {
+    only(&call, &["node", "event"])?;
     let texts = call.query.all("node");
     let view = call.view();
     let mut nodes: BTreeSet<NodeName> = BTreeSet::new();
@@ -61,6 +63,7 @@ async fn what_if(call: Call) -> Answered {
 }
 
 async fn report(call: Call) -> Answered {
+    only(&call, &[])?;
     let view = call.view();
     computed(move || views::risk::report(&risk::report(&view.cluster, &view.observed))).await
 }

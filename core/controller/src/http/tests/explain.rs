@@ -177,15 +177,25 @@ async fn the_log_is_found_by_who_did_what_to_what_and_when() {
         "from=1h&to=2h",
         "name=one",
         "kind=planet&name=x",
+        "command=create",
         "kind=node",
     ] {
         let got = told(&kit, "GET", &format!("/v1/berth/audit?{query}"), "").await;
         assert!(got.starts_with("400 E234"), "{query}: {got}");
     }
-    for query in ["foo=1", "tasks=create", "blocked=maybe"] {
+    for query in ["foo=1", "tasks=create", "blocked=maybe", "task=foo", "task=create&task=foo"] {
         let got = told(&kit, "GET", &format!("/v1/berth/jobs?{query}"), "").await;
         assert!(got.starts_with("400 E234"), "{query}: {got}");
     }
+    for query in ["audit?command=nope", "jobs?task=nope"] {
+        let refused = get(&kit, &format!("/v1/berth/{query}")).await.text;
+        assert!(refused.contains("'nope'") && refused.contains("snapshot"), "the words are named: {refused}");
+    }
+    // Whatever the log says can be asked for.
+    for entry in get(&kit, "/v1/berth/audit?limit=1000").await.json()["entries"].as_array().unwrap() {
+        assert!(count(&format!("?command={}", entry["command"].as_str().unwrap())).await > 0, "{entry}");
+    }
+    assert_eq!(get(&kit, "/v1/berth/jobs?task=Delete-Volume").await.status, 200);
     // Secrets are not shown to whoever reads the log.
     let secret = r#"{"override_props":{"db-password":"sesame","API_Key":"sesame"}}"#;
     assert_eq!(ask(&kit, "PUT", "/v1/key-value-store/store", secret).await.status, 200);
