@@ -103,6 +103,7 @@ pub struct Unplaced {
 pub struct Risk {
     pub nodes: Capped<NodeRisk>,
     pub without_good_copy: Capped<Copyless>,
+    pub without_replica: Capped<String>,
     pub too_few: Capped<TooFew>,
     pub near_full: Capped<PoolRisk>,
     pub overcommitted: Capped<PoolRisk>,
@@ -128,8 +129,11 @@ pub struct NodeRisk {
 #[derive(Debug, Clone, Serialize)]
 pub struct Copyless {
     pub resource_name: String,
+    pub certain: bool,
     pub unknown: Vec<String>,
     pub lost_on: Vec<String>,
+    pub behind_on: Vec<String>,
+    pub given_up_on: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]

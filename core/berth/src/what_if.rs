@@ -214,9 +214,14 @@ fn report(document: &Value, screen: &Screen) -> String {
         let sizes = ["holds_kib", "room_elsewhere_kib"].iter().map(|key| size(number(one, key)));
         [name(one, "node_name"), state.to_owned()].into_iter().chain(counts).chain(sizes).collect()
     });
-    let headings = ["Resource", "May be on", "Missing on"];
+    let headings = ["Resource", "Data lost", "May be on", "Missing on", "Behind on", "Given up on"];
     section(&mut out, screen, "Resources without a good copy", &document["without_good_copy"], &headings, |one| {
-        vec![name(one, "resource_name"), list(one, "unknown"), list(one, "lost_on")]
+        let lost = if flag(one, "certain") { "certain" } else { "possible" };
+        let nodes = ["unknown", "lost_on", "behind_on", "given_up_on"].iter().map(|key| list(one, key));
+        [name(one, "resource_name"), lost.to_owned()].into_iter().chain(nodes).collect()
+    });
+    section(&mut out, screen, "Volumes without any replica", &document["without_replica"], &["Resource"], |one| {
+        vec![one.as_str().unwrap_or_default().to_owned()]
     });
     section(&mut out, screen, "Fewer copies than wanted", &document["too_few"], &["Resource", "Wanted", "Known and unknown", "Good"], few);
     let pool = |one: &Value| {

@@ -304,6 +304,8 @@ async fn what_would_be_lost() {
         ("/v1/berth/what-if?node=", "500 E234"),
         ("/v1/berth/what-if?node=none", "404 E300"),
         ("/v1/berth/what-if?node=!", "500 E200"),
+        ("/v1/berth/what-if?nodes=alpha", "400 E234"),
+        ("/v1/berth/risk?node=alpha", "400 E234"),
     ] {
         assert_eq!(told(&kit, "GET", path, "").await, expected, "{path}");
     }
@@ -338,6 +340,16 @@ async fn what_would_be_lost() {
     assert_eq!(risk["without_good_copy"]["list"][0]["unknown"], json!(["alpha"]), "{risk}");
     assert_eq!(risk["nodes"]["list"][0]["online"], json!(false), "what is there can still be lost: {risk}");
     assert_eq!(kit.controller.view().cluster.serial, before, "a question changes nothing");
+
+    let loss = ask(&kit, "DELETE", "/v1/nodes/alpha/lost", "").await.json();
+    assert!(loss[1]["message"].as_str().unwrap().contains("last copy of the data of 'one'"), "{loss}");
+    let risk = get(&kit, "/v1/berth/risk").await.json();
+    let gone = &risk["without_good_copy"]["list"][0];
+    assert_eq!(
+        (&gone["resource_name"], &gone["certain"], &gone["given_up_on"]),
+        (&json!("one"), &json!(true), &json!(["alpha"])),
+        "{risk}"
+    );
 }
 
 #[tokio::test]

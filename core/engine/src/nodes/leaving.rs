@@ -16,6 +16,7 @@ use berth_model::snapshot::Snapshot;
 use crate::command::Command;
 use crate::draft::{Draft, Refused};
 use crate::lookup;
+use crate::risk::{self, Capped, DataLoss};
 
 /// Words for what lies on a node: replicas, then copies of snapshots.
 pub(super) fn holdings(cluster: &Cluster, node: &NodeName) -> Vec<String> {
@@ -108,9 +109,12 @@ pub(super) fn lose(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
             .correction(format!("Delete it with 'linstor node delete {}', or stop its satellite first.", node.name))
             .into());
     }
+    // While the replicas are there: afterwards nobody could tell.
+    let losses = risk::data_on(&draft.cluster, draft.context.observed, &name);
     end_jobs_on(draft, &name);
     if !lose_some(draft, &name) {
         draft.say(Code::DELETED, format!("Node '{}' given up for lost.", node.name));
+        warn_of(draft, &node, &losses);
         return Ok(());
     }
     if !is_leaving(&node) {
@@ -120,8 +124,42 @@ pub(super) fn lose(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
     }
     let left = holdings(&draft.cluster, &name).len();
     draft.say(Code::DELETED, format!("Node '{}' is being given up for lost; {left} of its resources and snapshots are left.", node.name));
+    warn_of(draft, &node, &losses);
     draft.start_on(Subject::Node(name), Task::Lose);
     Ok(())
+}
+
+/// Most resources that an answer warns of one by one.
+const MOST_WARNINGS: usize = 20;
+
+/// Says which data goes with a node that is given up. It goes all the same: somebody who knows the machine has asked for that.
+fn warn_of(draft: &mut Draft<'_>, node: &Node, losses: &Capped<DataLoss>) {
+    for loss in losses.list.iter().take(MOST_WARNINGS) {
+        let (resource, others) = (&loss.resource, some_of(&loss.unknown.iter().map(|node| format!("'{node}'")).collect::<Vec<_>>()));
+        let reply = if loss.certain {
+            Reply::new(
+                Code::WARN_STORAGE_ERROR,
+                format!("The last copy of the data of '{resource}' is given up with node '{}'.", node.name),
+            )
+            .cause("No other replica holds this data.")
+        } else {
+            Reply::new(Code::WARN_STORAGE_ERROR, format!("Node '{}' may have held the last copy of the data of '{resource}'.", node.name))
+                .cause(format!("Nobody can say whether it is on {others}."))
+        };
+        draft.reply(
+            reply.correction("See 'berth risk' for what is without a good copy; restore it from a backup.").refer("RscDfn", resource),
+        );
+    }
+    if let Some(more) = losses.total.checked_sub(MOST_WARNINGS).filter(|more| *more > 0) {
+        let total = losses.total;
+        draft.say(
+            Code::WARN_STORAGE_ERROR,
+            format!(
+                "With node '{}' the last copies of {total} resources are given up, or may be; {more} of them are not named here.",
+                node.name
+            ),
+        );
+    }
 }
 
 fn is_leaving(node: &Node) -> bool {

@@ -211,7 +211,11 @@ fn a_lost_node_leaves_tombstones() {
     assert_eq!(told(&world.give(&lose("alpha"))), ["ERROR Node 506 Node=alpha"]);
     assert_eq!(told(&world.give(&lose("nobody"))), ["WARNING Node 3000 Node=nobody"]);
     let decision = world.give(&lose("bravo"));
-    assert_eq!(told(&decision), ["SUCCESS Node 2 Node=bravo"]);
+    let answer = told(&decision);
+    assert_eq!(answer.len(), 22, "twenty warnings, and how many more: {answer:?}");
+    assert_eq!((&*answer[0], &*answer[1]), ("SUCCESS Node 2 Node=bravo", "WARNING Node 1010 Node=bravo RscDfn=r000"));
+    let last = &decision.result.as_ref().unwrap().replies[21].message;
+    assert!(last.contains("100 resources") && last.contains("80 of them"), "{last}");
     assert!(decision.result.unwrap().changes.len() <= 100, "a transaction is bounded");
     let mut turns = 1;
     while let Some(job) = world.cluster.jobs.keys().next().copied() {

@@ -230,17 +230,34 @@ pub fn what_if(cluster: &Cluster, observed: &Observed, nodes: &BTreeSet<NodeName
     Outcome { replicas: after.replicas, pools: after.pools, unplaced: after.unplaced, not_tried: after.not_tried, ..outcome }
 }
 
+/// The data that would be lost with one node: that part of [`what_if`] alone, without its search for other places.
+#[must_use]
+pub fn data_on(cluster: &Cluster, observed: &Observed, node: &NodeName) -> Capped<DataLoss> {
+    let (mut losses, gone) = (Capped::default(), BTreeSet::from([node.clone()]));
+    let names: BTreeSet<&ResourceName> = cluster.resources_on(node).map(|replica| &replica.name).collect();
+    for name in names {
+        let loss = Standing::of(cluster, observed, name).and_then(|standing| data_loss(name, &standing, &gone));
+        loss.into_iter().for_each(|loss| losses.push(loss));
+    }
+    losses
+}
+
+fn data_loss(name: &ResourceName, standing: &Standing, gone: &BTreeSet<NodeName>) -> Option<DataLoss> {
+    let certainty = standing.verdict(gone).data?;
+    Some(DataLoss {
+        resource: name.clone(),
+        holders: standing.holders(|node| gone.contains(node)),
+        certain: certainty == Certainty::Certain,
+        unknown: standing.unknown(|node| !gone.contains(node)),
+    })
+}
+
 impl Outcome {
     fn take(&mut self, name: &ResourceName, standing: &Standing, gone: &BTreeSet<NodeName>) {
         let resource = || name.clone();
         let verdict = standing.verdict(gone);
-        if let Some(certainty) = verdict.data {
-            self.data.push(DataLoss {
-                resource: resource(),
-                holders: standing.holders(|node| gone.contains(node)),
-                certain: certainty == Certainty::Certain,
-                unknown: standing.unknown(|node| !gone.contains(node)),
-            });
+        if let Some(loss) = data_loss(name, standing, gone) {
+            self.data.push(loss);
         }
         if let Some(certainty) = verdict.access {
             let in_use_on = standing.in_use.iter().filter(|node| gone.contains(*node)).cloned().collect();

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_model::cluster::{Cluster, Quarantined};
+use berth_model::flags::{DefinitionFlag, VolumeDefinitionFlag};
 use berth_model::ids::{Id, kind};
 use berth_model::job::Job;
 use berth_model::names::{NodeName, ResourceName, StorPoolName};
 use berth_model::observed::{ConnectionStatus, Observed};
+use berth_model::plan::{ContentSource, PlanItem};
 use berth_model::size::Kib;
 use berth_model::time::Timestamp;
 
@@ -46,10 +48,16 @@ pub struct NodeRisk {
 pub struct Copyless {
     /// The resource.
     pub resource: ResourceName,
+    /// Whether data is lost whatever the state of unknown nodes.
+    pub certain: bool,
     /// Nodes that may hold its data; their state is unknown. None: it is lost.
     pub unknown: Vec<NodeName>,
     /// Nodes that were seen without it.
     pub lost_on: Vec<NodeName>,
+    /// Nodes that were seen with older data than the peers that are missing now.
+    pub behind_on: Vec<NodeName>,
+    /// Nodes that held it when they were given up for lost.
+    pub given_up_on: Vec<NodeName>,
 }
 
 /// A pool with too little space.
@@ -117,6 +125,9 @@ pub struct Report {
     pub nodes: Capped<NodeRisk>,
     /// Resources without a copy that was seen good: lost ones first.
     pub copyless: Capped<Copyless>,
+    /// Definitions with volumes and without a replica with a disk, of which no record says that data of them was lost: never placed,
+    /// or deleted on purpose, or lost with nodes that came back empty.
+    pub without_replica: Capped<ResourceName>,
     /// Resources with fewer copies than wanted now.
     pub too_few: Capped<TooFew>,
     /// Pools with little space left, the fullest first.
@@ -198,11 +209,13 @@ fn room(cluster: &Cluster, observed: &Observed, node: &NodeName) -> Kib {
 
 fn resources(cluster: &Cluster, observed: &Observed, nodes: &mut BTreeMap<&NodeName, NodeRisk>, report: &mut Report) {
     let mut copyless = Vec::new();
-    for (name, replicas) in &cluster.resources {
+    let mut given_up = given_up(cluster);
+    // Of what lost its last replica only the definition is left.
+    for (name, definition) in &cluster.definitions {
         let Some(standing) = Standing::of(cluster, observed, name) else { continue };
-        for node in replicas.keys() {
-            let Verdict { data, access, quorum, redundancy } = standing.verdict(&BTreeSet::from([node.clone()]));
-            if let Some(risk) = nodes.get_mut(node) {
+        for replica in cluster.replicas(name) {
+            let Verdict { data, access, quorum, redundancy } = standing.verdict(&BTreeSet::from([replica.node.clone()]));
+            if let Some(risk) = nodes.get_mut(&replica.node) {
                 risk.data += usize::from(data.is_some());
                 risk.access += usize::from(access.is_some());
                 risk.quorum += usize::from(quorum.is_some());
@@ -213,16 +226,50 @@ fn resources(cluster: &Cluster, observed: &Observed, nodes: &mut BTreeMap<&NodeN
             standing.copies.iter().filter(|copy| copy.health == health).map(|copy| copy.node.clone()).collect()
         };
         let (good, unknown, lost_on) = (on(Health::Good).len(), on(Health::Unknown), on(Health::Bad));
+        let has_data = definition.volumes.values().any(|volume| !volume.flags.has(VolumeDefinitionFlag::Delete))
+            && !definition.flags.has(DefinitionFlag::Delete);
+        let behind_on = standing.copies.iter().filter(|copy| copy.health == Health::Empty && had_data(cluster, name, &copy.node));
+        let behind_on: Vec<NodeName> = behind_on.map(|copy| copy.node.clone()).collect();
+        let given_up_on = given_up.remove(name).filter(|_| has_data).unwrap_or_default();
         // Where nothing replicates, each replica is the only one of its data.
-        if !(unknown.is_empty() && lost_on.is_empty()) && (good == 0 || !standing.replicates) {
-            copyless.push(Copyless { resource: name.clone(), unknown, lost_on });
+        let gone = !(unknown.is_empty() && lost_on.is_empty()) && (good == 0 || !standing.replicates);
+        let nowhere = good == 0 && has_data;
+        if gone || (nowhere && !(behind_on.is_empty() && given_up_on.is_empty())) {
+            let certain = unknown.is_empty() || (!standing.replicates && !lost_on.is_empty());
+            copyless.push(Copyless { resource: name.clone(), certain, unknown, lost_on, behind_on, given_up_on });
+        } else if nowhere && standing.copies.is_empty() {
+            report.without_replica.push(name.clone());
         } else if standing.replicates && good > 0 && good < standing.wanted {
             let before = good + unknown.len();
             report.too_few.push(TooFew { resource: name.clone(), wanted: standing.wanted, before, after: good, unknown: unknown.len() });
         }
     }
-    copyless.sort_by(|a, b| (!a.unknown.is_empty(), &a.resource).cmp(&(!b.unknown.is_empty(), &b.resource)));
+    copyless.sort_by(|a, b| (!a.certain, &a.resource).cmp(&(!b.certain, &b.resource)));
     report.copyless = Capped::of(copyless);
+}
+
+/// Whether a replica was whole once: what is only being made has nothing to be behind with.
+fn had_data(cluster: &Cluster, name: &ResourceName, node: &NodeName) -> bool {
+    cluster.resource(name, node).is_some_and(|replica| replica.volumes.values().any(|volume| volume.content.source == ContentSource::Kept))
+}
+
+/// By definition, the nodes that held a disk of it when they were given up, as far as their tombstones are still there. An older
+/// definition of the same name does not count.
+fn given_up(cluster: &Cluster) -> BTreeMap<ResourceName, Vec<NodeName>> {
+    let mut nodes: BTreeMap<ResourceName, BTreeSet<NodeName>> = BTreeMap::new();
+    for tombstone in cluster.tombstones.values() {
+        let diskful = match &tombstone.item {
+            PlanItem::Resource(plan) => !plan.diskless,
+            PlanItem::Snapshot(_) => false,
+        };
+        // What was deleted on purpose leaves a tombstone on a node that is still there.
+        let node_gone = cluster.nodes.get(&tombstone.node).is_none_or(|node| node.id != tombstone.node_id);
+        let same = cluster.definitions.get(&tombstone.resource).is_some_and(|definition| definition.created <= tombstone.deleted);
+        if diskful && node_gone && same {
+            nodes.entry(tombstone.resource.clone()).or_default().insert(tombstone.node.clone());
+        }
+    }
+    nodes.into_iter().map(|(name, nodes)| (name, nodes.into_iter().collect())).collect()
 }
 
 fn pools(cluster: &Cluster, observed: &Observed, report: &mut Report) {

@@ -181,7 +181,7 @@ pub(super) fn health(observed: &Observed, replica: &Resource) -> Health {
 }
 
 impl Standing {
-    /// How a resource stands; `None`: it does not exist, or has no replica.
+    /// How a resource stands; `None`: it does not exist.
     pub(super) fn of(cluster: &Cluster, observed: &Observed, name: &ResourceName) -> Option<Self> {
         let definition = cluster.definitions.get(name)?;
         let group = cluster.groups.get(&definition.group);

@@ -512,3 +512,77 @@ fn lists_are_capped_and_say_how_long_they_are() {
     assert_eq!((report.copyless.total, report.copyless.list.len()), (MOST_LISTED + 10, MOST_LISTED));
     assert_eq!(report.nodes.list[0].data, MOST_LISTED + 10, "what is there cannot be seen, and can be lost");
 }
+
+/// What the report says of resources without a good copy: lost for sure or not, and where it may be, is missing, is behind, was given up.
+fn copyless(world: &World) -> Vec<String> {
+    let list = |nodes: &[NodeName]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    names(&report(&world.cluster, &world.observed).copyless, |one| {
+        let nodes = [&one.unknown, &one.lost_on, &one.behind_on, &one.given_up_on].map(|nodes| list(nodes));
+        format!("{} {}: {}", one.resource, if one.certain { "lost" } else { "perhaps" }, nodes.join(" / "))
+    })
+}
+
+#[test]
+fn what_is_lost_stays_in_the_report() {
+    let mut world = World::of(
+        "node alpha +DRBD; node bravo +DRBD; node charlie +DRBD
+         pool thin on alpha FILE_THIN 100G; pool thin on bravo FILE_THIN 100G; pool thin on charlie FILE_THIN 100G",
+    );
+    for name in ["empty", "gone", "making", "missing", "never", "older", "well"] {
+        world.definition(name, "DfltRscGrp", "1G");
+    }
+    for on in ["alpha", "bravo"] {
+        world.replica("gone", on, "thin", REPLICATED, Role::Disk);
+        world.replica("missing", on, "thin", REPLICATED, Role::Missing);
+    }
+    world.replica("empty", "charlie", "thin", REPLICATED, Role::Fresh);
+    world.replica("gone", "charlie", "DfltDisklessStorPool", REPLICATED, Role::Diskless);
+    world.replica("making", "alpha", "thin", REPLICATED, Role::Disk);
+    world.replica("making", "charlie", "thin", REPLICATED, Role::Fresh);
+    world.replica("older", "alpha", "thin", REPLICATED, Role::Disk);
+    world.replica("older", "charlie", "thin", REPLICATED, Role::Behind);
+    world.replica("well", "alpha", "thin", REPLICATED, Role::Disk);
+    world.replica("well", "charlie", "thin", REPLICATED, Role::Disk);
+    assert_eq!(copyless(&world), ["missing lost:  / alpha,bravo /  / "]);
+    let without = |world: &World| names(&report(&world.cluster, &world.observed).without_replica, ToString::to_string);
+    assert_eq!(without(&world), ["never"]);
+    let warned = |world: &mut World, name: &str| {
+        world.away(name);
+        let applied = world.give(&Command::LoseNode { node: name.into() }).result.unwrap();
+        let warnings = applied.replies.iter().filter(|reply| reply.code == berth_model::codes::Code::WARN_STORAGE_ERROR);
+        warnings.map(|reply| reply.message.clone()).collect::<Vec<_>>()
+    };
+    let last = |name: &str, on: &str| format!("The last copy of the data of '{name}' is given up with node '{on}'.");
+    // What was missing before the node went away may be there again; nobody can look.
+    assert_eq!(warned(&mut world, "alpha"), [last("making", "alpha"), last("missing", "alpha"), last("older", "alpha")]);
+    assert_eq!(warned(&mut world, "bravo"), [last("gone", "bravo"), last("missing", "bravo")]);
+    let lost = [
+        "gone lost:  /  /  / alpha,bravo",
+        "making lost:  /  /  / alpha",
+        "missing lost:  /  /  / alpha,bravo",
+        "older lost:  /  / charlie / alpha",
+    ];
+    assert_eq!(copyless(&world), lost);
+    // The machines come back and clean up: nothing tells any more what was lost, but that nothing is there.
+    let tombstones: Vec<_> = world.cluster.tombstones.keys().copied().collect();
+    for id in tombstones {
+        world.cluster.fold(&[berth_model::change::Change::Delete(berth_model::change::Key::Tombstone(id))]);
+    }
+    assert_eq!(copyless(&world), ["older lost:  /  / charlie / "]);
+    assert_eq!(without(&world), ["gone", "missing", "never"]);
+}
+
+#[test]
+fn a_lost_node_may_hold_what_an_unknown_one_holds_too() {
+    let mut world = World::of("node alpha +DRBD; node bravo +DRBD; pool thin on alpha FILE_THIN 100G; pool thin on bravo FILE_THIN 100G");
+    world.definition("one", "DfltRscGrp", "1G");
+    world.replica("one", "alpha", "thin", REPLICATED, Role::Disk);
+    world.replica("one", "bravo", "thin", REPLICATED, Role::Disk);
+    world.away("alpha");
+    assert_eq!(data_on(&world.cluster, &world.observed, &node("alpha")).total, 0, "bravo has it");
+    world.away("bravo");
+    let told = world.give(&Command::LoseNode { node: "alpha".into() }).result.unwrap();
+    assert_eq!(told.replies[1].message, "Node 'alpha' may have held the last copy of the data of 'one'.");
+    assert_eq!(told.replies[1].cause, "Nobody can say whether it is on 'bravo'.");
+    assert_eq!(copyless(&world), ["one perhaps: bravo /  /  / alpha"]);
+}

@@ -97,9 +97,13 @@ pub fn report(report: &Report) -> doc::Risk {
         }),
         without_good_copy: capped(&report.copyless, |one| doc::Copyless {
             resource_name: one.resource.to_string(),
+            certain: one.certain,
             unknown: names(&one.unknown),
             lost_on: names(&one.lost_on),
+            behind_on: names(&one.behind_on),
+            given_up_on: names(&one.given_up_on),
         }),
+        without_replica: capped(&report.without_replica, ToString::to_string),
         too_few: capped(&report.too_few, too_few),
         near_full: capped(&report.near_full, pool),
         overcommitted: capped(&report.overcommitted, pool),
