@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use berth_store::{DATABASE_FILE, Record, tools};
+use berth_store::tools::{self, Orders};
+use berth_store::{DATABASE_FILE, Record, StoreError};
 
 use crate::words::{DbPlace, DbVerb, DbWords};
 
@@ -17,7 +18,7 @@ pub fn run(words: &DbWords) -> anyhow::Result<()> {
     crate::daemon::runtime(1)?.block_on(async {
         match &words.verb {
             DbVerb::Check(place) => check(place).await,
-            DbVerb::Repair { place, drop } => repair(place, drop).await,
+            DbVerb::Repair { place, drop, accept_empty, dry_run } => repair(place, drop, *accept_empty, *dry_run).await,
             DbVerb::Export { place, output } => {
                 let mut out: Box<dyn Write + Send> = match output {
                     Some(path) => Box::new(File::create_new(path).with_context(|| format!("cannot make {}", path.display()))?),
@@ -26,12 +27,15 @@ pub fn run(words: &DbWords) -> anyhow::Result<()> {
                 tools::export(&database(place), true, out.as_mut()).await?;
                 out.flush().context("cannot write the document")
             }
-            DbVerb::Import { place, file } => {
+            DbVerb::Import { place, dry_run, file } => {
                 let input: Box<dyn io::Read> = if file.as_os_str() == "-" {
                     Box::new(io::stdin())
                 } else {
                     Box::new(File::open(file).with_context(|| format!("cannot read {}", file.display()))?)
                 };
+                if *dry_run {
+                    return plan_import(place, input);
+                }
                 std::fs::create_dir_all(&place.data).with_context(|| format!("cannot make the folder {}", place.data.display()))?;
                 tools::import(&database(place), input, false, now_ms()).await?;
                 println!("Imported to {}.", database(place).display());
@@ -76,28 +80,63 @@ async fn check(place: &DbPlace) -> anyhow::Result<()> {
     bail!("the database is not in order; stop the controller and run 'berth db repair --data {}'", place.data.display())
 }
 
-async fn repair(place: &DbPlace, drop: &[String]) -> anyhow::Result<()> {
+/// Says what an import would make.
+fn plan_import(place: &DbPlace, input: Box<dyn io::Read>) -> anyhow::Result<()> {
+    let plan = tools::plan_import(&place.data, input, &decode, now_ms()).map_err(told)?;
+    println!("Would make {}: serial {}, epoch {}", plan.file.display(), plan.serial, plan.epoch);
+    for (kind, count) in &plan.counts {
+        println!("  {kind}: {count}");
+    }
+    println!("  log entries: {}", plan.log_entries);
+    for broken in &plan.broken {
+        println!("BROKEN: {} '{}': {}", broken.kind, broken.key, broken.why);
+    }
+    for aside in &plan.quarantined {
+        println!("ASIDE: {} '{}': {}", aside.kind, aside.key, aside.why);
+    }
+    println!("Nothing was made.");
+    Ok(())
+}
+
+/// An error with what to do about it.
+fn told(error: StoreError) -> anyhow::Error {
+    anyhow::Error::msg(format!("{error}. {}", error.correction()))
+}
+
+async fn repair(place: &DbPlace, drop: &[String], accept_empty: bool, dry_run: bool) -> anyhow::Result<()> {
     // The words come two by two: the command line sees to it.
     let drop: Vec<(String, String)> = drop.as_chunks::<2>().0.iter().map(|[kind, key]| (kind.clone(), key.clone())).collect();
-    let report = tools::repair(&database(place), &decode, &drop, now_ms()).await?;
-    for mended in &report.mended {
-        println!("Mended: {} '{}': {}.", mended.kind, mended.key, mended.why);
+    let orders = Orders { drop: &drop, accept_empty, dry_run };
+    let report = tools::repair(&database(place), &decode, orders, now_ms()).await.map_err(told)?;
+    let [mended, dropped, aside] = if dry_run {
+        ["Would be mended", "Would be removed", "Cannot be mended, would be set aside"]
+    } else {
+        ["Mended", "Removed", "Cannot be mended, set aside"]
+    };
+    for record in &report.mended {
+        println!("{mended}: {} '{}': {}.", record.kind, record.key, record.why);
     }
-    for dropped in &report.dropped {
-        println!("Removed: {} '{}': {}.", dropped.kind, dropped.key, dropped.why);
+    for record in &report.dropped {
+        println!("{dropped}: {} '{}': {}.", record.kind, record.key, record.why);
     }
-    for aside in &report.quarantined {
-        println!("Cannot be mended, set aside: {} '{}': {}.", aside.kind, aside.key, aside.why);
-        println!("  To remove it for good: berth db repair --data {} --drop {} '{}'", place.data.display(), aside.kind, aside.key);
+    for record in &report.quarantined {
+        println!("{aside}: {} '{}': {}.", record.kind, record.key, record.why);
+        println!("  To remove it for good: berth db repair --data {} --drop {} '{}'", place.data.display(), record.kind, record.key);
     }
     for note in &report.notes {
         println!("{note}");
     }
-    if let Some(kept) = &report.kept {
-        println!("The damaged file is kept as {}.", kept.display());
+    match &report.kept {
+        Some(kept) if dry_run => {
+            println!("The file would be written anew; the damaged one would be kept beside it, under a name like {}.", kept.display());
+        }
+        Some(kept) => println!("The damaged file is kept as {}.", kept.display()),
+        None => {}
     }
     if report == tools::RepairReport::default() {
-        println!("Nothing had to be repaired.");
+        println!("{}", if dry_run { "Nothing would have to be repaired." } else { "Nothing had to be repaired." });
+    } else if dry_run {
+        println!("Nothing was changed.");
     }
     Ok(())
 }

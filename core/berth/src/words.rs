@@ -197,6 +197,9 @@ pub enum DbVerb {
     ///
     /// The controller must not run. Only what --drop names is removed.
     ///
+    /// A file of which no record can be read is left alone, unless --accept-empty is given.
+    ///
+    /// Example: berth db repair --data /var/lib/berth --dry-run
     /// Example: berth db repair --data /var/lib/berth --drop resource_definition DATA
     #[command(verbatim_doc_comment)]
     Repair {
@@ -205,6 +208,12 @@ pub enum DbVerb {
         /// Remove this broken record for good, as 'berth db check' names it; can be given several times.
         #[arg(long, num_args = 2, value_names = ["KIND", "KEY"])]
         drop: Vec<String>,
+        /// Go on where no record can be read, and make an empty cluster.
+        #[arg(long)]
+        accept_empty: bool,
+        /// Only say what would be mended, set aside and removed; changes nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Write everything as one JSON document to standard output or a file.
     Export {
@@ -215,9 +224,15 @@ pub enum DbVerb {
         output: Option<PathBuf>,
     },
     /// Make a new database from an exported document.
+    ///
+    /// Example: berth db import --data /var/lib/berth/controller --dry-run backup.json
+    #[command(verbatim_doc_comment)]
     Import {
         #[command(flatten)]
         place: DbPlace,
+        /// Only say what the database would hold; makes nothing.
+        #[arg(long)]
+        dry_run: bool,
         /// File to read; `-`: standard input.
         file: PathBuf,
     },

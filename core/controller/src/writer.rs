@@ -256,6 +256,7 @@ fn fence_correction(error: &StoreError) -> String {
         | StoreError::Missing { .. }
         | StoreError::ReadOnly { .. }
         | StoreError::Full { .. }
+        | StoreError::NothingLeft { .. }
         | StoreError::Corrupt { .. }
         | StoreError::Disk { .. }
         | StoreError::Document { .. }

@@ -130,6 +130,12 @@ pub enum StoreError {
         #[source]
         cause: Cause,
     },
+    /// A repair finds no record: restore a backup, or say that an empty cluster is accepted.
+    #[error("no record of {} can be read: a repair would make an empty cluster; nothing was changed", file.display())]
+    NothingLeft {
+        /// The database.
+        file: PathBuf,
+    },
     /// The database is damaged where it was needed: check and repair it.
     #[error("{} is damaged: {cause}", file.display())]
     Corrupt {
@@ -179,6 +185,10 @@ impl StoreError {
             StoreError::Missing { .. } => "Name the data folder of a controller.".into(),
             StoreError::ReadOnly { .. } => "Make the folder and its files writable for the user that runs the controller.".into(),
             StoreError::Full { .. } => "Free some space on this file system; the next change works then.".into(),
+            StoreError::NothingLeft { .. } => {
+                "Move the file away and restore a backup with `berth db import`, or accept the loss with `berth db repair --accept-empty`."
+                    .into()
+            }
             StoreError::Corrupt { .. } => "Stop the controller, run `berth db check` and then `berth db repair`.".into(),
             StoreError::Disk { .. } => "Look at the kernel's messages about this disk; changes work again as soon as it does.".into(),
             StoreError::Document { .. } => {
@@ -209,6 +219,7 @@ impl StoreError {
     pub(crate) fn sqlite(file: &Path, error: sqlx::Error) -> Self {
         let code = result_code(&error);
         let file = file.to_path_buf();
+        let absent = is_absent(&error);
         let undecodable = matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound);
         let cause = Cause::Database(error);
         match code & 0xff {
@@ -219,6 +230,7 @@ impl StoreError {
             14 => StoreError::ReadOnly { file, cause },
             26 => StoreError::NotOurs { file, why: "it is not an SQLite file".into() },
             0 if undecodable => StoreError::Corrupt { file, cause },
+            1 if absent => StoreError::Corrupt { file, cause },
             _ => StoreError::Disk { file, cause },
         }
     }
@@ -232,9 +244,16 @@ pub(crate) fn result_code(error: &sqlx::Error) -> i32 {
     }
 }
 
-/// Whether the error says that a page of the file is damaged.
+/// Whether the error says that a page of the file is damaged, or a part of the schema is gone.
 pub(crate) fn is_corruption(error: &sqlx::Error) -> bool {
-    matches!(result_code(error) & 0xff, 11 | 26)
+    matches!(result_code(error) & 0xff, 11 | 26) || is_absent(error)
+}
+
+/// Whether the error says that a table or an index of ours is not there.
+fn is_absent(error: &sqlx::Error) -> bool {
+    // The engine has one code for all that is wrong with a statement (1); ours differ from each other only in what they find.
+    let sqlx::Error::Database(inner) = error else { return false };
+    result_code(error) == 1 && ["no such table", "no such index", "no such column"].iter().any(|words| inner.message().contains(words))
 }
 
 #[cfg(test)]
@@ -261,6 +280,7 @@ mod tests {
             StoreError::ReadOnly { file: file.clone(), cause: cause() },
             StoreError::Full { file: file.clone(), cause: cause() },
             StoreError::Corrupt { file: file.clone(), cause: cause() },
+            StoreError::NothingLeft { file: file.clone() },
             StoreError::Disk { file, cause: cause() },
             StoreError::Document { cause: cause() },
             StoreError::Closed,

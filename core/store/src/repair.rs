@@ -4,14 +4,14 @@ use crate::error::StoreError;
 use crate::export::Export;
 use crate::sqlite::file::{self, beside, folder};
 use crate::sqlite::ledger::{self, Newest};
-use crate::sqlite::{Mends, SqliteStore, past, read, wal};
+use crate::sqlite::{Mends, SqliteStore, past, read, schema, wal};
 use crate::store::Store;
 use crate::tools::{Broken, Decode, broken, close, database, not_understood, open, read_all, read_log, take_the_place};
 use crate::types::{Loaded, LogEntry, MAX_COUNT, NO_DECISION, Quarantined, Record};
 use sqlx::sqlite::SqliteConnection;
 use std::path::{Path, PathBuf};
 
-/// What [`repair`] did.
+/// What [`repair`] did, or with [`Orders::dry_run`] would do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RepairReport {
     /// Records that are again what was committed last; `why` says what was wrong and what was done.
@@ -26,67 +26,124 @@ pub struct RepairReport {
     pub notes: Vec<String>,
 }
 
+/// What a repair may do beyond putting back and setting aside. The default is the careful one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Orders<'a> {
+    /// Records to remove, by kind and key; each must be broken.
+    pub drop: &'a [(String, String)],
+    /// Take it that no record is left.
+    pub accept_empty: bool,
+    /// Only tell what would be done: the database stays as it is.
+    pub dry_run: bool,
+}
+
 /// Puts broken and quarantined records back as they were committed last, as far as the history has them, and the others into quarantine.
-/// Those that `drop` names, by kind and key, are removed instead, under a serial of their own.
+/// Those that the orders name are removed instead, under a serial of their own.
 /// Where the file itself is damaged, writes a new one from all that can be read, and keeps the old one beside it.
 /// `now_ms` is the time, milliseconds since 1970.
 ///
 /// # Errors
 /// As [`crate::tools::check`], [`StoreError::InUse`] while a controller runs, [`StoreError::Full`];
-/// [`StoreError::NotFound`] when `drop` names what is not broken: then nothing was changed.
-pub async fn repair(path: &Path, decode: Decode<'_>, drop: &[(String, String)], now_ms: i64) -> Result<RepairReport, StoreError> {
+/// [`StoreError::NotFound`] when `drop` names what is not broken, [`StoreError::NothingLeft`] when a new file would hold no record:
+/// then nothing was changed.
+pub async fn repair(path: &Path, decode: Decode<'_>, orders: Orders<'_>, now_ms: i64) -> Result<RepairReport, StoreError> {
     let path = database(path)?;
     let lock = file::lock(folder(&path))?;
-    let mut accepted = Vec::new();
-    if let Some(found) = wal::look(&path)? {
-        accepted.push(format!("{}; what is in it is taken as it is", found.words()));
-        if let Some(kept) = wal::reseal(&path, now_ms)? {
-            accepted.push(format!("the log as it was is kept as {}", kept.display()));
-        }
+    let Some(found) = wal::look(&path)? else { return judged(&path, lock, decode, orders, now_ms, Vec::new()).await };
+    let note = format!("{}; what is in it is taken as it is", found.words());
+    if orders.dry_run {
+        // The engine shows what is behind the damage only after the log was changed: that is done to a copy.
+        let copy = file::Copy::make(&path)?;
+        wal::reseal(&copy.database(), now_ms)?;
+        let lock = file::lock(folder(&copy.database()))?;
+        let mut report = judged(&copy.database(), lock, decode, orders, now_ms, vec![note]).await?;
+        report.kept = report.kept.map(|_| kept_as(&path, now_ms));
+        return Ok(report);
     }
-    let (mut conn, schema) = open(&path).await?;
-    let integrity = read::integrity(&mut conn, &path).await?;
-    let (mut scan, mut notes) = read_all(&mut conn, &path).await?;
+    let Some(kept) = wal::reseal(&path, now_ms)? else { return judged(&path, lock, decode, orders, now_ms, vec![note]).await };
+    let notes = vec![note, format!("the log as it was is kept as {}", kept.display())];
+    let result = judged(&path, lock, decode, orders, now_ms, notes).await;
+    if matches!(result, Err(StoreError::NothingLeft { .. } | StoreError::NotFound { .. })) {
+        wal::unseal(&path, &kept)?;
+    }
+    result
+}
+
+/// Where a damaged file is kept.
+fn kept_as(path: &Path, now_ms: i64) -> PathBuf {
+    beside(path, &format!(".damaged-{now_ms}"))
+}
+
+/// The repair of a database whose log the engine takes whole.
+async fn judged(
+    path: &Path,
+    lock: file::Lock,
+    decode: Decode<'_>,
+    orders: Orders<'_>,
+    now_ms: i64,
+    mut accepted: Vec<String>,
+) -> Result<RepairReport, StoreError> {
+    let (mut conn, schema) = open(path).await?;
+    let integrity = read::integrity(&mut conn, path).await?;
+    let mut wrong = schema::missing(&mut conn, schema).await;
+    let history = past::check(&mut conn, schema).await;
+    let (mut scan, mut notes) = read_all(&mut conn, path).await?;
     if !notes.is_empty() || scan.behind {
         // An epoch may only grow, and satellites remember it: milliseconds since 1970 exceed any that was counted up from 0.
         scan.loaded.epoch = now_ms.unsigned_abs();
         notes.push(format!("the epoch is {}, above any that was taken", scan.loaded.epoch));
     }
     accepted.append(&mut scan.loaded.healed);
-    if let Some(lost) = wal::lost(&path, scan.loaded.serial) {
+    if let Some(lost) = wal::lost(path, scan.loaded.serial) {
         accepted.push(format!("{lost}; it goes on without"));
     }
-    let (mends, mut report) = decide(&mut conn, &path, &scan, decode, drop).await?;
-    let sound = integrity.is_empty() && scan.loaded.damage.is_empty() && notes.is_empty();
+    let (mends, mut report) = decide(&mut conn, path, &scan, decode, orders.drop).await?;
+    let sound = [&integrity, &wrong, &history, &scan.loaded.damage, &notes].iter().all(|list| list.is_empty());
     if sound {
-        close(conn, &path).await?;
+        close(conn, path).await?;
         report.notes = accepted;
-        let store = SqliteStore::open_file(&path, Some(lock)).await?;
+        if orders.dry_run {
+            return Ok(report);
+        }
+        let store = SqliteStore::open_file(path, Some(lock)).await?;
         let entry = log_entry(&report, scan.loaded.serial, now_ms);
         let mended = store.mend(&mends, &scan.unaccounted, entry.as_ref(), now_ms).await;
         store.close().await?;
         mended?;
-        wal::Mark::remove(&path)?;
+        wal::Mark::remove(path)?;
         return Ok(report);
     }
-    let (mut log, lost) = read_log(&mut conn, &path, schema).await;
+    let (mut log, lost) = read_log(&mut conn, schema).await;
     notes.extend(lost);
+    // A new cluster whose counters can be read has no records to lose.
+    let fresh = scan.loaded.serial == 0 && scan.loaded.damage.is_empty() && notes.is_empty() && integrity.is_empty();
+    notes.append(&mut wrong);
     let mut state = rebuilt(scan.loaded, &mends, now_ms, &log, &mut notes);
+    if state.records.is_empty() && !fresh && !orders.accept_empty {
+        let _ = sqlx::Connection::close(conn).await;
+        return Err(StoreError::NothingLeft { file: path.into() });
+    }
+    let kept = kept_as(path, now_ms);
+    if orders.dry_run {
+        let _ = sqlx::Connection::close(conn).await;
+        notes.extend(history);
+        report.kept = Some(kept);
+        accepted.append(&mut notes);
+        report.notes = accepted;
+        return Ok(report);
+    }
     if let Some(entry) = log_entry(&report, state.serial, now_ms) {
         state.serial = entry.serial;
         log.push(entry);
     }
-    let kept = beside(&path, &format!(".damaged-{now_ms}"));
     let fill = async |store: &SqliteStore| {
         // The versions first, so that those of the restored records are among the newest.
-        if schema >= past::WITH_HISTORY
-            && let Some(note) = store.copy_versions(&mut conn).await?
-        {
-            notes.push(note);
+        if schema >= past::WITH_HISTORY {
+            notes.append(&mut store.copy_versions(&mut conn).await?);
         }
         store.restore(state, log).await
     };
-    take_the_place(&path, Some(&kept), fill).await?;
+    take_the_place(path, Some(&kept), fill).await?;
     // A damaged file may fail at its closing too; all of it that can be read was read.
     let _ = sqlx::Connection::close(conn).await;
     report.kept = Some(kept);
@@ -224,7 +281,7 @@ fn rebuilt(mut state: Loaded, mends: &Mends, now_ms: i64, log: &[LogEntry], note
     kept.sort_unstable();
     state.records = kept;
     let newest = state.records.iter().map(|record| record.serial).chain(log.iter().map(|entry| entry.serial)).max().unwrap_or(0);
-    if newest > state.serial && newest <= MAX_COUNT {
+    if newest > state.serial && newest < MAX_COUNT {
         notes.push(format!("the serial was {}, a record or log entry has {newest}", state.serial));
         state.serial = newest;
     }

@@ -69,7 +69,8 @@ pub trait Store: Send + Sync {
 pub(crate) fn check_restore(state: &Loaded, log: &[LogEntry]) -> Result<(), StoreError> {
     use crate::types::{MAX_COUNT, check_json, check_name};
     let mut names = std::collections::HashSet::new();
-    if state.serial > MAX_COUNT || state.epoch > MAX_COUNT {
+    // After the last number that a database can count there would be no next one.
+    if state.serial >= MAX_COUNT || state.epoch >= MAX_COUNT {
         return Err(StoreError::invalid("the serial or the epoch is too large"));
     }
     for Record { kind, key, serial, body, .. } in &state.records {

@@ -6,7 +6,7 @@ use crate::error::{Cause, StoreError};
 use crate::export::{Export, write_end, write_log, write_state};
 use crate::sqlite::file::{self, beside, folder};
 use crate::sqlite::{DATABASE_FILE, SqliteStore, past, read, reading, schema, wal};
-use crate::store::Store;
+use crate::store::{Store, check_restore};
 use crate::types::{Loaded, LogEntry, Quarantined, Record};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Connection};
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use crate::repair::{RepairReport, repair};
+pub use crate::repair::{Orders, RepairReport, repair};
 
 /// Whether the caller understands a record; if not, why: one sentence.
 pub type Decode<'a> = &'a (dyn Fn(&Record) -> Result<(), String> + Sync);
@@ -72,7 +72,9 @@ pub async fn check(path: &Path, decode: Decode<'_>) -> Result<CheckReport, Store
     let log = wal::look(&path)?;
     let (mut conn, schema_version) = open(&path).await?;
     let mut integrity = read::integrity(&mut conn, &path).await?;
+    integrity.extend(schema::missing(&mut conn, schema_version).await);
     integrity.extend(log.map(wal::Break::words));
+    integrity.extend(past::check(&mut conn, schema_version).await);
     let (scan, notes) = read_all(&mut conn, &path).await?;
     close(conn, &path).await?;
     let mut report = CheckReport {
@@ -137,10 +139,10 @@ pub async fn import(path: &Path, document: impl io::Read, replace_old: bool, now
     let mut parsed = Export::parse(document)?;
     // Satellites have obeyed later plans than the document knows; a higher epoch makes them obey this one (as in `repair`).
     parsed.state.epoch = parsed.state.epoch.max(now_ms.unsigned_abs());
-    let path = if path.file_name().is_some_and(|name| name == DATABASE_FILE) { path.to_path_buf() } else { path.join(DATABASE_FILE) };
+    let path = target(path);
     file::make_folder(folder(&path))?;
     let _lock = file::lock(folder(&path))?;
-    let exists = std::fs::metadata(&path).is_ok_and(|found| found.len() > 0) || beside(&path, "-wal").exists();
+    let exists = is_taken(&path);
     if exists && !replace_old {
         return Err(StoreError::Exists { file: path });
     }
@@ -153,6 +155,57 @@ pub async fn import(path: &Path, document: impl io::Read, replace_old: bool, now
     }
     crate::repair::make(&path, kept.as_deref(), parsed).await?;
     Ok(kept)
+}
+
+/// What an import would make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportPlan {
+    /// The database file that would be made.
+    pub file: PathBuf,
+    /// Serial of the last change.
+    pub serial: u64,
+    /// Highest epoch taken, as the new database would have it.
+    pub epoch: u64,
+    /// Records by kind.
+    pub counts: BTreeMap<String, u64>,
+    /// Records that this release does not understand: they would be set aside at the controller's start.
+    pub broken: Vec<Broken>,
+    /// Records that are in quarantine in the document.
+    pub quarantined: Vec<Broken>,
+    /// Entries of the log.
+    pub log_entries: usize,
+}
+
+/// Tells what [`import`] would make where there is no database yet; makes nothing, not even the folder.
+///
+/// # Errors
+/// [`StoreError::Document`], [`StoreError::Invalid`], [`StoreError::Exists`].
+pub fn plan_import(path: &Path, document: impl io::Read, decode: Decode<'_>, now_ms: i64) -> Result<ImportPlan, StoreError> {
+    let Export { mut state, log } = Export::parse(document)?;
+    state.epoch = state.epoch.max(now_ms.unsigned_abs());
+    check_restore(&state, &log)?;
+    let file = target(path);
+    if is_taken(&file) {
+        return Err(StoreError::Exists { file });
+    }
+    let mut counts = BTreeMap::new();
+    for record in &state.records {
+        let count: &mut u64 = counts.entry(record.kind.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+    let broken_now = state.records.iter().filter_map(|record| not_understood(record, decode)).collect();
+    let quarantined = state.quarantined.iter().map(broken).collect();
+    Ok(ImportPlan { file, serial: state.serial, epoch: state.epoch, counts, broken: broken_now, quarantined, log_entries: log.len() })
+}
+
+/// The database file that an import makes.
+fn target(path: &Path) -> PathBuf {
+    if path.file_name().is_some_and(|name| name == DATABASE_FILE) { path.to_path_buf() } else { path.join(DATABASE_FILE) }
+}
+
+/// Whether there is a database already.
+fn is_taken(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|found| found.len() > 0) || beside(file, "-wal").exists()
 }
 
 /// Fills a new database and puts it in the place of the old one.
@@ -190,18 +243,13 @@ pub(crate) async fn read_all(conn: &mut SqliteConnection, path: &Path) -> Result
 }
 
 /// As much of the log as can be read, and a note if that is not all.
-pub(crate) async fn read_log(conn: &mut SqliteConnection, path: &Path, schema: i64) -> (Vec<LogEntry>, Option<String>) {
-    let mut log: Vec<LogEntry> = Vec::new();
-    loop {
-        match past::log(conn, path, schema, log.last().map_or(0, |last| last.serial), LOG_BATCH).await {
-            Ok(batch) if batch.is_empty() => return (log, None),
-            Ok(batch) => log.extend(batch),
-            Err(error) => {
-                let note = format!("the log is kept up to serial {}: {error}", log.last().map_or(0, |last| last.serial));
-                return (log, Some(note));
-            }
-        }
+pub(crate) async fn read_log(conn: &mut SqliteConnection, schema: i64) -> (Vec<LogEntry>, Option<String>) {
+    if schema < past::WITH_LOG {
+        return (Vec::new(), None);
     }
+    let (log, damage) = past::whole_log(conn, schema).await;
+    let note = damage.map(|error| format!("{} entries of the log can be read, others are lost: {error}", log.len()));
+    (log, note)
 }
 
 pub(crate) fn broken(lost: &Quarantined) -> Broken {

@@ -94,6 +94,43 @@ pub(crate) fn beside(file: &Path, tail: &str) -> PathBuf {
     name.into()
 }
 
+/// A copy of a database and its log, for looks that would change it; gone with the value.
+pub(crate) struct Copy(PathBuf);
+
+impl Copy {
+    /// Makes it in a folder beside the database, for its owner only.
+    pub(crate) fn make(file: &Path) -> Result<Self, StoreError> {
+        let dir = beside(file, ".dry-run");
+        // What a dry run that was killed has left.
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::file(&dir, error)),
+            Ok(()) | Err(_) => {}
+        }
+        make_folder(&dir)?;
+        let copy = Copy(dir);
+        for tail in ["", "-wal", MARK] {
+            let (from, to) = (beside(file, tail), beside(&copy.database(), tail));
+            match std::fs::copy(&from, &to) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::file(&to, error)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        Ok(copy)
+    }
+
+    /// The database file of the copy.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.0.join(DATABASE_FILE)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // The next one removes it where this fails.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// Removes a file that may not be there.
 pub(crate) fn remove(file: &Path) -> Result<(), StoreError> {
     match std::fs::remove_file(file) {

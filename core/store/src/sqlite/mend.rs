@@ -7,9 +7,6 @@ use crate::tools::Broken;
 use crate::types::{LogEntry, Quarantined, Record};
 use sqlx::sqlite::SqliteConnection;
 
-/// Versions copied at once.
-const COPY: i64 = 500;
-
 /// What a repair does with the records that are not served. Each has the number of its row in the table of records, if it has one there.
 #[derive(Debug, Default)]
 pub(crate) struct Mends {
@@ -76,17 +73,22 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) async fn copy_versions(&mut self, from: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
-        let mut after = 0;
+    /// Answers what was left behind, one sentence each.
+    pub(super) async fn copy_versions(&mut self, from: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
+        let (mut ends, mut wrong) = (past::versions(), past::Wrong::default());
         loop {
-            let batch = match past::versions(from, after, COPY).await {
-                Ok(batch) => batch,
-                // What lies behind the damage is left: the newest versions come with their records.
-                Err(error) => return Ok(Some(format!("the history of records is kept in part: {error}"))),
-            };
-            let Some((last, ..)) = batch.last() else { return Ok(None) };
-            after = *last;
-            let versions = batch.iter().map(|(_, kind, key, past)| Version {
+            let rows = ends.next(from).await;
+            if rows.is_empty() {
+                return Ok(wrong.words(ends.damage));
+            }
+            let mut whole = Vec::with_capacity(rows.len());
+            for row in &rows {
+                match past::version(row) {
+                    Ok(version) => whole.push(version),
+                    Err(why) => wrong.add(why),
+                }
+            }
+            let versions = whole.iter().map(|past::Whole { kind, key, past }| Version {
                 kind,
                 key,
                 version: past.version,

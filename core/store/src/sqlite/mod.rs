@@ -2,6 +2,7 @@
 //!
 //! The log of the engine (WAL) is synced (fdatasync) at each commit, before the caller hears of it: `synchronous = FULL`, <https://sqlite.org/pragma.html#pragma_synchronous>.
 
+pub(crate) mod ends;
 pub(crate) mod file;
 pub(crate) mod ledger;
 mod mend;
@@ -94,6 +95,12 @@ impl SqliteStore {
         let mut conn = writing(path).connect().await.map_err(failed)?;
         // The first look saw an empty file where all of it was still in the log.
         let format = if format == Format::Fresh { schema::identify(&mut conn, path).await? } else { format };
+        if let Format::Version(version) = format
+            && let Some(why) = schema::missing(&mut conn, version).await.into_iter().next()
+        {
+            let closed = conn.close().await.map_err(failed);
+            return Err(closed.err().unwrap_or_else(|| wal::corrupt(path, why)));
+        }
         schema::migrate(&mut conn, path, &format).await?;
         let begun = schema::number(&mut conn, path, "SELECT ledger FROM meta WHERE id = 1").await;
         let mut reader = reading(path).connect().await.map_err(failed)?;
@@ -228,8 +235,8 @@ impl SqliteStore {
         writer.end(result).await
     }
 
-    /// Copies the versions of records from another database, as many as can be read; answers a note where that is not all.
-    pub(crate) async fn copy_versions(&self, from: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
+    /// Copies the versions of records from another database, as many as can be read; answers what was left behind.
+    pub(crate) async fn copy_versions(&self, from: &mut SqliteConnection) -> Result<Vec<String>, StoreError> {
         let mut guard = self.writer.lock().await;
         let writer = guard.as_mut().ok_or(StoreError::Closed)?;
         writer.begin().await?;

@@ -1,14 +1,37 @@
 //! Reads what happened: the log from a serial on, the log by who did what to what, and the versions of a record.
 
+use super::ends::Ends;
 use super::read::bytes;
 use crate::error::StoreError;
-use crate::types::{LogEntry, LogFilter, NO_DECISION, Past};
+use crate::types::{LogEntry, LogFilter, MAX_COUNT, NO_DECISION, Past, check_value};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Row};
 use std::path::Path;
 
+/// The schema version from which on there is a log.
+pub(crate) const WITH_LOG: i64 = 2;
 /// The schema version from which on the log has decisions, and there is a history.
 pub(crate) const WITH_HISTORY: i64 = 4;
+
+/// So many damaged rows are named one by one.
+const NAMED: usize = 5;
+
+/// All log entries that can be read, oldest first, and what the engine said where it met damage.
+pub(crate) async fn whole_log(conn: &mut SqliteConnection, schema: i64) -> (Vec<LogEntry>, Option<sqlx::Error>) {
+    let columns = if schema < WITH_HISTORY {
+        "serial, time_ms, actor, origin, command, changes, NULL"
+    } else {
+        "serial, time_ms, actor, origin, command, changes, decision"
+    };
+    let (mut ends, mut log) = (Ends::new(columns, "log", "serial"), Vec::new());
+    loop {
+        let rows = ends.next(conn).await;
+        if rows.is_empty() {
+            return (log, ends.damage);
+        }
+        log.extend(rows.iter().map(entry));
+    }
+}
 
 /// Log entries after a serial. An entry that cannot be read is shown as such: the serials must stay without a gap.
 pub(crate) async fn log(
@@ -148,11 +171,76 @@ pub(crate) async fn history(
     rows.iter().map(past).collect::<Result<_, _>>().map_err(failed)
 }
 
-/// Versions of all records after the row `after`, in the order of the table, with row, kind and key.
-pub(super) async fn versions(conn: &mut SqliteConnection, after: i64, limit: i64) -> Result<Vec<(i64, String, String, Past)>, sqlx::Error> {
-    let sql = "SELECT serial, version, body, id, kind, key FROM history WHERE id > ? ORDER BY id LIMIT ?";
-    let rows = sqlx::query(sql).bind(after).bind(limit).fetch_all(conn).await?;
-    rows.iter().map(|row| Ok((row.try_get(3)?, row.try_get(4)?, row.try_get(5)?, past(row)?))).collect()
+/// Walks through the versions of all records, in the order in which they were written; for [`version`].
+pub(super) fn versions() -> Ends {
+    Ends::new("id, kind, key, serial, version, sum, body", "history", "id")
+}
+
+/// A version of a record that is as it was written.
+pub(super) struct Whole {
+    pub kind: String,
+    pub key: String,
+    pub past: Past,
+}
+
+/// A row of [`versions`], or what is wrong with it.
+pub(super) fn version(row: &SqliteRow) -> Result<Whole, String> {
+    let read = || -> Result<(Whole, i64), sqlx::Error> {
+        let serial: i64 = row.try_get(3)?;
+        let past = Past { serial: serial.unsigned_abs(), version: row.try_get(4)?, body: row.try_get(6)? };
+        Ok((Whole { kind: row.try_get(1)?, key: row.try_get(2)?, past }, row.try_get(5)?))
+    };
+    let why = match read() {
+        Ok((Whole { kind, key, past }, sum)) => {
+            if past.serial < MAX_COUNT && check_value(&kind, &key, past.version, past.serial, past.body.as_deref()) == sum {
+                return Ok(Whole { kind, key, past });
+            }
+            "it does not fit its check value".to_string()
+        }
+        Err(error) => error.to_string(),
+    };
+    let text = |at: usize| String::from_utf8_lossy(&bytes(row, at)).into_owned();
+    let number = |at: usize| row.try_get::<i64, _>(at).unwrap_or(0);
+    Err(format!("row {} of the history, {} '{}' of serial {}, is damaged: {why}", number(0), text(1), text(2), number(3)))
+}
+
+/// What is wrong with the history, one sentence each.
+pub(crate) async fn check(conn: &mut SqliteConnection, schema: i64) -> Vec<String> {
+    let mut wrong = Wrong::default();
+    if schema < WITH_HISTORY {
+        return wrong.words(None);
+    }
+    let mut ends = versions();
+    loop {
+        let rows = ends.next(conn).await;
+        if rows.is_empty() {
+            return wrong.words(ends.damage);
+        }
+        rows.iter().filter_map(|row| version(row).err()).for_each(|why| wrong.add(why));
+    }
+}
+
+/// Rows that cannot be used, the first few in words.
+#[derive(Default)]
+pub(super) struct Wrong {
+    named: Vec<String>,
+    more: u64,
+}
+
+impl Wrong {
+    pub(super) fn add(&mut self, why: String) {
+        if self.named.len() < NAMED { self.named.push(why) } else { self.more = self.more.saturating_add(1) }
+    }
+
+    /// All of it; `damage` is what the engine said of the table.
+    pub(super) fn words(self, damage: Option<sqlx::Error>) -> Vec<String> {
+        let Wrong { mut named, more } = self;
+        if more > 0 {
+            named.push(format!("{more} more rows of the history are damaged"));
+        }
+        named.extend(damage.map(|error| format!("the history of records can be read in part only: {error}")));
+        named
+    }
 }
 
 fn past(row: &SqliteRow) -> Result<Past, sqlx::Error> {

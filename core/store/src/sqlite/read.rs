@@ -2,8 +2,8 @@
 
 use super::ledger;
 use super::schema::number;
-use crate::error::{StoreError, is_corruption};
-use crate::types::{Cluster, Loaded, Quarantined, Record};
+use crate::error::{Cause, StoreError, is_corruption};
+use crate::types::{Cluster, Loaded, MAX_COUNT, Quarantined, Record};
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row, ValueRef};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -41,7 +41,11 @@ pub(crate) async fn scan(conn: &mut SqliteConnection, file: &Path) -> Result<Sca
 /// The serial is the highest one seen; the epoch is 0, and the caller must choose one that exceeds any that was taken.
 pub(crate) async fn scan_without_counters(conn: &mut SqliteConnection, file: &Path) -> Result<(Scan, String), StoreError> {
     let mut scan = records(conn, file, (0, 0, None), Vec::new()).await?;
-    let newest = sqlx::query("SELECT max(serial) FROM log").fetch_one(conn).await.and_then(|row| row.try_get::<i64, _>(0)).unwrap_or(0);
+    let newest = sqlx::query("SELECT max(serial) FROM log WHERE serial < 9223372036854775807")
+        .fetch_one(conn)
+        .await
+        .and_then(|row| row.try_get::<i64, _>(0))
+        .unwrap_or(0);
     let newest = scan.loaded.records.iter().map(|record| record.serial).max().unwrap_or(0).max(newest.unsigned_abs());
     scan.loaded.serial = newest;
     Ok((scan, format!("the counters cannot be read: the serial is {newest}, the newest one seen")))
@@ -176,6 +180,12 @@ pub(crate) async fn counters(conn: &mut SqliteConnection, file: &Path) -> Result
     let failed = |error| StoreError::sqlite(file, error);
     let row = sqlx::query("SELECT serial, epoch FROM meta WHERE id = 1").fetch_one(conn).await.map_err(failed)?;
     let (serial, epoch): (i64, i64) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+    for (name, count) in [("serial", serial), ("epoch", epoch)] {
+        if !(0..i64::MAX).contains(&count) {
+            let why = format!("the {name} is {count}, and no next one can be counted");
+            return Err(StoreError::Corrupt { file: file.into(), cause: Cause::Seen(why) });
+        }
+    }
     Ok((serial.unsigned_abs(), epoch.unsigned_abs()))
 }
 
@@ -318,7 +328,8 @@ fn decode(row: &SqliteRow, id: i64) -> Result<Record, Quarantined> {
         let text = |at: usize| row.try_get::<String, _>(at).map_err(|error| error.to_string());
         let count = |at: usize| row.try_get::<i64, _>(at).map_err(|error| error.to_string());
         let version = u32::try_from(count(3)?).map_err(|_| "its version is out of range".to_string())?;
-        let serial = u64::try_from(count(4)?).map_err(|_| "its serial is out of range".to_string())?;
+        // The last number that the database can count is nobody's: there would be none after it.
+        let serial = u64::try_from(count(4)?).ok().filter(|serial| *serial < MAX_COUNT).ok_or("its serial is out of range")?;
         let record = Record { kind: text(1)?, key: text(2)?, version, serial, body: text(5)? };
         if record.kind.is_empty() || record.key.is_empty() {
             return Err("its name is empty".into());

@@ -1,7 +1,7 @@
 //! The file's format: whose it is, which version it has, and the numbered steps from each version to the next.
 
 use crate::error::StoreError;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Row};
 use std::path::Path;
 
@@ -18,6 +18,22 @@ const STEPS: [&str; 4] = [
 
 /// The schema version that this release writes; it reads all before it.
 pub const SCHEMA_VERSION: i64 = STEPS.len() as i64;
+
+/// What each step makes: the version, and the tables and indexes.
+const OBJECTS: [(i64, &str, &str); 12] = [
+    (1, "table", "meta"),
+    (1, "table", "record"),
+    (1, "index", "record_name"),
+    (2, "table", "log"),
+    (3, "table", "quarantine"),
+    (4, "index", "log_time"),
+    (4, "index", "log_actor"),
+    (4, "index", "log_origin"),
+    (4, "index", "log_verb"),
+    (4, "table", "history"),
+    (4, "index", "history_name"),
+    (4, "table", "ledger"),
+];
 
 /// What a file says of itself.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +62,20 @@ pub(crate) async fn identify(conn: &mut SqliteConnection, file: &Path) -> Result
         return Ok(Format::Fresh);
     }
     Err(StoreError::NotOurs { file: file.into(), why: format!("it is another program's SQLite file (application id {application:#x})") })
+}
+
+/// The tables and indexes that a file of this version must have and has not, one sentence each.
+pub(crate) async fn missing(conn: &mut SqliteConnection, version: i64) -> Vec<String> {
+    let rows = match sqlx::query("SELECT type, name FROM sqlite_master").fetch_all(conn).await {
+        Ok(rows) => rows,
+        Err(error) => return vec![format!("its list of tables cannot be read: {error}")],
+    };
+    let has = |kind: &str, name: &str| {
+        let is = |row: &SqliteRow, at: usize, text: &str| row.try_get::<String, _>(at).is_ok_and(|found| found == text);
+        rows.iter().any(|row| is(row, 0, kind) && is(row, 1, name))
+    };
+    let needed = OBJECTS.iter().filter(|(since, kind, name)| *since <= version && !has(kind, name));
+    needed.map(|(_, kind, name)| format!("the {kind} '{name}' is missing")).collect()
 }
 
 /// Brings a file from `found` to the newest version, each step in a transaction of its own.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testkit::{delete, full_state, group, put};
-use crate::tools;
+use crate::tools::{self, Orders};
 use crate::types::{LogFilter, Past, Write};
 use sqlx::{AssertSqlSafe, Row};
 use std::os::unix::fs::PermissionsExt;
@@ -133,7 +133,7 @@ async fn a_second_controller_is_refused() {
     let error = refused(dir.path()).await;
     let holder = format!("process {}", std::process::id());
     assert!(matches!(&error, StoreError::InUse { file, holder: by } if file.ends_with(LOCK_FILE) && *by == holder), "{error}");
-    assert!(matches!(tools::repair(dir.path(), &|_| Ok(()), &[], 1).await.unwrap_err(), StoreError::InUse { .. }));
+    assert!(matches!(tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 1).await.unwrap_err(), StoreError::InUse { .. }));
     let mut document = Vec::new();
     tools::export(dir.path(), true, &mut document).await.unwrap();
     assert!(matches!(tools::import(dir.path(), &document[..], true, 1).await.unwrap_err(), StoreError::InUse { .. }));
@@ -293,8 +293,11 @@ async fn repair_moves_what_is_broken_and_keeps_it() {
     assert_eq!((report.broken.len(), report.quarantined.len(), report.counts["a"]), (10, 0, 1), "{report:?}");
     assert!(report.integrity.is_empty() && !report.is_sound());
     let wrong = [("a".to_string(), "8".to_string())];
-    assert!(matches!(tools::repair(dir.path(), decode, &wrong, 77).await.unwrap_err(), StoreError::NotFound { .. }));
-    let repaired = tools::repair(dir.path(), decode, &[], 77).await.unwrap();
+    assert!(matches!(
+        tools::repair(dir.path(), decode, Orders { drop: &wrong, ..Orders::default() }, 77).await.unwrap_err(),
+        StoreError::NotFound { .. }
+    ));
+    let repaired = tools::repair(dir.path(), decode, Orders::default(), 77).await.unwrap();
     let names = |list: &[tools::Broken]| list.iter().map(|broken| format!("{} {}", broken.kind, broken.key)).collect::<Vec<_>>();
     assert_eq!(names(&repaired.mended), ["a 1", "a 2", "a 3", "a 4", "a 5", "a 6", "a 7"]);
     // Rows without a name that anybody knows, and the record that nobody understands.
@@ -311,7 +314,7 @@ async fn repair_moves_what_is_broken_and_keeps_it() {
 
     // What cannot be mended goes when it is named, and the log says so.
     let drop: Vec<(String, String)> = [("7", "7"), ("a", "row 6"), ("a", "9"), ("a", "9")].map(|(a, b)| (a.into(), b.into())).into();
-    let repaired = tools::repair(dir.path(), decode, &drop, 78).await.unwrap();
+    let repaired = tools::repair(dir.path(), decode, Orders { drop: &drop, ..Orders::default() }, 78).await.unwrap();
     assert_eq!((names(&repaired.dropped), repaired.quarantined.len()), (vec!["7 7".into(), "a row 6".into(), "a 9".into()], 0));
     let store = open(dir.path()).await;
     let loaded = store.load().await.unwrap();
@@ -372,7 +375,7 @@ async fn damaged_pages_cost_only_what_is_on_them() {
     store.close().await.unwrap();
 
     let before = std::fs::read(&file).unwrap();
-    let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 77).await.unwrap();
+    let repaired = tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 77).await.unwrap();
     let kept = repaired.kept.unwrap();
     assert_eq!(std::fs::read(kept).unwrap(), before);
     assert_eq!((repaired.mended.len(), repaired.quarantined.len()), (loaded.quarantined.len(), 0));
@@ -392,7 +395,7 @@ async fn a_damaged_index_costs_nothing() {
     let leaves = pages(&file, "record_name", "leaf").await;
     spoil(&file, leaves[leaves.len() / 2]);
     assert_eq!(open(dir.path()).await.load().await.unwrap().records.len(), 2000);
-    let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 77).await.unwrap();
+    let repaired = tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 77).await.unwrap();
     assert!(repaired.kept.is_some() && repaired.quarantined.is_empty(), "{repaired:?}");
     let report = tools::check(dir.path(), &|_| Ok(())).await.unwrap();
     assert_eq!((report.is_sound(), report.counts["a"]), (true, 2000));
@@ -414,7 +417,8 @@ async fn a_truncated_file_is_named_and_repaired_as_far_as_it_goes() {
             },
             Err(error) => assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}"),
         }
-        tools::repair(dir.path(), &|_| Ok(()), &[], 77).await.unwrap();
+        let accepting = Orders { accept_empty: true, ..Orders::default() };
+        tools::repair(dir.path(), &|_| Ok(()), accepting, 77).await.unwrap();
         let report = tools::check(dir.path(), &|_| Ok(())).await.unwrap();
         assert!(report.is_sound(), "{report:?}");
         let found = report.counts.get("a").copied().unwrap_or(0) + report.quarantined.len() as u64;
@@ -430,7 +434,7 @@ async fn lost_counters_are_derived_anew() {
     let store = open(dir.path()).await;
     assert!(matches!(store.load().await.unwrap_err(), StoreError::Corrupt { .. }));
     store.close().await.unwrap();
-    let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 1_700_000_000_000).await.unwrap();
+    let repaired = tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 1_700_000_000_000).await.unwrap();
     assert!(repaired.notes.iter().any(|note| note.contains("epoch")), "{repaired:?}");
     let store = open(dir.path()).await;
     let loaded = store.load().await.unwrap();
@@ -532,5 +536,6 @@ mod identity {
     }
 }
 
+mod lost;
 mod witnesses;
 mod worn;

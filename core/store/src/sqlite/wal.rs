@@ -135,6 +135,14 @@ pub(crate) fn reseal(database: &Path, now_ms: i64) -> Result<Option<PathBuf>, St
     Ok(Some(kept))
 }
 
+/// Puts the log back as it was before [`reseal`].
+pub(crate) fn unseal(database: &Path, kept: &Path) -> Result<(), StoreError> {
+    let path = log_file(database);
+    std::fs::rename(kept, &path).map_err(|error| StoreError::file(&path, error))?;
+    remove(&beside(database, "-shm"))?;
+    sync_folder(database)
+}
+
 fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_be_bytes)
 }

@@ -34,7 +34,7 @@ async fn is_mended(key: &str, harm: &str, why: &str) {
     let other = if key == "3" { "2" } else { "3" };
     store.commit(group(0, 3, vec![vec![put("a", other, "4")], vec![put("a", "new", "4")]])).await.unwrap();
     store.close().await.unwrap();
-    let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 7).await.unwrap();
+    let repaired = tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 7).await.unwrap();
     assert_eq!((repaired.mended.len(), repaired.quarantined.len()), (1, 0), "{repaired:?}");
     let store = open(dir.path()).await;
     let loaded = store.load().await.unwrap();
@@ -64,7 +64,7 @@ async fn a_record_that_two_deny_is_quarantined_and_mended() {
     let loaded = open(dir.path()).await.load().await.unwrap();
     let lost: Vec<_> = loaded.quarantined.iter().map(|lost| format!("{}: {}", lost.key, lost.why)).collect();
     assert_eq!(lost, ["3: it is missing; serial 1 wrote it last", "gone: it is there again, but serial 2 deleted it"]);
-    let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 7).await.unwrap();
+    let repaired = tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 7).await.unwrap();
     assert_eq!(repaired.mended.len(), 2, "{repaired:?}");
     let keys: Vec<_> = open(dir.path()).await.load().await.unwrap().records.into_iter().map(|record| record.key).collect();
     assert_eq!(keys, ["1", "2", "3"]);
@@ -92,10 +92,10 @@ async fn a_good_record_is_served_and_what_vouches_for_it_is_healed() {
     let (dir, before) = harmed("DELETE FROM history WHERE key = '1'; UPDATE ledger SET sum = 7 WHERE key = '1'").await;
     let loaded = open(dir.path()).await.load().await.unwrap();
     assert_eq!(loaded.quarantined[0].why, "it does not fit the check value that serial 3 left");
-    let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 7).await.unwrap();
+    let repaired = tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 7).await.unwrap();
     assert_eq!((repaired.mended.len(), repaired.quarantined.len()), (0, 1));
     let drop = [("a".to_string(), "1".to_string())];
-    assert_eq!(tools::repair(dir.path(), &|_| Ok(()), &drop, 8).await.unwrap().dropped.len(), 1);
+    assert_eq!(tools::repair(dir.path(), &|_| Ok(()), Orders { drop: &drop, ..Orders::default() }, 8).await.unwrap().dropped.len(), 1);
     let loaded = open(dir.path()).await.load().await.unwrap();
     assert_eq!((loaded.serial, loaded.records.len(), loaded.quarantined.len()), (before.serial + 1, 2, 0));
 }
@@ -107,7 +107,7 @@ async fn a_damaged_file_is_mended_from_its_history() {
     let before = open(dir.path()).await.load().await.unwrap();
     let leaves = pages(&file, "record", "leaf").await;
     spoil(&file, leaves[30]);
-    let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 77).await.unwrap();
+    let repaired = tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 77).await.unwrap();
     assert!(repaired.kept.is_some() && repaired.mended.len() > 2 && repaired.quarantined.is_empty(), "{repaired:?}");
     let store = open(dir.path()).await;
     assert_eq!(store.load().await.unwrap(), before);
@@ -126,7 +126,7 @@ async fn counters_that_are_older_than_the_log_are_named_and_mended() {
         assert!(error.contains(why), "{error}");
         let report = tools::check(dir.path(), &|_| Ok(())).await.unwrap();
         assert!(report.integrity.iter().any(|wrong| wrong.contains(why)), "{report:?}");
-        let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 77).await.unwrap();
+        let repaired = tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 77).await.unwrap();
         assert!(repaired.quarantined.is_empty() && repaired.notes.iter().any(|note| note.contains(why)), "{repaired:?}");
         assert!(tools::check(dir.path(), &|_| Ok(())).await.unwrap().is_sound());
         let store = open(dir.path()).await;

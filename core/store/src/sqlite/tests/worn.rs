@@ -66,7 +66,7 @@ async fn flipped_bytes_are_named_and_all_is_found_again() {
         }
         assert_eq!(std::fs::read(dir.path().join("berth.db-wal")).unwrap(), before, "a refusal changes nothing");
         assert!(!tools::check(dir.path(), &|_| Ok(())).await.unwrap().is_sound());
-        let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 7).await.unwrap();
+        let repaired = tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 7).await.unwrap();
         assert!(repaired.quarantined.is_empty(), "{repaired:?}");
         assert!(tools::check(dir.path(), &|_| Ok(())).await.unwrap().is_sound());
         let loaded = open(dir.path()).await.load().await.unwrap();
@@ -87,7 +87,7 @@ async fn a_log_that_lost_its_end_is_named() {
         // Without its log, a young file is no database at all.
         if let Ok(report) = report {
             assert!(!report.is_sound());
-            let repaired = tools::repair(dir.path(), &|_| Ok(()), &[], 7).await.unwrap();
+            let repaired = tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 7).await.unwrap();
             assert!(repaired.notes.iter().any(|note| note.contains("serial 20")), "{repaired:?}");
             let store = open(dir.path()).await;
             let serial = store.load().await.unwrap().serial;
@@ -95,4 +95,23 @@ async fn a_log_that_lost_its_end_is_named() {
             store.commit(group(0, serial, vec![vec![put("a", "more", "1")]])).await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn a_dry_run_leaves_a_damaged_log_as_it_is() {
+    let dir = killed().await;
+    let log = log_of(&dir);
+    log.write_all_at(&[0x55; 3], log.metadata().unwrap().len() / 10).unwrap();
+    let file = dir.path().join("berth.db-wal");
+    let before = std::fs::read(&file).unwrap();
+    let dry = Orders { dry_run: true, ..Orders::default() };
+    let told = tools::repair(dir.path(), &|_| Ok(()), dry, 7).await.unwrap();
+    assert!(told.notes.iter().any(|note| note.contains("is damaged at frame")), "{told:?}");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    assert!(!dir.path().join("berth.db.dry-run").exists());
+    // Nor does a refusal change it.
+    let wrong = [("a".to_string(), "none".to_string())];
+    let refusal = tools::repair(dir.path(), &|_| Ok(()), Orders { drop: &wrong, ..Orders::default() }, 7).await.unwrap_err();
+    assert!(matches!(refusal, StoreError::NotFound { .. }));
+    assert_eq!(std::fs::read(&file).unwrap(), before);
 }
