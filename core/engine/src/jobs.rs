@@ -27,7 +27,7 @@ use berth_model::codes::Code;
 use berth_model::ids::{Id, IdSource, kind};
 use berth_model::job::{Awaited, DeleteStep, Job, Subject, Task};
 use berth_model::names::{NodeName, ResourceName, SnapshotName};
-use berth_model::objects::Resource;
+use berth_model::objects::{Resource, Tombstone};
 use berth_model::observed::{Fault, FaultKind, Observed, Standing};
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
@@ -301,11 +301,16 @@ pub fn bury(cluster: &Cluster, node: &NodeName, gone: impl IntoIterator<Item = U
     for id in gone {
         let Some(tombstone) = cluster.tombstones.get(&id).filter(|tombstone| tombstone.node == *node) else { continue };
         changes.push(Change::Delete(Key::Tombstone(id)));
-        let ports = tombstone.ports.iter().map(|port| NumberKey::Port { node: node.clone(), port: *port });
-        let node_id = tombstone.drbd_node_id.map(|node_id| NumberKey::NodeId { resource: tombstone.resource.clone(), node_id });
-        changes.extend(release(cluster, id, ports.chain(node_id)));
+        changes.extend(release(cluster, id, numbers_held(tombstone)));
     }
     changes
+}
+
+/// The numbers that a tombstone keeps taken.
+pub(crate) fn numbers_held(tombstone: &Tombstone) -> Vec<NumberKey> {
+    let ports = tombstone.ports.iter().map(|port| NumberKey::Port { node: tombstone.node.clone(), port: *port });
+    let node_id = tombstone.drbd_node_id.map(|node_id| NumberKey::NodeId { resource: tombstone.resource.clone(), node_id });
+    ports.chain(node_id).collect()
 }
 
 /// Frees those of `numbers` that `holder` holds.

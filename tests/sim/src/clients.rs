@@ -121,7 +121,7 @@ fn next(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Vec<Com
     let snapshots: Vec<_> = cluster.snapshots.values().flat_map(|snapshots| snapshots.values()).collect();
     let own = |snapshot: &&&std::sync::Arc<berth_model::snapshot::Snapshot>| names.iter().any(|name| snapshot.resource.as_str() == name);
     let free = names.iter().find(|name| ResourceName::parse(name).is_ok_and(|name| !cluster.definitions.contains_key(&name)));
-    if let (Some(snapshot), Some(free)) = (rng.one_of(&snapshots).filter(|one| own(&one)), free)
+    if let (Some(snapshot), Some(free)) = (rng.one_of(&snapshots).filter(|one| own(one)), free)
         && rng.permille(300)
     {
         return restore(snapshot, free);

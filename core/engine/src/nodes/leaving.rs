@@ -182,8 +182,12 @@ pub(crate) fn lose_some(draft: &mut Draft<'_>, name: &NodeName) -> bool {
         }
         let tombstone = crate::jobs::tombstone_of(&draft.cluster, &resource, draft.context.now);
         draft.delete(Key::Resource(resource.name.clone(), name.clone()));
+        // Nobody honours it, as a node of this name that comes later is another one: it tells what was given up, and holds no number.
+        for change in crate::jobs::release(&draft.cluster, resource.id.uuid(), crate::jobs::numbers_of(&resource)) {
+            draft.change(change);
+        }
         if let Some(tombstone) = tombstone {
-            draft.put(Object::Tombstone(tombstone));
+            draft.put(Object::Tombstone(Tombstone { ports: BTreeSet::new(), drbd_node_id: None, ..tombstone }));
         }
     }
     let snapshots: Vec<_> = draft.cluster.snapshots_on(name).cloned().collect();
@@ -192,6 +196,17 @@ pub(crate) fn lose_some(draft: &mut Draft<'_>, name: &NodeName) -> bool {
             return true;
         }
         lose_copy(draft, &node, &snapshot);
+    }
+    let holding = |tombstone: &&std::sync::Arc<Tombstone>| !tombstone.ports.is_empty() || tombstone.drbd_node_id.is_some();
+    let holding: Vec<_> = draft.cluster.tombstones_on(name).filter(holding).cloned().collect();
+    for tombstone in holding {
+        if draft.applied.changes.len() >= MOST_CHANGES {
+            return true;
+        }
+        for change in crate::jobs::release(&draft.cluster, tombstone.item.id(), crate::jobs::numbers_held(&tombstone)) {
+            draft.change(change);
+        }
+        draft.put(Object::Tombstone(Tombstone { ports: BTreeSet::new(), drbd_node_id: None, ..(*tombstone).clone() }));
     }
     if draft.applied.changes.len() + 2 * draft.cluster.pools_of(name).count() > MOST_CHANGES + 10 {
         return true;

@@ -235,6 +235,12 @@ fn a_lost_node_leaves_tombstones() {
     assert!(world.cluster.pools_of(&node("bravo")).next().is_none());
     assert_eq!(world.cluster.count_on(&node("bravo")), 0);
     assert_eq!(world.cluster.tombstones_on(&node("bravo")).count(), 100);
+    // They tell what was given up; nobody will honour them, and no number waits for that.
+    assert!(
+        world.cluster.numbers.keys().all(|key| matches!(key, berth_model::change::NumberKey::Minor { .. })),
+        "{:?}",
+        world.cluster.numbers
+    );
     assert!(world.cluster.tombstones_on(&node("bravo")).all(|tombstone| tombstone.item.wanted() == Wanted::Absent));
 }
 

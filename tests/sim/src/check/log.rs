@@ -6,7 +6,7 @@ use berth_controller::View;
 use berth_model::change::{Change, Key, NumberKey, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codec;
-use berth_model::flags::{ResourceFlag, VolumeFlag};
+use berth_model::flags::{NodeFlag, ResourceFlag, VolumeFlag};
 use berth_model::snapshot::CopyState;
 use berth_store::{Loaded, Transaction, Write};
 use uuid::Uuid;
@@ -57,12 +57,13 @@ pub(super) fn committed(state: &mut State, transaction: &Transaction) -> Vec<(La
         }
     };
     let before = state.truth.clone();
-    for change in &changes {
-        if let Change::Delete(Key::Node(name)) = change {
-            give_up(state, name);
-        }
-        state.truth.fold([change]);
-    }
+    let deleted = changes.iter().filter_map(|change| match change {
+        Change::Delete(Key::Node(name)) => Some(name.clone()),
+        Change::Delete(_) | Change::Put(_) => None,
+    });
+    let leaving = before.nodes.values().filter(|node| node.flags.has(NodeFlag::Delete)).map(|node| node.name.clone());
+    leaving.chain(deleted).collect::<Vec<_>>().iter().for_each(|name| give_up(state, name));
+    changes.iter().for_each(|change| state.truth.fold([change]));
     state.truth.serial = transaction.serial();
     for change in &changes {
         let cluster = [&before, &state.truth];
