@@ -286,7 +286,8 @@ pub async fn remove_strangers(stage: &Stage) {
     let Some(view) = stage.view() else { return };
     for (node, seen) in &view.observed.nodes {
         let Some((strangers, _)) = &seen.strangers else { continue };
-        for found in strangers.iter() {
+        // Only of nodes that were given up: anything else that is left behind is a fault, and is not cleared away here.
+        for found in strangers.iter().filter(|found| stage.checks.is_abandoned(found.id)) {
             let command = Command::RemoveStranger { node: node.to_string(), pool: found.pool.to_string(), id: found.id.to_string() };
             let _told = stage.ask("operator", command).await;
         }

@@ -204,6 +204,12 @@ impl Checks {
         state.welcomed.remove(node);
     }
 
+    /// Whether this was held by a node that was given up.
+    #[must_use]
+    pub fn is_abandoned(&self, generation: Uuid) -> bool {
+        self.state().abandoned.contains(&generation)
+    }
+
     /// A satellite removed a file from a pool.
     pub fn removed(&self, node: &str, seen: &FileSeen) {
         let Some(mark) = seen.mark.as_deref().and_then(|mark| Mark::parse(mark).ok()) else { return };
