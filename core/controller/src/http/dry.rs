@@ -1,7 +1,7 @@
 //! Dry runs: how a request asks for one, and the two forms of its answer.
 
-use axum::extract::{Query, Request};
-use axum::http::StatusCode;
+use axum::extract::{MatchedPath, Query, Request};
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use berth_api::explain::{FieldDocument, PreviewDocument, RecordChangeDocument, StepDocument};
@@ -59,12 +59,39 @@ impl Mode {
 pub async fn check(request: Request, next: Next) -> Response {
     if request.uri().query().is_some() {
         let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri()).map(|Query(pairs)| Pairs::new(pairs));
-        let mode = query.map_err(IntoResponse::into_response).and_then(|query| Mode::of(&query));
-        if let Err(refusal) = mode {
+        let judged = query.map_err(IntoResponse::into_response).and_then(|query| {
+            Mode::of(&query)?;
+            if query.first(DRY_RUN).is_some() && only_reads(&request) { Err(reads(&request)) } else { Ok(()) }
+        });
+        if let Err(refusal) = judged {
             return refusal;
         }
     }
     next.run(request).await
+}
+
+/// Operations that only read although their verb is not GET: their question is a document.
+const QUESTIONS: [(Method, &str); 3] = [
+    (Method::OPTIONS, "/v1/query-max-volume-size"),
+    (Method::POST, "/v1/queries/resource-groups/query-all-size-info"),
+    (Method::POST, "/v1/resource-groups/{group}/query-size-info"),
+];
+
+/// Whether the operation changes nothing, whoever asks for it.
+fn only_reads(request: &Request) -> bool {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let method = request.method();
+    *method == Method::GET || *method == Method::HEAD || QUESTIONS.iter().any(|(verb, of)| verb == method && path == Some(of))
+}
+
+/// Who asks for a dry run means to change something: another verb or another path than these.
+fn reads(request: &Request) -> Response {
+    let what = format!("{} {}", request.method(), request.uri().path());
+    let reply = Reply::new(Code::FAIL_INVLD_REQUEST, "This operation changes nothing, so it has no dry run.")
+        .cause(format!("'{DRY_RUN}' asks what a change would do, and '{what}' only reads."))
+        .correction(format!("Leave '{DRY_RUN}' out; if a change was meant, use its verb and path."))
+        .details("Nothing was changed.");
+    answer::with_status(StatusCode::BAD_REQUEST, &reply)
 }
 
 /// Whether a name is `dry_run` in another spelling, such as `dry-run` or `dryRun`.

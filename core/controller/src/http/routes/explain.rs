@@ -56,7 +56,7 @@ fn unreadable_log(error: &StoreError) -> Response {
 
 /// Refuses query names that mean nothing here: a filter that is misspelled would let everything through.
 pub(super) fn only(call: &Call, known: &[&str]) -> Result<(), Response> {
-    let unknown = call.query.keys().find(|name| !known.contains(name) && *name != "dry_run");
+    let unknown = call.query.keys().find(|name| !known.contains(name));
     let correction = if known.is_empty() { "It takes none.".to_owned() } else { format!("Use {}.", known.join(", ")) };
     unknown.map_or(Ok(()), |name| Err(bad(format!("'{name}' is no filter of this operation."), &correction)))
 }

@@ -192,3 +192,36 @@ async fn a_dry_run_is_refused_as_the_real_thing_would_be() {
     let clone = ask(&kit, "POST", "/v1/resource-definitions/one/clone?dry_run=1", r#"{"name":"two"}"#).await;
     assert_eq!((clone.status, &clone.json()["clone_name"]), (200, &json!("two")), "{}", clone.text);
 }
+
+/// The operations that are served, as docs/api.md lists them: verb and path.
+fn operations() -> Vec<(String, String)> {
+    let row = |line: &str| {
+        let (path, verbs) = line.strip_prefix("| `")?.split_once("` | ")?;
+        let verbs = verbs.strip_suffix(" |")?.split(", ").map(str::to_owned);
+        Some(verbs.map(|verb| (verb, path.to_owned())).collect::<Vec<_>>())
+    };
+    let text = include_str!("../../../../../docs/api.md");
+    let (_, table) = text.split_once("## Operations").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    table.lines().filter_map(row).flatten().collect()
+}
+
+#[tokio::test]
+async fn what_only_reads_has_no_dry_run_and_all_else_has() {
+    let kit = Kit::new().await;
+    let operations = operations();
+    assert!(operations.len() > 100, "{operations:?}");
+    for (verb, path) in operations {
+        let reads = verb == "GET" || path.contains("/query-");
+        // Names that there are not: nothing could be changed.
+        let named = path.replace("{*", "{").replace('{', "none-").replace('}', "");
+        for how in ["true", "plan", "false"] {
+            let got = ask(&kit, &verb, &format!("{named}?dry_run={how}"), "{}").await;
+            let refused = got.text.contains("changes nothing, so it has no dry run");
+            assert_eq!(refused, reads, "{verb} {path}?dry_run={how}: {} {}", got.status, got.text);
+            assert!(!reads || got.status == 400, "{verb} {path}: {}", got.status);
+        }
+    }
+    assert_eq!(told(&kit, "GET", "/v1/berth/risk?dry_run=true", "").await, "400 E234");
+    assert_eq!(ask(&kit, "HEAD", "/v1/nodes?dry_run=1", "").await.status, 400);
+}
