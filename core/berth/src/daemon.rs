@@ -55,7 +55,7 @@ pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
         let config = berth_controller::Config::new(data, listen);
         berth_controller::serve(config, stop, |address| ready(&format!("http://{address}"))).await.map_err(|error| {
             let text = format!("{error}. {}", error.correction());
-            if is_for_hands(&error) { NeedsHands(text).into() } else { anyhow::Error::msg(text) }
+            if error.needs_hands() { NeedsHands(text).into() } else { anyhow::Error::msg(text) }
         })
     })
 }
@@ -76,12 +76,6 @@ impl std::fmt::Display for NeedsHands {
 }
 
 impl std::error::Error for NeedsHands {}
-
-/// A database that stays as it is until somebody repairs it, or installs another release. A full disk may have room in a moment.
-fn is_for_hands(error: &berth_controller::ControllerError) -> bool {
-    use berth_store::StoreError::{Corrupt, NotOurs, TooNew};
-    matches!(error, berth_controller::ControllerError::Store(Corrupt { .. } | NotOurs { .. } | TooNew { .. }))
-}
 
 /// `berth satellite`.
 pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {

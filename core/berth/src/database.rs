@@ -1,51 +1,108 @@
 //! `berth db`: looks after the controller's database while the controller does not run.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail};
 use berth_store::tools::{self, Orders};
 use berth_store::{DATABASE_FILE, Record, StoreError};
 
 use crate::words::{DbPlace, DbVerb, DbWords};
 
+/// Why a verb did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+enum DbError {
+    /// The database, or the document.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The file for the document cannot be made.
+    #[error("cannot make {}: {cause}", file.display())]
+    Output { file: PathBuf, cause: io::Error },
+    /// The document cannot be opened.
+    #[error("cannot read {}: {cause}", file.display())]
+    Input { file: PathBuf, cause: io::Error },
+    /// A check found something broken.
+    #[error("the database is not in order")]
+    Broken { data: PathBuf },
+}
+
+impl DbError {
+    /// What a person does about it: as [`StoreError::correction`].
+    fn correction(&self) -> String {
+        match self {
+            DbError::Store(error) => error.correction(),
+            DbError::Output { file, cause } => match cause.kind() {
+                ErrorKind::AlreadyExists => "Name a file that does not exist yet with --output, or remove that one.".into(),
+                _ => format!("Name a file in a folder that you may write to with --output, e.g. /tmp/{}.", name(file)),
+            },
+            DbError::Input { .. } => "Name a document that `berth db export --output FILE` has written, or - for standard input.".into(),
+            DbError::Broken { data } => {
+                let data = data.display();
+                format!(
+                    "Stop the controller, and look at what `berth db repair --dry-run --data '{data}'` would do; without --dry-run it does it."
+                )
+            }
+        }
+    }
+}
+
+fn name(file: &Path) -> String {
+    file.file_name().unwrap_or_else(|| "export.json".as_ref()).to_string_lossy().into_owned()
+}
+
 /// Runs the verb.
 ///
 /// # Errors
-/// If the database cannot be used, or `check` found something broken.
+/// If the database cannot be used, or `check` found something broken: what, why, and what to do.
 pub fn run(words: &DbWords) -> anyhow::Result<()> {
-    crate::daemon::runtime(1)?.block_on(async {
-        match &words.verb {
-            DbVerb::Check(place) => check(place).await,
-            DbVerb::Repair { place, drop, accept_empty, dry_run } => repair(place, drop, *accept_empty, *dry_run).await,
-            DbVerb::Export { place, output } => {
-                let mut out: Box<dyn Write + Send> = match output {
-                    Some(path) => Box::new(File::create_new(path).with_context(|| format!("cannot make {}", path.display()))?),
-                    None => Box::new(io::stdout()),
-                };
-                tools::export(&database(place), true, out.as_mut()).await?;
-                out.flush().context("cannot write the document")
-            }
-            DbVerb::Import { place, dry_run, file } => {
-                let input: Box<dyn io::Read> = if file.as_os_str() == "-" {
-                    Box::new(io::stdin())
-                } else {
-                    Box::new(File::open(file).with_context(|| format!("cannot read {}", file.display()))?)
-                };
-                if *dry_run {
-                    return plan_import(place, input);
-                }
-                std::fs::create_dir_all(&place.data).with_context(|| format!("cannot make the folder {}", place.data.display()))?;
-                tools::import(&database(place), input, false, now_ms()).await?;
-                println!("Imported to {}.", database(place).display());
-                Ok(())
-            }
-        }
-    })
+    let done = crate::daemon::runtime(1)?.block_on(verb(words));
+    done.map_err(|error| anyhow::Error::msg(format!("{error}. {}", error.correction())))
 }
 
-fn database(place: &DbPlace) -> std::path::PathBuf {
+async fn verb(words: &DbWords) -> Result<(), DbError> {
+    match &words.verb {
+        DbVerb::Check(place) => check(place).await,
+        DbVerb::Repair { place, drop, accept_empty, dry_run } => repair(place, drop, *accept_empty, *dry_run).await,
+        DbVerb::Export { place, output: None } => match export(place, &mut io::stdout()).await {
+            // Whoever reads wants no more.
+            Err(DbError::Store(StoreError::Output { cause })) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        },
+        DbVerb::Export { place, output: Some(path) } => {
+            let failed = |cause| DbError::Output { file: path.clone(), cause };
+            let mut file = File::create_new(path).map_err(failed)?;
+            let written = export(place, &mut file).await.and_then(|()| file.sync_all().map_err(failed));
+            if written.is_err() {
+                // Half a document is worse than none, and the next try shall not find it in its way.
+                let _ = std::fs::remove_file(path);
+            }
+            written
+        }
+        DbVerb::Import { place, dry_run, file } => {
+            let input: Box<dyn io::Read> = if file.as_os_str() == "-" {
+                Box::new(io::stdin())
+            } else {
+                Box::new(File::open(file).map_err(|cause| DbError::Input { file: file.clone(), cause })?)
+            };
+            if *dry_run {
+                return plan_import(place, input);
+            }
+            tools::import(&database(place), input, false, now_ms()).await?;
+            println!("Imported to {}.", database(place).display());
+            Ok(())
+        }
+    }
+}
+
+async fn export(place: &DbPlace, out: &mut (dyn Write + Send)) -> Result<(), DbError> {
+    // What is written in small pieces goes out in large ones.
+    let mut out = io::BufWriter::new(out);
+    tools::export(&database(place), true, &mut out).await?;
+    out.flush().map_err(|cause| DbError::Store(StoreError::Output { cause }))
+}
+
+fn database(place: &DbPlace) -> PathBuf {
     place.data.join(DATABASE_FILE)
 }
 
@@ -58,7 +115,7 @@ fn decode(record: &Record) -> Result<(), String> {
     berth_model::codec::decode(&record.kind, &record.key, record.version, &record.body).map(|_| ()).map_err(|error| error.to_string())
 }
 
-async fn check(place: &DbPlace) -> anyhow::Result<()> {
+async fn check(place: &DbPlace) -> Result<(), DbError> {
     let report = tools::check(&database(place), &decode).await?;
     println!("{}: schema {}, serial {}, epoch {}", report.file.display(), report.schema_version, report.serial, report.epoch);
     for (kind, count) in &report.counts {
@@ -77,12 +134,12 @@ async fn check(place: &DbPlace) -> anyhow::Result<()> {
         println!("Nothing is broken.");
         return Ok(());
     }
-    bail!("the database is not in order; stop the controller and run 'berth db repair --data {}'", place.data.display())
+    Err(DbError::Broken { data: place.data.clone() })
 }
 
 /// Says what an import would make.
-fn plan_import(place: &DbPlace, input: Box<dyn io::Read>) -> anyhow::Result<()> {
-    let plan = tools::plan_import(&place.data, input, &decode, now_ms()).map_err(told)?;
+fn plan_import(place: &DbPlace, input: Box<dyn io::Read>) -> Result<(), DbError> {
+    let plan = tools::plan_import(&place.data, input, &decode, now_ms())?;
     println!("Would make {}: serial {}, epoch {}", plan.file.display(), plan.serial, plan.epoch);
     for (kind, count) in &plan.counts {
         println!("  {kind}: {count}");
@@ -98,16 +155,11 @@ fn plan_import(place: &DbPlace, input: Box<dyn io::Read>) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// An error with what to do about it.
-fn told(error: StoreError) -> anyhow::Error {
-    anyhow::Error::msg(format!("{error}. {}", error.correction()))
-}
-
-async fn repair(place: &DbPlace, drop: &[String], accept_empty: bool, dry_run: bool) -> anyhow::Result<()> {
+async fn repair(place: &DbPlace, drop: &[String], accept_empty: bool, dry_run: bool) -> Result<(), DbError> {
     // The words come two by two: the command line sees to it.
     let drop: Vec<(String, String)> = drop.as_chunks::<2>().0.iter().map(|[kind, key]| (kind.clone(), key.clone())).collect();
     let orders = Orders { drop: &drop, accept_empty, dry_run };
-    let report = tools::repair(&database(place), &decode, orders, now_ms()).await.map_err(told)?;
+    let report = tools::repair(&database(place), &decode, orders, now_ms()).await?;
     let [mended, dropped, aside] = if dry_run {
         ["Would be mended", "Would be removed", "Cannot be mended, would be set aside"]
     } else {

@@ -87,6 +87,16 @@ impl ControllerError {
             Self::Died(_) => "Restart the controller, and report the defect with its log.".to_owned(),
         }
     }
+
+    /// Whether starting it again ends the same way until somebody has done what [`ControllerError::correction`] says.
+    #[must_use]
+    pub fn needs_hands(&self) -> bool {
+        match self {
+            Self::Store(error) => error.needs_hands(),
+            // An address may be given up or come up, and a folder be mounted.
+            Self::Listen { .. } | Self::Folder { .. } | Self::Ended(_) | Self::Died(_) => false,
+        }
+    }
 }
 
 /// Runs a controller until `stop`, or until it cannot go on. `ready` is called once, when requests are answered, with the address.

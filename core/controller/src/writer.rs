@@ -254,6 +254,8 @@ fn fence_correction(error: &StoreError) -> String {
         | StoreError::TooNew { .. }
         | StoreError::Exists { .. }
         | StoreError::Missing { .. }
+        | StoreError::Gone { .. }
+        | StoreError::Output { .. }
         | StoreError::ReadOnly { .. }
         | StoreError::Full { .. }
         | StoreError::NothingLeft { .. }

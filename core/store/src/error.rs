@@ -1,5 +1,7 @@
 //! What can go wrong between the caller and the database; one variant for each thing the caller can do about it.
 
+use crate::sqlite::file::{beside, folder};
+use crate::sqlite::wal::MARK;
 use std::path::{Path, PathBuf};
 
 /// What the operating system, the database or a parser said.
@@ -112,6 +114,14 @@ pub enum StoreError {
         /// The file.
         file: PathBuf,
     },
+    /// There was a database, and it is gone: put it back, or restore a backup. An empty one is never made in its place.
+    #[error("{} is missing, but changes up to serial {serial} were acknowledged", file.display())]
+    Gone {
+        /// The file.
+        file: PathBuf,
+        /// The newest serial that was acknowledged, as far as its mark knows.
+        serial: u64,
+    },
     /// The folder or file cannot be written: change its permissions or mount.
     #[error("{} cannot be written: {cause}", file.display())]
     ReadOnly {
@@ -162,13 +172,20 @@ pub enum StoreError {
         #[source]
         cause: Cause,
     },
+    /// What was to be written cannot be: not to the database, but to the output of the caller.
+    #[error("the document cannot be written: {cause}")]
+    Output {
+        /// What was said.
+        #[source]
+        cause: std::io::Error,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
 }
 
 impl StoreError {
-    /// What a person does about it: one or two sentences, the first begins with a verb.
+    /// What a person does about it: one or two sentences, the first begins with a verb; with the next command to type where there is one.
     #[must_use]
     pub fn correction(&self) -> String {
         match self {
@@ -177,24 +194,79 @@ impl StoreError {
             StoreError::TooLarge { .. } => "Split the change into smaller commands.".into(),
             StoreError::Invalid { .. } => "Correct the named value.".into(),
             StoreError::Reserved { .. } => "Choose another name, or look at the record with `berth db check`.".into(),
-            StoreError::NotFound { .. } => "Check the kind and the key.".into(),
-            StoreError::InUse { .. } => "Stop the program that uses it, or choose another data folder.".into(),
-            StoreError::NotOurs { .. } => "Move the file away, or choose another data folder.".into(),
-            StoreError::TooNew { .. } => "Install the release that wrote it, or a later one.".into(),
-            StoreError::Exists { .. } => "Name an empty data folder, or allow the database to be replaced.".into(),
-            StoreError::Missing { .. } => "Name the data folder of a controller.".into(),
-            StoreError::ReadOnly { .. } => "Make the folder and its files writable for the user that runs the controller.".into(),
-            StoreError::Full { .. } => "Free some space on this file system; the next change works then.".into(),
-            StoreError::NothingLeft { .. } => {
-                "Move the file away and restore a backup with `berth db import`, or accept the loss with `berth db repair --accept-empty`."
+            StoreError::NotFound { .. } => "Check the kind and the key: `berth db check` lists what is broken.".into(),
+            StoreError::InUse { file, .. } => format!(
+                "Stop the program that uses it (`systemctl stop berth-controller`, if it is the service; `fuser {}` names it), or name another data folder with --data.",
+                quoted(file)
+            ),
+            StoreError::NotOurs { file, .. } => {
+                format!("Move it away with `mv {0} {0}.other`, or name another data folder with --data.", quoted(file))
+            }
+            StoreError::TooNew { .. } => {
+                "Install the release that wrote it, or a later one; `berth --version` says which one this is.".into()
+            }
+            StoreError::Exists { file } => {
+                format!("Name an empty data folder with --data, or move the present one away with `mv {0} {0}.old`.", data(file))
+            }
+            StoreError::Missing { .. } => {
+                "Name the data folder of a controller with --data, or make a database from a backup with `berth db import --data DIR FILE`."
                     .into()
             }
-            StoreError::Corrupt { .. } => "Stop the controller, run `berth db check` and then `berth db repair`.".into(),
-            StoreError::Disk { .. } => "Look at the kernel's messages about this disk; changes work again as soon as it does.".into(),
+            StoreError::Gone { file, .. } => format!(
+                "Put the file back, or move the data folder away with `mv {0} {0}.old` and restore a backup with `berth db import --data {0} FILE`; without a backup, remove {1} to begin with an empty cluster.",
+                data(file),
+                quoted(&beside(file, MARK))
+            ),
+            StoreError::ReadOnly { file, .. } => format!(
+                "Make the folder and its files writable for the user that runs this: `ls -ld {0} && findmnt -T {0}` shows owner and mount.",
+                data(file)
+            ),
+            StoreError::Full { file, .. } => {
+                format!("Free some space on this file system (`df -h {}` shows it); the next change works then.", data(file))
+            }
+            StoreError::NothingLeft { file } => format!(
+                "Move the data folder away with `mv {0} {0}.old` and restore a backup with `berth db import --data {0} FILE`, or accept the loss with `berth db repair --accept-empty --data {0}`.",
+                data(file)
+            ),
+            StoreError::Corrupt { file, .. } => {
+                format!("Stop the controller, run `berth db check --data {0}` and then `berth db repair --data {0}`.", data(file))
+            }
+            StoreError::Disk { .. } => {
+                "Look at the kernel's messages about this disk with `dmesg`; changes work again as soon as it does.".into()
+            }
             StoreError::Document { .. } => {
                 "Use a document as `berth db export` or `berth bundle` writes it, from the same or an older release.".into()
             }
-            StoreError::Closed => "Restart the controller.".into(),
+            StoreError::Output { .. } => "Name a file on a file system with room: `berth db export --output FILE`.".into(),
+            StoreError::Closed => "Restart the controller: `systemctl restart berth-controller`, if it is the service.".into(),
+        }
+    }
+
+    /// Whether it stays so until somebody has done what [`StoreError::correction`] says: trying again ends the same way.
+    /// A full disk may have room in a moment, a lock may be given up.
+    #[must_use]
+    pub fn needs_hands(&self) -> bool {
+        match self {
+            StoreError::Corrupt { .. }
+            | StoreError::NotOurs { .. }
+            | StoreError::TooNew { .. }
+            | StoreError::Gone { .. }
+            | StoreError::NothingLeft { .. }
+            | StoreError::ReadOnly { .. } => true,
+            StoreError::Conflict { .. }
+            | StoreError::Deposed { .. }
+            | StoreError::TooLarge { .. }
+            | StoreError::Invalid { .. }
+            | StoreError::Reserved { .. }
+            | StoreError::NotFound { .. }
+            | StoreError::InUse { .. }
+            | StoreError::Exists { .. }
+            | StoreError::Missing { .. }
+            | StoreError::Full { .. }
+            | StoreError::Disk { .. }
+            | StoreError::Document { .. }
+            | StoreError::Output { .. }
+            | StoreError::Closed => false,
         }
     }
 
@@ -236,6 +308,19 @@ impl StoreError {
     }
 }
 
+/// The data folder of a file in it, as a word of a shell.
+fn data(file: &Path) -> String {
+    let ours = file.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("berth."));
+    if ours { quoted(folder(file)) } else { quoted(file) }
+}
+
+/// A path as a word of a shell.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ':' | '@' | '%');
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 /// The extended result code of a database error, 0 for errors from elsewhere.
 pub(crate) fn result_code(error: &sqlx::Error) -> i32 {
     match error {
@@ -262,7 +347,7 @@ mod tests {
 
     #[test]
     fn every_correction_is_a_sentence() {
-        let file = PathBuf::from("berth.db");
+        let file = PathBuf::from("/srv/two words/berth.db");
         let cause = || Cause::Seen("x".into());
         let name = || ("volume".to_string(), "a".to_string());
         let all = [
@@ -277,6 +362,8 @@ mod tests {
             StoreError::TooNew { file: file.clone(), found: 9, supported: 1 },
             StoreError::Exists { file: file.clone() },
             StoreError::Missing { file: file.clone() },
+            StoreError::Gone { file: file.clone(), serial: 7 },
+            StoreError::Output { cause: std::io::Error::other("x") },
             StoreError::ReadOnly { file: file.clone(), cause: cause() },
             StoreError::Full { file: file.clone(), cause: cause() },
             StoreError::Corrupt { file: file.clone(), cause: cause() },
@@ -288,6 +375,10 @@ mod tests {
         for error in all {
             let text = error.correction();
             assert!(text.ends_with('.') && text.starts_with(char::is_uppercase), "{error}: {text}");
+            let about_the_place =
+                !text.contains("two words") || text.contains("'/srv/two words") || text.contains("'/srv/two words/berth.db");
+            assert!(about_the_place, "a path is one word of the shell: {text}");
+            assert!(!error.needs_hands() || text.contains('`'), "who must do something is told what to type: {text}");
         }
     }
 }

@@ -94,13 +94,19 @@ async fn judged(
         notes.push(format!("the epoch is {}, above any that was taken", scan.loaded.epoch));
     }
     accepted.append(&mut scan.loaded.healed);
-    if let Some(lost) = wal::lost(path, scan.loaded.serial) {
+    let lost = wal::lost(path, scan.loaded.serial);
+    let lost_all = lost.is_some() && scan.loaded.serial == 0;
+    if let Some(lost) = lost {
         accepted.push(format!("{lost}; it goes on without"));
     }
     let (mends, mut report) = decide(&mut conn, path, &scan, decode, orders.drop).await?;
     let sound = [&integrity, &wrong, &history, &scan.loaded.damage, &notes].iter().all(|list| list.is_empty());
     if sound {
         close(conn, path).await?;
+        // What was acknowledged is lost whole: the same as a file of which no record can be read.
+        if lost_all && !orders.accept_empty {
+            return Err(StoreError::NothingLeft { file: path.into() });
+        }
         report.notes = accepted;
         if orders.dry_run {
             return Ok(report);

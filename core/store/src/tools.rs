@@ -105,10 +105,10 @@ pub async fn check(path: &Path, decode: Decode<'_>) -> Result<CheckReport, Store
 /// Writes the state, and the log if asked for, as one JSON document (see [`Export`]).
 ///
 /// # Errors
-/// As [`check`]; [`StoreError::Corrupt`] when not all of it can be read: repair first. A failing output is [`StoreError::Disk`] or [`StoreError::Full`] with the name `output`.
+/// As [`check`]; [`StoreError::Corrupt`] when not all of it can be read: repair first. [`StoreError::Output`].
 pub async fn export(path: &Path, with_log: bool, out: &mut (dyn io::Write + Send)) -> Result<(), StoreError> {
     let path = database(path)?;
-    let failed = |error| StoreError::file(Path::new("output"), error);
+    let failed = |cause| StoreError::Output { cause };
     let (mut conn, schema) = open(&path).await?;
     let scan = read::scan(&mut conn, &path).await?;
     if let Some(why) = scan.loaded.damage.into_iter().next() {
@@ -205,7 +205,8 @@ fn target(path: &Path) -> PathBuf {
 
 /// Whether there is a database already.
 fn is_taken(file: &Path) -> bool {
-    std::fs::metadata(file).is_ok_and(|found| found.len() > 0) || beside(file, "-wal").exists()
+    // A log alone may hold all that there is.
+    [file.to_path_buf(), beside(file, "-wal")].iter().any(|one| std::fs::metadata(one).is_ok_and(|found| found.len() > 0))
 }
 
 /// Fills a new database and puts it in the place of the old one.
@@ -263,7 +264,11 @@ pub(crate) fn not_understood(record: &Record, decode: Decode<'_>) -> Option<Brok
 /// The database file that a path means.
 pub(crate) fn database(path: &Path) -> Result<PathBuf, StoreError> {
     let file = if path.is_dir() { path.join(DATABASE_FILE) } else { path.to_path_buf() };
-    if file.exists() { Ok(file) } else { Err(StoreError::Missing { file }) }
+    match file.try_exists() {
+        Ok(true) => Ok(file),
+        Ok(false) => Err(wal::gone(&file).unwrap_or(StoreError::Missing { file })),
+        Err(error) => Err(StoreError::file(&file, error)),
+    }
 }
 
 /// A reader of a database of ours, and its schema version.

@@ -52,11 +52,15 @@ impl SqliteStore {
     /// Opens the database of a data folder; makes folder and database where there are none, and brings an older schema up to date.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] while another program has it; [`StoreError::NotOurs`], [`StoreError::TooNew`], [`StoreError::ReadOnly`], [`StoreError::Full`], [`StoreError::Corrupt`], [`StoreError::Disk`].
+    /// [`StoreError::InUse`] while another program has it; [`StoreError::NotOurs`], [`StoreError::TooNew`], [`StoreError::Gone`], [`StoreError::ReadOnly`], [`StoreError::Full`], [`StoreError::Corrupt`], [`StoreError::Disk`].
     pub async fn open(dir: &Path) -> Result<Self, StoreError> {
         file::make_folder(dir)?;
         let lock = file::lock(dir)?;
         let path = dir.join(DATABASE_FILE);
+        // Before an empty one is made in its place.
+        if let Some(error) = wal::gone(&path) {
+            return Err(error);
+        }
         // Before the engine drops what it cannot read.
         if let Some(found) = wal::look(&path)? {
             return Err(wal::corrupt(&path, found.words()));

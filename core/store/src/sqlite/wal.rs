@@ -196,7 +196,13 @@ pub(crate) fn lost(database: &Path, serial: u64) -> Option<String> {
     Some(format!("changes up to serial {marked} were acknowledged, but it ends at serial {serial}: its newest part is gone"))
 }
 
-/// The error for it.
+/// The error for a database file that is not there, although its mark says that there was one; `None`: it is there, or never was.
+pub(crate) fn gone(database: &Path) -> Option<StoreError> {
+    let serial = Mark::read(database).filter(|serial| *serial > 0)?;
+    (!database.exists()).then(|| StoreError::Gone { file: database.into(), serial })
+}
+
+/// The error for what is wrong with a database.
 pub(crate) fn corrupt(database: &Path, why: String) -> StoreError {
     StoreError::Corrupt { file: database.into(), cause: Cause::Seen(why) }
 }

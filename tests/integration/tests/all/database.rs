@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use berth_integration::{Cluster, Finished, Scratch, berth, is_root, note, run, run_within};
 use serde_json::json;
 
@@ -103,6 +103,101 @@ fn an_export_becomes_the_same_cluster_again() -> Result<()> {
     cluster.start_controller()?;
     let after = cluster.rest().get("/v1/resource-definitions?with_volume_definitions=true")?.ok()?.json;
     ensure!(before == after, "before: {before}\nafter: {after}");
+    Ok(())
+}
+
+/// A folder with what a case needs, and a document of a database.
+fn place(scratch: &Scratch, name: &str, good: &Path) -> Result<std::path::PathBuf> {
+    let dir = scratch.sub(name)?;
+    std::fs::copy(good, dir.join("export.json"))?;
+    Ok(dir)
+}
+
+#[test]
+fn every_error_says_what_and_why_and_what_to_type() -> Result<()> {
+    let mut cluster = Cluster::empty()?;
+    cluster.terminate(Duration::from_secs(5))?;
+    let data = cluster.controller_data()?;
+    let scratch = Scratch::new()?;
+    let good = scratch.path().join("good.json");
+    std::fs::write(&good, db("export", &data, &[])?.ok()?)?;
+    let whole = |dir: &Path| -> Result<()> { db("import", &dir.join("data"), &[&dir.join("export.json")])?.ok().map(drop) };
+    let spoiled = |from: &str, to: &str| {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        move |dir: &Path| -> Result<()> {
+            let file = dir.join("export.json");
+            let text = std::fs::read_to_string(&file)?;
+            ensure!(text.contains(&from), "{text}");
+            std::fs::write(&file, text.replacen(&from, &to, 1)).map_err(Into::into)
+        }
+    };
+    let nothing = |_: &Path| -> Result<()> { Ok(()) };
+    let written = |name: &'static str, text: &'static str| {
+        move |dir: &Path| -> Result<()> {
+            std::fs::create_dir_all(dir.join("data"))?;
+            std::fs::write(dir.join("data").join(name), text).map_err(Into::into)
+        }
+    };
+    let changed = |sql: &'static str| {
+        move |dir: &Path| -> Result<()> {
+            whole(dir)?;
+            let script = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.executescript(sys.argv[2])\ndb.commit()";
+            let file = dir.join("data/berth.db");
+            run("python3", &["-c".as_ref(), script.as_ref(), file.as_os_str(), sql.as_ref()])?.ok().map(drop)
+        }
+    };
+    type Setup<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
+    // The verb, what is done before, the words behind it (in the folder), what and why, and what to do.
+    let cases: Vec<(&str, Setup<'_>, &[&str], &str, &str)> = vec![
+        ("check", Box::new(nothing), &[], "there is no database", "--data"),
+        ("repair", Box::new(nothing), &[], "there is no database", "`berth db import --data"),
+        ("export", Box::new(nothing), &[], "there is no database", "--data"),
+        ("check", Box::new(written("berth.db", "text")), &[], "is not a Berth database", "`mv "),
+        ("export", Box::new(written("berth.db", "")), &[], "is not a Berth database", "`mv "),
+        ("check", Box::new(changed("PRAGMA user_version = 999")), &[], "schema version 999", "`berth --version`"),
+        ("check", Box::new(changed("UPDATE record SET body = '{'")), &[], "is not in order", "`berth db repair --dry-run"),
+        ("export", Box::new(changed("DROP TABLE meta")), &[], "damaged", "`berth db repair --data"),
+        ("repair", Box::new(&whole), &["--drop", "node", "NONE"], "there is no broken record", "`berth db check`"),
+        (
+            "repair",
+            Box::new(changed("DROP TABLE record; DROP TABLE history; DROP TABLE ledger")),
+            &[],
+            "would make an empty cluster",
+            "--accept-empty",
+        ),
+        ("export", Box::new(&whole), &["--output", "export.json"], "cannot make", "--output"),
+        ("export", Box::new(&whole), &["--output", "none/export.json"], "cannot make", "--output"),
+        ("import", Box::new(&whole), &["export.json"], "exists", "`mv "),
+        ("import", Box::new(&whole), &["--dry-run", "export.json"], "exists", "`mv "),
+        ("import", Box::new(nothing), &["none.json"], "cannot read", "`berth db export --output"),
+        ("import", Box::new(spoiled("{", "[")), &["export.json"], "the document cannot be used", "`berth db export`"),
+        ("import", Box::new(spoiled("berth-export", "other")), &["export.json"], "the document cannot be used", "`berth db export`"),
+        ("import", Box::new(written("berth.lock", "")), &["."], "the document cannot be used", "`berth db export`"),
+    ];
+    for (at, (verb, setup, words, what, correction)) in cases.iter().enumerate() {
+        let dir = place(&scratch, &format!("case-{at}"), &good)?;
+        setup(&dir).with_context(|| format!("case {at}"))?;
+        let mut command = Command::new(berth()?);
+        command.current_dir(&dir).args(["db", verb, "--data"]).arg(dir.join("data")).args(*words);
+        let told = run_within(LIMIT, &mut command)?;
+        ensure!(told.code() == 1, "case {at}: {told:?}");
+        let text = told.stderr.trim();
+        ensure!(text.starts_with("ERROR: ") && text.ends_with('.') && text.lines().count() == 1, "case {at}: {text}");
+        // What and why first, what to do behind it.
+        let (found, advice) = (text.find(what), text.rfind(correction));
+        ensure!(found.is_some_and(|found| advice.is_some_and(|advice| found < advice)), "case {at}, {what:?}, {correction:?}: {text}");
+    }
+    // Somebody else holds it.
+    cluster.start_controller()?;
+    let told = db("repair", &data, &[])?;
+    ensure!(told.code() == 1 && told.stderr.contains("is in use by process") && told.stderr.contains("`systemctl stop"), "{told:?}");
+    // An output without room: nothing of it is left, and the reason is named.
+    let told = db("export", &data, &["--output".as_ref(), "/dev/full".as_ref()])?;
+    ensure!(told.code() == 1 && told.stderr.contains("--output"), "{told:?}");
+    let piped =
+        Command::new("sh").arg("-c").arg(format!("'{}' db export --data '{}' >/dev/full", berth()?.display(), data.display())).output()?;
+    let text = String::from_utf8_lossy(&piped.stderr).into_owned();
+    ensure!(piped.status.code() == Some(1) && text.contains("No space left") && text.contains("--output FILE"), "{text}");
     Ok(())
 }
 

@@ -120,6 +120,48 @@ fn a_database_of_a_newer_release_is_named_and_left_alone() -> Result<()> {
 }
 
 #[test]
+fn a_database_that_is_gone_is_not_replaced_by_an_empty_one() -> Result<()> {
+    let (mut cluster, data) = killed(3)?;
+    let kept = cluster.scratch().sub("kept")?;
+    for name in ["berth.db", "berth.db-wal", "berth.db-shm"] {
+        fs::rename(data.join(name), kept.join(name))?;
+    }
+    for _ in 0..2 {
+        refuses(&cluster, &data, NEEDS_HANDS, &["berth.db is missing", "acknowledged", "berth db import --data"])?;
+    }
+    for verb in ["check", "repair", "export"] {
+        let told = db(verb, &data)?;
+        ensure!(told.code() == 1 && told.stderr.contains("berth.db is missing"), "{told:?}");
+    }
+    ensure!(!data.join("berth.db").exists(), "one was made");
+    for name in ["berth.db", "berth.db-wal", "berth.db-shm"] {
+        fs::rename(kept.join(name), data.join(name))?;
+    }
+    cluster.start_controller()?;
+    has_all(&cluster, 3)
+}
+
+#[test]
+fn another_programs_file_is_named_and_left_alone() -> Result<()> {
+    let cluster = Cluster::empty()?;
+    let data = cluster.scratch().sub("foreign")?;
+    let file = data.join("berth.db");
+    let theirs = |path: &Path| -> Result<()> {
+        let script = "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\ndb.execute('CREATE TABLE t (x)')\ndb.commit()";
+        run("python3", &["-c".as_ref(), script.as_ref(), path.as_os_str()])?.ok().map(drop)
+    };
+    for (what, make) in [("text", (&|path: &Path| Ok(fs::write(path, "no database")?)) as &dyn Fn(&Path) -> Result<()>), ("table", &theirs)]
+    {
+        make(&file)?;
+        let before = fs::read(&file)?;
+        refuses(&cluster, &data, NEEDS_HANDS, &["is not a Berth database", "mv "])?;
+        ensure!(fs::read(&file)? == before, "{what}: it was changed");
+        fs::remove_file(&file)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn a_read_only_file_system_is_named_and_nothing_is_lost() -> Result<()> {
     if !is_root() {
         note("a read-only mount needs root");
@@ -129,7 +171,8 @@ fn a_read_only_file_system_is_named_and_nothing_is_lost() -> Result<()> {
     let place = data.to_str().context("a plain path")?;
     run("mount", &["--bind", place, place])?.ok()?;
     run("mount", &["-o", "remount,ro,bind", place])?.ok()?;
-    refuses(&cluster, &data, 1, &[place, "writable"])?;
+    // Somebody has to mount it anew: another start would end the same way.
+    refuses(&cluster, &data, NEEDS_HANDS, &[place, "writable", "findmnt"])?;
     run("umount", &[place])?.ok()?;
     cluster.start_controller()?;
     has_all(&cluster, 3)

@@ -198,3 +198,36 @@ async fn a_dry_run_of_an_import_makes_nothing() {
     let error = tools::plan_import(&folder, &document[..], &|_| Ok(()), 99).unwrap_err();
     assert!(matches!(error, StoreError::Exists { .. }));
 }
+
+#[tokio::test]
+async fn a_database_that_is_gone_is_no_new_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.commit(group(0, 0, vec![vec![put("a", "1", "1")]])).await.unwrap();
+    let backup = dir.path().join("backup.json");
+    let mut out = std::fs::File::create(&backup).unwrap();
+    tools::export(dir.path(), true, &mut out).await.unwrap();
+    store.close().await.unwrap();
+    let file = dir.path().join(DATABASE_FILE);
+    std::fs::remove_file(&file).unwrap();
+    for error in [
+        refused(dir.path()).await,
+        tools::check(dir.path(), &|_| Ok(())).await.unwrap_err(),
+        tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 7).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, StoreError::Gone { serial: 1, .. }) && error.needs_hands(), "{error:?}");
+        assert!(!file.exists(), "an empty one was made");
+    }
+    // One that an older release made in its place is empty: nobody asked for that, either.
+    let other = tempfile::tempdir().unwrap();
+    open(other.path()).await.close().await.unwrap();
+    std::fs::copy(other.path().join(DATABASE_FILE), &file).unwrap();
+    let error = tools::repair(dir.path(), &|_| Ok(()), Orders::default(), 7).await.unwrap_err();
+    assert!(matches!(error, StoreError::NothingLeft { .. }), "{error:?}");
+    std::fs::remove_file(&file).unwrap();
+    // What the engine keeps beside a file that was only looked at is no database.
+    assert!(std::fs::metadata(dir.path().join("berth.db-wal")).is_ok_and(|log| log.len() == 0));
+    tools::import(dir.path(), std::fs::File::open(&backup).unwrap(), false, 7).await.unwrap();
+    let store = open(dir.path()).await;
+    assert_eq!(store.load().await.unwrap().records.len(), 1);
+}
