@@ -7,7 +7,7 @@ use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{DefinitionFlag, DefinitionFlags, ResourceFlag, VolumeDefinitionFlag, VolumeDefinitionFlags};
 use berth_model::job::{Awaited, Made, Task};
 use berth_model::layers::LayerKind;
-use berth_model::names::{ResourceGroupName, ResourceName, VolumeNumber};
+use berth_model::names::{NodeName, ResourceGroupName, ResourceName, VolumeNumber};
 use berth_model::objects::{DrbdDefinition, ResourceDefinition, ResourceGroup, SelectFilter};
 use berth_model::props::{Owner, Props};
 use berth_model::reply::Reply;
@@ -16,7 +16,7 @@ use berth_model::size::Kib;
 use crate::command::{Command, FilterRequest};
 use crate::draft::{Draft, Refused};
 use crate::groups::DEFAULT_PLACE_COUNT;
-use crate::placement::{self, Placement, Request};
+use crate::placement::{self, PlaceError, Placement, Request};
 use crate::resources::{NewReplica, deploy, misdirected};
 use crate::{change_props, definitions, groups, lookup, numbers, stack};
 
@@ -423,14 +423,7 @@ fn decide(
 ) -> Result<(Vec<LayerKind>, Placement), Refused> {
     let (cluster, observed) = (&draft.cluster, draft.context.observed);
     let run = |layers: Vec<LayerKind>| {
-        let request = Request {
-            definition: Some(definition),
-            filter,
-            count,
-            layers: &layers,
-            volumes: placement::wishes(definition),
-            peers: numbers::peer_slots(cluster, definition),
-        };
+        let request = Request::new(cluster, definition, filter, count, &layers);
         let placed = placement::place(cluster, observed, &request).map_err(|error| placement::refusal(&error, &request))?;
         Ok((layers, placed))
     };
@@ -492,17 +485,16 @@ fn diskless(
     flag: ResourceFlag,
     count: Option<usize>,
 ) -> Result<Vec<Awaited>, Refused> {
-    let request = Request {
-        definition: Some(definition),
-        filter,
-        count: count.unwrap_or_default(),
-        layers,
-        volumes: Vec::new(),
-        peers: numbers::peer_slots(&draft.cluster, definition),
+    let request =
+        Request { volumes: Vec::new(), ..Request::new(&draft.cluster, definition, filter, count.unwrap_or(placement::ALL), layers) };
+    let placed = placement::place_diskless(&draft.cluster, draft.context.observed, &request);
+    let chosen = match placed {
+        Ok(placed) => placed.chosen,
+        // Nobody counts them: none is left is as good as any.
+        Err(PlaceError::TooFew { .. }) if count.is_none() => Vec::new(),
+        Err(error) => return Err(placement::refusal(&error, &request)),
     };
-    let mut nodes = placement::place_diskless(&draft.cluster, draft.context.observed, &request)
-        .map_err(|error| placement::refusal(&error, &request))?;
-    nodes.truncate(count.unwrap_or(nodes.len()));
+    let nodes: Vec<NodeName> = chosen.into_iter().map(|chosen| chosen.node).collect();
     let mut awaited = Vec::with_capacity(nodes.len());
     for node in nodes {
         let new = NewReplica { flags: [flag].into_iter().collect(), ..NewReplica::plain(&definition.name, &node, layers) };

@@ -15,7 +15,7 @@ use super::{Look, On, Stand, not_connected, troubles};
 use crate::draft::{Draft, Refused};
 use crate::placement::{self, Request};
 use crate::resources::{NewReplica, deploy};
-use crate::{lookup, numbers, stack};
+use crate::{lookup, stack};
 
 /// Changes after which an evacuation goes on in another transaction (at most 100 writes each).
 const MOST_CHANGES: usize = 70;
@@ -149,14 +149,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, replica: &Resource, target: &[NodeNam
     // The named nodes replace those of the group's rule only where the operator named some.
     let named = (!target.is_empty() || !avoid.is_empty()).then_some(nodes);
     let filter = SelectFilter { node_name_list: named.or_else(|| group.filter.node_name_list.clone()), ..group.filter.clone() };
-    let request = Request {
-        definition: Some(&definition),
-        filter: &filter,
-        count: 1,
-        layers: &replica.layers,
-        volumes: placement::wishes(&definition),
-        peers: numbers::peer_slots(&draft.cluster, &definition),
-    };
+    let request = Request::new(&draft.cluster, &definition, &filter, 1, &replica.layers);
     let placed =
         placement::place(&draft.cluster, draft.context.observed, &request).map_err(|error| placement::refusal(&error, &request))?;
     let Some(chosen) = placed.chosen.first() else { return Ok(()) };

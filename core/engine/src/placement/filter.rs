@@ -13,8 +13,10 @@ use berth_model::props::{AUTOPLACE_TARGET, Chain, Source};
 use berth_model::size::Kib;
 use regex::RegexBuilder;
 
+use super::score::{self, Score, Weights};
 use super::select::Rules;
-use super::{PlaceError, Refusal, Request, Tried, space};
+use super::space::Space;
+use super::{Kind, PlaceError, Refusal, Request, Tried, space};
 use crate::{sizes, stack};
 
 /// Bound on the compiled size of a user's regular expression, in bytes.
@@ -25,21 +27,48 @@ const REGEX_LIMIT: usize = 1 << 20;
 pub(super) struct Candidate<'c> {
     pub(super) node: &'c Node,
     pub(super) pool: &'c Arc<StorPool>,
-    pub(super) free: Kib,
+    pub(super) space: Space,
+    /// Replicas with volumes in it.
+    pub(super) resources: u64,
+    /// Throughput that is left, in bytes a second; 0 where nothing is said of it.
+    pub(super) throughput: i128,
+    pub(super) convert: bool,
+    pub(super) score: Score,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Found<'c> {
     pub(super) fitting: Vec<Candidate<'c>>,
     pub(super) tried: Vec<Tried>,
+    pub(super) notes: Vec<String>,
 }
 
 impl Found<'_> {
+    /// Scores and orders what fits.
+    pub(super) fn score(&mut self, cluster: &Cluster) {
+        let weights = Weights::of(&cluster.controller.props, &mut self.notes);
+        score::rank(&mut self.fitting, weights);
+    }
+
+    fn drop_out(&mut self, node: &Node, pool: Option<&StorPool>, why: Refusal) {
+        let free = match &why {
+            Refusal::NoSpace { free, .. } => Some(*free),
+            _ => None,
+        };
+        self.tried.push(Tried { node: node.name.clone(), pool: pool.map(|pool| pool.name.clone()), why, free, score: None });
+    }
+
     /// Moves the fitting ones that `which` picks to those that were tried.
     pub(super) fn rest(&mut self, why: Refusal, which: impl Fn(usize) -> bool) {
         for (index, candidate) in self.fitting.iter().enumerate().filter(|(index, _)| which(*index)) {
             let _ = index;
-            self.tried.push(Tried { node: candidate.node.name.clone(), pool: Some(candidate.pool.name.clone()), why: why.clone() });
+            self.tried.push(Tried {
+                node: candidate.node.name.clone(),
+                pool: Some(candidate.pool.name.clone()),
+                why: why.clone(),
+                free: Some(candidate.space.estimate),
+                score: Some(candidate.score),
+            });
         }
         self.tried.sort_by(|a, b| a.node.cmp(&b.node).then_with(|| a.pool.cmp(&b.pool)));
     }
@@ -93,48 +122,41 @@ pub(super) fn candidates<'c>(
     observed: &Observed,
     request: &Request<'_>,
     rules: &Rules,
+    kind: Kind,
 ) -> Result<Found<'c>, PlaceError> {
     let shunned = shunned(cluster, request.filter)?;
     let mut found = Found::default();
     for node in cluster.nodes.values() {
         if let Err(why) = judge_node(cluster, observed, request, rules, &shunned, node) {
-            found.tried.push(Tried { node: node.name.clone(), pool: None, why });
+            found.drop_out(node, None, why);
             continue;
         }
         let mut any = false;
         for pool in cluster.pools.get(&node.name).into_iter().flat_map(|pools| pools.values()) {
-            if pool.provider == ProviderKind::Diskless {
+            if (pool.provider == ProviderKind::Diskless) != (kind == Kind::Diskless) {
                 continue;
             }
             any = true;
-            match judge_pool(cluster, observed, request, rules, pool) {
-                Ok(free) => found.fitting.push(Candidate { node, pool, free }),
-                Err(why) => found.tried.push(Tried { node: node.name.clone(), pool: Some(pool.name.clone()), why }),
+            let judged = match kind {
+                Kind::Diskful => judge_pool(cluster, observed, request, rules, pool),
+                Kind::Diskless => judge_diskless_pool(request, pool),
+            };
+            match judged {
+                Ok(space) => {
+                    let resources = match kind {
+                        Kind::Diskful => cluster.pool_use(&node.name, &pool.name).volumes,
+                        Kind::Diskless => u64::try_from(cluster.count_on(&node.name)).unwrap_or(u64::MAX),
+                    };
+                    found.fitting.push(Candidate { node, pool, space, resources, throughput: 0, convert: false, score: Score::default() });
+                }
+                Err(why) => found.drop_out(node, Some(pool), why),
             }
         }
         if !any {
-            found.tried.push(Tried { node: node.name.clone(), pool: None, why: Refusal::NoPool });
+            found.drop_out(node, None, Refusal::NoPool);
         }
     }
     Ok(found)
-}
-
-/// Judges every node, without a look at its pools.
-pub(super) fn nodes(
-    cluster: &Cluster,
-    observed: &Observed,
-    request: &Request<'_>,
-    rules: &Rules,
-) -> Result<(Vec<NodeName>, Vec<Tried>), PlaceError> {
-    let shunned = shunned(cluster, request.filter)?;
-    let (mut fitting, mut tried) = (Vec::new(), Vec::new());
-    for node in cluster.nodes.values() {
-        match judge_node(cluster, observed, request, rules, &shunned, node) {
-            Ok(()) => fitting.push(node.name.clone()),
-            Err(why) => tried.push(Tried { node: node.name.clone(), pool: None, why }),
-        }
-    }
-    Ok((fitting, tried))
 }
 
 fn judge_node(
@@ -146,6 +168,9 @@ fn judge_node(
     node: &Node,
 ) -> Result<(), Refusal> {
     node_fits(observed, node, request.filter)?;
+    if request.exclude.contains(&node.name) {
+        return Err(Refusal::Excluded);
+    }
     let target = Chain::new().with(Source::Node, &node.props).with(Source::Controller, &cluster.controller.props);
     if target.get_bool(AUTOPLACE_TARGET) == Some(false) {
         return Err(Refusal::NotTarget);
@@ -164,7 +189,14 @@ fn judge_node(
     rules.judge(node)
 }
 
-fn judge_pool(cluster: &Cluster, observed: &Observed, request: &Request<'_>, rules: &Rules, pool: &StorPool) -> Result<Kib, Refusal> {
+fn judge_diskless_pool(request: &Request<'_>, pool: &StorPool) -> Result<Space, Refusal> {
+    if !listed(request.filter.storage_pool_diskless_list.as_ref(), pool.name.as_str()) {
+        return Err(Refusal::PoolNotListed);
+    }
+    Ok(Space::default())
+}
+
+fn judge_pool(cluster: &Cluster, observed: &Observed, request: &Request<'_>, rules: &Rules, pool: &StorPool) -> Result<Space, Refusal> {
     if !listed(request.filter.storage_pool_list.as_ref(), pool.name.as_str()) {
         return Err(Refusal::PoolNotListed);
     }
@@ -188,5 +220,5 @@ fn judge_pool(cluster: &Cluster, observed: &Observed, request: &Request<'_>, rul
     if space.estimate < needed || space.estimate == Kib(0) {
         return Err(Refusal::NoSpace { free: space.estimate, needed });
     }
-    Ok(space.estimate)
+    Ok(space)
 }

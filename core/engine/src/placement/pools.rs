@@ -11,9 +11,9 @@ use berth_model::observed::Observed;
 use berth_model::props::{Chain, Props, STOR_POOL_NAME, Source};
 use berth_model::reply::Reply;
 
-use super::{PlaceError, Request, place, wishes};
+use super::{PlaceError, Request, place};
 use crate::draft::Refused;
-use crate::{lookup, numbers};
+use crate::lookup;
 
 /// The pool for a volume of a replica with `resource_props` on `node`: as `StorPoolName` says, nearest object first, else `DfltStorPool`.
 ///
@@ -68,25 +68,20 @@ pub fn pool_on(
     node: &NodeName,
 ) -> Result<StorPoolName, String> {
     let filter = SelectFilter { node_name_list: Some(vec![node.to_string()]), ..filter.clone() };
-    let request = Request {
-        definition: Some(definition),
-        filter: &filter,
-        count: 1,
-        layers: filter.layer_stack.as_deref().unwrap_or_default(),
-        volumes: wishes(definition),
-        peers: numbers::peer_slots(cluster, definition),
-    };
+    let request = Request::new(cluster, definition, &filter, 1, filter.layer_stack.as_deref().unwrap_or_default());
     match place(cluster, observed, &request) {
         Ok(placement) => {
             placement.chosen.into_iter().next().map(|chosen| chosen.pool.name.clone()).ok_or_else(|| "nothing was chosen".to_owned())
         }
-        Err(PlaceError::TooFew { tried, .. }) => {
+        Err(PlaceError::TooFew { tried, .. } | PlaceError::TooHard { tried, .. }) => {
             let reasons = tried.iter().filter(|one| one.node == *node).map(|one| match &one.pool {
                 Some(pool) => format!("pool {pool}: {}", one.why),
                 None => one.why.to_string(),
             });
             Err(reasons.collect::<Vec<_>>().join("; "))
         }
-        Err(error @ (PlaceError::Undecidable { .. } | PlaceError::BadRegex { .. })) => Err(error.to_string()),
+        Err(error @ (PlaceError::Undecidable { .. } | PlaceError::BadRegex { .. } | PlaceError::Contradiction(_))) => {
+            Err(error.to_string())
+        }
     }
 }

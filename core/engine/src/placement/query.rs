@@ -75,7 +75,7 @@ fn largest(cluster: &Cluster, observed: &Observed, chosen: &[Chosen], layers: &[
 }
 
 fn try_place(cluster: &Cluster, observed: &Observed, filter: &SelectFilter, layers: &[LayerKind]) -> Result<Placement, Refused> {
-    let request = Request { definition: None, filter, count: count(filter), layers, volumes: Vec::new(), peers: sizes::DEFAULT_PEERS };
+    let request = Request::question(None, filter, count(filter), layers);
     place(cluster, observed, &request).map_err(|error| refusal(&error, &request))
 }
 

@@ -8,6 +8,7 @@ use berth_model::names::NodeName;
 use berth_model::objects::{Node, StorPool};
 
 use super::filter::Candidate;
+use super::score::Score;
 use super::{PlaceError, Refusal, Request, diskful};
 
 /// Steps after which a search gives up: rules that contradict each other must not hold up the cluster.
@@ -46,6 +47,7 @@ fn space_of(pool: &StorPool) -> Option<String> {
 impl Rules {
     pub(super) fn new(cluster: &Cluster, request: &Request<'_>) -> Result<Self, PlaceError> {
         let replicas: Vec<_> = request.definition.into_iter().flat_map(|definition| diskful(cluster, definition)).collect();
+        let replicas: Vec<_> = replicas.into_iter().filter(|replica| !request.leaving.contains(&replica.node)).collect();
         let nodes: Vec<_> = replicas.iter().filter_map(|replica| cluster.nodes.get(&replica.node)).collect();
         let mut rules = Self::default();
         for rule in request.filter.replicas_on_same.iter().flatten() {
@@ -182,6 +184,10 @@ pub(super) fn select(places: &[Candidate<'_>], count: usize, rules: &Rules) -> O
     if count == 0 {
         return Some(Vec::new());
     }
+    if count == super::ALL {
+        let nodes: BTreeSet<&NodeName> = places.iter().map(|place| &place.node.name).collect();
+        return (1..=nodes.len()).rev().find_map(|count| select(places, count, rules));
+    }
     if rules.same.is_empty() {
         return search(places, &(0..places.len()).collect::<Vec<_>>(), count, rules);
     }
@@ -192,10 +198,10 @@ pub(super) fn select(places: &[Candidate<'_>], count: usize, rules: &Rules) -> O
     }
     let mut groups: Vec<Vec<usize>> = groups.into_values().collect();
     groups.sort();
-    let mut best: Option<(u128, Vec<usize>)> = None;
+    let mut best: Option<(Score, Vec<usize>)> = None;
     for group in groups {
         if let Some(choice) = search(places, &group, count, rules) {
-            let total = choice.iter().filter_map(|index| places.get(*index)).map(|place| u128::from(place.free.0)).sum();
+            let total = choice.iter().filter_map(|index| places.get(*index)).map(|place| place.score).sum();
             if best.as_ref().is_none_or(|(most, _)| total > *most) {
                 best = Some((total, choice));
             }

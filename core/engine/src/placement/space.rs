@@ -46,7 +46,7 @@ pub fn ratios(cluster: &Cluster, pool: &StorPool) -> Ratios {
 }
 
 /// The space of a pool.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Space {
     /// Free, as seen.
     pub free: Kib,

@@ -1,4 +1,5 @@
 use berth_model::change::Object;
+use berth_model::layers::ProviderKind;
 use proptest::prelude::*;
 
 use super::*;
@@ -9,7 +10,7 @@ fn places(world: &World, count: usize, size: &str, edit: impl FnOnce(&mut Select
     let mut filter = SelectFilter::default();
     edit(&mut filter);
     let volumes = vec![VolumeWish { size: kib(size), gross: false }];
-    let request = Request { definition: None, filter: &filter, count, layers: stack::PLAIN, volumes, peers: 7 };
+    let request = Request { volumes, ..Request::question(None, &filter, count, stack::PLAIN) };
     match place(&world.cluster, &world.observed, &request) {
         Ok(placement) => Ok(placement.chosen.iter().map(|chosen| format!("{}/{}", chosen.node, chosen.pool.name)).collect()),
         Err(PlaceError::TooFew { tried, .. }) => Err(tried.iter().map(|one| format!("{}: {}", one.node, one.why)).collect()),

@@ -12,7 +12,6 @@ use berth_model::observed::Observed;
 use berth_model::size::Kib;
 
 use super::Capped;
-use crate::numbers;
 use crate::placement::{self, PlaceError, Refusal, Request, Tried};
 
 /// Work of all placements together, in pools and nodes judged: bounds an answer to about a second.
@@ -152,8 +151,8 @@ impl World {
             };
             unplaced.replicas += 1;
             let tried = match error {
-                PlaceError::TooFew { tried, .. } => tried,
-                other @ (PlaceError::Undecidable { .. } | PlaceError::BadRegex { .. }) => {
+                PlaceError::TooFew { tried, .. } | PlaceError::TooHard { tried, .. } => tried,
+                other @ (PlaceError::Undecidable { .. } | PlaceError::BadRegex { .. } | PlaceError::Contradiction(_)) => {
                     unplaced.no_space = false;
                     unplaced.reasons = vec![other.to_string()];
                     break;
@@ -181,14 +180,8 @@ impl World {
         lost: &[&Arc<Resource>],
         count: usize,
     ) -> Result<Vec<(NodeName, Arc<StorPool>)>, PlaceError> {
-        let request = Request {
-            definition: Some(definition),
-            filter,
-            count,
-            layers: lost.first().map_or(&[], |replica| replica.layers.as_slice()),
-            volumes: placement::wishes(definition),
-            peers: numbers::peer_slots(&self.cluster, definition),
-        };
+        let layers = lost.first().map_or(&[][..], |replica| replica.layers.as_slice());
+        let request = Request::new(&self.cluster, definition, filter, count, layers);
         let placed = placement::place(&self.cluster, &self.observed, &request)?;
         Ok(placed.chosen.into_iter().map(|chosen| (chosen.node, chosen.pool)).collect())
     }

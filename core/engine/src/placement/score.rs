@@ -1,0 +1,157 @@
+//! What speaks for a place: four strategies, each with a weight that is a property of the controller.
+//!
+//! score = Σ weight × value ÷ largest magnitude of that value among all candidates (REST API v1, autoplacer, scoring).
+//!
+//! | strategy | `Autoplacer/Weights/` | weight by default | value |
+//! |---|---|---|---|
+//! | free space | `MaxFreeSpace` | 1 | what the pool may still promise |
+//! | promised space | `MinReservedSpace` | 0 | less what it has promised |
+//! | resources | `MinRscCount` | 0.00001 | less the number of replicas with volumes in it |
+//! | throughput | `MaxThroughput` | 0 | `Autoplacer/MaxThroughput` less the sys/fs limits of its volumes; 0 where it is unset |
+//!
+//! Sources disagree about the default of `MinRscCount` (0.00001, or 0 in the list of properties): the small weight decides between pools
+//! that are alike otherwise, so it is what makes replicas spread.
+//! Scores are whole numbers, so that sums do not depend on their order and equal is equal.
+
+use berth_model::props::Props;
+
+use super::filter::Candidate;
+
+/// Parts of a weight of 1.
+const WEIGHT_ONE: u64 = 1_000_000_000;
+/// The largest weight that counts.
+const WEIGHT_MAX: u64 = 1_000_000 * WEIGHT_ONE;
+/// Bits behind the point of a value that was divided by the largest one.
+const SHARE_BITS: u32 = 48;
+
+/// What speaks for a place, or for several; more is better. Exact, in parts of 10⁹ × 2⁴⁸.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Score(i128);
+
+impl Score {
+    /// The exact number, in parts of 10⁹ × 2⁴⁸.
+    #[must_use]
+    pub fn parts(self) -> i128 {
+        self.0
+    }
+
+    /// As a number for people: with the default weights 1 is the best that a place can have.
+    #[must_use]
+    pub fn value(self) -> f64 {
+        // Only shown, never compared.
+        #[allow(clippy::cast_precision_loss)]
+        let value = self.0 as f64 / (WEIGHT_ONE as f64 * (1u64 << SHARE_BITS) as f64);
+        value
+    }
+
+    /// The sum.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl std::iter::Sum for Score {
+    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+        iter.fold(Self::default(), Self::plus)
+    }
+}
+
+impl std::fmt::Display for Score {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:.6}", self.value())
+    }
+}
+
+/// How much each strategy counts, in parts of 10⁹.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Weights {
+    pub(super) free: u64,
+    pub(super) reserved: u64,
+    pub(super) resources: u64,
+    pub(super) throughput: u64,
+}
+
+impl Weights {
+    /// The weights that the controller's properties set. A value that is no weight (from an old record) counts as unset, and is noted.
+    pub(super) fn of(controller: &Props, notes: &mut Vec<String>) -> Self {
+        let mut read = |name: &str, default: u64| {
+            let key = format!("Autoplacer/Weights/{name}");
+            let Some(text) = controller.get(&key) else { return default };
+            billionths(text).unwrap_or_else(|| {
+                let shown: String = text.chars().take(32).collect();
+                notes.push(format!("Property '{key}' is '{shown}', which is no weight: its default counts."));
+                default
+            })
+        };
+        Self {
+            free: read("MaxFreeSpace", WEIGHT_ONE),
+            reserved: read("MinReservedSpace", 0),
+            resources: read("MinRscCount", WEIGHT_ONE / 100_000),
+            throughput: read("MaxThroughput", 0),
+        }
+    }
+}
+
+/// A decimal number in parts of 10⁹, digits behind the ninth ignored; more than a million counts as a million.
+pub(super) fn billionths(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let whole: u64 = whole.trim_start_matches('0').parse().unwrap_or(if whole.bytes().all(|byte| byte == b'0') { 0 } else { u64::MAX });
+    let nine: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
+    let parts: u64 = nine.parse().ok()?;
+    Some(whole.saturating_mul(WEIGHT_ONE).saturating_add(parts).min(WEIGHT_MAX))
+}
+
+/// Scores all candidates and puts them into the order of preference: higher score, then node, then pool.
+pub(super) fn rank(candidates: &mut [Candidate<'_>], weights: Weights) {
+    type Value = fn(&Candidate<'_>) -> i128;
+    let strategies: [(u64, Value); 4] = [
+        (weights.free, |one| i128::from(one.space.estimate.0)),
+        (weights.reserved, |one| -i128::from(one.space.reserved.0)),
+        (weights.resources, |one| -i128::from(one.resources)),
+        (weights.throughput, |one| one.throughput),
+    ];
+    for (weight, value) in strategies.into_iter().filter(|(weight, _)| *weight > 0) {
+        let Some(most) = candidates.iter().map(|one| value(one).unsigned_abs()).max().filter(|most| *most > 0) else { continue };
+        for one in candidates.iter_mut() {
+            let value = value(one);
+            // Values have at most 70 bits, so that nothing is lost.
+            let share = (value.unsigned_abs() << SHARE_BITS) / most;
+            let term = i128::try_from(share.saturating_mul(u128::from(weight))).unwrap_or(i128::MAX);
+            one.score = one.score.plus(Score(if value < 0 { -term } else { term }));
+        }
+    }
+    candidates
+        .sort_by(|a, b| b.score.cmp(&a.score).then_with(|| a.node.name.cmp(&b.node.name)).then_with(|| a.pool.name.cmp(&b.pool.name)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_decimal_numbers() {
+        for (text, expect) in [
+            ("0", Some(0)),
+            ("1", Some(WEIGHT_ONE)),
+            ("0.00001", Some(10_000)),
+            ("007.5", Some(7_500_000_000)),
+            ("0.1234567891", Some(123_456_789)),
+            ("1000000.5", Some(WEIGHT_MAX)),
+            ("99999999999999999999999999", Some(WEIGHT_MAX)),
+            ("0000000000000000000000000", Some(0)),
+            ("", None),
+            (".5", None),
+            ("5.", None),
+            ("-1", None),
+            ("1e3", None),
+            ("heavy", None),
+        ] {
+            assert_eq!(billionths(text), expect, "{text}");
+        }
+    }
+}
