@@ -1,7 +1,8 @@
 //! `berth db`: looks after the controller's database while the controller does not run.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -71,7 +72,8 @@ async fn verb(words: &DbWords) -> Result<(), DbError> {
         },
         DbVerb::Export { place, output: Some(path) } => {
             let failed = |cause| DbError::Output { file: path.clone(), cause };
-            let mut file = File::create_new(path).map_err(failed)?;
+            // It has every secret that the database has.
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
             let written = export(place, &mut file).await.and_then(|()| file.sync_all().map_err(failed));
             if written.is_err() {
                 // Half a document is worse than none, and the next try shall not find it in its way.

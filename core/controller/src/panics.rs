@@ -1,9 +1,12 @@
 //! Panics are defects; they cost the work at hand, never the controller.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
+
+use berth_model::secrets::hide_in_text;
 
 use crate::happenings::{Counters, PanicCaught, count};
 use crate::reports::{NewReport, Reports};
@@ -22,7 +25,12 @@ pub(crate) fn watch() {
         std::panic::set_hook(Box::new(move |info| {
             let place = info.location().map(|location| (location.file().to_owned(), location.line()));
             PLACE.with(|cell| cell.replace(place));
-            before(info);
+            // The message may quote what it was working on.
+            let text = message(info.payload());
+            match hide_in_text(&text) {
+                Cow::Borrowed(_) => before(info),
+                Cow::Owned(shown) => eprintln!("panicked: {shown}"),
+            }
         }));
     });
 }
@@ -33,10 +41,15 @@ pub(crate) fn caught<T>(part: &str, reports: &Reports, counters: &Counters, work
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| report(part, reports, counters, payload.as_ref()))
 }
 
+/// What a panic says.
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
 /// Makes the report of a panic that was caught; returns its id.
 pub(crate) fn report(part: &str, reports: &Reports, counters: &Counters, payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let message = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned());
+    let message = hide_in_text(&message(payload)).into_owned();
     let (file, line) = PLACE.with(RefCell::take).unwrap_or_default();
     let id = reports.make(NewReport {
         exception: "Panic".to_owned(),

@@ -20,6 +20,7 @@ pub mod observed;
 pub mod plan;
 pub mod props;
 pub mod reply;
+pub mod secrets;
 pub mod size;
 pub mod snapshot;
 pub mod time;

@@ -258,7 +258,7 @@ pub struct VolumeGroup {
 }
 
 /// DRBD's part of a resource definition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct DrbdDefinition {
     /// A fixed TCP port for every replica; `None`: each replica has one of its own.
     #[serde(default)]
@@ -271,6 +271,16 @@ pub struct DrbdDefinition {
     /// Peer slots of new replicas, 1 to 31; `None`: from properties, or 7.
     #[serde(default)]
     pub peer_slots: Option<u8>,
+}
+
+/// Without the secret: what is printed for a look ends in logs and reports.
+impl std::fmt::Debug for DrbdDefinition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { port, secret: _, transport, peer_slots } = self;
+        let mut shown = f.debug_struct("DrbdDefinition");
+        shown.field("port", port).field("secret", &crate::secrets::HIDDEN).field("transport", transport);
+        shown.field("peer_slots", peer_slots).finish()
+    }
 }
 
 /// A resource definition: what its replicas have in common.

@@ -17,6 +17,7 @@
 use crate::error::{Cause, StoreError};
 use crate::store::Store;
 use crate::types::{Cluster, Entry, Loaded, LogEntry, LogFilter, NO_DECISION, Past, Record, Write};
+use berth_model::secrets::{hide, may_have_secrets};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,11 +28,6 @@ pub const BUNDLE_FORMAT: &str = "berth-bundle";
 /// `version` of a bundle that this release writes and reads.
 pub const BUNDLE_VERSION: u32 = 1;
 
-/// What stands in the place of a secret.
-const REMOVED: &str = "removed";
-/// Parts of the names of members that hold secrets, in lower case.
-const SECRETS: [&str; 10] =
-    ["secret", "passphrase", "password", "passwd", "token", "credential", "privatekey", "private_key", "apikey", "api_key"];
 /// Log entries read at once.
 const BATCH: usize = 1000;
 
@@ -317,45 +313,15 @@ fn bundled(entry: LogEntry, writes: Vec<BundleWrite>) -> Result<BundleEntry, Sto
 /// The JSON text with every secret replaced; as it is where there is none.
 fn without_secrets(text: &str) -> Result<Box<RawValue>, StoreError> {
     let json = |error| StoreError::Document { cause: Cause::Json(error) };
-    let lower = text.to_ascii_lowercase();
     // Almost no document has one, and none that has not is written anew.
-    let text = if SECRETS.iter().any(|word| lower.contains(word)) {
+    let text = if may_have_secrets(text) {
         let mut value: serde_json::Value = serde_json::from_str(text).map_err(json)?;
-        remove_secrets(&mut value);
+        hide(&mut value);
         value.to_string()
     } else {
         text.to_string()
     };
     RawValue::from_string(text).map_err(json)
-}
-
-fn remove_secrets(value: &mut serde_json::Value) {
-    use serde_json::Value;
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                let name = name.to_ascii_lowercase();
-                match member {
-                    Value::String(text) if SECRETS.iter().any(|word| name.contains(word)) => {
-                        if !text.is_empty() {
-                            *text = REMOVED.into();
-                        }
-                    }
-                    Value::Array(items) if SECRETS.iter().any(|word| name.contains(word)) => {
-                        for item in items.iter_mut().filter(|item| item.is_string()) {
-                            *item = REMOVED.into();
-                        }
-                        items.iter_mut().for_each(remove_secrets);
-                    }
-                    Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
-                        remove_secrets(member);
-                    }
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(remove_secrets),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }
 
 #[cfg(test)]
@@ -416,7 +382,7 @@ mod tests {
         let bundle = taken(2).await;
         let start: Vec<_> = bundle.start().records.iter().map(|record| format!("{} {}", record.key, record.serial)).collect();
         assert_eq!(start, ["1 2", "2 2", "old 1"]);
-        assert_eq!(bundle.records[1].body.get(), "{\"passphrases\":[\"removed\"],\"password_set\":true,\"token\":\"\"}");
+        assert_eq!(bundle.records[1].body.get(), "{\"passphrases\":[\"(hidden)\"],\"password_set\":true,\"token\":\"\"}");
     }
 
     #[tokio::test]

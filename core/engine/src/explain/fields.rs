@@ -4,14 +4,8 @@ use std::collections::BTreeMap;
 
 use berth_model::change::Object;
 use berth_model::codec;
+use berth_model::secrets::hide;
 use serde_json::Value;
-
-/// What is shown in place of a secret.
-pub const HIDDEN: &str = "(hidden)";
-
-/// Parts of field names whose values are never shown.
-const SECRETS: [&str; 10] =
-    ["secret", "passphrase", "password", "passwd", "token", "credential", "privatekey", "private_key", "apikey", "api_key"];
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,8 +22,15 @@ pub struct FieldChange {
 /// taken apart by their position.
 #[must_use]
 pub fn fields(object: &Object) -> BTreeMap<String, Value> {
+    flat(document(object))
+}
+
+fn document(object: &Object) -> Value {
     // What the store would get is what is compared: there is one form of each object.
-    let document = serde_json::from_str(&codec::encode(object, None)).unwrap_or(Value::Null);
+    serde_json::from_str(&codec::encode(object, None)).unwrap_or(Value::Null)
+}
+
+fn flat(document: Value) -> BTreeMap<String, Value> {
     let mut flat = BTreeMap::new();
     flatten(String::new(), document, &mut flat);
     flat
@@ -60,39 +61,23 @@ fn flatten(path: String, value: Value, flat: &mut BTreeMap<String, Value>) {
 /// What differs between two states of one record, in the order of the fields' names. Secrets are hidden, not left out.
 #[must_use]
 pub fn differences(before: Option<&Object>, after: Option<&Object>) -> Vec<FieldChange> {
-    let mut old = before.map(fields).unwrap_or_default();
-    let new = after.map(fields).unwrap_or_default();
+    // As it is, to be compared, and as it may be shown.
+    let both = |object: &Object| {
+        let document = document(object);
+        let mut shown = document.clone();
+        hide(&mut shown);
+        (flat(document), flat(shown))
+    };
+    let (mut old, mut old_shown) = before.map(both).unwrap_or_default();
+    let (new, mut new_shown) = after.map(both).unwrap_or_default();
     let mut changes = Vec::new();
     for (field, value) in new {
-        let was = old.remove(&field);
-        if was.as_ref() != Some(&value) {
-            changes.push(FieldChange { field, before: was, after: Some(value) });
+        if old.remove(&field).as_ref() != Some(&value) {
+            let (before, after) = (old_shown.remove(&field), new_shown.remove(&field));
+            changes.push(FieldChange { field, before, after });
         }
     }
-    changes.extend(old.into_iter().map(|(field, value)| FieldChange { field, before: Some(value), after: None }));
+    changes.extend(old.into_keys().map(|field| FieldChange { before: old_shown.remove(&field), field, after: None }));
     changes.sort_by(|a, b| a.field.cmp(&b.field));
-    for change in changes.iter_mut().filter(|change| is_secret(&change.field)) {
-        for value in [&mut change.before, &mut change.after].into_iter().flatten() {
-            *value = Value::from(HIDDEN);
-        }
-    }
     changes
-}
-
-/// Hides the texts in a document that stand under a secret's name.
-pub fn hide(document: &mut Value) {
-    match document {
-        Value::Object(members) => {
-            for (name, member) in members {
-                if member.is_string() && is_secret(name) { *member = Value::from(HIDDEN) } else { hide(member) }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(hide),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-fn is_secret(field: &str) -> bool {
-    let name = field.rsplit('.').next().unwrap_or(field).to_ascii_lowercase();
-    SECRETS.iter().any(|word| name.contains(word))
 }

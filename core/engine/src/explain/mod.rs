@@ -14,6 +14,6 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use fields::{FieldChange, HIDDEN};
+pub use fields::FieldChange;
 pub use preview::{FRESH_AT, Op, Preview, RecordChange, foresee, preview};
 pub use rehearsal::Step;

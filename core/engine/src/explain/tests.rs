@@ -12,13 +12,14 @@ use berth_model::names::DEFAULT_GROUP;
 use berth_model::props::PropChange;
 use berth_model::time::Timestamp;
 
+use super::FRESH_AT;
 use super::fields::{differences, fields};
 use super::preview::{Fresh, Op, Preview, RecordChange, foresee};
-use super::{FRESH_AT, HIDDEN};
 use crate::apply::apply;
 use crate::command::Command;
 use crate::draft::Context;
 use crate::testkit::{World, node, resource};
+use berth_model::secrets::HIDDEN;
 use samples::{ALL, cases, definition, samples, settle, spawn, text, word, world};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);

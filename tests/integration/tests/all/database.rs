@@ -191,6 +191,11 @@ fn every_error_says_what_and_why_and_what_to_type() -> Result<()> {
     cluster.start_controller()?;
     let told = db("repair", &data, &[])?;
     ensure!(told.code() == 1 && told.stderr.contains("is in use by process") && told.stderr.contains("`systemctl stop"), "{told:?}");
+    // A backup has the secrets, so it is its owner's only.
+    let file = scratch.path().join("backup.json");
+    db("export", &data, &["--output".as_ref(), &file])?.ok()?;
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file)?.permissions());
+    ensure!(mode & 0o777 == 0o600, "{mode:o}");
     // An output without room: nothing of it is left, and the reason is named.
     let told = db("export", &data, &["--output".as_ref(), "/dev/full".as_ref()])?;
     ensure!(told.code() == 1 && told.stderr.contains("--output"), "{told:?}");

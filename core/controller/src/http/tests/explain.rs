@@ -196,13 +196,6 @@ async fn the_log_is_found_by_who_did_what_to_what_and_when() {
         assert!(count(&format!("?command={}", entry["command"].as_str().unwrap())).await > 0, "{entry}");
     }
     assert_eq!(get(&kit, "/v1/berth/jobs?task=Delete-Volume").await.status, 200);
-    // Secrets are not shown to whoever reads the log.
-    let secret = r#"{"override_props":{"db-password":"sesame","API_Key":"sesame"}}"#;
-    assert_eq!(ask(&kit, "PUT", "/v1/key-value-store/store", secret).await.status, 200);
-    for path in ["audit?command=modify_key_value_store", "why/key-value-store/store"] {
-        let shown = get(&kit, &format!("/v1/berth/{path}")).await.text;
-        assert!(shown.contains("db-password") && shown.contains("(hidden)") && !shown.contains("sesame"), "{shown}");
-    }
     // A refusal changes nothing, so it is not in the log.
     assert!(told(&kit, "DELETE", "/v1/nodes/alpha", "").await.starts_with("500"));
     assert_eq!(count("?command=delete_node").await, 0);
@@ -248,5 +241,48 @@ async fn differences_and_drift_say_what_was_looked_at() {
         [("diff?node=none", "404 E300"), ("drift?node=none", "404 E300"), ("diff?all=maybe", "400 E234"), ("drift?nod=x", "400 E234")]
     {
         assert_eq!(told(&kit, "GET", &format!("/v1/berth/{path}"), "").await, expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_for_other_eyes_has_a_secret() {
+    let (kit, _alpha) = lived().await;
+    let names = ["Aux/db-password", "Aux/API_Key", "Aux/x.token.y", "Aux/Private-Key/1", "Aux/pass_phrase"];
+    let body = |value: &str| {
+        let props: serde_json::Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), json!(value))).collect();
+        json!({"override_props": props}).to_string()
+    };
+    let mut shown = Vec::new();
+    for value in ["sesame-1", "sesame-2"] {
+        for path in ["key-value-store/store", "resource-definitions/one", "nodes/alpha"] {
+            for how in ["plan", "true"] {
+                shown.push(ask(&kit, "PUT", &format!("/v1/{path}?dry_run={how}"), &body(value)).await.text);
+            }
+            let done = ask(&kit, "PUT", &format!("/v1/{path}"), &body(value)).await;
+            assert_eq!(done.status, 200, "{path}: {}", done.text);
+        }
+    }
+    crate::panics::report("a test", kit.controller.reports(), kit.controller.counters(), &format!("broke on {}", body("sesame-3")));
+    let report = get(&kit, "/v1/error-reports").await.json()[0]["filename"].as_str().unwrap().to_owned();
+    let report = report.trim_start_matches("ErrorReport-").trim_end_matches(".log").to_owned();
+    for path in [
+        "berth/audit?limit=1000",
+        "berth/bundle",
+        "berth/why/key-value-store/store",
+        "berth/why/resource-definition/one",
+        "berth/why/node/alpha",
+        "error-reports",
+        &format!("error-reports/{report}?withContent=true"),
+    ] {
+        let got = get(&kit, &format!("/v1/{path}")).await;
+        assert_eq!(got.status, 200, "{path}");
+        let listed = path == "error-reports" || got.text.contains("(hidden)");
+        assert!(listed && (path.starts_with("error-reports") || got.text.contains("x.token.y")), "{path}: {}", got.text);
+        shown.push(got.text);
+    }
+    let secret = kit.controller.view().cluster.definitions.values().next().unwrap().drbd.secret.clone();
+    assert!(!secret.is_empty());
+    for text in shown {
+        assert!(!text.contains("sesame") && !text.contains(&secret), "{text}");
     }
 }

@@ -5,11 +5,11 @@ use berth_api::explain::{
 };
 use berth_engine::explain::FieldChange;
 use berth_engine::explain::differ::{self, Compared, Drift, Thing};
-use berth_engine::explain::fields::hide;
 use berth_engine::explain::subject::Subject;
 use berth_model::change::Key;
 use berth_model::job::{Job, Subject as Worked};
 use berth_model::names::NodeName;
+use berth_model::secrets::hide;
 use berth_model::time::Timestamp;
 use berth_store::LogEntry;
 use serde_json::Value;
@@ -35,8 +35,12 @@ pub fn knows_from(oldest: Option<&LogEntry>) -> Option<KnowsFrom> {
 
 /// An entry of the log.
 pub fn entry(entry: &LogEntry) -> LogEntryDocument {
-    let mut request = json(&entry.command);
-    hide(&mut request);
+    let shown = |text: &str| {
+        let mut value = json(text);
+        hide(&mut value);
+        value
+    };
+    let request = shown(&entry.command);
     LogEntryDocument {
         serial: entry.serial,
         at: at(Timestamp(entry.time_ms)),
@@ -44,7 +48,7 @@ pub fn entry(entry: &LogEntry) -> LogEntryDocument {
         origin: entry.origin.clone(),
         command: request["command"].as_str().unwrap_or_default().to_owned(),
         request,
-        decision: json(&entry.decision),
+        decision: shown(&entry.decision),
         changes: json(&entry.changes),
     }
 }
