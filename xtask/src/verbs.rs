@@ -21,7 +21,7 @@ pub const VERBS: &[(&str, &str, &str)] = &[
     ("check", "", "format, lints, documentation and the rules of the house"),
     ("test", "[--no-install] [--long] [-- FILTER…]", "installs what the tests need, builds once, runs every test"),
     ("sim", "[--seeds N] [--seed N [--trace]] …", "runs seeds of the simulated world in a release build; `--help` says more"),
-    ("bench", "", "measures a release build on this machine and prints the figures"),
+    ("bench", "[--only ID…] [--curves] [--scale] …", "measures a release build on this machine; `--help` says more"),
     ("dist", "", "an archive of the release: program, link, units, README, licence, checksum"),
 ];
 
@@ -41,10 +41,7 @@ pub fn run(words: &[String]) -> Result<u8> {
         }
         "test" => test(&TestOptions::parse(rest)?),
         "sim" => sim(rest),
-        "bench" => {
-            no_more_words(rest)?;
-            bench()
-        }
+        "bench" => bench(rest),
         "dist" => {
             no_more_words(rest)?;
             dist::dist().map(|()| 0)
@@ -166,13 +163,18 @@ fn sim(words: &[String]) -> Result<u8> {
     Ok(code(status(Command::new(target_folder()?.join("release").join("berth-sim")).args(words))?))
 }
 
-fn bench() -> Result<u8> {
+/// The measuring program takes its words itself.
+fn bench(words: &[String]) -> Result<u8> {
     let built = status(cargo().args(["build", "--workspace", "--release", "--bin", "berth"]))?;
     if !built.success() {
         return Ok(code(built));
     }
     let program = target_folder()?.join("release").join("berth");
-    Ok(code(status(cargo().args(["bench", "--workspace", "--bench", "figures"]).env("BERTH_BIN", program))?))
+    let mut figures = cargo();
+    figures.args(["bench", "--workspace", "--bench", "figures"]).env("BERTH_BIN", program);
+    // Paths in the words are meant from where the caller stands.
+    figures.env("BERTH_FROM", std::env::current_dir().context("no current folder")?);
+    Ok(code(status(figures.arg("--").args(words))?))
 }
 
 /// A call of the cargo that started us, in the clone, with its output outside of the clone.

@@ -13,6 +13,7 @@ mod daemon;
 mod database;
 mod device;
 mod dice;
+mod figures;
 mod load;
 mod network;
 mod python;
@@ -26,6 +27,10 @@ pub use daemon::Daemon;
 pub use database::Database;
 pub use device::{mark, marked, size_bytes};
 pub use dice::Dice;
+pub use figures::{
+    Better, CURVES, Chapter, Curve, FIGURES, FLAT_TIMES, Figure, Machine, Measured, Point, README_BEGIN, README_END, Report, Samples, Told,
+    against, curves_table, into_readme, table,
+};
 pub use load::{Group, Load};
 pub use network::{Cut, Network};
 pub use python::python_with_client;

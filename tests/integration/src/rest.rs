@@ -138,8 +138,13 @@ impl Rest {
     pub fn length(&self, path: &str) -> Result<usize> {
         let call = client().get(format!("{}{path}", self.base)).timeout(REPLY_LIMIT);
         runtime().block_on(async {
-            let reply = call.send().await.with_context(|| format!("GET {path}: no reply"))?.error_for_status()?;
-            Ok(reply.bytes().await.with_context(|| format!("GET {path}: the reply was cut off"))?.len())
+            let mut reply = call.send().await.with_context(|| format!("GET {path}: no reply"))?.error_for_status()?;
+            let mut length = 0;
+            // Piece by piece: a figure is of the controller, not of our memory.
+            while let Some(piece) = reply.chunk().await.with_context(|| format!("GET {path}: the reply was cut off"))? {
+                length += piece.len();
+            }
+            Ok(length)
         })
     }
 
