@@ -284,7 +284,7 @@ impl std::fmt::Debug for DrbdDefinition {
 }
 
 /// A resource definition: what its replicas have in common.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ResourceDefinition {
     /// Generation id.
     pub id: Id<kind::ResourceDefinition>,
@@ -312,6 +312,23 @@ pub struct ResourceDefinition {
     /// When it was created.
     #[serde(default)]
     pub created: Timestamp,
+}
+
+/// Two are equal if clients cannot tell them apart: also in the spelling of the group's name, which is shown as it was given last.
+impl PartialEq for ResourceDefinition {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { id, name, external_name, group, layers, drbd, flags, props, volumes, created } = self;
+        *id == other.id
+            && name.as_str() == other.name.as_str()
+            && *external_name == other.external_name
+            && group.as_str() == other.group.as_str()
+            && *layers == other.layers
+            && *drbd == other.drbd
+            && *flags == other.flags
+            && *props == other.props
+            && *volumes == other.volumes
+            && *created == other.created
+    }
 }
 
 /// What a volume's replicas have in common.
