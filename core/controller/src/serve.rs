@@ -261,6 +261,7 @@ pub(crate) async fn core(
         started: world.now(),
         world,
         signs: Arc::default(),
+        lists: crate::http::Lists::new(),
     });
     Ok(Core { controller, records, writer, quit, woken })
 }

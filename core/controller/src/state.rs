@@ -82,6 +82,7 @@ pub(crate) struct Inner {
     pub world: Arc<dyn World>,
     pub started: Timestamp,
     pub signs: Arc<Signs>,
+    pub lists: crate::http::Lists,
 }
 
 impl std::fmt::Debug for Controller {
@@ -169,6 +170,10 @@ impl Controller {
     #[must_use]
     pub fn last_heard(&self, node: Id<kind::Node>) -> Option<Timestamp> {
         self.0.signs.last(node)
+    }
+
+    pub(crate) fn lists(&self) -> &crate::http::Lists {
+        &self.0.lists
     }
 
     pub(crate) fn queue(&self) -> mpsc::Sender<Message> {

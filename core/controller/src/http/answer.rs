@@ -62,12 +62,17 @@ pub fn refusal(reply: Reply) -> Response {
 /// A document.
 pub fn json<T: Serialize>(status: StatusCode, document: &T) -> Response {
     match serde_json::to_vec(document) {
-        Ok(bytes) => (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response(),
+        Ok(bytes) => json_bytes(status, bytes),
         Err(error) => refusal(
             Reply::new(Code::FAIL_IMPL_ERROR, format!("The document could not be written: {error}."))
                 .correction("Report this; it is a defect of the controller."),
         ),
     }
+}
+
+/// A document that is written already.
+pub fn json_bytes(status: StatusCode, bytes: Vec<u8>) -> Response {
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
 }
 
 /// A document with status 200.

@@ -28,6 +28,8 @@ pub struct Call {
     pub query: Pairs,
     /// Whether it is only asked what would happen.
     pub mode: Mode,
+    /// Whether the client takes gzip.
+    pub takes_gzip: bool,
     path: Vec<(String, String)>,
     body: Bytes,
     origin: String,
@@ -47,8 +49,9 @@ impl FromRequest<Controller> for Call {
         query.check()?;
         let mode = Mode::of(&query)?;
         let origin = parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(String::new, |peer| peer.0.to_string());
+        let takes_gzip = super::lists::takes_gzip(&parts.headers);
         let body = Bytes::from_request(Request::from_parts(parts, body), controller).await.map_err(IntoResponse::into_response)?;
-        Ok(Self { controller: controller.clone(), query, mode, path, body, origin })
+        Ok(Self { controller: controller.clone(), query, mode, takes_gzip, path, body, origin })
     }
 }
 

@@ -1,12 +1,17 @@
 //! `/metrics`: LINSTOR's series (contract 11.2) and Berth's own, written by the Prometheus library.
+//!
+//! What grows with the definitions is written in parts and kept ([`family`]); the rest is written for each request.
 
+pub mod family;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use berth_model::codes::Code;
 use berth_model::layers::ProviderKind;
+use berth_model::names::NodeName;
 use berth_model::observed::ConnectionStatus;
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
@@ -21,12 +26,14 @@ use serde::Serialize;
 
 use super::answer::{document, refusal};
 use super::call::Call;
+use super::lists::{self, Column, Part};
 use crate::{Controller, Sample, SampleKind, View};
+use family::Family;
 
 /// Port of drbd-reactor's exporter on satellites.
 const REACTOR_PORT: u16 = 9942;
-/// Value of `linstor_volume_state` for a volume that exists (contract 11.2); -1: unknown.
-const VOLUME_CREATED: f64 = 2.0;
+/// What the library writes at the end of a text.
+const END: &str = "# EOF\n";
 
 /// How often metrics were asked for since the start.
 static SCRAPES: AtomicU64 = AtomicU64::new(0);
@@ -92,38 +99,67 @@ fn count(number: usize) -> f64 {
     float(number as u64)
 }
 
+/// The text of some series, without its end.
+fn text_of(series: Vec<Series>, samples: Vec<Sample>) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Shown { series, samples }));
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    let length = text.strip_suffix(END).ok_or(std::fmt::Error)?.len();
+    text.truncate(length);
+    Ok(text)
+}
+
 /// Everything in text form, version 0.0.4.
 pub async fn metrics(call: Call) -> Response {
     let start = Instant::now();
     let wanted = |group: &str| call.query.truth(group).unwrap_or(true);
-    let view = call.view();
-    let mut series = nodes(&view);
-    series.extend(knowledge(&view, &call.controller));
-    series.extend(definitions(&view, wanted("resource")));
-    if wanted("resource") {
-        series.extend(resources(&view));
-    }
+    let index = call.controller.lists().index(&call.controller);
+    let view = index.view().clone();
+    let mut first = nodes(&view);
+    first.extend(knowledge(&view, &call.controller, &index.unknown()));
+    let total = vec![(Vec::new(), count(view.cluster.definitions.len()))];
+    first.push(Series { name: "linstor_resource_definition_count", help: "Resource definitions", rows: total });
+    let families: &[Family] = if wanted("resource") {
+        &[Family::DefinitionSize, Family::DefinitionReplicas, Family::ResourceState, Family::VolumeState, Family::VolumeAllocated]
+    } else {
+        &[Family::DefinitionSize]
+    };
+    let mut last = Vec::new();
     if wanted("storage_pool") {
-        series.extend(pools(&view));
+        last.extend(pools(&view));
     }
     if wanted("error_reports") {
         let reports = count(call.controller.reports().count());
-        series.push(Series { name: "linstor_error_reports_count", help: "Error reports that are kept", rows: vec![(Vec::new(), reports)] });
+        last.push(Series { name: "linstor_error_reports_count", help: "Error reports that are kept", rows: vec![(Vec::new(), reports)] });
     }
+    let kept = vec![(Vec::new(), count(call.controller.lists().taken()))];
+    last.push(Series { name: "berth_rendered_bytes", help: "Rendered lists and metrics that are kept for the next requests", rows: kept });
     let scrapes = float(SCRAPES.fetch_add(1, Ordering::Relaxed) + 1);
-    series.push(Series { name: "linstor_scrape_requests_count", help: "Requests for metrics", rows: vec![(Vec::new(), scrapes)] });
+    last.push(Series { name: "linstor_scrape_requests_count", help: "Requests for metrics", rows: vec![(Vec::new(), scrapes)] });
     let took = vec![(Vec::new(), start.elapsed().as_secs_f64())];
-    series.push(Series { name: "linstor_scrape_duration_seconds", help: "Time to gather these numbers", rows: took });
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Shown { series, samples: call.controller.counters().samples() }));
-    let mut text = String::new();
-    match encode(&mut text, &registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+    last.push(Series { name: "linstor_scrape_duration_seconds", help: "Time to gather these numbers", rows: took });
+    match parts(first, families, last, call.controller.counters().samples()) {
+        Ok(parts) => lists::respond(index, parts, "text/plain; version=0.0.4; charset=utf-8", call.takes_gzip),
         Err(error) => refusal(
             Reply::new(Code::FAIL_IMPL_ERROR, format!("The metrics could not be written: {error}."))
                 .correction("Report this; it is a defect of the controller."),
         ),
     }
+}
+
+fn parts(first: Vec<Series>, families: &[Family], last: Vec<Series>, samples: Vec<Sample>) -> Result<Vec<Part>, std::fmt::Error> {
+    let mut parts = Vec::new();
+    let mut text = text_of(first, Vec::new())?;
+    for family in families {
+        text.push_str(&family.head()?);
+        parts.push(Part::Text(std::mem::take(&mut text).into()));
+        parts.push(Part::Column(Column::Metric(*family)));
+    }
+    text.push_str(&text_of(last, samples)?);
+    text.push_str(END);
+    parts.push(Part::Text(text.into()));
+    Ok(parts)
 }
 
 fn nodes(view: &View) -> Vec<Series> {
@@ -164,7 +200,7 @@ fn seconds(at: Timestamp) -> f64 {
 }
 
 /// What is known of each node, and since when (law 9). A node that is online has no moment since which it is unknown, and the reverse.
-fn knowledge(view: &View, controller: &Controller) -> Vec<Series> {
+fn knowledge(view: &View, controller: &Controller, missing: &BTreeMap<&NodeName, u64>) -> Vec<Series> {
     let (mut heard, mut reported, mut since, mut unknown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for node in view.cluster.nodes.values() {
         let labels = || vec![("node", node.name.to_string())];
@@ -173,15 +209,11 @@ fn knowledge(view: &View, controller: &Controller) -> Vec<Series> {
         heard.extend(controller.last_heard(node.id).map(|at| (labels(), seconds(at))));
         reported.extend(online.and_then(|seen| seen.reported).map(|at| (labels(), seconds(at))));
         since.extend(seen.filter(|_| online.is_none()).and_then(|seen| seen.away_since).map(|at| (labels(), seconds(at))));
-        let missing = |id: uuid::Uuid| online.is_none_or(|seen| !seen.items.contains_key(&id));
-        let resources = view.cluster.resources_on(&node.name).filter(|resource| missing(resource.id.uuid())).count();
-        let copies = view.cluster.snapshots_on(&node.name).filter_map(|snapshot| snapshot.copies.get(&node.name));
         let pools = view
             .cluster
             .pools_of(&node.name)
             .filter(|pool| pool.provider != ProviderKind::Diskless && online.is_none_or(|seen| !seen.pools.contains_key(&pool.name)));
-        let number = resources + copies.filter(|copy| missing(copy.id.uuid())).count() + pools.count();
-        unknown.push((labels(), count(number)));
+        unknown.push((labels(), float(missing.get(&node.name).copied().unwrap_or(0)) + count(pools.count())));
     }
     vec![
         Series { name: "berth_node_last_heard_seconds", help: "Last sign of life of the satellite, since 1970", rows: heard },
@@ -196,63 +228,6 @@ fn knowledge(view: &View, controller: &Controller) -> Vec<Series> {
             help: "Replicas, copies of snapshots and pools of the node whose state is unknown",
             rows: unknown,
         },
-    ]
-}
-
-fn definitions(view: &View, with_counts: bool) -> Vec<Series> {
-    let cluster = &view.cluster;
-    let mut sizes = Vec::new();
-    let mut counts = Vec::new();
-    for definition in cluster.definitions.values() {
-        for (number, volume) in &definition.volumes {
-            let labels = vec![
-                ("name", definition.name.to_string()),
-                ("volume_number", number.to_string()),
-                ("resource_group", definition.group.to_string()),
-            ];
-            sizes.push((labels, bytes(volume.size_kib.0)));
-        }
-        if with_counts {
-            let labels = vec![("name", definition.name.to_string()), ("resource_group", definition.group.to_string())];
-            counts.push((labels, count(cluster.resources.get(&definition.name).map_or(0, |nodes| nodes.len()))));
-        }
-    }
-    let total = vec![(Vec::new(), count(cluster.definitions.len()))];
-    let mut series = vec![
-        Series { name: "linstor_resource_definition_count", help: "Resource definitions", rows: total },
-        Series { name: "linstor_volume_definition_size_bytes", help: "Size of the volume definition", rows: sizes },
-    ];
-    if with_counts {
-        series.push(Series { name: "linstor_resource_definition_resource_count", help: "Replicas of the definition", rows: counts });
-    }
-    series
-}
-
-fn resources(view: &View) -> Vec<Series> {
-    let mut uses = Vec::new();
-    let mut states = Vec::new();
-    let mut allocated = Vec::new();
-    for resource in view.cluster.resources.values().flat_map(|nodes| nodes.values()) {
-        let record = view.observed.item(&resource.node, resource.id.uuid());
-        let in_use = record.map_or(-1.0, |record| f64::from(u8::from(record.seen.volumes.iter().any(|volume| volume.in_use))));
-        uses.push((vec![("name", resource.name.to_string()), ("node", resource.node.to_string())], in_use));
-        for (number, volume) in &resource.volumes {
-            let seen = record.and_then(|record| record.seen.volumes.iter().find(|seen| seen.number == *number));
-            let labels = vec![
-                ("resource", resource.name.to_string()),
-                ("node", resource.node.to_string()),
-                ("volume", number.to_string()),
-                ("device_path", seen.and_then(|seen| seen.device_path.clone()).unwrap_or_default()),
-                ("storage_pool", volume.pool.to_string()),
-            ];
-            states.push((labels.clone(), if seen.is_some() { VOLUME_CREATED } else { -1.0 }));
-            allocated.push((labels, seen.map_or(f64::NAN, |seen| bytes(seen.allocated_kib.0))));
-        }
-    }
-    vec![
-        Series { name: "linstor_resource_state", help: "Whether the resource is in use; -1 while unknown", rows: uses },
-        Series { name: "linstor_volume_state", help: "State of the volume; -1 while unknown", rows: states },
-        Series { name: "linstor_volume_allocated_size_bytes", help: "Space that the volume takes", rows: allocated },
     ]
 }
 

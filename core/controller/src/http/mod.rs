@@ -6,12 +6,15 @@
 mod answer;
 mod call;
 mod dry;
+mod lists;
 mod metrics;
 mod query;
 mod routes;
 #[cfg(test)]
 mod tests;
 mod views;
+
+pub use lists::Lists;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};

@@ -77,12 +77,20 @@ impl Pairs {
         PropFilter(self.all("props").into_iter().map(wish).collect())
     }
 
-    /// One page of a list: without a limit everything, whatever the offset.
-    pub fn page<T>(&self, items: impl Iterator<Item = T>) -> Vec<T> {
+    /// Where a page begins and how long it is at most; `None`: without a limit everything, whatever the offset.
+    pub fn window(&self) -> Option<(usize, usize)> {
         let number = |name: &str| self.first(name).and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
         match number("limit") {
-            0 => items.collect(),
-            limit => items.skip(number("offset")).take(limit).collect(),
+            0 => None,
+            limit => Some((number("offset"), limit)),
+        }
+    }
+
+    /// One page of a list.
+    pub fn page<T>(&self, items: impl Iterator<Item = T>) -> Vec<T> {
+        match self.window() {
+            None => items.collect(),
+            Some((offset, limit)) => items.skip(offset).take(limit).collect(),
         }
     }
 }
@@ -97,6 +105,11 @@ pub fn refused(refused: Refused) -> Response {
 pub struct PropFilter(Vec<(String, Option<String>)>);
 
 impl PropFilter {
+    /// Whether it lets everything through.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether `props` has them.
     pub fn fits(&self, props: &Props) -> bool {
         self.0.iter().all(|(key, wanted)| match (props.get(key), wanted) {

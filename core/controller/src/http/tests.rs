@@ -7,6 +7,7 @@ use tower::ServiceExt;
 
 mod dry;
 mod explain;
+mod lists;
 
 use super::{BODY_MAX, answer, normal_path, router};
 use crate::testkit::{Kit, definition, kvs, node, replica};

@@ -1,5 +1,7 @@
 //! Resource definitions, volume definitions, clones.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -13,6 +15,7 @@ use berth_engine::command::{Command, VolumeDefinitionInput};
 use berth_engine::lookup;
 use berth_model::codes::Code;
 use berth_model::flags::{DefinitionFlag, ResourceFlag};
+use berth_model::objects::ResourceDefinition;
 use berth_model::observed::Standing;
 use berth_model::reply::Reply;
 
@@ -22,7 +25,8 @@ use crate::Controller;
 use crate::http::answer::{document, entry, json, replies};
 use crate::http::call::{Answered, Call};
 use crate::http::dry::Mode;
-use crate::http::query::{lets, refused};
+use crate::http::lists::{self, Column};
+use crate::http::query::refused;
 use crate::http::views;
 
 /// The operations of this kind.
@@ -48,9 +52,15 @@ async fn list(call: Call) -> Answered {
     let names = call.query.names("resource_definitions", lookup::resource_name)?;
     let props = call.query.props();
     let with_volumes = call.query.truth("with_volume_definitions").unwrap_or(false);
+    if names.is_none() && props.is_empty() {
+        return Ok(lists::list(&call, if with_volumes { Column::WholeDefinitions } else { Column::Definitions }));
+    }
     let view = call.view();
-    let fitting =
-        view.cluster.definitions.values().filter(|definition| lets(names.as_ref(), &definition.name) && props.fits(&definition.props));
+    let chosen: Box<dyn Iterator<Item = &Arc<ResourceDefinition>>> = match &names {
+        Some(names) => Box::new(names.iter().filter_map(|name| view.cluster.definitions.get(name))),
+        None => Box::new(view.cluster.definitions.values()),
+    };
+    let fitting = chosen.filter(|definition| props.fits(&definition.props));
     let page = call.query.page(fitting);
     Ok(document(&page.into_iter().map(|one| views::definition::definition(&view.cluster, one, with_volumes)).collect::<Vec<_>>()))
 }

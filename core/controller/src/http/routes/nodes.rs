@@ -168,8 +168,10 @@ async fn all_pools(call: Call) -> Answered {
     let nodes = call.query.names("nodes", lookup::node_name)?;
     let view = call.view();
     // By pool, then by node: how clients list them.
-    let mut pools: Vec<_> =
-        view.cluster.pools.values().flat_map(|pools| pools.values()).filter(|pool| lets(nodes.as_ref(), &pool.node)).collect();
+    let mut pools: Vec<_> = match &nodes {
+        Some(nodes) => nodes.iter().flat_map(|node| view.cluster.pools_of(node)).collect(),
+        None => view.cluster.pools.values().flat_map(|pools| pools.values()).collect(),
+    };
     pools.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
     pool_list(&call, &view, pools.into_iter())
 }

@@ -1,5 +1,7 @@
 //! Resources and volumes.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
@@ -17,6 +19,7 @@ use super::inputs;
 use super::settings::infos;
 use crate::http::answer::{document, refusal, unreadable};
 use crate::http::call::{Answered, Call};
+use crate::http::lists::{self, Column};
 use crate::http::query::{lets, refused};
 use crate::http::views;
 use crate::{Controller, View};
@@ -53,16 +56,23 @@ async fn view(call: Call) -> Answered {
     let names = call.query.names("resources", lookup::resource_name)?;
     let pools = call.query.names("storage_pools", lookup::pool_name)?;
     let props = call.query.props();
+    if nodes.is_none() && names.is_none() && pools.is_none() && props.is_empty() {
+        return Ok(lists::list(&call, Column::Resources));
+    }
     let view = call.view();
     let in_pools = |resource: &Resource| resource.volumes.values().any(|volume| lets(pools.as_ref(), &volume.pool));
-    let fitting = view
-        .cluster
-        .resources
-        .iter()
-        .filter(|(name, _)| lets(names.as_ref(), *name))
-        .flat_map(|(_, replicas)| replicas.values())
-        // Replicas without volumes are not in this list (contract 5.10).
-        .filter(|resource| lets(nodes.as_ref(), &resource.node) && in_pools(resource) && props.fits(&resource.props));
+    // By definition, then by node; names that are asked for are looked up, never looked for.
+    let chosen: Box<dyn Iterator<Item = &Arc<Resource>>> = match (&names, &nodes) {
+        (Some(names), _) => Box::new(names.iter().flat_map(|name| view.cluster.replicas(name))),
+        (None, Some(nodes)) => {
+            let mut there: Vec<_> = nodes.iter().flat_map(|node| view.cluster.resources_on(node)).collect();
+            there.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
+            Box::new(there.into_iter())
+        }
+        (None, None) => Box::new(view.cluster.resources.values().flat_map(|replicas| replicas.values())),
+    };
+    // Replicas without volumes are not in this list (contract 5.10).
+    let fitting = chosen.filter(|resource| lets(nodes.as_ref(), &resource.node) && in_pools(resource) && props.fits(&resource.props));
     let page = call.query.page(fitting);
     let documents: Vec<ResourceDocument<'_>> = page
         .into_iter()
@@ -85,7 +95,7 @@ async fn list(call: Call) -> Answered {
 }
 
 /// A replica that is asked for; on a node that does not exist there is none either.
-fn find<'v>(call: &Call, view: &'v View) -> Result<&'v std::sync::Arc<Resource>, axum::response::Response> {
+fn find<'v>(call: &Call, view: &'v View) -> Result<&'v Arc<Resource>, axum::response::Response> {
     let definition = lookup::definition(&view.cluster, call.part("resource")).map_err(refused)?;
     let node = lookup::node_name(call.part("node")).map_err(refused)?;
     view.cluster.resource(&definition.name, &node).ok_or_else(|| {

@@ -1,5 +1,8 @@
 //! Snapshots: single, several together, restore, rollback.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -9,13 +12,15 @@ use berth_api::snapshot::{MultiSnapshot, SnapshotIn, SnapshotRestore, SnapshotRo
 use berth_engine::command::{Command, SnapshotInput};
 use berth_engine::lookup;
 use berth_model::codes::Code;
+use berth_model::names::ResourceName;
 use berth_model::snapshot::Snapshot;
 
 use super::inputs;
 use crate::Controller;
 use crate::http::answer::document;
 use crate::http::call::{Answered, Call};
-use crate::http::query::{lets, refused};
+use crate::http::lists::{self, Column, by_age};
+use crate::http::query::refused;
 use crate::http::views;
 
 /// The operations of this kind.
@@ -30,25 +35,23 @@ pub fn routes() -> Router<Controller> {
         .route("/v1/resource-definitions/{resource}/snapshot-rollback/{snapshot}", post(roll_back))
 }
 
-/// Oldest first: how clients list them.
-fn by_age<'v>(snapshots: impl Iterator<Item = &'v std::sync::Arc<Snapshot>>) -> Vec<&'v std::sync::Arc<Snapshot>> {
-    let mut list: Vec<_> = snapshots.collect();
-    list.sort_by(|a, b| (&a.resource, a.created, a.id).cmp(&(&b.resource, b.created, b.id)));
-    list
-}
-
 async fn view(call: Call) -> Answered {
     let nodes = call.query.names("nodes", lookup::node_name)?;
     let names = call.query.names("resources", lookup::resource_name)?;
+    if nodes.is_none() && names.is_none() {
+        return Ok(lists::list(&call, Column::Snapshots));
+    }
     let view = call.view();
-    let fitting = view
-        .cluster
-        .snapshots
-        .iter()
-        .filter(|(name, _)| lets(names.as_ref(), *name))
-        .flat_map(|(_, snapshots)| snapshots.values())
-        .filter(|snapshot| nodes.as_ref().is_none_or(|nodes| snapshot.copies.keys().any(|node| nodes.contains(node))));
-    let page = call.query.page(by_age(fitting).into_iter());
+    let cluster = &view.cluster;
+    // By definition, then by age; names that are asked for are looked up, never looked for.
+    let names: BTreeSet<ResourceName> = match (names, &nodes) {
+        (Some(names), _) => names,
+        (None, Some(nodes)) => nodes.iter().flat_map(|node| cluster.snapshots_on(node)).map(|one| one.resource.clone()).collect(),
+        (None, None) => cluster.snapshots.keys().cloned().collect(),
+    };
+    let on_nodes =
+        |snapshot: &&Arc<Snapshot>| nodes.as_ref().is_none_or(|nodes| nodes.iter().any(|node| snapshot.copies.contains_key(node)));
+    let page = call.query.page(names.iter().flat_map(|name| by_age(cluster.snapshots_of(name))).filter(on_nodes));
     Ok(document(&page.into_iter().map(|snapshot| views::snapshot::snapshot(&view, snapshot)).collect::<Vec<_>>()))
 }
 

@@ -69,12 +69,11 @@ fn unknown(node: &NodeName) -> ApiCallRc {
     )
 }
 
-/// What a list says of an object in trouble.
-fn trouble(fault: &Fault) -> ApiCallRc {
-    super::answer::entry(
-        &Reply::new(Code::FAIL_UNKNOWN_ERROR, fault.message.clone())
-            .cause(fault.cause.clone())
-            .correction(fault.correction.clone())
-            .details(fault.details.clone()),
-    )
+/// What a list says of an object in trouble. `at`: when that was seen.
+fn trouble(fault: &Fault, at: Timestamp) -> ApiCallRc {
+    let reply = Reply::new(Code::FAIL_UNKNOWN_ERROR, fault.message.clone())
+        .cause(fault.cause.clone())
+        .correction(fault.correction.clone())
+        .details(fault.details.clone());
+    super::answer::entry(&Reply { created: at, ..reply })
 }

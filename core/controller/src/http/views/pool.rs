@@ -31,7 +31,7 @@ pub fn pool(view: &View, pool: &StorPool) -> StoragePool {
     if !view.observed.online(&pool.node) {
         reports.push(super::unknown(&pool.node));
     }
-    reports.extend(seen.and_then(|seen| seen.fault.as_ref()).map(super::trouble));
+    reports.extend(record.and_then(|record| record.seen.fault.as_ref().map(|fault| super::trouble(fault, record.at))));
     let has_space = pool.provider != ProviderKind::Diskless;
     StoragePool {
         storage_pool_name: pool.name.to_string(),

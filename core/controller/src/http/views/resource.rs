@@ -199,11 +199,8 @@ pub fn resource<'a>(view: &'a View, resource: &'a Resource, with_volumes: bool) 
     let volumes = Known::all(view, resource, record);
     let in_use = record.is_some_and(|record| record.seen.volumes.iter().any(|volume| volume.in_use));
     let reports = || {
-        let mut reports = Vec::new();
-        if let Some(fault) = record.and_then(|record| record.seen.fault.as_ref()) {
-            reports.push(super::trouble(fault));
-        }
-        reports
+        let trouble = record.and_then(|record| record.seen.fault.as_ref().map(|fault| super::trouble(fault, record.at)));
+        trouble.into_iter().collect()
     };
     ResourceDocument {
         name: resource.name.as_str(),
