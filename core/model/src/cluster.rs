@@ -13,14 +13,16 @@ use crate::change::{Change, Key, NumberClaim, NumberKey, Object};
 use crate::codec::Residue;
 use crate::ids::{Id, kind};
 use crate::job::{Job, Subject};
-use crate::names::{KvsName, NodeName, ResourceGroupName, ResourceName, SnapshotName, StorPoolName};
+use crate::names::{KvsName, NodeName, ResourceGroupName, ResourceName, SnapshotName, StorPoolName, VolumeNumber};
 use crate::objects::{
     ControllerObject, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup, StorPool, StorPoolDfn, Tombstone,
 };
-use crate::size::Kib;
 use crate::snapshot::Snapshot;
 
 mod aside;
+mod pools;
+
+pub use pools::{PoolUse, Unsettled};
 
 /// What an item of a plan is, found by its generation id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,17 +33,6 @@ pub enum ItemOwner {
     Snapshot(ResourceName, SnapshotName, NodeName),
     /// What a tombstone still wants gone.
     Tombstone(NodeName),
-}
-
-/// What lies in a pool by intent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PoolUse {
-    /// Number of volumes.
-    pub volumes: u64,
-    /// Number of snapshots' volumes.
-    pub snapshot_volumes: u64,
-    /// Sum of the sizes of the volumes' backing objects.
-    pub reserved: Kib,
 }
 
 /// A record that could not be decoded: kept in the store, its name reserved.
@@ -102,6 +93,7 @@ pub struct Cluster {
     jobs_by_resource: OrdMap<ResourceName, OrdSet<Id<kind::Job>>>,
     jobs_by_node: OrdMap<NodeName, OrdSet<Id<kind::Job>>>,
     pool_use: OrdMap<(NodeName, StorPoolName), PoolUse>,
+    unsettled: OrdMap<(NodeName, StorPoolName), OrdMap<(Uuid, VolumeNumber), Unsettled>>,
     minors: Runs,
     /// Numbers of quarantined records: nobody is known to hold them, and nobody gets them.
     reserved_numbers: Arc<BTreeSet<NumberKey>>,
@@ -188,6 +180,7 @@ impl Cluster {
             jobs_by_resource: OrdMap::new(),
             jobs_by_node: OrdMap::new(),
             pool_use: OrdMap::new(),
+            unsettled: OrdMap::new(),
             minors: Runs::default(),
             reserved_numbers: Arc::default(),
         }
@@ -233,11 +226,7 @@ impl Cluster {
             Object::Resource(o) => {
                 self.by_node.entry(o.node.clone()).or_default().insert(o.name.clone());
                 self.items.insert(o.id.uuid(), ItemOwner::Resource(o.name.clone(), o.node.clone()));
-                for volume in o.volumes.values() {
-                    let used = self.pool_use.entry((o.node.clone(), volume.pool.clone())).or_default();
-                    used.volumes += 1;
-                    used.reserved = used.reserved.saturating_add(volume.backing_kib);
-                }
+                self.use_pools(o);
                 self.resources.entry(o.name.clone()).or_default().insert(o.node.clone(), Arc::new(o.clone()));
             }
             Object::Snapshot(o) => {
@@ -325,12 +314,7 @@ impl Cluster {
                 if let Some(old) = self.resource(name, node).cloned() {
                     remove_member(&mut self.by_node, node, name);
                     self.items.remove(&old.id.uuid());
-                    for volume in old.volumes.values() {
-                        self.unuse(node, &volume.pool, |used| {
-                            used.volumes = used.volumes.saturating_sub(1);
-                            used.reserved = used.reserved.saturating_sub(volume.backing_kib);
-                        });
-                    }
+                    self.leave_pools(&old);
                 }
             }
             Key::Snapshot(name, snapshot) => {
@@ -370,16 +354,6 @@ impl Cluster {
             | Key::ResourceGroup(_)
             | Key::KeyValueStore(_)
             | Key::Number(NumberKey::Port { .. } | NumberKey::NodeId { .. }) => {}
-        }
-    }
-
-    fn unuse(&mut self, node: &NodeName, pool: &StorPoolName, edit: impl FnOnce(&mut PoolUse)) {
-        let place = (node.clone(), pool.clone());
-        if let Some(used) = self.pool_use.get_mut(&place) {
-            edit(used);
-            if *used == PoolUse::default() {
-                self.pool_use.remove(&place);
-            }
         }
     }
 
@@ -462,12 +436,6 @@ impl Cluster {
     /// The open jobs on a node itself (evacuation and the like), oldest first.
     pub fn jobs_on_node<'a>(&'a self, name: &'a NodeName) -> impl Iterator<Item = &'a Arc<Job>> {
         self.jobs_by_node.get(name).into_iter().flatten().filter_map(move |id| self.jobs.get(id))
-    }
-
-    /// What lies in a pool by intent.
-    #[must_use]
-    pub fn pool_use(&self, node: &NodeName, pool: &StorPoolName) -> PoolUse {
-        self.pool_use.get(&(node.clone(), pool.clone())).copied().unwrap_or_default()
     }
 
     /// The lowest free DRBD minor of `from..=to`.

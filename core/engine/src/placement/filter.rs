@@ -1,26 +1,32 @@
-//! Judging each node and pool by itself.
+//! Judging each node and pool by itself. The rules stand here in the order in which they are asked; the first that is broken is told.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
 use std::sync::Arc;
 
-use berth_model::cluster::Cluster;
-use berth_model::flags::NodeFlag;
-use berth_model::layers::ProviderKind;
-use berth_model::names::{NodeName, ResourceName};
-use berth_model::objects::{Node, SelectFilter, StorPool};
-use berth_model::observed::{ConnectionStatus, Observed};
+use berth_model::cluster::{Cluster, PoolUse};
+use berth_model::flags::{NodeFlag, ResourceFlag};
+use berth_model::layers::{LayerKind, ProviderKind};
+use berth_model::names::{NodeName, ResourceName, StorPoolName};
+use berth_model::objects::{Node, Resource, SelectFilter, StorPool};
+use berth_model::observed::{ConnectionStatus, NodeSeen, Observed};
 use berth_model::props::{AUTOPLACE_TARGET, Chain, Source};
 use berth_model::size::Kib;
+use imbl::OrdMap;
 use regex::RegexBuilder;
 
+use super::rules::Rules;
 use super::score::{self, Score, Weights};
-use super::select::Rules;
-use super::space::Space;
-use super::{Kind, PlaceError, Refusal, Request, Tried, space};
+use super::space::{Ledger, Space};
+use super::thin::ThinFree;
+use super::{Chosen, Kind, PlaceError, Placement, Refusal, Request, Tried, throughput};
 use crate::{sizes, stack};
 
-/// Bound on the compiled size of a user's regular expression, in bytes.
-const REGEX_LIMIT: usize = 1 << 20;
+/// Longest text of a user's regular expression, in characters.
+const REGEX_LONGEST: usize = 1000;
+/// Bound on the compiled size of a user's regular expression, in bytes; with it on the time of a search in a name.
+const REGEX_LIMIT: usize = 1 << 16;
 
 /// A pool that fits by itself.
 #[derive(Debug)]
@@ -28,7 +34,7 @@ pub(super) struct Candidate<'c> {
     pub(super) node: &'c Node,
     pub(super) pool: &'c Arc<StorPool>,
     pub(super) space: Space,
-    /// Replicas with volumes in it.
+    /// Replicas: with volumes in the pool, or for a diskless one on the node.
     pub(super) resources: u64,
     /// Throughput that is left, in bytes a second; 0 where nothing is said of it.
     pub(super) throughput: i128,
@@ -39,43 +45,111 @@ pub(super) struct Candidate<'c> {
 #[derive(Debug, Default)]
 pub(super) struct Found<'c> {
     pub(super) fitting: Vec<Candidate<'c>>,
-    pub(super) tried: Vec<Tried>,
+    tried: Vec<Tried>,
     pub(super) notes: Vec<String>,
 }
 
-impl Found<'_> {
+impl<'c> Found<'c> {
     /// Scores and orders what fits.
     pub(super) fn score(&mut self, cluster: &Cluster) {
         let weights = Weights::of(&cluster.controller.props, &mut self.notes);
+        if weights.throughput > 0 {
+            for one in &mut self.fitting {
+                one.throughput = throughput::left(cluster, one.node, one.pool);
+            }
+        }
         score::rank(&mut self.fitting, weights);
+    }
+
+    /// How many nodes fit, each by itself.
+    pub(super) fn nodes(&self) -> usize {
+        self.fitting.iter().map(|candidate| &candidate.node.name).collect::<BTreeSet<_>>().len()
     }
 
     fn drop_out(&mut self, node: &Node, pool: Option<&StorPool>, why: Refusal) {
         let free = match &why {
-            Refusal::NoSpace { free, .. } => Some(*free),
+            Refusal::NoSpace { free, .. } | Refusal::LowOnSpace { free, .. } => Some(*free),
             _ => None,
         };
         self.tried.push(Tried { node: node.name.clone(), pool: pool.map(|pool| pool.name.clone()), why, free, score: None });
     }
 
-    /// Moves the fitting ones that `which` picks to those that were tried.
-    pub(super) fn rest(&mut self, why: Refusal, which: impl Fn(usize) -> bool) {
-        for (index, candidate) in self.fitting.iter().enumerate().filter(|(index, _)| which(*index)) {
-            let _ = index;
-            self.tried.push(Tried {
-                node: candidate.node.name.clone(),
-                pool: Some(candidate.pool.name.clone()),
-                why: why.clone(),
-                free: Some(candidate.space.estimate),
-                score: Some(candidate.score),
-            });
+    /// The places that were picked, and why each other was not.
+    pub(super) fn chosen(self, picked: &[usize], rules: &Rules) -> Placement {
+        let Self { fitting, mut tried, notes } = self;
+        let taken: Vec<&Candidate<'c>> = picked.iter().filter_map(|at| fitting.get(*at)).collect();
+        let pools: BTreeMap<&NodeName, &StorPoolName> = taken.iter().map(|one| (&one.node.name, &one.pool.name)).collect();
+        let last = picked.last().copied();
+        let mut next = picked.iter().peekable();
+        for (at, one) in fitting.iter().enumerate() {
+            if next.next_if_eq(&&at).is_some() {
+                continue;
+            }
+            let why = match pools.get(&one.node.name) {
+                Some(pool) => Refusal::OtherPool((*pool).clone()),
+                None if last.is_none_or(|last| at > last) => Refusal::Outranked,
+                None => rules.clash(one, &taken).unwrap_or(Refusal::NotTogether),
+            };
+            tried.push(one.tried(why));
         }
-        self.tried.sort_by(|a, b| a.node.cmp(&b.node).then_with(|| a.pool.cmp(&b.pool)));
+        let chosen = taken.iter().map(|one| Chosen {
+            node: one.node.name.clone(),
+            pool: one.pool.clone(),
+            free: one.space.estimate,
+            score: one.score,
+            convert: one.convert,
+        });
+        let mut chosen: Vec<Chosen> = chosen.collect();
+        chosen.sort_by(|a, b| a.node.cmp(&b.node));
+        Placement { total: chosen.iter().map(|one| one.score).sum(), chosen, tried: ordered(tried), notes }
     }
+
+    /// Why each place was not taken, where none was.
+    pub(super) fn none(self) -> Vec<Tried> {
+        let mut tried = self.tried;
+        tried.extend(self.fitting.iter().map(|one| one.tried(Refusal::NotTogether)));
+        ordered(tried)
+    }
+}
+
+impl Candidate<'_> {
+    fn tried(&self, why: Refusal) -> Tried {
+        Tried {
+            node: self.node.name.clone(),
+            pool: Some(self.pool.name.clone()),
+            why,
+            free: Some(self.space.estimate),
+            score: Some(self.score),
+        }
+    }
+}
+
+fn ordered(mut tried: Vec<Tried>) -> Vec<Tried> {
+    tried.sort_by(|a, b| a.node.cmp(&b.node).then_with(|| a.pool.cmp(&b.pool)));
+    tried
 }
 
 fn listed(list: Option<&Vec<String>>, name: &str) -> bool {
     list.filter(|names| !names.is_empty()).is_none_or(|names| names.iter().any(|one| one.eq_ignore_ascii_case(name)))
+}
+
+/// The names of a list; `None`: it names nothing, so that all are meant. A text that is no name matches nothing.
+fn names<T: Ord>(list: Option<&Vec<String>>, parse: impl Fn(&str) -> Option<T>) -> Option<BTreeSet<T>> {
+    list.filter(|names| !names.is_empty()).map(|names| names.iter().filter_map(|text| parse(text)).collect())
+}
+
+fn leaving(node: &Node) -> Result<(), Refusal> {
+    match [NodeFlag::Evacuate, NodeFlag::Evicted, NodeFlag::Delete].into_iter().find(|flag| node.flags.has(*flag)) {
+        Some(flag) => Err(Refusal::Leaving(flag.word())),
+        None => Ok(()),
+    }
+}
+
+fn online(seen: Option<&NodeSeen>) -> Result<(), Refusal> {
+    match seen.map_or(ConnectionStatus::Offline, |seen| seen.status) {
+        ConnectionStatus::Online => Ok(()),
+        status => Err(Refusal::NotOnline(status)),
+    }
 }
 
 /// Whether a node may take a replica of any kind: there, staying, asked for.
@@ -86,68 +160,155 @@ pub fn node_fits(observed: &Observed, node: &Node, filter: &SelectFilter) -> Res
     if !listed(filter.node_name_list.as_ref(), node.name.as_str()) {
         return Err(Refusal::NodeNotListed);
     }
-    if let Some(flag) = [NodeFlag::Evacuate, NodeFlag::Evicted, NodeFlag::Delete].into_iter().find(|flag| node.flags.has(*flag)) {
-        return Err(Refusal::Leaving(flag.word()));
-    }
-    if !observed.online(&node.name) {
-        return Err(Refusal::NotOnline(observed.nodes.get(&node.name).map_or(ConnectionStatus::Offline, |seen| seen.status)));
-    }
-    Ok(())
+    leaving(node)?;
+    online(observed.nodes.get(&node.name).map(AsRef::as_ref))
 }
 
-/// The nodes with resources that must not be beside the new ones, each with one of these.
-fn shunned(cluster: &Cluster, filter: &SelectFilter) -> Result<BTreeMap<NodeName, String>, PlaceError> {
+/// The nodes with resources that must not be beside the new ones, each with the first of these.
+fn shunned(cluster: &Cluster, filter: &SelectFilter) -> Result<BTreeMap<NodeName, ResourceName>, PlaceError> {
     let mut nodes = BTreeMap::new();
-    let mut shun = |name: &ResourceName| {
-        for node in cluster.resources.get(name).into_iter().flat_map(|replicas| replicas.keys()) {
-            nodes.entry(node.clone()).or_insert_with(|| name.to_string());
+    let mut shun = |name: &ResourceName, replicas: &OrdMap<NodeName, Arc<Resource>>| {
+        for node in replicas.keys() {
+            nodes.entry(node.clone()).or_insert_with(|| name.clone());
         }
     };
-    // A text that is no name matches nothing.
-    filter.not_place_with_rsc.iter().flatten().filter_map(|text| ResourceName::parse(text).ok()).for_each(|name| shun(&name));
+    for name in filter.not_place_with_rsc.iter().flatten().filter_map(|text| ResourceName::parse(text).ok()) {
+        cluster.resources.get_key_value(&name).into_iter().for_each(|(name, replicas)| shun(name, replicas));
+    }
     if let Some(text) = filter.not_place_with_rsc_regex.as_ref().filter(|text| !text.is_empty()) {
-        let regex = RegexBuilder::new(text)
-            .case_insensitive(true)
-            .size_limit(REGEX_LIMIT)
-            .build()
-            .map_err(|error| PlaceError::BadRegex { text: text.clone(), why: error.to_string() })?;
-        cluster.resources.keys().filter(|name| regex.is_match(name.as_str())).for_each(&mut shun);
+        let regex = expression(text)?;
+        // A rule about names of resources has to look at them all.
+        cluster.resources.iter().filter(|(name, _)| regex.is_match(name.as_str())).for_each(|(name, replicas)| shun(name, replicas));
     }
     Ok(nodes)
 }
 
-/// Judges every node and pool of the cluster.
+/// Compiles `not_place_with_rsc_regex`.
+fn expression(text: &str) -> Result<regex::Regex, PlaceError> {
+    let shown = || text.chars().take(64).collect::<String>();
+    let length = text.chars().count();
+    if length > REGEX_LONGEST {
+        return Err(PlaceError::BadRegex {
+            text: shown(),
+            why: format!("it has {length} characters, at most {REGEX_LONGEST} are allowed"),
+        });
+    }
+    let built = RegexBuilder::new(text).case_insensitive(true).size_limit(REGEX_LIMIT).dfa_size_limit(REGEX_LIMIT).build();
+    built.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => {
+            PlaceError::BadRegex { text: shown(), why: "it is too large: its repetitions or classes grow into too many states".to_owned() }
+        }
+        error => PlaceError::BadRegex { text: shown(), why: error.to_string() },
+    })
+}
+
+/// Checks `not_place_with_rsc_regex` as placement does.
+///
+/// # Errors
+/// [`PlaceError::BadRegex`].
+pub fn check_expression(text: &str) -> Result<(), PlaceError> {
+    expression(text).map(|_| ())
+}
+
+/// Looks things up in an ordered map for keys that come in its order: one walk for all.
+struct Along<I: Iterator>(Peekable<I>);
+
+impl<'m, K: Ord + 'm, V: 'm, I: Iterator<Item = (&'m K, &'m V)>> Along<I> {
+    fn new(iter: impl IntoIterator<IntoIter = I>) -> Self {
+        Self(iter.into_iter().peekable())
+    }
+
+    fn get(&mut self, key: &K) -> Option<&'m V> {
+        loop {
+            match self.0.peek()?.0.cmp(key) {
+                Ordering::Less => self.0.next(),
+                Ordering::Equal => return self.0.peek().map(|(_, value)| *value),
+                Ordering::Greater => return None,
+            };
+        }
+    }
+}
+
+/// What is the same for every node and pool of one request.
+struct Judge<'r, 'c, U: Iterator> {
+    request: &'r Request<'r>,
+    rules: &'r Rules,
+    kind: Kind,
+    nodes: Option<BTreeSet<NodeName>>,
+    pools: Option<BTreeSet<StorPoolName>>,
+    kinds: Option<&'r [ProviderKind]>,
+    /// `AutoplaceTarget` of a node that says nothing itself.
+    target: Option<bool>,
+    cluster: &'c Cluster,
+    replicas: Option<&'c OrdMap<NodeName, Arc<Resource>>>,
+    shunned: BTreeMap<NodeName, ResourceName>,
+    layers: &'r [LayerKind],
+    stack: &'r [LayerKind],
+    geometry: sizes::DrbdGeometry,
+    thin: ThinFree<'c>,
+    ledger: Ledger<'c>,
+    /// What lies in each pool.
+    uses: Along<U>,
+    /// What all volumes need in a pool of this extent, as far as it was asked for.
+    needs: BTreeMap<Kib, Result<Kib, sizes::SizeError>>,
+}
+
+/// Judges every node and pool of the cluster, in the order of their names.
 pub(super) fn candidates<'c>(
     cluster: &'c Cluster,
-    observed: &Observed,
+    observed: &'c Observed,
     request: &Request<'_>,
     rules: &Rules,
     kind: Kind,
 ) -> Result<Found<'c>, PlaceError> {
-    let shunned = shunned(cluster, request.filter)?;
+    let filter = request.filter;
+    let pools = match kind {
+        Kind::Diskful => filter.storage_pool_list.as_ref(),
+        Kind::Diskless => filter.storage_pool_diskless_list.as_ref(),
+    };
+    let group =
+        request.group.or_else(|| request.definition.and_then(|definition| cluster.groups.get(&definition.group)).map(AsRef::as_ref));
     let mut found = Found::default();
+    let mut judge = Judge {
+        request,
+        rules,
+        kind,
+        nodes: names(filter.node_name_list.as_ref(), |text| NodeName::parse(text).ok()),
+        pools: names(pools, |text| StorPoolName::parse(text).ok()),
+        kinds: filter.provider_list.as_deref().filter(|kinds| !kinds.is_empty()),
+        target: Chain::new().with(Source::Controller, &cluster.controller.props).get_bool(AUTOPLACE_TARGET),
+        cluster,
+        replicas: request.definition.and_then(|definition| cluster.resources.get(&definition.name)),
+        shunned: shunned(cluster, filter)?,
+        layers: layers_there(request.layers, kind),
+        stack: if request.layers.is_empty() { stack::PLAIN } else { request.layers },
+        geometry: sizes::DrbdGeometry::with_peers(request.peers),
+        thin: ThinFree::new(cluster, request.definition, group, &mut found.notes),
+        ledger: Ledger::new(cluster, observed),
+        uses: Along::new(cluster.pool_uses()),
+        needs: BTreeMap::new(),
+    };
+    let mut seen = Along::new(&observed.nodes);
+    let mut pools_of = Along::new(&cluster.pools);
     for node in cluster.nodes.values() {
-        if let Err(why) = judge_node(cluster, observed, request, rules, &shunned, node) {
-            found.drop_out(node, None, why);
-            continue;
-        }
+        let seen = seen.get(&node.name).map(AsRef::as_ref);
+        let pools = pools_of.get(&node.name);
+        let convert = match judge.node(node, seen) {
+            Ok(convert) => convert,
+            Err(why) => {
+                found.drop_out(node, None, why);
+                continue;
+            }
+        };
         let mut any = false;
-        for pool in cluster.pools.get(&node.name).into_iter().flat_map(|pools| pools.values()) {
+        for pool in pools.into_iter().flat_map(OrdMap::values) {
             if (pool.provider == ProviderKind::Diskless) != (kind == Kind::Diskless) {
                 continue;
             }
             any = true;
-            let judged = match kind {
-                Kind::Diskful => judge_pool(cluster, observed, request, rules, pool),
-                Kind::Diskless => judge_diskless_pool(request, pool),
-            };
-            match judged {
-                Ok(space) => {
-                    let resources = match kind {
-                        Kind::Diskful => cluster.pool_use(&node.name, &pool.name).volumes,
-                        Kind::Diskless => u64::try_from(cluster.count_on(&node.name)).unwrap_or(u64::MAX),
-                    };
-                    found.fitting.push(Candidate { node, pool, space, resources, throughput: 0, convert: false, score: Score::default() });
+            match judge.pool(node, seen, pool) {
+                Ok((space, resources)) => {
+                    found.fitting.push(Candidate { node, pool, space, resources, throughput: 0, convert, score: Score::default() });
                 }
                 Err(why) => found.drop_out(node, Some(pool), why),
             }
@@ -159,66 +320,100 @@ pub(super) fn candidates<'c>(
     Ok(found)
 }
 
-fn judge_node(
-    cluster: &Cluster,
-    observed: &Observed,
-    request: &Request<'_>,
-    rules: &Rules,
-    shunned: &BTreeMap<NodeName, String>,
-    node: &Node,
-) -> Result<(), Refusal> {
-    node_fits(observed, node, request.filter)?;
-    if request.exclude.contains(&node.name) {
-        return Err(Refusal::Excluded);
+/// The layers that the node of a replica has to do: of a stack with NVMe those from there down carry the data, and a diskless
+/// replica needs those down to what brings it the data.
+fn layers_there(stack: &[LayerKind], kind: Kind) -> &[LayerKind] {
+    let nvme = stack.iter().position(|layer| *layer == LayerKind::Nvme);
+    let drbd = stack.iter().position(|layer| *layer == LayerKind::Drbd);
+    match kind {
+        Kind::Diskful => nvme.and_then(|at| stack.get(at..)).unwrap_or(stack),
+        Kind::Diskless => drbd.or(nvme).and_then(|at| stack.get(..=at)).unwrap_or(stack),
     }
-    let target = Chain::new().with(Source::Node, &node.props).with(Source::Controller, &cluster.controller.props);
-    if target.get_bool(AUTOPLACE_TARGET) == Some(false) {
-        return Err(Refusal::NotTarget);
-    }
-    if request.definition.is_some_and(|definition| cluster.resource(&definition.name, &node.name).is_some()) {
-        return Err(Refusal::Occupied);
-    }
-    if let Some(resource) = shunned.get(&node.name) {
-        return Err(Refusal::Beside(resource.clone()));
-    }
-    if let Some(able) = stack::capabilities(observed, &node.name)
-        && let Some((kind, why)) = stack::lacking(request.layers, able).into_iter().next()
-    {
-        return Err(Refusal::LacksLayer(kind, why));
-    }
-    rules.judge(node)
 }
 
-fn judge_diskless_pool(request: &Request<'_>, pool: &StorPool) -> Result<Space, Refusal> {
-    if !listed(request.filter.storage_pool_diskless_list.as_ref(), pool.name.as_str()) {
-        return Err(Refusal::PoolNotListed);
+impl<'c, U: Iterator<Item = (&'c (NodeName, StorPoolName), &'c PoolUse)>> Judge<'_, 'c, U> {
+    /// Judges a node; whether it has a diskless replica that is to get a disk.
+    fn node(&self, node: &Node, seen: Option<&NodeSeen>) -> Result<bool, Refusal> {
+        if self.nodes.as_ref().is_some_and(|nodes| !nodes.contains(&node.name)) {
+            return Err(Refusal::NodeNotListed);
+        }
+        leaving(node)?;
+        online(seen)?;
+        if self.request.exclude.contains(&node.name) {
+            return Err(Refusal::Excluded);
+        }
+        let target = if node.props.contains(AUTOPLACE_TARGET) {
+            let chain = Chain::new().with(Source::Node, &node.props).with(Source::Controller, &self.cluster.controller.props);
+            chain.get_bool(AUTOPLACE_TARGET)
+        } else {
+            self.target
+        };
+        if target == Some(false) {
+            return Err(Refusal::NotTarget);
+        }
+        let replica = self.replicas.and_then(|replicas| replicas.get(&node.name));
+        let convert = replica.is_some_and(|replica| self.converts(replica));
+        if replica.is_some() && !convert {
+            return Err(Refusal::Occupied);
+        }
+        if let Some(resource) = self.shunned.get(&node.name) {
+            return Err(Refusal::Beside(resource.to_string()));
+        }
+        if let Some(able) = seen.and_then(|seen| seen.capabilities.as_deref())
+            && let Some((kind, why)) = stack::lacking(self.layers, able).into_iter().next()
+        {
+            return Err(Refusal::LacksLayer(kind, why));
+        }
+        self.rules.judge(node)?;
+        Ok(convert)
     }
-    Ok(Space::default())
-}
 
-fn judge_pool(cluster: &Cluster, observed: &Observed, request: &Request<'_>, rules: &Rules, pool: &StorPool) -> Result<Space, Refusal> {
-    if !listed(request.filter.storage_pool_list.as_ref(), pool.name.as_str()) {
-        return Err(Refusal::PoolNotListed);
+    /// Whether a disk can be given to a replica that is there.
+    fn converts(&self, replica: &Resource) -> bool {
+        self.request.convert
+            && self.kind == Kind::Diskful
+            && replica.flags.has(ResourceFlag::Diskless)
+            && !replica.flags.has(ResourceFlag::Delete)
+            && replica.layers.contains(&LayerKind::Drbd)
     }
-    let kinds = request.filter.provider_list.as_ref().filter(|kinds| !kinds.is_empty());
-    if kinds.is_some_and(|kinds| !kinds.contains(&pool.provider)) {
-        return Err(Refusal::Provider(pool.provider));
+
+    /// Judges a pool of a node that fits; its space, and the replicas that count for its score.
+    fn pool(&mut self, node: &Node, seen: Option<&NodeSeen>, pool: &Arc<StorPool>) -> Result<(Space, u64), Refusal> {
+        if self.pools.as_ref().is_some_and(|pools| !pools.contains(&pool.name)) {
+            return Err(Refusal::PoolNotListed);
+        }
+        if self.kind == Kind::Diskless {
+            let there = u64::try_from(self.cluster.count_on(&node.name)).unwrap_or(u64::MAX);
+            return Ok((Space::default(), there));
+        }
+        if self.kinds.is_some_and(|kinds| !kinds.contains(&pool.provider)) {
+            return Err(Refusal::Provider(pool.provider));
+        }
+        if pool.props.get_bool(AUTOPLACE_TARGET) == Some(false) {
+            return Err(Refusal::NotTarget);
+        }
+        self.rules.judge_pool(pool)?;
+        let used = self.uses.get(&(pool.node.clone(), pool.name.clone())).copied().unwrap_or_default();
+        let space = self.ledger.space(pool, seen.and_then(|seen| seen.pools.get(&pool.name)).map(|record| &record.seen), used)?;
+        let needed = self.needed(space.extent)?;
+        // A pool without any space is no place, not even for a definition that has no volumes yet.
+        if space.estimate < needed || space.estimate == Kib(0) {
+            return Err(Refusal::NoSpace { free: space.estimate, needed });
+        }
+        self.thin.judge(node, pool, &space)?;
+        Ok((space, used.resources))
     }
-    if pool.props.get_bool(AUTOPLACE_TARGET) == Some(false) {
-        return Err(Refusal::NotTarget);
+
+    /// What all volumes of a replica need together.
+    fn needed(&mut self, extent: Kib) -> Result<Kib, Refusal> {
+        let (volumes, stack, geometry) = (&self.request.volumes, self.stack, self.geometry);
+        let sum = || {
+            let mut needed = Kib(0);
+            for volume in volumes {
+                needed = needed.saturating_add(sizes::backing_size(volume.size, volume.gross, stack, extent, geometry)?.backing);
+            }
+            Ok(needed)
+        };
+        self.needs.entry(extent).or_insert_with(sum).clone().map_err(Refusal::Size)
     }
-    rules.judge_pool(pool)?;
-    let space = space::space(cluster, observed, pool)?;
-    let stack = if request.layers.is_empty() { stack::PLAIN } else { request.layers };
-    let geometry = sizes::DrbdGeometry::with_peers(request.peers);
-    let mut needed = Kib(0);
-    for volume in &request.volumes {
-        let made = sizes::backing_size(volume.size, volume.gross, stack, space.extent, geometry).map_err(Refusal::Size)?;
-        needed = needed.saturating_add(made.backing);
-    }
-    // A pool without any space is no place, not even for a definition that has no volumes yet.
-    if space.estimate < needed || space.estimate == Kib(0) {
-        return Err(Refusal::NoSpace { free: space.estimate, needed });
-    }
-    Ok(space)
 }

@@ -2,7 +2,7 @@
 //!
 //! 1. Every node and every pool is judged by itself (`filter`); the first rule that it breaks, in a fixed order, is its [`Refusal`].
 //! 2. What fits is scored by four weighted strategies (`score`) and ordered: higher score, then node, then pool.
-//! 3. Of all sets of the wanted size that keep the rules among replicas, the one with the highest sum of scores is chosen (`select`).
+//! 3. Of all sets of the wanted size that keep the rules among replicas, the one with the highest sum of scores is chosen (`search`).
 //!    Of several with the same sum it is the first one: each set is written in the order of step 2, and these rows are compared place by
 //!    place, the earlier place first.
 //!
@@ -12,11 +12,14 @@ mod filter;
 mod pools;
 mod query;
 mod refusal;
+mod rules;
 mod score;
-mod select;
+mod search;
 mod space;
 #[cfg(test)]
 mod tests;
+mod thin;
+mod throughput;
 
 use std::sync::Arc;
 
@@ -28,14 +31,16 @@ use berth_model::objects::{Resource, ResourceDefinition, ResourceGroup, SelectFi
 use berth_model::observed::Observed;
 use berth_model::size::Kib;
 
-pub use filter::node_fits;
+pub use filter::{check_expression, node_fits};
 pub use pools::{pool_on, resolve_pool};
 pub use query::{MaxVolume, SizeInfo, SpawnPlace, query_max_volume_size, query_size_info};
 pub use refusal::{PlaceError, Refusal, refusal};
 pub use score::Score;
 pub use space::{DEFAULT_OVERSUBSCRIPTION, Ratios, Space, ratios, room_for, space};
 
-use crate::{numbers, sizes, stack};
+use self::rules::Rules;
+use self::search::Search;
+use crate::{numbers, sizes};
 
 /// As a [`Request::count`]: as many as fit together.
 pub const ALL: usize = usize::MAX;
@@ -186,45 +191,34 @@ enum Kind {
 }
 
 fn decide(cluster: &Cluster, observed: &Observed, request: &Request<'_>, kind: Kind) -> Result<Placement, PlaceError> {
-    let rules = select::Rules::new(cluster, request)?;
+    let rules = Rules::new(cluster, request, kind)?;
     let mut found = filter::candidates(cluster, observed, request, &rules, kind)?;
     found.score(cluster);
-    match select::select(&found.fitting, request.count, &rules) {
-        Some(indices) => {
-            let mut taken = vec![false; found.fitting.len()];
-            let mut chosen = Vec::with_capacity(indices.len());
-            for index in indices {
-                if let (Some(candidate), Some(flag)) = (found.fitting.get(index), taken.get_mut(index)) {
-                    *flag = true;
-                    chosen.push(Chosen {
-                        node: candidate.node.name.clone(),
-                        pool: candidate.pool.clone(),
-                        free: candidate.space.estimate,
-                        score: candidate.score,
-                        convert: candidate.convert,
-                    });
-                }
+    match search::select(&found.fitting, request.count, &rules) {
+        Search::Found { picked, proven } => {
+            if !proven {
+                found.notes.push(format!(
+                    "The search was given up before all choices were seen; there may be a better one by these rules: {}.",
+                    rules.words()
+                ));
             }
-            chosen.sort_by(|a, b| a.node.cmp(&b.node));
-            found.rest(Refusal::Outranked, |index| taken.get(index) == Some(&false));
-            Ok(Placement { total: chosen.iter().map(|one| one.score).sum(), chosen, tried: found.tried, notes: found.notes })
+            Ok(found.chosen(&picked, &rules))
         }
-        None => {
-            let mut nodes: Vec<&NodeName> = found.fitting.iter().map(|candidate| &candidate.node.name).collect();
-            nodes.sort();
-            nodes.dedup();
-            let fitting = nodes.len();
-            found.rest(Refusal::NotTogether, |_| true);
-            Err(PlaceError::TooFew { wanted: request.count, fitting, tried: found.tried })
+        Search::Nothing if request.count == ALL && rules.there > 0 => Ok(found.chosen(&[], &rules)),
+        Search::Nothing => {
+            let fitting = found.nodes();
+            Err(PlaceError::TooFew { wanted: request.count, fitting, tried: found.none() })
         }
+        Search::GaveUp => Err(PlaceError::TooHard { wanted: request.count, rules: rules.words(), tried: found.none() }),
     }
 }
 
 /// Whether any node that may take replicas can do a layer.
 #[must_use]
 pub fn any_can(cluster: &Cluster, observed: &Observed, filter: &SelectFilter, layer: LayerKind) -> bool {
-    let can = |node: &NodeName| stack::capabilities(observed, node).is_some_and(|able| able.layers.contains(&layer));
-    cluster.nodes.values().any(|node| node_fits(observed, node, filter).is_ok() && can(&node.name))
+    // What no machine can do is found out without a look at the nodes' objects.
+    let able = observed.nodes.iter().filter(|(_, seen)| seen.capabilities.as_ref().is_some_and(|able| able.layers.contains(&layer)));
+    able.filter_map(|(name, _)| cluster.nodes.get(name)).any(|node| node_fits(observed, node, filter).is_ok())
 }
 
 /// The replicas of a definition that hold data and stay.

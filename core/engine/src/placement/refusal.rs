@@ -2,6 +2,7 @@
 
 use berth_model::codes::Code;
 use berth_model::layers::{LayerKind, ProviderKind};
+use berth_model::names::StorPoolName;
 use berth_model::observed::ConnectionStatus;
 use berth_model::reply::Reply;
 use berth_model::size::Kib;
@@ -92,6 +93,14 @@ pub enum Refusal {
         /// What all volumes of a replica need.
         needed: Kib,
     },
+    /// A thin pool that shall not get any fuller.
+    #[error("{free} free, less than {least} (Autoplacer/MinThinFreeSpace)")]
+    LowOnSpace {
+        /// What is free.
+        free: Kib,
+        /// What must be.
+        least: Kib,
+    },
     /// No pool can hold such a volume.
     #[error("{0}")]
     Size(sizes::SizeError),
@@ -101,6 +110,9 @@ pub enum Refusal {
     /// Another replica lies in the same shared space.
     #[error("shares its space with another replica")]
     SharedSpace,
+    /// Another pool of its node was chosen.
+    #[error("pool {0} of the node was chosen")]
+    OtherPool(StorPoolName),
     /// It fits by itself, but not together with enough others.
     #[error("fits, but not with enough others")]
     NotTogether,

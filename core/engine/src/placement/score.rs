@@ -78,7 +78,7 @@ impl Weights {
         let mut read = |name: &str, default: u64| {
             let key = format!("Autoplacer/Weights/{name}");
             let Some(text) = controller.get(&key) else { return default };
-            billionths(text).unwrap_or_else(|| {
+            weight(text).unwrap_or_else(|| {
                 let shown: String = text.chars().take(32).collect();
                 notes.push(format!("Property '{key}' is '{shown}', which is no weight: its default counts."));
                 default
@@ -93,17 +93,22 @@ impl Weights {
     }
 }
 
-/// A decimal number in parts of 10⁹, digits behind the ninth ignored; more than a million counts as a million.
-pub(super) fn billionths(text: &str) -> Option<u64> {
+/// A decimal number in parts of 10⁹, digits behind the ninth ignored; what is too large for 64 bits is the largest of these.
+pub(super) fn decimal(text: &str) -> Option<u128> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(fraction) {
         return None;
     }
-    let whole: u64 = whole.trim_start_matches('0').parse().unwrap_or(if whole.bytes().all(|byte| byte == b'0') { 0 } else { u64::MAX });
+    let whole = whole.bytes().fold(0u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
     let nine: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
-    let parts: u64 = nine.parse().ok()?;
-    Some(whole.saturating_mul(WEIGHT_ONE).saturating_add(parts).min(WEIGHT_MAX))
+    let parts: u128 = nine.parse().ok()?;
+    Some(u128::from(whole) * u128::from(WEIGHT_ONE) + parts)
+}
+
+/// A weight in parts of 10⁹; more than a million counts as a million.
+fn weight(text: &str) -> Option<u64> {
+    decimal(text).map(|parts| u64::try_from(parts).unwrap_or(WEIGHT_MAX).min(WEIGHT_MAX))
 }
 
 /// Scores all candidates and puts them into the order of preference: higher score, then node, then pool.
@@ -151,7 +156,7 @@ mod tests {
             ("1e3", None),
             ("heavy", None),
         ] {
-            assert_eq!(billionths(text), expect, "{text}");
+            assert_eq!(weight(text), expect, "{text}");
         }
     }
 }

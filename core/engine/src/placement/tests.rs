@@ -3,6 +3,7 @@ use berth_model::layers::ProviderKind;
 use proptest::prelude::*;
 
 use super::*;
+use crate::stack;
 use crate::testkit::{World, kib, node};
 
 /// Places `count` replicas of `size` by a filter; the nodes, or why each place fell out.
