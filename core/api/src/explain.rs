@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::reply::ApiCallRc;
+use crate::seen::SeenWhen;
 
 /// What a request would do (`?dry_run=plan`).
 #[derive(Debug, Serialize)]
@@ -136,10 +137,23 @@ pub struct WhyDocument {
     pub more: bool,
     /// What happened, oldest first.
     pub history: Vec<WhyEntryDocument>,
+    /// Where its satellite stands; only of nodes that are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionDocument>,
     /// What it is now, node by node.
     pub now: Vec<ComparedDocument>,
     /// Open jobs that concern it, with what blocks each and the way out.
     pub blocked_by: Vec<crate::job::Job>,
+}
+
+/// Where a node's satellite stands.
+#[derive(Debug, Serialize)]
+pub struct ConnectionDocument {
+    /// The word of the connection, e.g. `ONLINE`.
+    pub status: &'static str,
+    /// When it was seen, or since when it is not and why.
+    #[serde(flatten)]
+    pub when: SeenWhen<'static>,
 }
 
 /// One thing that is wanted on a node, and what was found (`GET /v1/berth/diff`).

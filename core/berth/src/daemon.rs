@@ -98,8 +98,10 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
                 ready(&address.to_string());
             }
         });
-        berth_satellite::serve(config, stop).await?;
-        Ok(())
+        berth_satellite::serve(config, stop).await.map_err(|error| {
+            let correction = error.correction();
+            anyhow::anyhow!("{:#}. {correction}", anyhow::Error::new(error))
+        })
     })
 }
 

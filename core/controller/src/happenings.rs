@@ -227,13 +227,15 @@ pub(crate) struct SessionFailed<'a> {
     pub node: &'a NodeName,
     pub attempts: u64,
     pub cause: &'a str,
+    /// Whether the attempt before failed for the same cause.
+    pub known: bool,
 }
 
 impl SessionFailed<'_> {
-    /// Only the first failure of a row is news.
+    /// Only the first failure of a row is news, and another cause.
     pub fn emit(&self, counters: &Counters) {
         count(&counters.session_failures);
-        if self.attempts == 1 {
+        if self.attempts == 1 || !self.known {
             tracing::warn!(node = %self.node, attempts = self.attempts, cause = self.cause, "satellite not reached");
         } else {
             tracing::debug!(node = %self.node, attempts = self.attempts, cause = self.cause, "satellite not reached");

@@ -1,7 +1,8 @@
 //! Settings of a satellite, resolved by whoever starts it.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -46,16 +47,64 @@ impl Config {
     }
 }
 
+/// What is wrong with a folder or file.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// The system refuses it.
+    #[error("{0}")]
+    File(#[from] std::io::Error),
+    /// What is in it is not what was written.
+    #[error("it cannot be read: {0}")]
+    Text(#[from] serde_json::Error),
+}
+
+/// What a person does about a file operation that failed on or below `path`: sentences, the first begins with a verb.
+#[must_use]
+pub fn remedy(path: &Path, kind: ErrorKind) -> String {
+    let path = path.display();
+    let what = match kind {
+        ErrorKind::PermissionDenied => {
+            format!("Make it readable and writable for the user that runs the satellite; `ls -ld {path}` shows its owner.")
+        }
+        ErrorKind::ReadOnlyFilesystem => format!("Mount its file system writable; `findmnt -T {path}` shows it."),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => format!("Free some space on its file system; `df -h {path}` shows it."),
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists | ErrorKind::IsADirectory => {
+            "Move away what is in the way, or name another folder with --data.".to_owned()
+        }
+        _ => "Look at the kernel's messages on the node with `dmesg`.".to_owned(),
+    };
+    format!("{what} The satellite goes on by itself then.")
+}
+
+impl SatelliteError {
+    /// What a person does about it: sentences, the first begins with a verb.
+    #[must_use]
+    pub fn correction(&self) -> String {
+        match self {
+            Self::Data { path, cause: Unusable::File(error) } => remedy(path, error.kind()),
+            Self::Data { path, cause: Unusable::Text(_) } => {
+                let path = path.display();
+                format!(
+                    "Move the file away with `mv {path} {path}.broken`; what it said is learnt anew from the controller. The satellite goes on by itself then."
+                )
+            }
+            Self::Locked(_) => "Stop the other satellite, or name another folder with --data.".to_owned(),
+            Self::Listen { .. } => "Choose an address of this machine that is free with --listen.".to_owned(),
+            Self::Serve(_) => "Restart the satellite.".to_owned(),
+        }
+    }
+}
+
 /// Why a satellite cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum SatelliteError {
-    /// The data folder cannot be used.
+    /// The data folder cannot be used. It may be in a moment: controllers are told until then.
     #[error("data folder {} cannot be used: {cause}", path.display())]
     Data {
         /// The folder or a file in it.
         path: PathBuf,
         /// What is wrong with it.
-        cause: String,
+        cause: Unusable,
     },
     /// Another satellite runs with this data folder.
     #[error("data folder {} is used by another satellite", .0.display())]

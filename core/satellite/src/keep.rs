@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::config::SatelliteError;
+use crate::config::{SatelliteError, Unusable};
 
 use folder::Folder;
 pub(crate) use folder::{read_json, write_whole};
@@ -187,8 +187,8 @@ pub struct Remembered {
     pub overrides: Overrides,
 }
 
-fn data(path: &Path, cause: impl ToString) -> SatelliteError {
-    SatelliteError::Data { path: path.to_owned(), cause: cause.to_string() }
+fn data(path: &Path, cause: impl Into<Unusable>) -> SatelliteError {
+    SatelliteError::Data { path: path.to_owned(), cause: cause.into() }
 }
 
 fn parse<T: DeserializeOwned + Default>(files: &mut dyn DurableFiles, name: &str) -> Result<T, SatelliteError> {
@@ -204,6 +204,12 @@ impl Keep {
     #[must_use]
     pub fn nowhere() -> Self {
         Self { files: None, log_bytes: 0, whole_bytes: 0, torn: false, doubtful: false }
+    }
+
+    /// The folder that it is in, for messages; `None`: it is nowhere.
+    #[must_use]
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.files.as_ref().and_then(|files| files.place(LOG).parent().map(Path::to_path_buf))
     }
 
     /// Opens the memory in the folder `path`, making it if needed. It is locked as long as this lives.

@@ -30,13 +30,14 @@ mod usage;
 mod watch;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError};
+pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError, Unusable};
 pub use crate::core::{LocalStatus, ResourceState, Settings};
 pub use crate::satellite::Satellite;
 pub use crate::sim::{SimConfig, serve_simulated};
@@ -44,7 +45,7 @@ pub use crate::site::Site;
 
 use crate::folders::Folders;
 use crate::hands::Hands;
-use crate::keep::Keep;
+use crate::keep::{Keep, Remembered};
 use crate::loops::Loops;
 use crate::machine::Shared;
 use crate::site::HostSite;
@@ -53,26 +54,98 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, SatelliteError> {
     TcpListener::bind(address).await.map_err(|source| SatelliteError::Listen { address, source })
 }
 
+/// How often a data folder that cannot be used is tried again.
+const FOLDER_RETRY: Duration = Duration::from_secs(2);
+
+/// What a satellite has in its data folder.
+struct Belongings {
+    keep: Keep,
+    remembered: Remembered,
+    socket: UnixListener,
+    folders: Folders,
+}
+
+impl Belongings {
+    fn take(data: &Path) -> Result<Self, SatelliteError> {
+        let (keep, remembered) = Keep::open(data)?;
+        Ok(Self { keep, remembered, socket: local::bind(data)?, folders: Folders::open(data)? })
+    }
+}
+
+/// Waits until the data folder can be used, and tells controllers why not until then: a satellite that cannot remember obeys nobody, but
+/// whoever looks for it shall not take it for dead. `None`: it was stopped first.
+async fn belongings_at_last(
+    listener: TcpListener,
+    data: &Path,
+    mut error: SatelliteError,
+    stop: &CancellationToken,
+) -> Result<Option<(TcpListener, Belongings)>, SatelliteError> {
+    let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let failed = |source| SatelliteError::Listen { address, source };
+    let kept = listener.into_std().map_err(failed)?;
+    let another = || kept.try_clone().and_then(TcpListener::from_std).map_err(failed);
+    loop {
+        let detail = format!("{error}. {}", error.correction());
+        tracing::error!(cause = %error, correction = error.correction(), "no controller is obeyed");
+        let shut = stop.child_token();
+        let door = tokio::spawn(session::refuse_all(another()?, detail.clone(), shut.clone()));
+        let taken = loop {
+            tokio::select! {
+                () = stop.cancelled() => break None,
+                () = tokio::time::sleep(FOLDER_RETRY) => {}
+            }
+            match Belongings::take(data) {
+                // The same as before: whoever comes is told already.
+                Err(again) if format!("{again}. {}", again.correction()) == detail => {}
+                other => break Some(other),
+            }
+        };
+        shut.cancel();
+        drop(door.await);
+        match taken {
+            None => return Ok(None),
+            Some(Ok(belongings)) => {
+                tracing::info!(data = %data.display(), "the data folder can be used");
+                return Ok(Some((another()?, belongings)));
+            }
+            Some(Err(other @ SatelliteError::Data { .. })) => error = other,
+            Some(Err(other)) => return Err(other),
+        }
+    }
+}
+
 /// Runs a satellite until `stop`: serves what its last plan holds, and the controllers that connect. What it serves stays served
 /// when it ends.
 ///
 /// # Errors
-/// [`SatelliteError`] if it cannot begin, or serving controllers ends by itself.
+/// [`SatelliteError`] if it cannot begin (a data folder that cannot be used is waited for), or serving controllers ends by itself.
 pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), SatelliteError> {
     let Config { data, listen: address, name, dev_dir, tool_timeout, scan_interval, announce } = config;
-    let (keep, remembered) = Keep::open(&data)?;
     let listener = listen(address).await?;
-    let socket = local::bind(&data)?;
-    let folders = Folders::open(&data)?;
+    let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address, source })?;
+    let announced = || {
+        tracing::info!(address = %bound, data = %data.display(), "satellite listens");
+        if let Some(announce) = announce {
+            // Whoever asked may have gone.
+            let _ = announce.send(bound);
+        }
+    };
+    let (listener, belongings) = match Belongings::take(&data) {
+        Ok(belongings) => {
+            announced();
+            (listener, belongings)
+        }
+        Err(error @ SatelliteError::Data { .. }) => {
+            announced();
+            let Some(later) = belongings_at_last(listener, &data, error, &stop).await? else { return Ok(()) };
+            later
+        }
+        Err(error) => return Err(error),
+    };
+    let Belongings { keep, remembered, socket, folders } = belongings;
     let (capabilities, attaches) = capabilities::probe();
     let shared = Arc::new(Shared { hands: Hands::new(tool_timeout), loops: Loops::default(), folders, attaches });
     let site = HostSite::new(Arc::clone(&shared), &usable(dev_dir, &data, attaches), capabilities);
-    let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address, source })?;
-    tracing::info!(address = %bound, data = %data.display(), "satellite listens");
-    if let Some(announce) = announce {
-        // Whoever asked may have gone.
-        let _ = announce.send(bound);
-    }
     // Whatever ends first ends the others.
     let inner = stop.child_token();
     let satellite = Satellite::start(Settings { site: Arc::new(site), keep, remembered, name, scan_interval }, &inner);

@@ -68,7 +68,7 @@ pub enum LocalError {
 /// [`SatelliteError::Data`] if the folder does not take it.
 pub fn bind(data: &Path) -> Result<UnixListener, SatelliteError> {
     let path = data.join(SOCKET);
-    let broken = |error: std::io::Error| SatelliteError::Data { path: path.clone(), cause: error.to_string() };
+    let broken = |error: std::io::Error| SatelliteError::Data { path: path.clone(), cause: error.into() };
     // The folder's lock is held: a socket that is there belongs to an earlier life.
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(broken(error)),

@@ -5,12 +5,14 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use berth_model::plan::PlanBody;
+use berth_proto::refusal::Reason;
 use berth_proto::satellite_server::{Satellite, SatelliteServer};
-use berth_proto::{Down, Ping, Up, down, up};
+use berth_proto::{Down, Ping, Refusal, Up, down, up};
 use futures_util::{Stream, StreamExt};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
@@ -94,6 +96,42 @@ pub async fn converse(
     drop(core.send(Event::Closed(number)).await);
 }
 
+/// Tells a controller why nothing can be taken from it.
+fn unable(detail: String) -> Up {
+    Up { message: Some(up::Message::Refusal(Refusal { reason: Reason::DataFolder.into(), detail })) }
+}
+
+/// Says to every controller that comes why the satellite can do nothing for it, until `stop`.
+///
+/// # Errors
+/// [`SatelliteError::Serve`] if serving ends by itself.
+pub async fn refuse_all(listener: TcpListener, detail: String, stop: CancellationToken) -> Result<(), SatelliteError> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = Server::builder().add_service(SatelliteServer::new(Shut(detail)));
+    let server = server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_TIMEOUT).await;
+    };
+    tokio::select! {
+        served = server => served.map_err(SatelliteError::Serve),
+        () = late => Ok(()),
+    }
+}
+
+/// A door behind which nobody can be.
+struct Shut(String);
+
+#[tonic::async_trait]
+impl Satellite for Shut {
+    type SessionStream = Pin<Box<dyn Stream<Item = Result<Up, Status>> + Send>>;
+
+    async fn session(&self, _: Request<Streaming<Down>>) -> Result<Response<Self::SessionStream>, Status> {
+        let refusal = unable(self.0.clone());
+        Ok(Response::new(Box::pin(futures_util::stream::once(async move { Ok(refusal) }))))
+    }
+}
+
 fn gone() -> Status {
     Status::unavailable("the satellite ends")
 }
@@ -119,7 +157,10 @@ async fn listen(
             drop(up.send(Ok(Up { message: Some(up::Message::Refusal(refusal)) })).await);
             return Ok(());
         }
-        Err(Unwelcome::Broken(cause)) => return Err(Status::internal(format!("the satellite cannot use its data folder: {cause}"))),
+        Err(Unwelcome::Broken(cause)) => {
+            drop(up.send(Ok(unable(format!("the satellite cannot use its data folder: {cause}")))).await);
+            return Ok(());
+        }
     }
     while let Some(message) = stream.next().await.transpose()? {
         match message.message {

@@ -87,6 +87,14 @@ pub fn story(document: &Value) -> String {
         out.push_str(&format!("; {count} objects had this name"));
     }
     out.push('\n');
+    if document["connection"].is_object() {
+        let connection = &document["connection"];
+        let why = match word(connection, "reason") {
+            text if text.is_empty() => String::new(),
+            text => format!("; {text}"),
+        };
+        out.push_str(&format!("Its satellite: {} ({}){why}\n", word(connection, "status"), when(connection)));
+    }
     out.push_str(&knows_from(document));
     let history: Vec<&Value> = document["history"].as_array().into_iter().flatten().collect();
     if let (true, Some(first)) = (document["more"] == Value::Bool(true), history.first()) {
@@ -170,7 +178,7 @@ mod tests {
     #[test]
     fn a_story_is_told_in_order() {
         let document = json!({
-            "object": "resource web alpha", "exists": true, "generations": 2, "more": false,
+            "object": "resource web alpha", "exists": true, "connection": {"status": "OFFLINE", "unknown_since": "2026", "reason": "Full."}, "generations": 2, "more": false,
             "knows_from": {"serial": 5, "at": "2026-01-01T00:00:00.000Z"},
             "history": [
                 {"serial": 7, "at": "2026-01-01T00:00:01.000Z", "actor": "PUBLIC", "origin": "10.0.0.1:9", "command": "create_resources",
@@ -186,6 +194,7 @@ mod tests {
                  "holders": [{"kind": "process", "device": "/dev/loop3", "pid": 42, "command": "dd"}]}]}]
         });
         let expected = "resource web alpha: it exists; 2 objects had this name\n\
+            Its satellite: OFFLINE (unknown since 2026); Full.\n\
             The log knows from 2026-01-01T00:00:00.000Z on (serial 5); older entries were trimmed.\n\n\
             2026-01-01T00:00:01.000Z  #7  create_resources by PUBLIC from 10.0.0.1:9 [object 1]\n    made\n    Made. (Most space.)\n\n\
             2026-01-01T00:00:02.000Z  #8  advance by berth from web [object 2]\n    x: 1 became nothing\n    alpha: resource 'web' faulty (In use.)\n\n\

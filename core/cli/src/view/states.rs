@@ -34,10 +34,32 @@ pub fn node(node: &Value) -> Cell {
         "" => Cell::toned("Unknown", Tone::Warn),
         // Every other word is a kind of not working; new ones are shown as they come.
         other => match unknown_since(node) {
-            Some(since) => Cell::toned(format!("{other} ({since})"), Tone::Bad),
+            Some(since) => Cell::toned(format!("{other} ({since}){}", reason(node)), Tone::Bad),
             None => Cell::toned(other, Tone::Bad),
         },
     }
+}
+
+/// Why the state is unknown, in lines of its own below it; empty: the controller does not say.
+fn reason(value: &Value) -> String {
+    /// Letters of a line: the other columns have to fit beside it.
+    const WIDTH: usize = 50;
+    let reason = value.get("berth").and_then(|berth| berth.get("reason")).and_then(Value::as_str).unwrap_or_default();
+    let mut lines = String::new();
+    let mut room = 0;
+    for word in reason.split_whitespace() {
+        let length = word.chars().count();
+        if room < length + 1 {
+            lines.push('\n');
+            room = WIDTH;
+        } else {
+            lines.push(' ');
+            room -= 1;
+        }
+        lines.push_str(word);
+        room = room.saturating_sub(length);
+    }
+    lines
 }
 
 /// A storage pool's state.
@@ -248,7 +270,15 @@ mod tests {
         resource["berth"] = since.clone();
         begins(super::resource(&resource), "Unknown (since 2020-01-0");
         begins(super::pool(&json!({"berth": since})), "Unknown (since 2020-01-0");
-        begins(super::node(&json!({"connection_status": "OFFLINE", "berth": since})), "OFFLINE (since 2020-01-0");
+        let cell = super::node(&json!({"connection_status": "OFFLINE", "berth": since})).text;
+        assert!(cell.starts_with("OFFLINE (since 2020-01-0") && cell.ends_with(")\naway"), "{cell}");
+        let long = "The satellite runs, but can take no plan: its data folder is full. Make room.";
+        let cell = super::node(
+            &json!({"connection_status": "FULL_SYNC_FAILED", "berth": {"unknown_since": "2020-01-02T12:04:05Z", "reason": long}}),
+        )
+        .text;
+        let lines: Vec<&str> = cell.lines().skip(1).collect();
+        assert!(lines.len() == 2 && lines.iter().all(|line| line.len() <= 50) && lines.join(" ") == long, "{cell}");
         let seen = json!({"seen": "2020-01-02T12:04:05.123Z"});
         assert_eq!(super::node(&json!({"connection_status": "ONLINE", "berth": seen})).text, "Online");
         assert_eq!(super::pool(&json!({"berth": seen})).text, "Ok");

@@ -158,6 +158,7 @@ fn refused(refusal: &Refusal) -> (ConnectionStatus, String) {
         refusal::Reason::OtherController => (ConnectionStatus::OtherController, "The satellite belongs to another controller"),
         refusal::Reason::VersionMismatch => (ConnectionStatus::VersionMismatch, "The satellite speaks no common version"),
         refusal::Reason::OtherNode => (ConnectionStatus::HostnameMismatch, "The satellite is another node of the cluster"),
+        refusal::Reason::DataFolder => (ConnectionStatus::FullSyncFailed, "The satellite runs, but can take no plan"),
         refusal::Reason::Unspecified => (ConnectionStatus::Unknown, "The satellite refuses and does not say why"),
     };
     let detail = refusal.detail.trim();

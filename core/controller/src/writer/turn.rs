@@ -180,8 +180,9 @@ impl Writer {
         match event {
             SessionEvent::Failed { status, reason } => {
                 live.link = None;
+                let known = self.seen.observed.nodes.get(&node).and_then(|seen| seen.reason.as_ref()) == Some(&reason);
                 let attempts = self.seen.failed(&node, status, reason.clone(), turn.now);
-                SessionFailed { node: &node, attempts, cause: &reason }.emit(&self.hands.counters);
+                SessionFailed { node: &node, attempts, cause: &reason, known }.emit(&self.hands.counters);
                 self.look.extend(jobs::jobs_waiting_on(&self.cluster, &node));
             }
             SessionEvent::Opened { link, capabilities } => {

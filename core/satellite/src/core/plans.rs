@@ -10,6 +10,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use super::{CONFIRM_AFTER, Core, Entry, Link, Session, Unwelcome, WHOLE_WAIT};
+use crate::config::remedy;
 use crate::keep::{Held, Identity, Keep};
 
 /// Answers that may wait for room; a controller that sends more without reading is cut off.
@@ -89,14 +90,16 @@ impl Core {
             tracing::warn!(node = %identity.node_name, "the node was created again; its former plan is dropped, nothing of it is touched");
             let whole = PlanBody { pools: Some(Vec::new()), ..PlanBody::default() };
             let epoch = identity.epoch;
-            self.with_keep(move |keep| keep.append(epoch, 0, 0, &whole)).await.map_err(|error| Unwelcome::Broken(error.to_string()))?;
+            self.with_keep(move |keep| keep.append(epoch, 0, 0, &whole))
+                .await
+                .map_err(|error| Unwelcome::Broken(self.with_remedy(&error)))?;
             let ids: Vec<Uuid> = self.entries.keys().copied().collect();
             ids.into_iter().for_each(|id| self.leave_out(id));
             self.held = Held::default();
         }
         if identity != self.identity {
             let kept = identity.clone();
-            self.with_keep(move |keep| keep.identity(&kept)).await.map_err(|error| Unwelcome::Broken(error.to_string()))?;
+            self.with_keep(move |keep| keep.identity(&kept)).await.map_err(|error| Unwelcome::Broken(self.with_remedy(&error)))?;
             self.identity = identity;
         }
         self.close();
@@ -200,7 +203,8 @@ impl Core {
                 tracing::error!(%error, "the plan cannot be kept, so it is not obeyed");
                 let session = self.session.as_ref().map(|session| session.link.up.clone());
                 if let Some(up) = session {
-                    let status = Status::internal(format!("the satellite cannot keep its plan in its data folder: {error}"));
+                    let status =
+                        Status::internal(format!("the satellite cannot keep its plan in its data folder: {}", self.with_remedy(&error)));
                     // A full channel ends with the session all the same.
                     drop(up.try_send(Err(status)));
                 }
@@ -209,6 +213,12 @@ impl Core {
             self.take(epoch, generation, base, body).await;
         }
         self.confirm();
+    }
+
+    /// What is wrong with the data folder, and what to do.
+    fn with_remedy(&self, error: &std::io::Error) -> String {
+        let folder = self.kept(Keep::folder).unwrap_or_default();
+        format!("{error}. {}", remedy(&folder, error.kind()))
     }
 
     async fn keep_plan(&self, epoch: u64, generation: u64, base: u64, body: &PlanBody) -> std::io::Result<()> {

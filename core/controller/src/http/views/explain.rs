@@ -1,7 +1,8 @@
 //! Documents about what happened and what differs.
 
 use berth_api::explain::{
-    ComparedDocument, DriftDocument, FieldDocument, KnowsFrom, LogEntryDocument, StrangerDocument, WhyDocument, WhyEntryDocument,
+    ComparedDocument, ConnectionDocument, DriftDocument, FieldDocument, KnowsFrom, LogEntryDocument, StrangerDocument, WhyDocument,
+    WhyEntryDocument,
 };
 use berth_engine::explain::FieldChange;
 use berth_engine::explain::differ::{self, Compared, Drift, Thing};
@@ -76,9 +77,16 @@ pub fn why(view: &View, subject: &Subject, story: &Story, oldest: Option<&LogEnt
         knows_from: knows_from(oldest),
         more: story.more,
         history: story.entries.iter().map(story_entry).collect(),
+        connection: connection(view, subject),
         now: now(view, subject).iter().map(compared).collect(),
         blocked_by: blockers(view, subject),
     }
+}
+
+fn connection(view: &View, subject: &Subject) -> Option<ConnectionDocument> {
+    let Subject::Record(Key::Node(name)) = subject else { return None };
+    let node = super::node::node(view, view.cluster.nodes.get(name)?, None);
+    Some(ConnectionDocument { status: node.connection_status, when: node.berth })
 }
 
 /// What is wanted and found of an object, on each node that has a part of it.
