@@ -13,6 +13,7 @@ pub mod group;
 pub mod job;
 pub mod lenient;
 pub mod node;
+pub mod place;
 pub mod pool;
 pub mod query;
 pub mod reply;

@@ -19,6 +19,7 @@ mod dev;
 mod explain;
 mod job;
 mod local;
+mod place;
 mod settings;
 mod what_if;
 mod words;
@@ -103,6 +104,7 @@ fn run(program: Program, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Program::Bundle(options) => bundle::run(&options),
         Program::WhatIf(options) => what_if::what_if(&options),
         Program::Risk(options) => what_if::risk(&options),
+        Program::Place(words) => place::place(&words),
         Program::Completions { shell } => {
             let mut command = berth_cli::command();
             clap_complete::generate(shell, &mut command, "linstor", &mut std::io::stdout());

@@ -56,19 +56,23 @@ fn show(document: &Value, format: OutputFormat, text: fn(&Value, &Screen) -> Str
 
 /// What the terminal can show.
 #[derive(Debug, Clone, Copy)]
-struct Screen {
-    terminal: bool,
-    width: Option<u16>,
+pub struct Screen {
+    /// Whether it is one.
+    pub terminal: bool,
+    /// Its columns, where they are known.
+    pub width: Option<u16>,
 }
 
 impl Screen {
-    fn of_process() -> Self {
+    /// Of standard output.
+    pub fn of_process() -> Self {
         let terminal = std::io::stdout().is_terminal();
         Self { terminal, width: if terminal { Table::new().width() } else { None } }
     }
 }
 
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+/// A member as text; missing: empty.
+pub fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap_or_default()
 }
 
@@ -85,7 +89,7 @@ fn flag(value: &Value, key: &str) -> bool {
 }
 
 /// A size in the largest unit that leaves a number before the point.
-fn size(kib: u64) -> String {
+pub fn size(kib: u64) -> String {
     #[allow(clippy::cast_precision_loss)] // For people.
     let (mut amount, mut unit) = (kib as f64, "KiB");
     for larger in ["MiB", "GiB", "TiB", "PiB"] {

@@ -11,6 +11,7 @@
 mod curl;
 mod drbd;
 mod exit;
+mod filter_words;
 mod grammar;
 mod ini;
 mod interactive;
@@ -33,8 +34,10 @@ use std::ffi::OsString;
 use clap::ArgMatches;
 use jiff::Zoned;
 
+pub use filter_words::FilterWords;
 pub use grammar::{command, words};
 pub use settings::Surroundings;
+pub use size::{BadSize, parse_kib};
 pub use terminal::Terminal;
 
 use plan::Plan;

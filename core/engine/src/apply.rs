@@ -6,6 +6,7 @@ use berth_model::reply::Reply;
 
 use crate::command::Command;
 use crate::draft::{Applied, Context, Draft, Refused, RequestContext};
+use crate::places::{self, Asked};
 
 /// A decision with the context that later entries of the same answer need.
 #[derive(Debug, Clone)]
@@ -14,6 +15,8 @@ pub struct Decision {
     pub result: Result<Applied, Refused>,
     /// The request's context.
     pub request: RequestContext,
+    /// What the placer was asked on the way, in order.
+    pub asked: Vec<Asked>,
 }
 
 /// Decides about `command` in `cluster`. Changes nothing itself, never fails otherwise than by a refusal.
@@ -27,11 +30,23 @@ pub fn apply(cluster: &Cluster, command: &Command, context: Context<'_>) -> Deci
             .into()),
     };
     let request = draft.request_context();
+    let asked = std::mem::take(&mut draft.asked);
+    let in_vain = asked.iter().any(|one| one.failed.is_some());
     let result = match outcome {
-        Ok(()) => Ok(draft.done()),
-        Err(refused) => Err(draft.refused(refused)),
+        Ok(()) => {
+            if in_vain {
+                places::tell_how_to_see_all(command, &mut draft.applied.replies);
+            }
+            Ok(draft.done())
+        }
+        Err(mut refused) => {
+            if in_vain {
+                places::tell_how_to_see_all(command, &mut refused.replies);
+            }
+            Err(draft.refused(refused))
+        }
     };
-    Decision { result, request }
+    Decision { result, request, asked }
 }
 
 /// Each handler sets the request's context first ([`Draft::about`]), then checks everything, then changes.

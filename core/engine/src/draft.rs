@@ -11,6 +11,11 @@ use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
 use uuid::Uuid;
 
+use crate::places::Asked;
+
+/// Questions to the placer that one decision keeps: each may name every pool of the cluster.
+const MOST_ASKED: usize = 32;
+
 /// What a decision may use beside the cluster. Everything that is not a function of the cluster comes in here.
 #[derive(Debug, Clone)]
 pub struct Context<'a> {
@@ -83,6 +88,8 @@ pub struct Draft<'a> {
     pub context: Context<'a>,
     /// The decision so far.
     pub applied: Applied,
+    /// What the placer was asked, also where it was in vain.
+    pub asked: Vec<Asked>,
     defaults: (Operation, ObjectMask),
     refs: Vec<(String, String)>,
 }
@@ -95,6 +102,7 @@ impl<'a> Draft<'a> {
             cluster: cluster.clone(),
             context,
             applied: Applied::default(),
+            asked: Vec::new(),
             defaults: (Operation::Modify, ObjectMask::Controller),
             refs: Vec::new(),
         }
@@ -125,6 +133,13 @@ impl<'a> Draft<'a> {
     pub fn change(&mut self, change: Change) {
         self.cluster.fold([&change]);
         self.applied.changes.push(change);
+    }
+
+    /// Keeps what the placer was asked. Of a request about many definitions only the first questions are kept.
+    pub fn asked(&mut self, asked: Asked) {
+        if self.asked.len() < MOST_ASKED {
+            self.asked.push(asked);
+        }
     }
 
     /// Starts a job that the answer waits for.

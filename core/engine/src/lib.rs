@@ -23,6 +23,7 @@ pub mod lookup;
 pub mod nodes;
 pub mod numbers;
 pub mod placement;
+pub mod places;
 pub mod plan;
 pub mod pools;
 pub mod reconcile;

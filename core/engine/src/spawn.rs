@@ -17,6 +17,7 @@ use crate::command::{Command, FilterRequest};
 use crate::draft::{Draft, Refused};
 use crate::groups::DEFAULT_PLACE_COUNT;
 use crate::placement::{self, PlaceError, Placement, Request};
+use crate::places::{Asked, Kind};
 use crate::resources::{NewReplica, deploy, misdirected};
 use crate::{change_props, definitions, groups, lookup, numbers, stack};
 
@@ -363,9 +364,11 @@ fn place(draft: &mut Draft<'_>, name: &ResourceName, filter: &SelectFilter, requ
                 awaited.extend(diskless(draft, &definition, &stack, filter, flag, Some(count))?);
             }
             None => {
-                let (stack, placement) = decide(draft, &definition, filter, requested, count)?;
-                awaited.extend(deploy_chosen(draft, &definition, filter, &stack, &placement)?);
-                layers = Some(stack);
+                let (asked, placement) = decide(draft, &definition, filter, requested, count)?;
+                let made = deploy_chosen(draft, &definition, filter, &asked.layers, &placement);
+                layers = Some(asked.layers.clone());
+                draft.asked(asked.placed(placement));
+                awaited.extend(made?);
             }
         },
     }
@@ -413,29 +416,37 @@ fn enough(draft: &mut Draft<'_>, definition: &ResourceDefinition, filter: &Selec
     );
 }
 
-/// The stack of new replicas and their places. Errors 996, 985, 234; 988 where several replicas would need DRBD and no node has it.
+/// The question for new replicas, with their stack, and their places. Errors 996, 985, 234; 988 where several replicas would need DRBD and
+/// no node has it.
 fn decide(
-    draft: &Draft<'_>,
+    draft: &mut Draft<'_>,
     definition: &ResourceDefinition,
     filter: &SelectFilter,
     requested: &[LayerKind],
     count: usize,
-) -> Result<(Vec<LayerKind>, Placement), Refused> {
-    let (cluster, observed) = (&draft.cluster, draft.context.observed);
-    let run = |layers: Vec<LayerKind>| {
-        let request = Request::new(cluster, definition, filter, count, &layers);
-        let placed = placement::place(cluster, observed, &request).map_err(|error| placement::refusal(&error, &request))?;
-        Ok((layers, placed))
+) -> Result<(Asked, Placement), Refused> {
+    let observed = draft.context.observed;
+    let run = |draft: &mut Draft<'_>, layers: &[LayerKind]| {
+        let request = Request::new(&draft.cluster, definition, filter, count, layers);
+        let asked = Asked::of(&request, Kind::Disks);
+        match placement::place(&draft.cluster, observed, &request) {
+            Ok(placed) => Ok((asked, placed)),
+            Err(error) => {
+                let refused = placement::refusal(&error, &request);
+                draft.asked(asked.failed(error));
+                Err(refused)
+            }
+        }
     };
-    if let Some(layers) = stack::chosen(cluster, definition, requested) {
-        return run(layers);
+    if let Some(layers) = stack::chosen(&draft.cluster, definition, requested) {
+        return run(draft, &layers);
     }
-    let there = placement::diskful(cluster, definition).count();
-    if there == 0 && placement::any_can(cluster, observed, filter, LayerKind::Drbd) {
-        return run(stack::REPLICATED.to_vec());
+    let there = placement::diskful(&draft.cluster, definition).count();
+    if there == 0 && placement::any_can(&draft.cluster, observed, filter, LayerKind::Drbd) {
+        return run(draft, stack::REPLICATED);
     }
     // First whether there are places at all: only where there are is DRBD what is missing.
-    let plain = run(stack::PLAIN.to_vec())?;
+    let plain = run(draft, stack::PLAIN)?;
     if there + count > 1 { Err(stack::needs_drbd(&definition.name, there + count)) } else { Ok(plain) }
 }
 
@@ -487,14 +498,19 @@ fn diskless(
 ) -> Result<Vec<Awaited>, Refused> {
     let request =
         Request { volumes: Vec::new(), ..Request::new(&draft.cluster, definition, filter, count.unwrap_or(placement::ALL), layers) };
-    let placed = placement::place_diskless(&draft.cluster, draft.context.observed, &request);
-    let chosen = match placed {
-        Ok(placed) => placed.chosen,
+    let asked = Asked::of(&request, Kind::Diskless);
+    let asked = match placement::place_diskless(&draft.cluster, draft.context.observed, &request) {
+        Ok(placed) => asked.placed(placed),
         // Nobody counts them: none is left is as good as any.
-        Err(PlaceError::TooFew { .. }) if count.is_none() => Vec::new(),
-        Err(error) => return Err(placement::refusal(&error, &request)),
+        Err(error @ PlaceError::TooFew { .. }) if count.is_none() => Asked { failed: None, ..asked.failed(error) },
+        Err(error) => {
+            let refused = placement::refusal(&error, &request);
+            draft.asked(asked.failed(error));
+            return Err(refused);
+        }
     };
-    let nodes: Vec<NodeName> = chosen.into_iter().map(|chosen| chosen.node).collect();
+    let nodes: Vec<NodeName> = asked.chosen.iter().map(|place| place.node.clone()).collect();
+    draft.asked(asked);
     let mut awaited = Vec::with_capacity(nodes.len());
     for node in nodes {
         let new = NewReplica { flags: [flag].into_iter().collect(), ..NewReplica::plain(&definition.name, &node, layers) };

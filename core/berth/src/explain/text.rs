@@ -55,10 +55,38 @@ pub fn notes(decision: &Value) -> Vec<String> {
     let line = |note: &Value| match note["note"].as_str() {
         Some("said") => format!("{}{}", word(note, "message"), cause(note)),
         Some("seen") => format!("{}: {} {}{}", word(note, "node"), word(note, "object"), word(note, "state"), cause(note)),
+        Some("chosen") => chosen(note),
+        Some("passed_over") => {
+            let first: Vec<String> = note["first"].as_array().into_iter().flatten().map(plain).collect();
+            let (count, more) =
+                (note["count"].as_u64().unwrap_or_default(), if note["count"].as_u64() > Some(first.len() as u64) { ", …" } else { "" });
+            format!(
+                "not on {}{more}{}: {}",
+                first.join("; "),
+                if more.is_empty() { String::new() } else { format!(" ({count})") },
+                word(note, "cause")
+            )
+        }
         Some("more") => format!("and {} more", note["count"]),
         Some(_) | None => plain(note),
     };
     decision.as_array().into_iter().flatten().map(line).collect()
+}
+
+fn chosen(note: &Value) -> String {
+    let pool = match word(note, "pool") {
+        pool if pool.is_empty() => String::new(),
+        pool => format!(", pool {pool}"),
+    };
+    let score = note["score"].as_f64().map(|score| format!(", score {score:.4}")).unwrap_or_default();
+    let wanted = note["wanted"].as_u64().map_or_else(|| "as many as fit".to_owned(), |wanted| wanted.to_string());
+    let free = note["free_kib"].as_u64().map(|free| format!(", {free} KiB could be promised")).unwrap_or_default();
+    format!(
+        "{}{pool}: chosen for '{}'{score}{free}; {wanted} wanted, {} nodes fit",
+        word(note, "node"),
+        word(note, "resource"),
+        note["fitting"]
+    )
 }
 
 fn own(entry: &Value) -> Vec<String> {

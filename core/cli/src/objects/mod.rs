@@ -13,7 +13,7 @@ mod pool_definition;
 mod resource;
 mod resource_definition;
 mod resource_group;
-mod select;
+pub mod select;
 mod snapshot;
 mod volume;
 mod volume_definition;

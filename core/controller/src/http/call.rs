@@ -15,7 +15,7 @@ use super::query::Pairs;
 use crate::{Controller, View};
 
 /// Whoever reaches the API without signing in.
-const ANYBODY: &str = "PUBLIC";
+pub const ANYBODY: &str = "PUBLIC";
 
 /// What a handler answers: both sides are answers.
 pub type Answered = Result<Response, Response>;

@@ -122,9 +122,9 @@ impl Writer {
         };
         let rests_on_group = turn.group.len() > 0;
         let decision = caught("apply", &self.hands.reports, &self.hands.counters, || apply(&turn.group.cluster, &command, context));
-        let (result, request) = match decision {
-            Ok(Decision { result, request }) => (result.map_err(|refused| refused.replies), request),
-            Err(report) => (Err(vec![defect(&report)]), nothing_known()),
+        let (result, request, asked) = match decision {
+            Ok(Decision { result, request, asked }) => (result.map_err(|refused| refused.replies), request, asked),
+            Err(report) => (Err(vec![defect(&report)]), nothing_known(), Vec::new()),
         };
         let result = result.and_then(|mut applied| {
             let changes = std::mem::take(&mut applied.changes);
@@ -139,7 +139,7 @@ impl Writer {
                 actor: &actor,
                 origin: &origin,
                 command: json_text(&command),
-                decision: json_text(&decision::said(&applied.replies)),
+                decision: json_text(&decision::decided(&applied.replies, &asked)),
             };
             let concerned = self.concerned(&turn.group.cluster, &changes);
             turn.group.add(&by, changes).map_err(|unfit| vec![unfit_reply(&unfit)])?;

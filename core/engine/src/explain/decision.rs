@@ -8,13 +8,15 @@ use berth_model::reply::Reply;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::places::{self, Asked};
+
 /// Most notes of one entry; a decision about more says so in the last one.
 const NOTES_MAX: usize = 64;
 /// Longest text of a note, in characters.
 const TEXT_MAX: usize = 400;
 
 /// One reason, or one thing that was seen. In the log as JSON; fields that are empty are left out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "snake_case")]
 pub enum Note {
     /// What was answered.
@@ -41,6 +43,39 @@ pub enum Note {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         cause: String,
     },
+    /// A place that was chosen for a replica.
+    Chosen {
+        /// For which resource.
+        resource: String,
+        /// The node.
+        node: String,
+        /// The pool; empty: without a disk.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        pool: String,
+        /// What the pool could still promise, in KiB.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        free_kib: Option<u64>,
+        /// What the strategies gave it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        score: Option<f64>,
+        /// How many places were wanted; `null`: as many as fit.
+        wanted: Option<usize>,
+        /// How many nodes fitted, each by itself.
+        fitting: usize,
+    },
+    /// Places that were not chosen, for one reason.
+    PassedOver {
+        /// For which resource.
+        resource: String,
+        /// The word of the rule.
+        rule: String,
+        /// How many places.
+        count: usize,
+        /// The first of them.
+        first: Vec<String>,
+        /// Why.
+        cause: String,
+    },
     /// There would be more notes.
     More {
         /// How many.
@@ -65,6 +100,14 @@ pub fn said(replies: &[Reply]) -> Vec<Note> {
         cause: cut(&reply.cause),
     };
     bounded(replies.iter().map(note).collect())
+}
+
+/// What a command's answer says of the decision, and why the places of new replicas were chosen.
+#[must_use]
+pub fn decided(replies: &[Reply], asked: &[Asked]) -> Vec<Note> {
+    let mut notes = said(replies);
+    notes.extend(bounded(places::notes(asked)));
+    notes
 }
 
 /// Where the items stood that a job waits for, in the order of the job.

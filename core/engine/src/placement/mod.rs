@@ -32,8 +32,9 @@ use berth_model::observed::Observed;
 use berth_model::size::Kib;
 
 pub use filter::{check_expression, node_fits};
-pub use pools::{pool_on, resolve_pool};
+pub use pools::resolve_pool;
 pub use query::{MaxVolume, SizeInfo, SpawnPlace, query_max_volume_size, query_size_info};
+pub(crate) use refusal::MOST_REASONS;
 pub use refusal::{PlaceError, Refusal, refusal};
 pub use score::Score;
 pub use space::{DEFAULT_OVERSUBSCRIPTION, Ratios, Space, ratios, room_for, space};

@@ -6,12 +6,10 @@ use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::layers::ProviderKind;
 use berth_model::names::{DEFAULT_POOL, NodeName, StorPoolName, VolumeNumber};
-use berth_model::objects::{ResourceDefinition, SelectFilter, StorPool};
-use berth_model::observed::Observed;
+use berth_model::objects::{ResourceDefinition, StorPool};
 use berth_model::props::{Chain, Props, STOR_POOL_NAME, Source};
 use berth_model::reply::Reply;
 
-use super::{PlaceError, Request, place};
 use crate::draft::Refused;
 use crate::lookup;
 
@@ -54,34 +52,4 @@ pub fn resolve_pool(
             .into());
     }
     Ok(pool.clone())
-}
-
-/// The pool that placement chooses on one node for a replica of `definition`; the layers of `filter` must be chosen.
-///
-/// # Errors
-/// Why there is none, for people.
-pub fn pool_on(
-    cluster: &Cluster,
-    observed: &Observed,
-    definition: &ResourceDefinition,
-    filter: &SelectFilter,
-    node: &NodeName,
-) -> Result<StorPoolName, String> {
-    let filter = SelectFilter { node_name_list: Some(vec![node.to_string()]), ..filter.clone() };
-    let request = Request::new(cluster, definition, &filter, 1, filter.layer_stack.as_deref().unwrap_or_default());
-    match place(cluster, observed, &request) {
-        Ok(placement) => {
-            placement.chosen.into_iter().next().map(|chosen| chosen.pool.name.clone()).ok_or_else(|| "nothing was chosen".to_owned())
-        }
-        Err(PlaceError::TooFew { tried, .. } | PlaceError::TooHard { tried, .. }) => {
-            let reasons = tried.iter().filter(|one| one.node == *node).map(|one| match &one.pool {
-                Some(pool) => format!("pool {pool}: {}", one.why),
-                None => one.why.to_string(),
-            });
-            Err(reasons.collect::<Vec<_>>().join("; "))
-        }
-        Err(error @ (PlaceError::Undecidable { .. } | PlaceError::BadRegex { .. } | PlaceError::Contradiction(_))) => {
-            Err(error.to_string())
-        }
-    }
 }

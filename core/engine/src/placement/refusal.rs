@@ -11,8 +11,8 @@ use super::{Request, Tried};
 use crate::draft::Refused;
 use crate::{sizes, stack};
 
-/// Most lines of "who fell out and why" in an error.
-const MOST_REASONS: usize = 40;
+/// Most places with a line of their own in an error; where there are more, each rule has one.
+pub(crate) const MOST_REASONS: usize = 40;
 
 /// Why a node or pool is no place for a replica.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -207,13 +207,7 @@ pub fn refusal(error: &PlaceError, request: &Request<'_>) -> Refused {
 /// The criteria, and why each place fell out, line by line.
 fn details(request: &Request<'_>, wanted: usize, tried: &[Tried]) -> String {
     let mut lines = criteria(request, wanted);
-    for one in tried.iter().take(MOST_REASONS) {
-        let place = one.pool.as_ref().map_or_else(|| one.node.to_string(), |pool| format!("{}, pool {pool}", one.node));
-        lines.push(format!("{place}: {}", one.why));
-    }
-    if let Some(more) = tried.len().checked_sub(MOST_REASONS).filter(|more| *more > 0) {
-        lines.push(format!("and {more} others"));
-    }
+    lines.extend(crate::places::lines(tried, MOST_REASONS));
     lines.join("\n")
 }
 

@@ -5,14 +5,16 @@ use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{ResourceFlag, ResourceFlags};
 use berth_model::job::{Awaited, Made, Task};
 use berth_model::layers::LayerKind;
-use berth_model::names::NodeName;
+use berth_model::names::{NodeName, StorPoolName};
 use berth_model::objects::{Resource, ResourceDefinition, SelectFilter};
 use berth_model::plan::{Content, ContentSource};
 use berth_model::reply::Reply;
 
 use super::{NewReplica, deploy, idle};
 use crate::draft::{Draft, Refused};
-use crate::{lookup, placement, stack};
+use crate::placement::{self, Request};
+use crate::places::{self, Asked, Kind};
+use crate::{lookup, stack};
 
 fn refs<'a>(resource: &'a str, node: &'a str) -> [(&'a str, &'a str); 2] {
     [("RscDfn", resource), ("Node", node)]
@@ -160,14 +162,7 @@ fn available_anew(
             layer_stack: Some(layers.clone()),
             ..group.filter.clone()
         };
-        new.pool = Some(placement::pool_on(&draft.cluster, draft.context.observed, definition, &filter, node).map_err(|why| {
-            // Clients look for these words.
-            Refused::from(
-                Reply::new(Code::FAIL_NOT_FOUND_STOR_POOL, format!("Autoplacer could not find diskful stor pool on node '{node}'."))
-                    .cause(why)
-                    .correction("Create a storage pool with enough space on the node, or let the group's filter allow one."),
-            )
-        })?);
+        new.pool = Some(pool_on(draft, definition, &filter, node)?);
     }
     let one = deploy(draft, new)?;
     draft.reply(
@@ -176,6 +171,38 @@ fn available_anew(
     );
     draft.start(&definition.name, Task::Create { replicas: vec![one], made: Made::Replicas });
     Ok(())
+}
+
+/// The pool that placement chooses on one node for a replica of `definition`; the layers of `filter` must be chosen.
+///
+/// # Errors
+/// 310, with why each pool of the node falls out.
+fn pool_on(
+    draft: &mut Draft<'_>,
+    definition: &ResourceDefinition,
+    filter: &SelectFilter,
+    node: &NodeName,
+) -> Result<StorPoolName, Refused> {
+    let request = Request::new(&draft.cluster, definition, filter, 1, filter.layer_stack.as_deref().unwrap_or_default());
+    let asked = Asked::of(&request, Kind::Disks);
+    let placed = placement::place(&draft.cluster, draft.context.observed, &request);
+    let asked = match placed {
+        Ok(placement) => asked.placed(placement),
+        Err(error) => asked.failed(error),
+    };
+    let chosen = asked.chosen.first().and_then(|place| place.pool.clone());
+    let here: Vec<_> = asked.tried.iter().filter(|one| one.node == *node).cloned().collect();
+    let why = asked.failed.clone().unwrap_or_default();
+    draft.asked(asked);
+    chosen.ok_or_else(|| {
+        let reasons = places::lines(&here, placement::MOST_REASONS);
+        // Clients look for these words.
+        Reply::new(Code::FAIL_NOT_FOUND_STOR_POOL, format!("Autoplacer could not find diskful stor pool on node '{node}'."))
+            .cause(if reasons.is_empty() { why } else { reasons.join("; ") })
+            .correction("Create a storage pool with enough space on the node, or let the group's filter allow one.")
+            .details(reasons.join("\n"))
+            .into()
+    })
 }
 
 /// Makes a diskful replica diskless, or the other way round. Nothing to do: INFO 10007.

@@ -7,6 +7,7 @@ mod groups;
 mod inputs;
 pub mod jobs;
 mod nodes;
+mod place;
 mod queries;
 mod resources;
 mod risk;
@@ -31,4 +32,5 @@ pub fn all() -> Router<Controller> {
         .merge(jobs::routes())
         .merge(bundle::routes())
         .merge(risk::routes())
+        .merge(place::routes())
 }

@@ -25,7 +25,7 @@ pub fn routes() -> Router<Controller> {
 }
 
 /// Works on a thread that may compute: a large cluster takes long enough to hold up other requests.
-async fn computed<D: Serialize + Send + 'static>(work: impl FnOnce() -> D + Send + 'static) -> Answered {
+pub(super) async fn computed<D: Serialize + Send + 'static>(work: impl FnOnce() -> D + Send + 'static) -> Answered {
     let response: Result<Response, _> = tokio::task::spawn_blocking(move || document(&work())).await;
     response.map_err(|error| {
         refusal(
