@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
-use berth_model::flags::{DefinitionFlag, ResourceFlag, SnapshotFlag, VolumeDefinitionFlag, VolumeDefinitionFlags, VolumeFlag};
+use berth_model::flags::{DefinitionFlag, NodeFlag, ResourceFlag, SnapshotFlag, VolumeDefinitionFlag, VolumeDefinitionFlags, VolumeFlag};
 use berth_model::job::Task;
-use berth_model::names::VolumeNumber;
-use berth_model::objects::{DrbdDefinition, Resource, ResourceDefinition};
+use berth_model::names::{NodeName, ResourceGroupName, VolumeNumber};
+use berth_model::objects::{DrbdDefinition, Resource, ResourceDefinition, SelectFilter};
 use berth_model::plan::ContentSource;
 use berth_model::props::{Owner, PropChange, Props};
 use berth_model::reply::Reply;
@@ -15,6 +15,8 @@ use berth_model::snapshot::Snapshot;
 
 use crate::command::Command;
 use crate::draft::{Draft, Refused};
+use crate::placement::{self, PlaceError, Placement, Refusal, Request, Tried};
+use crate::places::{self, Asked, Kind, Place};
 use crate::resources::{NewReplica, deploy, misdirected};
 use crate::{lookup, stack};
 
@@ -108,8 +110,20 @@ fn restore_resources(
             .into());
     }
     let mut chosen = Vec::new();
-    if nodes.is_empty() {
-        chosen.extend(snapshot.copies.keys().cloned());
+    let leaving = |node: &NodeName| {
+        let flags = draft.cluster.nodes.get(node).map(|node| node.flags.clone()).unwrap_or_default();
+        [NodeFlag::Evacuate, NodeFlag::Evicted, NodeFlag::Delete].into_iter().find(|flag| flags.has(*flag))
+    };
+    let mut left_out = Vec::new();
+    for node in snapshot.copies.keys().filter(|_| nodes.is_empty()) {
+        match leaving(node) {
+            None => chosen.push(node.clone()),
+            Some(flag) => left_out.push((node.clone(), Refusal::Leaving(flag.word()))),
+        }
+    }
+    if !nodes.is_empty() {
+        let named = |node: &NodeName| nodes.iter().any(|text| text.eq_ignore_ascii_case(node.as_str()));
+        left_out.extend(snapshot.copies.keys().filter(|node| !named(node)).map(|node| (node.clone(), Refusal::NodeNotListed)));
     }
     for node in nodes {
         let node = lookup::node(&draft.cluster, node)?.name.clone();
@@ -118,8 +132,11 @@ fn restore_resources(
                 .correction("Name nodes from 'linstor snapshot list', or none to restore on all of them.")
                 .into());
         }
-        chosen.push(node);
+        if !chosen.contains(&node) {
+            chosen.push(node);
+        }
     }
+    kept_out(draft, &snapshot, &target, &chosen, left_out)?;
     if target.volumes.is_empty() {
         draft.reply(
             Reply::new(Code::WARN_NOT_FOUND, format!("Resource definition '{}' has no volumes.", target.name))
@@ -160,6 +177,57 @@ fn restore_resources(
         draft.reply(Reply::new(Code::WARN_NOT_FOUND, format!("Nothing of the snapshot's data is in '{}'.", target.name)));
     }
     draft.start(&target.name, Task::Restore { from: snapshot.resource.clone(), snapshot: snapshot.name.clone(), replicas, former });
+    Ok(())
+}
+
+/// Tells of copies that are left out because their nodes are, and keeps the question. Error 975 where none is left.
+fn kept_out(
+    draft: &mut Draft<'_>,
+    snapshot: &Snapshot,
+    target: &ResourceDefinition,
+    chosen: &[NodeName],
+    left_out: Vec<(NodeName, Refusal)>,
+) -> Result<(), Refused> {
+    let pool_of = |node: &NodeName| snapshot.copies.get(node)?.volumes.values().next().map(|volume| (volume.pool.clone(), volume.provider));
+    let place = |node: &NodeName| Place {
+        node: node.clone(),
+        pool: pool_of(node).map(|(pool, _)| pool),
+        provider: pool_of(node).map(|(_, provider)| provider),
+        free: None,
+        score: None,
+        convert: false,
+    };
+    let tried: Vec<Tried> = left_out
+        .into_iter()
+        .map(|(node, why)| Tried { pool: pool_of(&node).map(|(pool, _)| pool), node, why, free: None, score: None })
+        .collect();
+    let leaving: Vec<Tried> = tried.iter().filter(|one| matches!(one.why, Refusal::Leaving(_))).cloned().collect();
+    let filter = SelectFilter::default();
+    let request = Request { volumes: placement::wishes(target), ..Request::question(None, &filter, chosen.len(), &snapshot.layers) };
+    let asked = Asked {
+        resource: Some(target.name.clone()),
+        chosen: chosen.iter().map(place).collect(),
+        tried,
+        failed: chosen.is_empty().then(|| "no copy is where a replica may be".to_owned()),
+        ..Asked::of(&request, Kind::Copies)
+    };
+    draft.asked(asked);
+    if leaving.is_empty() {
+        return Ok(());
+    }
+    let details = places::lines(&leaving, placement::MOST_REASONS).join("\n");
+    if chosen.is_empty() {
+        return Err(Reply::new(Code::FAIL_EVACUATING, format!("Snapshot '{}' has no copy on a node that takes resources.", snapshot.name))
+            .cause("Every node with a copy is on its way out.")
+            .correction("Bring one of them back with 'linstor node restore', then try again.")
+            .details(details)
+            .into());
+    }
+    draft.reply(
+        Reply::new(Code::WARN_NO_EFFECT, format!("{} copies of snapshot '{}' are not restored.", leaving.len(), snapshot.name))
+            .cause("Their nodes are on their way out.")
+            .details(details),
+    );
     Ok(())
 }
 
@@ -220,6 +288,7 @@ fn clone(draft: &mut Draft<'_>, source: &str, request: &CloneRequest<'_>) -> Res
         Some(text) => lookup::group(&draft.cluster, text)?.name.clone(),
         None => source.group.clone(),
     };
+    let replicas = copied(draft, &source, replicas, request.group.is_some().then_some(&group))?;
     let props = crate::change_props::changed(draft, Owner::ResourceDefinition, &source.props, request.props)?;
     let mut definition = ResourceDefinition {
         id: draft.context.ids.next(),
@@ -275,6 +344,111 @@ fn clone(draft: &mut Draft<'_>, source: &str, request: &CloneRequest<'_>) -> Res
     // The caller asks for the state itself; the answer does not wait.
     draft.applied.jobs.retain(|waited| *waited != job);
     Ok(())
+}
+
+/// The replicas to copy, with the question that led to them. The data lies where it lies: only the rule of a group that was asked for can
+/// leave some out. Error 996 where it leaves none.
+fn copied(
+    draft: &mut Draft<'_>,
+    source: &ResourceDefinition,
+    replicas: Vec<Resource>,
+    group: Option<&ResourceGroupName>,
+) -> Result<Vec<Resource>, Refused> {
+    let pool_of = |replica: &Resource| replica.volumes.values().next().and_then(|volume| draft.cluster.pool(&replica.node, &volume.pool));
+    let place = |replica: &Resource| Place {
+        node: replica.node.clone(),
+        pool: replica.volumes.values().next().map(|volume| volume.pool.clone()),
+        provider: replica.volumes.values().next().map(|volume| volume.provider),
+        free: pool_of(replica)
+            .and_then(|pool| placement::space(&draft.cluster, draft.context.observed, pool).ok())
+            .map(|space| space.estimate),
+        score: None,
+        convert: false,
+    };
+    let layers = replicas.first().map(|replica| replica.layers.clone()).unwrap_or_default();
+    let Some(group) = group.and_then(|name| draft.cluster.groups.get(name)).cloned() else {
+        let filter = SelectFilter::default();
+        let request = Request { volumes: placement::wishes(source), ..Request::question(None, &filter, replicas.len(), &layers) };
+        let asked = Asked { chosen: replicas.iter().map(place).collect(), ..Asked::of(&request, Kind::Copies) };
+        draft.asked(asked);
+        return Ok(replicas);
+    };
+    let filter = group.filter.clone();
+    let request = Request { volumes: placement::wishes(source), ..Request::question(Some(&group), &filter, replicas.len(), &layers) };
+    let mut asked = Asked::of(&request, Kind::Copies);
+    let mut fitting = Vec::new();
+    for replica in &replicas {
+        match allowed(draft, &request, replica) {
+            Ok(()) => fitting.push(replica),
+            Err(tried) => asked.tried.extend(tried),
+        }
+    }
+    // All of those that fit each by itself must keep the rules together.
+    let nodes = fitting.iter().map(|replica| replica.node.to_string()).collect();
+    let together = SelectFilter { node_name_list: Some(nodes), storage_pool_list: None, provider_list: None, ..filter.clone() };
+    let joint = Request { volumes: Vec::new(), filter: &together, count: placement::ALL, ..request.clone() };
+    let placed = if fitting.is_empty() { Ok(Placement::default()) } else { placement::place(&draft.cluster, draft.context.observed, &joint) };
+    let keeps = |replica: &&Resource| placed.as_ref().is_ok_and(|placed| placed.chosen.iter().any(|chosen| chosen.node == replica.node));
+    let (kept, left): (Vec<&Resource>, Vec<&Resource>) = fitting.into_iter().partition(keeps);
+    asked.tried.extend(left.iter().map(|replica| tried(replica, Refusal::NotTogether)));
+    asked.chosen = kept.iter().map(|replica| place(replica)).collect();
+    let kept: Vec<Resource> = kept.into_iter().cloned().collect();
+    if kept.is_empty() {
+        let error = match placed {
+            Err(error) if asked.tried.is_empty() => error,
+            _ => PlaceError::TooFew { wanted: 1, fitting: 0, tried: asked.tried.clone() },
+        };
+        let refused = placement::refusal(&error, &request);
+        let cause = format!("A clone lies where its source does, and the rule of group '{}' allows none of these places.", group.name);
+        draft.asked(asked.failed(error));
+        return Err(Refused { replies: refused.replies.into_iter().map(|reply| reply.cause(cause.clone())).collect() });
+    }
+    if kept.len() < replicas.len() {
+        draft.reply(
+            Reply::new(Code::WARN_NO_EFFECT, format!("{} of {} replicas are not cloned.", replicas.len() - kept.len(), replicas.len()))
+                .cause(format!("The rule of group '{}' does not allow their places.", group.name))
+                .details(places::lines(&asked.tried, placement::MOST_REASONS).join("\n"))
+                .correction("Place what is missing when the clone is there: 'linstor resource-definition auto-place'."),
+        );
+    }
+    draft.asked(asked);
+    Ok(kept)
+}
+
+fn tried(replica: &Resource, why: Refusal) -> Tried {
+    let pool = replica.volumes.values().next().map(|volume| volume.pool.clone());
+    Tried { node: replica.node.clone(), pool, why, free: None, score: None }
+}
+
+/// Whether a copy may lie where its source does, by the rules that each place must keep by itself.
+fn allowed(draft: &Draft<'_>, request: &Request<'_>, replica: &Resource) -> Result<(), Vec<Tried>> {
+    let listed = |list: Option<&Vec<String>>, name: &str| {
+        list.filter(|names| !names.is_empty()).is_none_or(|names| names.iter().any(|one| one.eq_ignore_ascii_case(name)))
+    };
+    if !listed(request.filter.node_name_list.as_ref(), replica.node.as_str()) {
+        return Err(vec![tried(replica, Refusal::NodeNotListed)]);
+    }
+    let pools: Vec<String> = replica.volumes.values().map(|volume| volume.pool.to_string()).collect();
+    if !pools.iter().all(|pool| listed(request.filter.storage_pool_list.as_ref(), pool)) {
+        return Err(vec![tried(replica, Refusal::PoolNotListed)]);
+    }
+    let here = SelectFilter {
+        node_name_list: Some(vec![replica.node.to_string()]),
+        storage_pool_list: Some(pools.into_iter().take(1).collect()),
+        ..request.filter.clone()
+    };
+    let one = Request { filter: &here, count: 1, layers: &replica.layers, ..request.clone() };
+    match placement::place(&draft.cluster, draft.context.observed, &one) {
+        Ok(_) => Ok(()),
+        Err(PlaceError::TooFew { tried: all, .. } | PlaceError::TooHard { tried: all, .. }) => {
+            let mut here: Vec<Tried> = all.into_iter().filter(|one| one.node == replica.node).collect();
+            here.retain(|one| one.why != Refusal::PoolNotListed);
+            Err(if here.is_empty() { vec![tried(replica, Refusal::NotTogether)] } else { here })
+        }
+        Err(PlaceError::Undecidable { .. } | PlaceError::Contradiction(_) | PlaceError::BadRegex { .. }) => {
+            Err(vec![tried(replica, Refusal::NotTogether)])
+        }
+    }
 }
 
 /// The replicas with disks, if every one of them can be copied now. Errors 996, 227, 995.

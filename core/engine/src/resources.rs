@@ -23,7 +23,7 @@ use crate::{lookup, numbers, placement, sizes, stack};
 mod serve;
 
 pub use serve::{activate, deactivate, make_available};
-pub(crate) use serve::{drop_disk, unused as unused_replica};
+pub(crate) use serve::{drop_disk, give_disk, unused as unused_replica};
 
 /// A replica to be made.
 #[derive(Debug, Clone)]
@@ -146,6 +146,17 @@ fn staying(node: &Node) -> Result<(), Refused> {
     }
 }
 
+/// How many more replicas of a definition its peers have room for. Without DRBD nobody counts.
+pub(crate) fn free_peers(cluster: &Cluster, definition: &ResourceDefinition, layers: &[LayerKind]) -> usize {
+    if !stack::replicates(layers) {
+        return usize::MAX;
+    }
+    let replicas = || cluster.replicas(&definition.name).filter(|replica| !replica.flags.has(ResourceFlag::Delete));
+    let made = replicas().filter(|replica| !replica.flags.has(ResourceFlag::Diskless));
+    let slots = made.filter_map(|replica| Some(replica.drbd.as_ref()?.peer_slots)).chain([numbers::peer_slots(cluster, definition)]).min();
+    (usize::from(slots.unwrap_or(sizes::DEFAULT_PEERS)) + 1).saturating_sub(replicas().count())
+}
+
 fn claim_drbd(
     draft: &mut Draft<'_>,
     definition: &ResourceDefinition,
@@ -153,6 +164,15 @@ fn claim_drbd(
     new: &NewReplica,
     id: berth_model::ids::Id<berth_model::ids::kind::Resource>,
 ) -> Result<DrbdResource, Refused> {
+    if free_peers(&draft.cluster, definition, &new.layers) == 0 {
+        return Err(Reply::new(
+            Code::FAIL_INSUFFICIENT_PEER_SLOTS,
+            format!("'{}' cannot have a replica more on node '{}'.", definition.name, node.name),
+        )
+        .cause(format!("The DRBD metadata of its replicas has room for {} peers.", numbers::peer_slots(&draft.cluster, definition)))
+        .correction("Delete another replica first, or make a definition with more peer slots (at most 31).")
+        .into());
+    }
     let holder = id.uuid();
     let (node_id, claim) = numbers::node_id(&draft.cluster, &definition.name, new.drbd_node_id, holder)?;
     draft.put(Object::Number(claim));

@@ -18,11 +18,14 @@ use crate::draft::{Draft, Refused};
 use crate::groups::DEFAULT_PLACE_COUNT;
 use crate::placement::{self, PlaceError, Placement, Request};
 use crate::places::{Asked, Kind};
-use crate::resources::{NewReplica, deploy, misdirected};
+use crate::resources::{self, NewReplica, deploy, misdirected};
 use crate::{change_props, definitions, groups, lookup, numbers, stack};
 
 /// Changes after which a request about many definitions stops, so that it stays one transaction (at most 100 puts).
 const MOST_CHANGES: usize = 80;
+
+/// A place count that means as many as fit.
+const AS_MANY_AS_FIT: i32 = -1;
 
 /// What a spawn asks for.
 struct Spawn<'a> {
@@ -98,7 +101,7 @@ fn spawn(draft: &mut Draft<'_>, asked: &Spawn<'_>) -> Result<(), Refused> {
     let group = lookup::group(&draft.cluster, asked.group)?.clone();
     let over = judged(asked.filter)?;
     let filter = group.filter.overlaid(&over);
-    if let Some(count) = filter.place_count.filter(|count| *count < 1 && !asked.definitions_only) {
+    if let Some(count) = filter.place_count.filter(|count| *count < 1 && *count != AS_MANY_AS_FIT && !asked.definitions_only) {
         return Err(bad_request(
             Code::FAIL_INVLD_PLACE_COUNT,
             format!("{count} replicas cannot be placed."),
@@ -355,7 +358,9 @@ fn place(draft: &mut Draft<'_>, name: &ResourceName, filter: &SelectFilter, requ
     }
     let mut awaited = Vec::new();
     let mut layers = known;
-    match usize::try_from(missing(draft, &definition, filter)) {
+    let all = all_that_fit(filter);
+    let count = if all { Ok(placement::ALL) } else { usize::try_from(missing(draft, &definition, filter)) };
+    match count {
         Err(_) => enough(draft, &definition, filter, "nothing is removed"),
         Ok(0) => enough(draft, &definition, filter, "nothing is to be done"),
         Ok(count) => match diskless_flag(filter) {
@@ -364,7 +369,14 @@ fn place(draft: &mut Draft<'_>, name: &ResourceName, filter: &SelectFilter, requ
                 awaited.extend(diskless(draft, &definition, &stack, filter, flag, Some(count))?);
             }
             None => {
-                let (asked, placement) = decide(draft, &definition, filter, requested, count)?;
+                let (asked, placement) = match decide(draft, &definition, filter, requested, count) {
+                    // As many as fit is none more where there are some.
+                    Err(_) if all && placement::diskful(&draft.cluster, &definition).next().is_some() => {
+                        enough(draft, &definition, filter, "no other place fits");
+                        return Ok(());
+                    }
+                    outcome => outcome?,
+                };
                 let made = deploy_chosen(draft, &definition, filter, &asked.layers, &placement);
                 layers = Some(asked.layers.clone());
                 draft.asked(asked.placed(placement));
@@ -389,6 +401,11 @@ fn place(draft: &mut Draft<'_>, name: &ResourceName, filter: &SelectFilter, requ
     }
     draft.start(name, Task::Create { replicas: awaited, made });
     Ok(())
+}
+
+/// Whether a filter asks for as many replicas as fit.
+fn all_that_fit(filter: &SelectFilter) -> bool {
+    filter.additional_place_count.is_none_or(|more| more <= 0) && filter.place_count == Some(AS_MANY_AS_FIT)
 }
 
 /// Refuses diskless replicas that no layer could give data. Error 225.
@@ -427,9 +444,17 @@ fn decide(
 ) -> Result<(Asked, Placement), Refused> {
     let observed = draft.context.observed;
     let run = |draft: &mut Draft<'_>, layers: &[LayerKind]| {
-        let request = Request::new(&draft.cluster, definition, filter, count, layers);
+        // A diskless replica gets a disk, unless somebody works on the definition already.
+        let convert = draft.cluster.jobs_on(&definition.name).next().is_none();
+        let mut request = Request { convert, ..Request::new(&draft.cluster, definition, filter, count, layers) };
+        let mut placed = placement::place(&draft.cluster, observed, &request);
+        let room = resources::free_peers(&draft.cluster, definition, layers);
+        if count == placement::ALL && placed.as_ref().is_ok_and(|placed| placed.chosen.len() > room) {
+            request.count = room;
+            placed = placement::place(&draft.cluster, observed, &request);
+        }
         let asked = Asked::of(&request, Kind::Disks);
-        match placement::place(&draft.cluster, observed, &request) {
+        match placed {
             Ok(placed) => Ok((asked, placed)),
             Err(error) => {
                 let refused = placement::refusal(&error, &request);
@@ -447,7 +472,8 @@ fn decide(
     }
     // First whether there are places at all: only where there are is DRBD what is missing.
     let plain = run(draft, stack::PLAIN)?;
-    if there + count > 1 { Err(stack::needs_drbd(&definition.name, there + count)) } else { Ok(plain) }
+    let replicas = there + plain.1.chosen.len();
+    if replicas > 1 { Err(stack::needs_drbd(&definition.name, replicas)) } else { Ok(plain) }
 }
 
 fn deploy_chosen(
@@ -462,6 +488,17 @@ fn deploy_chosen(
     let nodes: Vec<String> = placement.chosen.iter().map(|chosen| chosen.node.to_string()).collect();
     let mut summary = Reply::new(Code::CREATED, format!("Resource '{}' placed on {}.", definition.name, nodes.join(", ")));
     for (index, chosen) in placement.chosen.iter().enumerate() {
+        summary = summary
+            .refer(&format!("Node/{index}"), &chosen.node)
+            // One pool holds all volumes of a replica.
+            .refer(&format!("StoragePool/{index}/0"), format!("{},{}", chosen.pool.name, chosen.pool.provider));
+        lines.push(format!("{}: pool {} ({}), {} could be promised", chosen.node, chosen.pool.name, chosen.pool.provider, chosen.free));
+        if chosen.convert
+            && let Some(replica) = draft.cluster.resource(&definition.name, &chosen.node).cloned()
+        {
+            resources::give_disk(draft, definition, &replica, Some(&chosen.pool.name))?;
+            continue;
+        }
         let mut new = NewReplica { pool: Some(chosen.pool.name.clone()), ..NewReplica::plain(&definition.name, &chosen.node, layers) };
         if let Some(ports) = filter.port_count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 1)
             && stack::replicates(layers)
@@ -473,11 +510,6 @@ fn deploy_chosen(
             Reply::new(Code::CREATED, format!("Resource '{}' on node '{}' registered.", definition.name, chosen.node))
                 .of(Operation::Create, ObjectMask::Resource),
         );
-        summary = summary
-            .refer(&format!("Node/{index}"), &chosen.node)
-            // One pool holds all volumes of a replica.
-            .refer(&format!("StoragePool/{index}/0"), format!("{},{}", chosen.pool.name, chosen.pool.provider));
-        lines.push(format!("{}: pool {} ({}), {} could be promised", chosen.node, chosen.pool.name, chosen.pool.provider, chosen.free));
     }
     lines.push(format!("Layers: {}", stack::text(layers)));
     if !stack::replicates(layers) && placement::diskful(&draft.cluster, definition).nth(1).is_some() {
@@ -496,10 +528,23 @@ fn diskless(
     flag: ResourceFlag,
     count: Option<usize>,
 ) -> Result<Vec<Awaited>, Refused> {
-    let request =
+    let mut request =
         Request { volumes: Vec::new(), ..Request::new(&draft.cluster, definition, filter, count.unwrap_or(placement::ALL), layers) };
+    let mut placed = placement::place_diskless(&draft.cluster, draft.context.observed, &request);
+    let room = resources::free_peers(&draft.cluster, definition, layers);
+    if count.is_none()
+        && let Some(more) = placed.as_ref().ok().and_then(|placed| placed.chosen.len().checked_sub(room)).filter(|more| *more > 0)
+    {
+        draft.reply(
+            Reply::new(Code::WARN_NO_EFFECT, format!("{more} nodes get no diskless resource of '{}'.", definition.name))
+                .cause(format!("Its DRBD metadata has room for {} peers.", numbers::peer_slots(&draft.cluster, definition)))
+                .correction("Make the definition with more peer slots, at most 31."),
+        );
+        request.count = room;
+        placed = placement::place_diskless(&draft.cluster, draft.context.observed, &request);
+    }
     let asked = Asked::of(&request, Kind::Diskless);
-    let asked = match placement::place_diskless(&draft.cluster, draft.context.observed, &request) {
+    let asked = match placed {
         Ok(placed) => asked.placed(placed),
         // Nobody counts them: none is left is as good as any.
         Err(error @ PlaceError::TooFew { .. }) if count.is_none() => Asked { failed: None, ..asked.failed(error) },

@@ -56,6 +56,8 @@ pub struct Place {
     pub free: Option<Kib>,
     /// What the strategies gave it; `None`: nothing was weighed.
     pub score: Option<f64>,
+    /// Whether a diskless replica that is there gets a disk.
+    pub convert: bool,
 }
 
 /// One question to the placer, with its answer.
@@ -107,6 +109,7 @@ impl Asked {
             provider: Some(chosen.pool.provider),
             free: Some(chosen.free),
             score: Some(chosen.score.value()),
+            convert: chosen.convert,
         };
         self.chosen = placement.chosen.iter().map(place).collect();
         self.tried = placement.tried;
@@ -136,7 +139,7 @@ impl Asked {
             score: place.score,
             free: place.free,
             rule: "chosen",
-            why: "chosen".to_owned(),
+            why: if place.convert { "chosen: the diskless replica there gets a disk" } else { "chosen" }.to_owned(),
         });
         let tried = self.tried.iter().map(|one| {
             let pool = one.pool.as_ref().and_then(|name| cluster.pool(&one.node, name));

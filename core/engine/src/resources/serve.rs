@@ -119,7 +119,11 @@ fn available_already(draft: &mut Draft<'_>, definition: &ResourceDefinition, res
         return activate(draft, resource.name.as_str(), resource.node.as_str());
     }
     if diskful && resource.flags.has(ResourceFlag::Diskless) {
-        return into_diskful(draft, definition, resource, None);
+        let group = lookup::group(&draft.cluster, definition.group.as_str())?.clone();
+        let filter = on_one_node(&group.filter, &resource.node, &resource.layers);
+        idle(&draft.cluster, &resource.name, "given a disk")?;
+        let pool = pool_on(draft, definition, &filter, &resource.node)?;
+        return give_disk(draft, definition, resource, Some(&pool));
     }
     if resource.flags.has(ResourceFlag::TieBreaker) {
         let mut client = resource.clone();
@@ -155,13 +159,7 @@ fn available_anew(
         new.flags = [ResourceFlag::DrbdDiskless].into_iter().collect();
     } else {
         let group = lookup::group(&draft.cluster, definition.group.as_str())?.clone();
-        let filter = SelectFilter {
-            place_count: None,
-            additional_place_count: Some(1),
-            node_name_list: Some(vec![node.to_string()]),
-            layer_stack: Some(layers.clone()),
-            ..group.filter.clone()
-        };
+        let filter = on_one_node(&group.filter, node, &layers);
         new.pool = Some(pool_on(draft, definition, &filter, node)?);
     }
     let one = deploy(draft, new)?;
@@ -171,6 +169,17 @@ fn available_anew(
     );
     draft.start(&definition.name, Task::Create { replicas: vec![one], made: Made::Replicas });
     Ok(())
+}
+
+/// A group's filter for one replica on one node; the group's own list of nodes gives way to what was asked for.
+fn on_one_node(filter: &SelectFilter, node: &NodeName, layers: &[LayerKind]) -> SelectFilter {
+    SelectFilter {
+        place_count: None,
+        additional_place_count: Some(1),
+        node_name_list: Some(vec![node.to_string()]),
+        layer_stack: Some(layers.to_vec()),
+        ..filter.clone()
+    }
 }
 
 /// The pool that placement chooses on one node for a replica of `definition`; the layers of `filter` must be chosen.
@@ -183,7 +192,8 @@ fn pool_on(
     filter: &SelectFilter,
     node: &NodeName,
 ) -> Result<StorPoolName, Refused> {
-    let request = Request::new(&draft.cluster, definition, filter, 1, filter.layer_stack.as_deref().unwrap_or_default());
+    let layers = filter.layer_stack.as_deref().unwrap_or_default();
+    let request = Request { convert: true, ..Request::new(&draft.cluster, definition, filter, 1, layers) };
     let asked = Asked::of(&request, Kind::Disks);
     let placed = placement::place(&draft.cluster, draft.context.observed, &request);
     let asked = match placed {
@@ -256,14 +266,26 @@ fn into_diskful(draft: &mut Draft<'_>, definition: &ResourceDefinition, resource
         Some(text) => Some(lookup::pool(&draft.cluster, resource.node.as_str(), text)?.name.clone()),
         None => None,
     };
+    give_disk(draft, definition, resource, pool.as_ref())
+}
+
+/// Makes volumes in `pool` for a diskless replica (`None`: as its properties say), and starts the job for it. The caller has checked that
+/// nobody else works on it.
+pub(crate) fn give_disk(
+    draft: &mut Draft<'_>,
+    definition: &ResourceDefinition,
+    resource: &Resource,
+    pool: Option<&StorPoolName>,
+) -> Result<(), Refused> {
     let mut full = resource.clone();
     full.flags = ResourceFlags::default();
     for number in definition.volumes.keys() {
-        let volume = super::new_volume(draft, definition, *number, &full, pool.as_ref(), ContentSource::Fresh)?;
+        let volume = super::new_volume(draft, definition, *number, &full, pool, ContentSource::Fresh)?;
         full.volumes.insert(*number, volume);
     }
     let replicas = awaited(&full);
     draft.put(Object::Resource(full));
+    super::follow_quorum(draft, definition);
     draft.say(Code::MODIFIED, format!("Resource '{}' on '{}' gets a disk.", resource.name, resource.node));
     let made = Made::Disks { flags: resource.flags.clone() };
     draft.start(&resource.name, Task::Create { replicas, made });
