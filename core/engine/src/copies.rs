@@ -387,7 +387,8 @@ fn copied(
     let nodes = fitting.iter().map(|replica| replica.node.to_string()).collect();
     let together = SelectFilter { node_name_list: Some(nodes), storage_pool_list: None, provider_list: None, ..filter.clone() };
     let joint = Request { volumes: Vec::new(), filter: &together, count: placement::ALL, ..request.clone() };
-    let placed = if fitting.is_empty() { Ok(Placement::default()) } else { placement::place(&draft.cluster, draft.context.observed, &joint) };
+    let placed =
+        if fitting.is_empty() { Ok(Placement::default()) } else { placement::place(&draft.cluster, draft.context.observed, &joint) };
     let keeps = |replica: &&Resource| placed.as_ref().is_ok_and(|placed| placed.chosen.iter().any(|chosen| chosen.node == replica.node));
     let (kept, left): (Vec<&Resource>, Vec<&Resource>) = fitting.into_iter().partition(keeps);
     asked.tried.extend(left.iter().map(|replica| tried(replica, Refusal::NotTogether)));

@@ -209,7 +209,7 @@ pub struct Row {
 }
 
 fn fits(why: &Refusal) -> bool {
-    matches!(why, Refusal::NotTogether | Refusal::Outranked)
+    matches!(why, Refusal::NotTogether | Refusal::OtherPool(_) | Refusal::Outranked)
 }
 
 #[cfg(test)]

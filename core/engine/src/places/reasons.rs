@@ -31,6 +31,8 @@ pub const fn rule(why: &Refusal) -> &'static str {
         Refusal::Faulty(_) => "faulty",
         Refusal::UnknownSpace => "unknown_space",
         Refusal::NoSpace { .. } => "no_space",
+        Refusal::LowOnSpace { .. } => "low_on_space",
+        Refusal::OtherPool(_) => "other_pool",
         Refusal::Size(_) => "size",
         Refusal::Mixes(..) => "mixes",
         Refusal::SharedSpace => "shared_space",
@@ -53,6 +55,8 @@ const fn in_general(why: &Refusal) -> &'static str {
         Refusal::Provider(_) => "the provider was not asked for",
         Refusal::Faulty(_) => "in trouble",
         Refusal::NoSpace { .. } => "too little space",
+        Refusal::LowOnSpace { .. } => "less free space than thin pools must keep",
+        Refusal::OtherPool(_) => "another pool of the node is taken",
         Refusal::Size(_) => "no such volume can be made",
         Refusal::Mixes(..) => "the provider does not mix with the others",
         Refusal::Excluded

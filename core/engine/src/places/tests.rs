@@ -145,9 +145,11 @@ fn what_is_previewed_is_what_is_done() {
         world.cluster = cluster.clone();
         let found = ask(&world, &question);
         assert!(!found.refused, "{question:?}: {:?}", found.replies);
-        let foreseen: Vec<_> = found.asked.iter().flat_map(|asked| &asked.chosen).map(|place| (place.node.clone(), place.pool.clone())).collect();
+        let foreseen: Vec<_> =
+            found.asked.iter().flat_map(|asked| &asked.chosen).map(|place| (place.node.clone(), place.pool.clone())).collect();
         assert!(world.give(&command).result.is_ok(), "{command:?}");
-        let made: Vec<_> = places(&world, name).into_iter().filter(|place| !there.contains(place)).map(|(node, pool)| (node, Some(pool))).collect();
+        let made: Vec<_> =
+            places(&world, name).into_iter().filter(|place| !there.contains(place)).map(|(node, pool)| (node, Some(pool))).collect();
         assert_eq!(foreseen, made, "{question:?}");
         assert_eq!(made.len(), 1, "{question:?}");
     }
@@ -229,7 +231,6 @@ fn as_many_as_fit_and_no_fewer_than_there_are() {
 }
 
 #[test]
-#[ignore = "the placer does not know yet that such a node is a place"]
 fn a_diskless_replica_gets_a_disk() {
     let mut world = World::of(TREE);
     assert!(world.give(&spawn("web", 4096, FilterRequest::default())).result.is_ok());
