@@ -15,8 +15,11 @@ use berth_model::cluster::Cluster;
 use berth_model::names::NodeName;
 use berth_model::objects::{Encryption, Node};
 use berth_model::observed::ConnectionStatus;
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use connect::Common;
@@ -29,6 +32,9 @@ use crate::writer::SessionEvent;
 /// First and last pause between two attempts. The last one, an attempt that a dead link swallows, and the work that waited
 /// must end within 15 s of a link's return.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+
+/// How often it is looked at whether a session's task has died.
+const REVIVE: Duration = Duration::from_secs(60);
 
 /// What a node needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,13 +83,19 @@ struct Task {
 pub(crate) async fn supervise(common: Arc<Common>, mut wakes: mpsc::Receiver<NodeName>, stop: CancellationToken) {
     let mut view = common.view.clone();
     let mut tasks: BTreeMap<NodeName, Task> = BTreeMap::new();
-    let mut seen: Option<Arc<Cluster>> = None;
+    let mut seen: OrdMap<NodeName, Arc<Node>> = OrdMap::new();
+    // A session's task ends before its node does only by a defect.
+    let mut revive = tokio::time::interval(REVIVE);
+    revive.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let cluster = Arc::clone(&view.borrow_and_update().cluster);
-        // Most commits touch no node.
-        if seen.as_ref().is_none_or(|seen| !seen.nodes.ptr_eq(&cluster.nodes)) {
-            reconcile(&common, &cluster, &mut tasks, &stop);
-            seen = Some(cluster);
+        // Most commits touch no node, and those that do touch few.
+        if !seen.ptr_eq(&cluster.nodes) {
+            let changed: Vec<NodeName> = seen.diff(&cluster.nodes).map(|item| name_of(&item).clone()).collect();
+            for name in changed {
+                reconcile(&common, &cluster, name, &mut tasks, &stop);
+            }
+            seen = cluster.nodes.clone();
         }
         tokio::select! {
             biased;
@@ -93,6 +105,13 @@ pub(crate) async fn supervise(common: Arc<Common>, mut wakes: mpsc::Receiver<Nod
                 None => break,
             },
             changed = view.changed() => if changed.is_err() { break },
+            _ = revive.tick() => {
+                let ended: Vec<NodeName> =
+                    tasks.iter().filter(|(_, task)| task.handle.is_finished()).map(|(name, _)| name.clone()).collect();
+                for name in ended {
+                    reconcile(&common, &cluster, name, &mut tasks, &stop);
+                }
+            }
         }
     }
     for task in tasks.values() {
@@ -103,25 +122,29 @@ pub(crate) async fn supervise(common: Arc<Common>, mut wakes: mpsc::Receiver<Nod
     }
 }
 
-fn reconcile(common: &Arc<Common>, cluster: &Cluster, tasks: &mut BTreeMap<NodeName, Task>, stop: &CancellationToken) {
-    tasks.retain(|name, task| {
-        let stays = !task.handle.is_finished() && cluster.nodes.get(name).and_then(|node| wanted(node)).as_ref() == Some(&task.wanted);
-        if !stays {
-            task.stop.cancel();
-            if cluster.nodes.get(name).is_none_or(|node| node.id != task.wanted.peer().id) {
-                common.signs.forget(task.wanted.peer().id);
-            }
-        }
-        stays
-    });
-    for (name, node) in &cluster.nodes {
-        let Some(wanted) = wanted(node) else { continue };
-        tasks.entry(name.clone()).or_insert_with(|| {
-            let (wake, stop) = (Arc::new(Notify::new()), stop.child_token());
-            let handle = tokio::spawn(keep(Arc::clone(common), wanted.clone(), Arc::clone(&wake), stop.clone()));
-            Task { wanted, wake, stop, handle }
-        });
+fn name_of<'a>(item: &DiffItem<'a, 'a, NodeName, Arc<Node>>) -> &'a NodeName {
+    match item {
+        DiffItem::Add(name, _) | DiffItem::Remove(name, _) | DiffItem::Update { new: (name, _), .. } => name,
     }
+}
+
+/// Starts or stops the task of one node.
+fn reconcile(common: &Arc<Common>, cluster: &Cluster, name: NodeName, tasks: &mut BTreeMap<NodeName, Task>, stop: &CancellationToken) {
+    let wanted = cluster.nodes.get(&name).and_then(|node| wanted(node));
+    if let Some(task) = tasks.get(&name) {
+        if !task.handle.is_finished() && wanted.as_ref() == Some(&task.wanted) {
+            return;
+        }
+        task.stop.cancel();
+        if cluster.nodes.get(&name).is_none_or(|node| node.id != task.wanted.peer().id) {
+            common.signs.forget(task.wanted.peer().id);
+        }
+        tasks.remove(&name);
+    }
+    let Some(wanted) = wanted else { return };
+    let (wake, stop) = (Arc::new(Notify::new()), stop.child_token());
+    let handle = tokio::spawn(keep(Arc::clone(common), wanted.clone(), Arc::clone(&wake), stop.clone()));
+    tasks.insert(name, Task { wanted, wake, stop, handle });
 }
 
 /// Keeps a session with one satellite: connects, serves, and connects again after a pause.

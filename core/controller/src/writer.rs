@@ -180,7 +180,7 @@ impl Writer {
         };
         let cluster = Arc::clone(&this.cluster);
         let now = this.hands.world.now();
-        this.seen.follow(&cluster, now);
+        this.seen.follow(&cluster, cluster.nodes.keys(), now);
         this.publish();
         this.tell_health();
         this

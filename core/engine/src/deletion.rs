@@ -122,9 +122,7 @@ fn join(draft: &mut Draft<'_>, name: &ResourceName, whole: bool) -> bool {
 
 /// Refuses to delete what a clone or restore still copies from. Error 992.
 fn not_a_source(draft: &Draft<'_>, name: &ResourceName) -> Result<(), Refused> {
-    let reader =
-        draft.cluster.jobs.values().find(|job| matches!(&job.task, Task::Clone { from, .. } | Task::Restore { from, .. } if from == name));
-    match reader {
+    match draft.cluster.jobs_copying(name).next() {
         None => Ok(()),
         Some(job) => Err(Reply::new(Code::FAIL_RSC_BUSY, format!("'{name}' is being copied to '{}'.", job.subject))
             .cause(format!("Job {} has not ended.", job.id))

@@ -326,11 +326,6 @@ pub(crate) fn numbers_of(resource: &Resource) -> Vec<NumberKey> {
     ports.chain([NumberKey::NodeId { resource: resource.name.clone(), node_id: drbd.node_id }]).collect()
 }
 
-/// The jobs that wait for an item of this node.
-pub fn jobs_waiting_on<'a>(cluster: &'a Cluster, node: &'a NodeName) -> impl Iterator<Item = Id<kind::Job>> + 'a {
-    cluster.jobs.values().filter(move |job| job.task.awaited().iter().any(|a| a.node == *node)).map(|job| job.id)
-}
-
 /// The answer that names the nodes which are not there. WARN 1002.
 pub(crate) fn not_connected<'n>(nodes: impl IntoIterator<Item = &'n NodeName>, what: &str) -> Vec<Reply> {
     nodes

@@ -67,7 +67,6 @@ pub fn minor(cluster: &Cluster, wanted: Option<i64>, holder: Uuid) -> Result<(u3
 /// # Errors
 /// 215 if a wanted one is taken, blocked, named twice or no port; 802 if none is left.
 pub fn ports(cluster: &Cluster, node: &NodeName, wanted: &[i64], holder: Uuid) -> Result<(Vec<u16>, Vec<NumberClaim>), Refused> {
-    let taken_here = cluster.ports_on(node);
     let known = cluster.nodes.get(node).map(AsRef::as_ref);
     let mut chosen = Vec::with_capacity(wanted.len().max(1));
     for number in wanted {
@@ -76,7 +75,7 @@ pub fn ports(cluster: &Cluster, node: &NodeName, wanted: &[i64], holder: Uuid) -
                 .cause("Ports go from 1 to 65535.")
                 .correction("Choose a number in this range, or leave it out to get a free one.")
         })?;
-        if taken_here.contains(&port) || chosen.contains(&port) {
+        if cluster.is_taken(&NumberKey::Port { node: node.clone(), port }) || chosen.contains(&port) {
             let what = format!("TCP port {port} on node '{node}'");
             return Err(taken(Code::FAIL_INVLD_TCP_PORT, &what, "Choose another one, or leave it out to get a free one."));
         }
@@ -99,11 +98,22 @@ pub fn free_ports(cluster: &Cluster, node: &NodeName, count: usize) -> Result<Ve
 }
 
 fn lowest_free_ports(cluster: &Cluster, name: &NodeName, node: Option<&Node>, count: usize) -> Result<Vec<u16>, Refused> {
-    let taken = cluster.ports_on(name);
     let range = port_range(cluster, node);
     let blocked = node.and_then(|node| node.props.get(TCP_PORTS_BLOCKED)).and_then(parse_ranges).unwrap_or_default();
-    let free = |port: &u16| *port > 0 && !taken.contains(port) && !blocked.iter().any(|range| range.contains(&u32::from(*port)));
-    let found: Vec<u16> = range.clone().map_while(|port| u16::try_from(port).ok()).filter(free).take(count).collect();
+    let (mut from, to) = ((*range.start()).max(1), (*range.end()).min(u32::from(u16::MAX)));
+    let mut found: Vec<u16> = Vec::new();
+    while found.len() < count
+        && let (Ok(first), Ok(last)) = (u16::try_from(from), u16::try_from(to))
+        && let Some(port) = cluster.lowest_free_port(name, first, last)
+    {
+        from = match blocked.iter().find(|range| range.contains(&u32::from(port))) {
+            Some(range) => range.end().saturating_add(1),
+            None => {
+                found.push(port);
+                u32::from(port) + 1
+            }
+        };
+    }
     if found.len() == count {
         return Ok(found);
     }

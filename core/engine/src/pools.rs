@@ -82,7 +82,7 @@ pub(crate) fn definition_for(draft: &mut Draft<'_>, name: &StorPoolName) -> Stor
 }
 
 fn pools_named(draft: &Draft<'_>, name: &StorPoolName) -> usize {
-    draft.cluster.pools.values().filter(|pools| pools.contains_key(name)).count()
+    draft.cluster.pools_named(name)
 }
 
 /// Removes a definition that went with its last pool. One with properties of its own stays, and so do the built-in ones.

@@ -315,9 +315,10 @@ fn reader_of(draft: &Draft<'_>, snapshot: &Snapshot) -> Option<Refused> {
         | Task::Return { .. }
         | Task::Lose => false,
     });
-    let restore = draft.cluster.jobs.values().find(
-        |job| matches!(&job.task, Task::Restore { from, snapshot: name, .. } if *from == snapshot.resource && *name == snapshot.name),
-    );
+    let restore = draft
+        .cluster
+        .jobs_copying(&snapshot.resource)
+        .find(|job| matches!(&job.task, Task::Restore { snapshot: name, .. } if *name == snapshot.name));
     own.or(restore).map(|job| {
         Reply::new(
             Code::FAIL_RSC_BUSY,

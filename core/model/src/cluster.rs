@@ -92,9 +92,13 @@ pub struct Cluster {
     items: OrdMap<Uuid, ItemOwner>,
     jobs_by_resource: OrdMap<ResourceName, OrdSet<Id<kind::Job>>>,
     jobs_by_node: OrdMap<NodeName, OrdSet<Id<kind::Job>>>,
+    jobs_awaiting: OrdMap<NodeName, OrdSet<Id<kind::Job>>>,
+    jobs_by_source: OrdMap<ResourceName, OrdSet<Id<kind::Job>>>,
+    nodes_by_pool: OrdMap<StorPoolName, OrdSet<NodeName>>,
     pool_use: OrdMap<(NodeName, StorPoolName), PoolUse>,
     unsettled: OrdMap<(NodeName, StorPoolName), OrdMap<(Uuid, VolumeNumber), Unsettled>>,
     minors: Runs,
+    ports: OrdMap<NodeName, Runs>,
     /// Numbers of quarantined records: nobody is known to hold them, and nobody gets them.
     reserved_numbers: Arc<BTreeSet<NumberKey>>,
 }
@@ -179,9 +183,13 @@ impl Cluster {
             items: OrdMap::new(),
             jobs_by_resource: OrdMap::new(),
             jobs_by_node: OrdMap::new(),
+            jobs_awaiting: OrdMap::new(),
+            jobs_by_source: OrdMap::new(),
+            nodes_by_pool: OrdMap::new(),
             pool_use: OrdMap::new(),
             unsettled: OrdMap::new(),
             minors: Runs::default(),
+            ports: OrdMap::new(),
             reserved_numbers: Arc::default(),
         }
     }
@@ -209,6 +217,7 @@ impl Cluster {
                 self.pool_definitions.insert(o.name.clone(), Arc::new(o.clone()));
             }
             Object::StorPool(o) => {
+                self.nodes_by_pool.entry(o.name.clone()).or_default().insert(o.node.clone());
                 self.pools.entry(o.node.clone()).or_default().insert(o.name.clone(), Arc::new(o.clone()));
             }
             Object::ResourceGroup(o) => {
@@ -248,6 +257,12 @@ impl Cluster {
                     Subject::Resource(name) => self.jobs_by_resource.entry(name.clone()).or_default().insert(o.id),
                     Subject::Node(name) => self.jobs_by_node.entry(name.clone()).or_default().insert(o.id),
                 };
+                for awaited in o.task.awaited() {
+                    self.jobs_awaiting.entry(awaited.node.clone()).or_default().insert(o.id);
+                }
+                if let Some(source) = o.task.source() {
+                    self.jobs_by_source.entry(source.clone()).or_default().insert(o.id);
+                }
                 self.jobs.insert(o.id, Arc::new(o.clone()));
             }
             Object::Tombstone(o) => {
@@ -257,8 +272,10 @@ impl Cluster {
                 self.tombstones.insert(id, Arc::new(o.clone()));
             }
             Object::Number(NumberClaim { key, holder }) => {
-                if let NumberKey::Minor { minor } = key {
-                    self.minors.insert(*minor);
+                match key {
+                    NumberKey::Minor { minor } => self.minors.insert(*minor),
+                    NumberKey::Port { node, port } => self.ports.entry(node.clone()).or_default().insert(u32::from(*port)),
+                    NumberKey::NodeId { .. } => {}
                 }
                 self.numbers.insert(key.clone(), *holder);
             }
@@ -334,6 +351,12 @@ impl Cluster {
                         Subject::Resource(name) => remove_member(&mut self.jobs_by_resource, name, id),
                         Subject::Node(name) => remove_member(&mut self.jobs_by_node, name, id),
                     }
+                    for awaited in old.task.awaited() {
+                        remove_member(&mut self.jobs_awaiting, &awaited.node, id);
+                    }
+                    if let Some(source) = old.task.source() {
+                        remove_member(&mut self.jobs_by_source, source, id);
+                    }
                 }
             }
             Key::Tombstone(id) => {
@@ -347,13 +370,18 @@ impl Cluster {
                     self.minors.remove(*minor);
                 }
             }
+            Key::Number(number @ NumberKey::Port { node, port }) => {
+                if !self.reserved_numbers.contains(number) {
+                    self.free_port(node, *port);
+                }
+            }
+            Key::StorPool(node, name) => remove_member(&mut self.nodes_by_pool, name, node),
             Key::Controller
             | Key::Node(_)
             | Key::StorPoolDfn(_)
-            | Key::StorPool(..)
             | Key::ResourceGroup(_)
             | Key::KeyValueStore(_)
-            | Key::Number(NumberKey::Port { .. } | NumberKey::NodeId { .. }) => {}
+            | Key::Number(NumberKey::NodeId { .. }) => {}
         }
     }
 
@@ -438,20 +466,45 @@ impl Cluster {
         self.jobs_by_node.get(name).into_iter().flatten().filter_map(move |id| self.jobs.get(id))
     }
 
+    /// The open jobs that wait for an item of a node, oldest first.
+    pub fn jobs_awaiting(&self, name: &NodeName) -> impl Iterator<Item = Id<kind::Job>> + '_ {
+        self.jobs_awaiting.get(name).into_iter().flatten().copied()
+    }
+
+    /// The open jobs that copy from a definition or from a snapshot of it, oldest first.
+    pub fn jobs_copying<'a>(&'a self, from: &'a ResourceName) -> impl Iterator<Item = &'a Arc<Job>> {
+        self.jobs_by_source.get(from).into_iter().flatten().filter_map(move |id| self.jobs.get(id))
+    }
+
+    /// How many nodes have a storage pool of this name.
+    #[must_use]
+    pub fn pools_named(&self, name: &StorPoolName) -> usize {
+        self.nodes_by_pool.get(name).map_or(0, OrdSet::len)
+    }
+
     /// The lowest free DRBD minor of `from..=to`.
     #[must_use]
     pub fn lowest_free_minor(&self, from: u32, to: u32) -> Option<u32> {
         self.minors.lowest_free(from, to)
     }
 
-    /// The TCP ports that are taken on a node, those of quarantined records among them.
+    /// The lowest TCP port of `from..=to` that is free on a node; those of quarantined records are not.
     #[must_use]
-    pub fn ports_on(&self, node: &NodeName) -> BTreeSet<u16> {
-        let from = NumberKey::Port { node: node.clone(), port: 0 };
-        let to = NumberKey::Port { node: node.clone(), port: u16::MAX };
-        let reserved = self.reserved_numbers.range(from.clone()..=to.clone());
-        let taken = self.numbers.range(from..=to).map(|(key, _)| key).chain(reserved);
-        taken.filter_map(|key| if let NumberKey::Port { port, .. } = key { Some(*port) } else { None }).collect()
+    pub fn lowest_free_port(&self, node: &NodeName, from: u16, to: u16) -> Option<u16> {
+        let free = match self.ports.get(node) {
+            Some(taken) => taken.lowest_free(u32::from(from), u32::from(to))?,
+            None => u32::from((from <= to).then_some(from)?),
+        };
+        u16::try_from(free).ok()
+    }
+
+    fn free_port(&mut self, node: &NodeName, port: u16) {
+        if let Some(taken) = self.ports.get_mut(node) {
+            taken.remove(u32::from(port));
+            if taken.0.is_empty() {
+                self.ports.remove(node);
+            }
+        }
     }
 
     /// The DRBD node ids that are taken among a definition's replicas, those of quarantined records among them.

@@ -282,6 +282,28 @@ pub enum Task {
 }
 
 impl Task {
+    /// The definition whose data (or whose snapshot's data) is copied from; `None`: nothing is copied from elsewhere.
+    #[must_use]
+    pub fn source(&self) -> Option<&ResourceName> {
+        match self {
+            Self::Restore { from, .. } | Self::Clone { from, .. } => Some(from),
+            Self::Keep { .. }
+            | Self::Create { .. }
+            | Self::CreateVolume { .. }
+            | Self::Delete { .. }
+            | Self::DeleteVolume { .. }
+            | Self::Resize { .. }
+            | Self::Rollback { .. }
+            | Self::Activate { .. }
+            | Self::Snapshot { .. }
+            | Self::DeleteSnapshot { .. }
+            | Self::Move { .. }
+            | Self::Evacuate { .. }
+            | Self::Return { .. }
+            | Self::Lose => None,
+        }
+    }
+
     /// The items that the job waits for.
     #[must_use]
     pub fn awaited(&self) -> &[Awaited] {

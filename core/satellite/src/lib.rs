@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError, Unusable};
 pub use crate::core::{LocalStatus, ResourceState, Settings};
 pub use crate::satellite::Satellite;
-pub use crate::sim::{SimConfig, serve_simulated};
+pub use crate::sim::{SimConfig, serve_simulated, simulated};
 pub use crate::site::Site;
 
 use crate::folders::Folders;

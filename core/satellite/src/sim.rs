@@ -53,6 +53,18 @@ impl SimConfig {
     }
 }
 
+/// What a simulated satellite is started with; it remembers nothing beyond its process.
+#[must_use]
+pub fn simulated(config: &SimConfig) -> Settings {
+    Settings {
+        site: Arc::new(SimSite::new(config)),
+        keep: Keep::nowhere(),
+        remembered: Remembered::default(),
+        name: None,
+        scan_interval: SCAN_INTERVAL,
+    }
+}
+
 /// Runs simulated satellites in this process until `stop`. They remember nothing beyond it.
 ///
 /// # Errors
@@ -67,14 +79,7 @@ pub async fn serve_simulated(configs: Vec<SimConfig>, stop: CancellationToken) -
     let mut tasks = Vec::new();
     for (listener, bound, mut config) in ready {
         let announce = config.announce.take();
-        let settings = Settings {
-            site: Arc::new(SimSite::new(&config)),
-            keep: Keep::nowhere(),
-            remembered: Remembered::default(),
-            name: None,
-            scan_interval: SCAN_INTERVAL,
-        };
-        let satellite = Satellite::start(settings, &stop);
+        let satellite = Satellite::start(simulated(&config), &stop);
         tasks.push(tokio::spawn(async move {
             if let Err(error) = crate::session::serve(listener, satellite.clone()).await {
                 tracing::error!(node = %config.name, %error, "a simulated satellite ended");

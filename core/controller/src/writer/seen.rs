@@ -44,16 +44,16 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Forgets nodes that are no more, and begins to know new ones.
-    pub fn follow(&mut self, cluster: &Cluster, now: Timestamp) {
-        let same = |name: &NodeName, id: &Id<kind::Node>| cluster.nodes.get(name).is_some_and(|node| node.id == *id);
-        let lost: Vec<NodeName> = self.ids.iter().filter(|(name, id)| !same(name, id)).map(|(name, _)| name.clone()).collect();
-        for name in lost {
-            self.ids.remove(&name);
-            self.observed.nodes.remove(&name);
-            self.dirty = true;
-        }
-        for (name, node) in &cluster.nodes {
+    /// Forgets nodes that are no more, and begins to know new ones, among those that `names` says.
+    pub fn follow<'a>(&mut self, cluster: &Cluster, names: impl IntoIterator<Item = &'a NodeName>, now: Timestamp) {
+        for name in names {
+            let node = cluster.nodes.get(name);
+            if self.ids.get(name).is_some_and(|id| node.is_none_or(|node| node.id != *id)) {
+                self.ids.remove(name);
+                self.observed.nodes.remove(name);
+                self.dirty = true;
+            }
+            let Some(node) = node else { continue };
             let reachable = has_session(node);
             let known = self.observed.nodes.get(name);
             // An interface that came or went turns the node into one with or without a session.

@@ -174,7 +174,7 @@ impl Writer {
             live.session = session;
             if live.link.take().is_some() {
                 self.seen.lost(&node, "A newer session replaced it.".to_owned(), turn.now);
-                self.look.extend(jobs::jobs_waiting_on(&self.cluster, &node));
+                self.look.extend(self.cluster.jobs_awaiting(&node));
             }
         }
         match event {
@@ -183,7 +183,7 @@ impl Writer {
                 let known = self.seen.observed.nodes.get(&node).and_then(|seen| seen.reason.as_ref()) == Some(&reason);
                 let attempts = self.seen.failed(&node, status, reason.clone(), turn.now);
                 SessionFailed { node: &node, attempts, cause: &reason, known }.emit(&self.hands.counters);
-                self.look.extend(jobs::jobs_waiting_on(&self.cluster, &node));
+                self.look.extend(self.cluster.jobs_awaiting(&node));
             }
             SessionEvent::Opened { link, capabilities } => {
                 SessionOpened { node: &node, session, uname: &capabilities.uname }.emit(&self.hands.counters);
@@ -197,7 +197,7 @@ impl Writer {
                     self.look.extend(self.cluster.jobs_on(resource).map(|job| job.id));
                 }
                 if news.node {
-                    self.look.extend(jobs::jobs_waiting_on(&self.cluster, &node));
+                    self.look.extend(self.cluster.jobs_awaiting(&node));
                 }
                 if !news.gone.is_empty() {
                     self.gone.entry(node.clone()).or_default().extend(news.gone);
@@ -210,7 +210,7 @@ impl Writer {
                 if live.link.take().is_some() {
                     SessionLost { node: &node, session, cause: &reason }.emit(&self.hands.counters);
                     self.seen.lost(&node, reason, turn.now);
-                    self.look.extend(jobs::jobs_waiting_on(&self.cluster, &node));
+                    self.look.extend(self.cluster.jobs_awaiting(&node));
                 }
             }
         }
@@ -247,7 +247,7 @@ impl Writer {
                     resources.extend(before.jobs.get(&id).and_then(|job| job.resource().cloned()));
                     concerned.insert(id);
                 }
-                Key::Node(name) => concerned.extend(jobs::jobs_waiting_on(before, &name)),
+                Key::Node(name) => concerned.extend(before.jobs_awaiting(&name)),
                 Key::Controller
                 | Key::StorPoolDfn(_)
                 | Key::StorPool(..)
@@ -382,13 +382,12 @@ impl Writer {
         let changes = std::mem::take(&mut turn.group.changes);
         let before = std::mem::replace(&mut self.cluster, Arc::new(turn.group.cluster.clone()));
         let touches = plan::touched(&before, &self.cluster, &changes);
-        if !before.nodes.ptr_eq(&self.cluster.nodes) {
-            self.seen.follow(&self.cluster, turn.now);
-            let cluster = &self.cluster;
-            self.live.retain(|name, _| {
-                let id = |cluster: &Cluster| cluster.nodes.get(name).map(|node| node.id);
-                id(cluster).is_some() && id(cluster) == id(&before)
-            });
+        for name in changes.iter().filter_map(|change| if let Key::Node(name) = change.key() { Some(name) } else { None }) {
+            self.seen.follow(&self.cluster, [&name], turn.now);
+            let id = |cluster: &Cluster| cluster.nodes.get(&name).map(|node| node.id);
+            if id(&self.cluster).is_none() || id(&self.cluster) != id(&before) {
+                self.live.remove(&name);
+            }
         }
         for (node, touch) in &touches {
             let forgotten = touch.items.iter().filter(|id| self.cluster.owner(**id).is_none());
@@ -425,15 +424,16 @@ impl Writer {
             None => drop(self.hands.wakes.try_send(node.clone())),
         }
         self.seen.lost(node, "A new connection was asked for.".to_owned(), now);
-        self.look.extend(jobs::jobs_waiting_on(&self.cluster, node));
+        self.look.extend(self.cluster.jobs_awaiting(&node));
     }
 
     /// Tells whoever waits. Everything that `turn` rests on is committed.
     fn tell(&mut self, mut turn: Turn, changes: &[Change]) {
         // A job that another command took away ended, too.
+        let mut ended: BTreeSet<Id<kind::Job>> = turn.ended.iter().map(|(id, _)| *id).collect();
         for change in changes {
             if let Change::Delete(Key::Job(id)) = change
-                && !turn.ended.iter().any(|(ended, _)| ended == id)
+                && ended.insert(*id)
             {
                 turn.ended.push((*id, vec![given_up()]));
             }
@@ -443,7 +443,7 @@ impl Writer {
             self.waiting.blocked(*id, None);
         }
         for Pending { answer, applied, request, rests_on_group: _ } in turn.pending {
-            let open = |id: &Id<kind::Job>| self.cluster.jobs.contains_key(id) || turn.ended.iter().any(|(ended, _)| ended == id);
+            let open = |id: &Id<kind::Job>| self.cluster.jobs.contains_key(id) || ended.contains(id);
             let jobs: Vec<_> = applied.jobs.iter().copied().filter(open).collect();
             let jobs = jobs.into_iter().map(|id| (id, self.waiting.join(id))).collect();
             // Nobody listens any more: the client hung up. What was decided stays.

@@ -214,7 +214,7 @@ impl Play {
                 Key::Job(id) => {
                     self.jobs.insert(id);
                 }
-                Key::Node(name) => self.jobs.extend(jobs::jobs_waiting_on(before, &name)),
+                Key::Node(name) => self.jobs.extend(before.jobs_awaiting(&name)),
                 Key::Controller
                 | Key::StorPoolDfn(_)
                 | Key::StorPool(..)

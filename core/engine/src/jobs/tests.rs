@@ -195,10 +195,23 @@ fn check(world: &World) {
         assert_eq!(again.count_on(&name), world.cluster.count_on(&name));
         assert_eq!(again.snapshots_on(&name).count(), world.cluster.snapshots_on(&name).count());
         assert_eq!(again.tombstones_on(&name).count(), world.cluster.tombstones_on(&name).count());
-        assert_eq!(again.ports_on(&name), world.cluster.ports_on(&name));
+        let port = |cluster: &Cluster| cluster.lowest_free_port(&name, 7000, 7999);
+        assert_eq!(port(&again), port(&world.cluster));
+        let waiting = |cluster: &Cluster| cluster.jobs_awaiting(&name).collect::<Vec<_>>();
+        assert_eq!(waiting(&again), waiting(&world.cluster));
+        let named = |job: &&std::sync::Arc<Job>| job.task.awaited().iter().any(|awaited| awaited.node == name);
+        assert_eq!(waiting(&again), again.jobs.values().filter(named).map(|job| job.id).collect::<Vec<_>>());
         for pool in world.cluster.pools_of(&name) {
             assert_eq!(again.pool_use(&name, &pool.name), world.cluster.pool_use(&name, &pool.name));
         }
+    }
+    for name in again.definitions.keys() {
+        let copying = |cluster: &Cluster| cluster.jobs_copying(name).map(|job| job.id).collect::<Vec<_>>();
+        assert_eq!(copying(&again), copying(&world.cluster));
+    }
+    for name in again.pool_definitions.keys() {
+        let holders = world.cluster.pools.values().filter(|pools| pools.contains_key(name)).count();
+        assert_eq!((again.pools_named(name), world.cluster.pools_named(name)), (holders, holders));
     }
     assert_eq!(again.lowest_free_minor(1000, 49999), world.cluster.lowest_free_minor(1000, 49999));
 }

@@ -9,18 +9,25 @@ use crate::change::{Key, NumberKey, RecordKind};
 impl Cluster {
     /// Sets the records that cannot be used; their names and numbers are taken from then on. Replaces what was set before.
     pub fn set_aside(&mut self, quarantined: Vec<Quarantined>) {
-        for number in std::mem::take(&mut self.reserved_numbers).iter() {
-            if let NumberKey::Minor { minor } = number
-                && !self.numbers.contains_key(number)
-            {
-                self.minors.remove(*minor);
+        for number in std::mem::take(&mut self.reserved_numbers)
+            .iter()
+            .filter(|number| !self.numbers.contains_key(*number))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            match number {
+                NumberKey::Minor { minor } => self.minors.remove(minor),
+                NumberKey::Port { node, port } => self.free_port(&node, port),
+                NumberKey::NodeId { .. } => {}
             }
         }
         let numbers = quarantined.iter().filter(|record| RecordKind::parse(&record.kind) == Some(RecordKind::Number));
         let numbers: BTreeSet<NumberKey> = numbers.filter_map(|record| NumberKey::parse(&record.key)).collect();
         for number in &numbers {
-            if let NumberKey::Minor { minor } = number {
-                self.minors.insert(*minor);
+            match number {
+                NumberKey::Minor { minor } => self.minors.insert(*minor),
+                NumberKey::Port { node, port } => self.ports.entry(node.clone()).or_default().insert(u32::from(*port)),
+                NumberKey::NodeId { .. } => {}
             }
         }
         self.reserved_numbers = Arc::new(numbers);
@@ -127,7 +134,7 @@ mod tests {
         // A fold of the same number, which no transaction can make, does not free it.
         cluster.fold([&Change::Delete(Key::Number(minor(1001))), &Change::Delete(Key::Number(minor(1002)))]);
         assert_eq!(cluster.lowest_free_minor(1001, 2000), Some(1002));
-        assert_eq!(cluster.ports_on(&node), [7000].into());
+        assert_eq!(cluster.lowest_free_port(&node, 7000, 7001), Some(7001));
         assert_eq!(cluster.node_ids_of(&name), [3].into());
         let bravo = NodeName::parse("bravo").unwrap();
         for (key, part) in [
@@ -139,7 +146,11 @@ mod tests {
         ] {
             assert_eq!(cluster.broken_part(&key).map(|record| record.key.as_str()), part, "{key:?}");
         }
+        let freed = Change::Delete(Key::Number(NumberKey::Port { node: NodeName::parse("alpha").unwrap(), port: 7000 }));
+        cluster.fold([&freed]);
+        assert_eq!(cluster.lowest_free_port(&NodeName::parse("alpha").unwrap(), 7000, 7000), None);
         cluster.set_aside(Vec::new());
+        assert_eq!(cluster.lowest_free_port(&NodeName::parse("alpha").unwrap(), 7000, 7000), Some(7000));
         assert_eq!(cluster.lowest_free_minor(1001, 2000), Some(1001));
     }
 

@@ -5,6 +5,7 @@
 //! has confirmed the plan; without one, what is there is served (attach, link, and the same by hand).
 
 mod by_hand;
+mod looks;
 mod plans;
 mod report;
 mod strangers;
@@ -170,6 +171,7 @@ pub struct Core {
     held: Held,
     overrides: Overrides,
     entries: BTreeMap<Uuid, Entry>,
+    looks: looks::Looks,
     queues: BTreeMap<ResourceName, Queue>,
     ready: VecDeque<ResourceName>,
     /// Resources that wait for a pool.
@@ -222,6 +224,7 @@ impl Core {
             held: settings.remembered.held,
             overrides: settings.remembered.overrides,
             entries: BTreeMap::new(),
+            looks: looks::Looks::default(),
             queues: BTreeMap::new(),
             ready: VecDeque::new(),
             parked: Vec::new(),

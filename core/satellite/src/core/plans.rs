@@ -229,7 +229,9 @@ impl Core {
     async fn take(&mut self, epoch: u64, generation: u64, base: u64, body: PlanBody) {
         if generation < self.held.generation {
             // What was compared with the greater generations of an older epoch says nothing about this one.
-            self.entries.values_mut().for_each(|entry| entry.seen = None);
+            for (id, entry) in &mut self.entries {
+                self.looks.turned(*id, entry.seen.take().as_ref(), None);
+            }
         }
         let touched = self.held.take(epoch, generation, base, body);
         tracing::debug!(generation, base, items = touched.items.len(), dropped = touched.dropped.len(), "plan taken");
@@ -283,6 +285,7 @@ impl Core {
                 }
             }
             None => {
+                self.looks.turned(id, None, None);
                 self.entries.insert(id, Entry { item, seen: None, named: self.held.generation, attempts: 0, retry_at: None });
             }
         }
@@ -293,6 +296,7 @@ impl Core {
     fn leave_out(&mut self, id: Uuid) {
         let Some(entry) = self.entries.remove(&id) else { return };
         self.leaves(&entry.item);
+        self.looks.left(id, entry.seen.as_ref());
         if let Some(at) = entry.retry_at {
             self.retries.remove(&(at, id));
         }

@@ -18,7 +18,7 @@ fn seen(id: Uuid, entry: &Entry) -> ItemSeen {
 impl Core {
     fn whole_is_due(&self) -> bool {
         let Some(due) = self.session.as_ref().and_then(|session| session.whole_due) else { return false };
-        let looked = self.started && self.opening.is_empty() && self.entries.values().all(|entry| entry.seen.is_some());
+        let looked = self.started && self.opening.is_empty() && self.looks.complete();
         looked || due <= Instant::now()
     }
 

@@ -138,12 +138,8 @@ impl Core {
             self.ready.push_back(resource);
         }
         if mended {
-            let faulty: Vec<Uuid> = self
-                .entries
-                .iter()
-                .filter(|(_, e)| e.seen.as_ref().is_some_and(|s| s.standing == Standing::Faulty))
-                .map(|(id, _)| *id)
-                .collect();
+            // Whoever is faulty waits for another try, unless it is tried already.
+            let faulty: Vec<Uuid> = self.retries.iter().map(|(_, id)| *id).collect();
             faulty.into_iter().for_each(|id| self.wake(id));
         }
     }
@@ -271,6 +267,7 @@ impl Core {
             Standing::Working => {}
         }
         let again = seen.standing == Standing::Working && leave == Leave::All;
+        self.looks.turned(id, entry.seen.as_ref(), Some(&seen));
         entry.seen = Some(seen);
         if news {
             self.unsent.insert(id);
@@ -283,9 +280,10 @@ impl Core {
     pub(super) fn working(&mut self, id: Uuid) {
         let generation = self.held.generation;
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let before = entry.seen.take();
-        let volumes = before.map(|seen| seen.volumes).unwrap_or_default();
-        entry.seen = Some(ItemSeen { id, generation, standing: Standing::Working, volumes, fault: None });
+        let volumes = entry.seen.as_ref().map(|seen| seen.volumes.clone()).unwrap_or_default();
+        let now = ItemSeen { id, generation, standing: Standing::Working, volumes, fault: None };
+        self.looks.turned(id, entry.seen.as_ref(), Some(&now));
+        entry.seen = Some(now);
         self.unsent.insert(id);
     }
 
@@ -307,18 +305,20 @@ impl Core {
 
     /// Looks again at items whose devices may have got or lost a user.
     pub(super) fn used(&mut self, devices: &[String]) {
-        let serves = |seen: &ItemSeen| seen.volumes.iter().any(|v| v.device_path.as_ref().is_some_and(|path| devices.contains(path)));
-        let ids: Vec<Uuid> = self.entries.iter().filter(|(_, entry)| entry.seen.as_ref().is_some_and(serves)).map(|(id, _)| *id).collect();
+        let ids: BTreeSet<Uuid> = devices.iter().flat_map(|device| self.looks.with_device(device)).collect();
         ids.into_iter().for_each(|id| self.wake(id));
     }
 
     /// Looks again at items of whose devices something else is known.
     pub(super) fn probed(&mut self, devices: Vec<(String, bool)>) {
-        let probed: BTreeMap<String, bool> = devices.into_iter().collect();
-        let told = |path: &String| probed.get(path).copied();
-        let differs =
-            |seen: &ItemSeen| seen.volumes.iter().any(|v| v.device_path.as_ref().and_then(told).is_some_and(|used| used != v.in_use));
-        let ids: Vec<Uuid> = self.entries.iter().filter(|(_, entry)| entry.seen.as_ref().is_some_and(differs)).map(|(id, _)| *id).collect();
+        let differs = |device: &str, used: bool, id: &Uuid| {
+            let seen = self.entries.get(id).and_then(|entry| entry.seen.as_ref());
+            seen.is_some_and(|seen| seen.volumes.iter().any(|v| v.device_path.as_deref() == Some(device) && v.in_use != used))
+        };
+        let of = |(device, used): &(String, bool)| -> Vec<Uuid> {
+            self.looks.with_device(device).filter(|id| differs(device, *used, id)).collect()
+        };
+        let ids: BTreeSet<Uuid> = devices.iter().flat_map(of).collect();
         ids.into_iter().for_each(|id| self.wake(id));
     }
 
