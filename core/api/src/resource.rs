@@ -10,8 +10,13 @@ use crate::node::PropsModify;
 use crate::reply::ApiCallRc;
 use crate::seen::SeenWhen;
 
-fn no_props(props: &&BTreeMap<String, String>) -> bool {
+fn no_props(props: &&[(String, String)]) -> bool {
     props.is_empty()
+}
+
+/// Pairs with different keys as an object.
+fn pairs<S: serde::Serializer>(pairs: &&[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(key, value)| (key, value)))
 }
 
 /// A replica, outgoing: with `volumes` in views, without elsewhere.
@@ -20,7 +25,8 @@ pub struct Resource<'a> {
     pub name: &'a str,
     pub node_name: &'a str,
     #[serde(skip_serializing_if = "no_props")]
-    pub props: &'a BTreeMap<String, String>,
+    #[serde(serialize_with = "pairs")]
+    pub props: &'a [(String, String)],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub effective_props: BTreeMap<&'static str, EffectiveProp<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -136,7 +142,8 @@ pub struct Volume<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allocated_size_kib: Option<i64>,
     #[serde(skip_serializing_if = "no_props")]
-    pub props: &'a BTreeMap<String, String>,
+    #[serde(serialize_with = "pairs")]
+    pub props: &'a [(String, String)],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

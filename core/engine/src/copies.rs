@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::few::Few;
 use berth_model::flags::{DefinitionFlag, NodeFlag, ResourceFlag, SnapshotFlag, VolumeDefinitionFlag, VolumeDefinitionFlags, VolumeFlag};
 use berth_model::job::Task;
 use berth_model::names::{NodeName, ResourceGroupName, VolumeNumber};
@@ -299,7 +300,7 @@ fn clone(draft: &mut Draft<'_>, source: &str, request: &CloneRequest<'_>) -> Res
         drbd: DrbdDefinition { port: None, secret: draft.context.secret.clone(), ..source.drbd.clone() },
         flags: [DefinitionFlag::Cloning].into_iter().collect(),
         props,
-        volumes: BTreeMap::new(),
+        volumes: Few::new(),
         created: draft.context.now,
     };
     for (number, volume) in &source.volumes {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use berth_model::change::{Key, NumberKey, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::few::Few;
 use berth_model::flags::DefinitionFlags;
 use berth_model::layers::LayerKind;
 use berth_model::names::{DEFAULT_GROUP, ResourceName};
@@ -138,7 +139,7 @@ fn create(draft: &mut Draft<'_>, request: &Request<'_>) -> Result<(), Refused> {
         drbd,
         flags: DefinitionFlags::default(),
         props,
-        volumes: BTreeMap::new(),
+        volumes: Few::new(),
         created: draft.context.now,
     }));
     draft.reply(

@@ -1,9 +1,8 @@
 //! Objects of ours on a machine that no plan names: removed or taken in by explicit command, and never otherwise.
 
-use std::collections::BTreeMap;
-
 use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::few::Few;
 use berth_model::flags::{DefinitionFlags, ResourceFlags, VolumeDefinitionFlags, VolumeFlags};
 use berth_model::ids::Id;
 use berth_model::job::{Awaited, Made, Task};
@@ -206,7 +205,7 @@ fn adopt(draft: &mut Draft<'_>, found: Found, text: &str) -> Result<(), Refused>
         drbd,
         flags: DefinitionFlags::default(),
         props: Props::default(),
-        volumes: BTreeMap::from([(mark.number, volume)]),
+        volumes: Few::from([(mark.number, volume)]),
         created: draft.context.now,
     }));
     let mut props = Props::default();
@@ -230,7 +229,7 @@ fn adopt(draft: &mut Draft<'_>, found: Found, text: &str) -> Result<(), Refused>
         layers,
         flags: ResourceFlags::default(),
         drbd: None,
-        volumes: BTreeMap::from([(mark.number, taken)]),
+        volumes: Few::from([(mark.number, taken)]),
         props,
         created: draft.context.now,
     }));

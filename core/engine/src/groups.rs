@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::few::Few;
 use berth_model::names::{DEFAULT_GROUP, ResourceGroupName, ResourceName, StorPoolName};
 use berth_model::objects::{ResourceGroup, SelectFilter};
 use berth_model::props::{Owner, PropChange, Props};
@@ -196,7 +197,7 @@ fn create(
         description: description.unwrap_or_default().to_owned(),
         filter,
         peer_slots,
-        volume_groups: BTreeMap::new(),
+        volume_groups: Few::new(),
         props,
         tenant: None,
     }));
@@ -293,7 +294,7 @@ pub(crate) fn default_group(id: berth_model::ids::Id<berth_model::ids::kind::Res
         description: String::new(),
         filter: SelectFilter { place_count: Some(DEFAULT_PLACE_COUNT), ..SelectFilter::default() },
         peer_slots: None,
-        volume_groups: BTreeMap::new(),
+        volume_groups: Few::new(),
         props: Props::default(),
         tenant: None,
     }

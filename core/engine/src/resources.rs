@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use berth_model::change::Object;
 use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::few::Few;
 use berth_model::flags::{DefinitionFlag, NodeFlag, ResourceFlag, ResourceFlags, VolumeDefinitionFlag, VolumeFlag, VolumeFlags};
 use berth_model::job::{Awaited, Made, Task};
 use berth_model::layers::{LayerKind, ProviderKind};
@@ -92,7 +93,7 @@ pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused
         layers: new.layers,
         flags: new.flags,
         drbd,
-        volumes: BTreeMap::new(),
+        volumes: Few::new(),
         props,
         created: draft.context.now,
     };

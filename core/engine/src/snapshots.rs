@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::few::Few;
 use berth_model::flags::{ResourceFlag, SnapshotFlag, SnapshotFlags};
 use berth_model::ids::{Id, kind};
 use berth_model::job::{Awaited, RollbackStep, Task};
@@ -193,7 +194,7 @@ fn can_snapshot(draft: &Draft<'_>, replica: &Resource) -> Result<(), Refused> {
 }
 
 fn copy_of(draft: &mut Draft<'_>, replica: &Resource, name: &SnapshotName) -> Result<NodeSnapshot, Refused> {
-    let mut volumes = BTreeMap::new();
+    let mut volumes = Few::new();
     for (number, volume) in &replica.volumes {
         // '.' cannot come out of a resource's name, so no volume has this backing name.
         let wanted = format!("{}.{name}", volume.backing);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
+use berth_model::few::Few;
 use berth_model::flags::{DefinitionFlag, DefinitionFlags, ResourceFlag, VolumeDefinitionFlag, VolumeDefinitionFlags};
 use berth_model::job::{Awaited, Made, Task};
 use berth_model::layers::LayerKind;
@@ -125,7 +126,7 @@ fn spawn(draft: &mut Draft<'_>, asked: &Spawn<'_>) -> Result<(), Refused> {
         drbd: DrbdDefinition { port: None, secret: draft.context.secret.clone(), transport: None, peer_slots },
         flags: DefinitionFlags::default(),
         props,
-        volumes: BTreeMap::new(),
+        volumes: Few::new(),
         created: draft.context.now,
     };
     for (number, size_kib, flags) in volumes {

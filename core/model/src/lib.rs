@@ -10,6 +10,7 @@ pub mod change;
 pub mod cluster;
 pub mod codec;
 pub mod codes;
+pub mod few;
 pub mod flags;
 pub mod ids;
 pub mod job;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::few::Few;
 use crate::flags::{DefinitionFlags, NodeFlags, ResourceFlags, VolumeDefinitionFlags, VolumeFlags};
 use crate::ids::{Id, kind};
 use crate::layers::{LayerKind, ProviderKind, words};
@@ -235,7 +236,7 @@ pub struct ResourceGroup {
     pub peer_slots: Option<u8>,
     /// Volume groups by number.
     #[serde(default)]
-    pub volume_groups: BTreeMap<VolumeNumber, VolumeGroup>,
+    pub volume_groups: Few<VolumeNumber, VolumeGroup>,
     /// Properties.
     #[serde(default)]
     pub props: Props,
@@ -308,7 +309,7 @@ pub struct ResourceDefinition {
     pub props: Props,
     /// Volume definitions by number.
     #[serde(default)]
-    pub volumes: BTreeMap<VolumeNumber, VolumeDefinition>,
+    pub volumes: Few<VolumeNumber, VolumeDefinition>,
     /// When it was created.
     #[serde(default)]
     pub created: Timestamp,
@@ -381,7 +382,7 @@ pub struct Resource {
     pub drbd: Option<DrbdResource>,
     /// Volumes by number, one for each volume definition.
     #[serde(default)]
-    pub volumes: BTreeMap<VolumeNumber, Volume>,
+    pub volumes: Few<VolumeNumber, Volume>,
     /// Properties.
     #[serde(default)]
     pub props: Props,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::few::Few;
 use crate::flags::{SnapshotFlags, VolumeDefinitionFlags};
 use crate::ids::{Id, kind};
 use crate::layers::{LayerKind, ProviderKind};
@@ -35,7 +36,7 @@ pub struct Snapshot {
     #[serde(default)]
     pub definition_props: Props,
     /// Volumes when it was taken, by number.
-    pub volumes: BTreeMap<VolumeNumber, SnapshotVolumeDefinition>,
+    pub volumes: Few<VolumeNumber, SnapshotVolumeDefinition>,
     /// Copies by node.
     pub copies: BTreeMap<NodeName, NodeSnapshot>,
     /// When it was asked for.
@@ -84,7 +85,7 @@ pub struct NodeSnapshot {
     #[serde(default)]
     pub resource_props: Props,
     /// Its volumes by number.
-    pub volumes: BTreeMap<VolumeNumber, SnapshotVolume>,
+    pub volumes: Few<VolumeNumber, SnapshotVolume>,
 }
 
 /// A snapshot's copy of one volume on one node.

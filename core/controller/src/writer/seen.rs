@@ -126,7 +126,9 @@ impl Seen {
         if let Some(strangers) = observation.strangers {
             seen.strangers = Some((Arc::new(strangers), now));
         }
-        for item in observation.items {
+        for mut item in observation.items {
+            // It stays as long as the session, and came with room for more.
+            item.volumes.shrink_to_fit();
             let before = known.items.get(&item.id).map(|record| &record.seen);
             note(&mut news, cluster, node, before, &item);
             // What the cluster does not name (any more) is nobody's state.

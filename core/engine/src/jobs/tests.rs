@@ -199,7 +199,7 @@ fn check(world: &World) {
         assert_eq!(port(&again), port(&world.cluster));
         let waiting = |cluster: &Cluster| cluster.jobs_awaiting(&name).collect::<Vec<_>>();
         assert_eq!(waiting(&again), waiting(&world.cluster));
-        let named = |job: &&std::sync::Arc<Job>| job.task.awaited().iter().any(|awaited| awaited.node == name);
+        let named = |job: &&std::sync::Arc<berth_model::job::Job>| job.task.awaited().iter().any(|awaited| awaited.node == name);
         assert_eq!(waiting(&again), again.jobs.values().filter(named).map(|job| job.id).collect::<Vec<_>>());
         for pool in world.cluster.pools_of(&name) {
             assert_eq!(again.pool_use(&name, &pool.name), world.cluster.pool_use(&name, &pool.name));

@@ -57,7 +57,7 @@ fn deploy(world: &mut World, name: &str, on: &str) {
         drbd: DrbdDefinition { port: None, secret: String::new(), transport: None, peer_slots: None },
         flags: DefinitionFlags::default(),
         props: Props::default(),
-        volumes: BTreeMap::new(),
+        volumes: Default::default(),
         created: Timestamp(0),
     };
     let volume = Volume {

@@ -194,26 +194,28 @@ pub fn change(owner: Owner, props: &Props, change: &PropChange) -> Result<PropOu
         wanted.translate_auto_quorum(owner)?;
     }
 
-    let mut outcome = PropOutcome { props: props.clone(), deprecated: wanted.deprecated.into_iter().collect(), ..PropOutcome::default() };
+    // Changed as a map that is made for many: a change may name thousands of keys.
+    let mut map: BTreeMap<String, String> = props.clone().into();
+    let mut outcome = PropOutcome { deprecated: wanted.deprecated.into_iter().collect(), ..PropOutcome::default() };
     for key in &wanted.remove {
-        outcome.props.remove(key);
+        map.remove(key);
     }
     let chosen = wanted.set.contains_key(QUORUM);
     for (key, (new, effect)) in wanted.set {
         if effect == Effect::NotYet {
             outcome.without_effect.push(key.clone());
         }
-        let old = outcome.props.insert_internal(key.clone(), new.clone());
+        let old = map.insert(key.clone(), new.clone());
         outcome.set.push(SetProp { key, old, new });
     }
 
     for given in &change.delete_props {
         check_delete(owner, given)?;
         let key = normal_key(given)?;
-        let mut was_set = outcome.props.remove(key).is_some();
+        let mut was_set = map.remove(key).is_some();
         if owner != Owner::KeyValueStore {
             for name in current_names(owner, key).unwrap_or_default() {
-                was_set |= outcome.props.remove(name).is_some();
+                was_set |= map.remove(*name).is_some();
             }
         }
         if was_set { &mut outcome.removed } else { &mut outcome.not_set }.push(key.to_owned());
@@ -221,15 +223,15 @@ pub fn change(owner: Owner, props: &Props, change: &PropChange) -> Result<PropOu
 
     for given in &change.delete_namespaces {
         let namespace = normal_namespace(given)?;
-        let inside: Vec<String> =
-            outcome.props.iter().map(|(key, _)| key).filter(|key| is_below(key, namespace)).map(str::to_owned).collect();
+        let inside: Vec<String> = map.keys().filter(|key| is_below(key, namespace)).cloned().collect();
         for key in inside {
             check_delete(owner, &key)?;
-            outcome.props.remove(&key);
+            map.remove(&key);
             outcome.swept.push(key);
         }
     }
 
+    outcome.props = map.into_iter().collect();
     mark_quorum(owner, &mut outcome.props, chosen);
     Ok(outcome)
 }

@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::few::Few;
+
 pub use change::{Deprecated, PropChange, PropOutcome, SetProp, change};
 pub use check::{Checked, PropError, check, check_delete, value_text};
 pub use inherit::{Chain, Effective, Source, order};
@@ -62,7 +64,7 @@ pub const MAX_TOTAL_OVERSUBSCRIPTION: &str = "MaxTotalCapacityOversubscriptionRa
 /// Keys have no leading `/`, no empty component and at most 256 characters. What a user sends enters only by [`change()`].
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Props(BTreeMap<String, String>);
+pub struct Props(Few<String, String>);
 
 impl Props {
     /// Value of `key`.
@@ -121,10 +123,10 @@ impl Props {
         self.0.len()
     }
 
-    /// The map itself, for a reply.
+    /// Keys and values as they lie, in the order of the keys, for a reply.
     #[must_use]
-    pub fn as_map(&self) -> &BTreeMap<String, String> {
-        &self.0
+    pub fn as_pairs(&self) -> &[(String, String)] {
+        self.0.as_slice()
     }
 }
 
@@ -137,7 +139,7 @@ impl FromIterator<(String, String)> for Props {
 
 impl From<Props> for BTreeMap<String, String> {
     fn from(props: Props) -> Self {
-        props.0
+        props.0.into_iter().collect()
     }
 }
 

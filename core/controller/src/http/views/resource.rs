@@ -106,7 +106,7 @@ impl<'a> Known<'a> {
             provider_kind: self.volume.provider.word(),
             device_path,
             allocated_size_kib: (self.volume.provider != ProviderKind::Diskless).then(|| self.allocated()),
-            props: self.volume.props.as_map(),
+            props: self.volume.props.as_pairs(),
             flags: self.volume.flags.shown(),
             state: None,
             layer_data_list: layers
@@ -205,7 +205,7 @@ pub fn resource<'a>(view: &'a View, resource: &'a Resource, with_volumes: bool) 
     ResourceDocument {
         name: resource.name.as_str(),
         node_name: resource.node.as_str(),
-        props: resource.props.as_map(),
+        props: resource.props.as_pairs(),
         effective_props: effective_props(view, resource),
         flags: resource.flags.shown(),
         layer_object: layer_object(resource, &resource.layers, &volumes),
