@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::ArgMatches;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -34,8 +35,21 @@ const SATELLITE: &[Known] = &[
     Known { name: "log_format", variable: "BERTH_LOG_FORMAT", default: Some("text") },
 ];
 
+/// Takes as many open files as the system lets this process have: each satellite and each client is one, and what a login shell gives
+/// is often 1,024. A limit that cannot be read or raised stays; whoever meets it says so.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::debug!(%error, "the limit of open files stays");
+        }
+    }
+}
+
 /// A runtime with so many threads.
 pub fn runtime(threads: usize) -> anyhow::Result<Runtime> {
+    raise_file_limit();
     tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().context("cannot start the runtime")
 }
 
@@ -212,4 +226,17 @@ fn stop_on_signals(stdin: bool) -> anyhow::Result<CancellationToken> {
         std::process::exit(0);
     });
     Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_may_open_as_many_files_as_the_system_lets_it() {
+        let before = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, rustix::process::Rlimit { current: Some(256), maximum: before.maximum }).unwrap();
+        raise_file_limit();
+        assert_eq!(getrlimit(Resource::Nofile).current, before.maximum);
+    }
 }

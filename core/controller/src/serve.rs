@@ -12,7 +12,7 @@ use berth_model::names::NodeName;
 use berth_model::observed::Observed;
 use berth_store::{SqliteStore, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -198,6 +198,7 @@ pub async fn start(config: &Config, store: Arc<dyn Store>, outside: Outside, sto
         numbers: AtomicU64::new(0),
         counters: controller.shared_counters(),
         signs: controller.shared_signs(),
+        whole: Semaphore::new(1),
         leader: uuid::Uuid::from_bytes(outside.world.chance()).to_string(),
         ping: config.ping,
         silence: config.silence,

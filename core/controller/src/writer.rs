@@ -41,6 +41,9 @@ use crate::state::{Health, View};
 pub(crate) const QUEUE: usize = 1024;
 /// Messages of one turn, and jobs looked at in one: bounds the time to the next commit.
 const GROUP: usize = 256;
+/// What the messages of one turn may say together, in items of plans: a thousand satellites that report all they have at once
+/// hold up nobody's commit for long. A message that says more is a turn of its own.
+const WEIGHT: usize = 4096;
 /// Steps of one job in one turn.
 const STEPS: usize = 16;
 /// All jobs are looked at so often, so that a missed wake-up costs time and nothing else.
@@ -58,6 +61,19 @@ pub(crate) enum Message {
     Submit(Box<Submission>),
     /// From a session.
     Session(Box<FromSession>),
+}
+
+impl Message {
+    /// How much there is to look at, in items of plans.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Submit(_) => 1,
+            Self::Session(from) => match &from.event {
+                SessionEvent::Seen(seen) => 1 + seen.items.len() + seen.strangers.as_ref().map_or(0, Vec::len),
+                SessionEvent::Failed { .. } | SessionEvent::Opened { .. } | SessionEvent::Lost { .. } => 1,
+            },
+        }
+    }
 }
 
 /// A command with whoever waits for the answer.
@@ -190,18 +206,24 @@ impl Writer {
     pub async fn run(mut self, mut queue: mpsc::Receiver<Message>, quit: CancellationToken) {
         let mut batch = Vec::with_capacity(GROUP);
         loop {
+            let mut weight = 0;
             if self.look.is_empty() && self.gone.is_empty() {
                 // The end first, and then messages: what is due by the clock is done in each turn.
-                tokio::select! {
+                let message = tokio::select! {
                     biased;
                     () = quit.cancelled() => break,
-                    count = queue.recv_many(&mut batch, GROUP) => if count == 0 { return },
-                    () = tokio::time::sleep_until(self.wake_at()) => {}
-                }
+                    message = queue.recv() => message.map(Some),
+                    () = tokio::time::sleep_until(self.wake_at()) => Some(None),
+                };
+                let Some(first) = message else { return };
+                weight += first.as_ref().map_or(0, Message::weight);
+                batch.extend(first);
             }
             while batch.len() < GROUP
+                && weight < WEIGHT
                 && let Ok(message) = queue.try_recv()
             {
+                weight += message.weight();
                 batch.push(message);
             }
             self.turn(batch.drain(..)).await;

@@ -11,7 +11,7 @@ use berth_model::names::NodeName;
 use berth_model::observed::{Capabilities, ConnectionStatus, Observation};
 use berth_proto::{Down, Hello, NeedReport, PROTOCOL_MAX, PROTOCOL_MIN, Ping, Plan, Refusal, Up, Welcome, down, refusal, up};
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -51,6 +51,9 @@ pub(crate) struct Common {
     pub signs: Arc<Signs>,
     /// Tells this controller from another one that leads a copy of its database in the same epoch.
     pub leader: String,
+    /// Whoever makes a whole plan holds this: one at a time, so that a thousand satellites that come back together leave a processor to
+    /// the writer and to requests.
+    pub whole: Semaphore,
     /// How often a sign of life is asked for.
     pub ping: Duration,
     /// Silence after which the satellite counts as lost.
@@ -217,7 +220,7 @@ impl Running<'_> {
                     let (Ok(permit), Some(order)) = (permit, order.take()) else {
                         return End::Lost("The connection takes no more messages.".to_owned());
                     };
-                    match self.plan(&order) {
+                    match self.plan(&order).await {
                         Ok(plan) => permit.send(Down { message: Some(down::Message::Plan(plan)) }),
                         Err(end) => return end,
                     }
@@ -250,7 +253,8 @@ impl Running<'_> {
     }
 
     /// Makes the plan that an order asks for. The first one of a session is whole.
-    fn plan(&mut self, order: &Order) -> Result<Plan, End> {
+    async fn plan(&mut self, order: &Order) -> Result<Plan, End> {
+        let _turn = if order.whole || self.sent == 0 { self.common.whole.acquire().await.ok() } else { None };
         let generation = order.cluster.serial;
         let (base, body) = order.body(&self.peer.node, self.sent);
         PlanSent { node: &self.peer.node, generation, base, items: body.items.len() }.emit(&self.common.counters);

@@ -148,6 +148,7 @@ async fn with_sessions() -> Kit {
         queue: kit.controller.queue(),
         numbers: Default::default(),
         signs: Arc::default(),
+        whole: tokio::sync::Semaphore::new(1),
         leader: "test".to_owned(),
         counters: kit.controller.shared_counters(),
         ping: Duration::from_millis(50),

@@ -359,3 +359,38 @@ async fn a_deleted_replica_leaves_its_node_without_a_trace() {
     assert!(alpha.held.items.is_empty(), "the satellite may forget it");
     assert!(kit.controller.view().observed.nodes[&alpha.node].items.is_empty(), "so does the controller");
 }
+
+/// What satellites report together is looked at in turns that are bounded by what the reports say, not by how many they are:
+/// a commit that waits behind some of them does not wait for all.
+#[tokio::test(start_paused = true)]
+async fn reports_of_many_items_do_not_make_a_turn_long() {
+    let kit = Kit::new().await;
+    let queue = kit.controller.queue();
+    let before = count(kit.controller.counters(), "berth_commits_total");
+    let item = |number: u128| berth_model::observed::ItemSeen {
+        id: uuid::Uuid::from_u128(number),
+        generation: 1,
+        standing: Standing::Settled,
+        volumes: Vec::new(),
+        fault: None,
+    };
+    let heavy = || {
+        let items = (0..super::WEIGHT as u128).map(item).collect();
+        let event = SessionEvent::Seen(Box::new(Observation { whole: true, items, ..Observation::default() }));
+        let id = berth_model::ids::Id::from_uuid(uuid::Uuid::nil());
+        super::Message::Session(Box::new(super::FromSession { node: node_name("alpha"), id, session: 1, event }))
+    };
+    let mut answers = Vec::new();
+    for number in 0..3 {
+        let (answer, verdict) = tokio::sync::oneshot::channel();
+        let submission =
+            super::Submission { command: kvs(&format!("kvs{number}"), "x"), actor: "tester".into(), origin: "test".into(), answer };
+        queue.try_send(super::Message::Submit(Box::new(submission))).unwrap();
+        queue.try_send(heavy()).unwrap();
+        answers.push(verdict);
+    }
+    for answer in answers {
+        assert!(!answer.await.unwrap().replies.iter().any(berth_model::reply::Reply::is_error));
+    }
+    assert_eq!(count(kit.controller.counters(), "berth_commits_total") - before, 3, "each in a turn of its own");
+}
