@@ -145,7 +145,7 @@ impl World {
             description: String::new(),
             filter: SelectFilter::default(),
             peer_slots: self.dice.bool().then_some(5),
-            volume_groups: BTreeMap::new(),
+            volume_groups: Default::default(),
             props: self.props(),
             tenant: None,
         };
@@ -372,7 +372,7 @@ impl World {
             }
             22 => {
                 let old = self.cluster.resource(&name, &node_name(node)).cloned();
-                old.into_iter().for_each(|old| self.put(Object::Resource(Resource { volumes: BTreeMap::new(), ..(*old).clone() })));
+                old.into_iter().for_each(|old| self.put(Object::Resource(Resource { volumes: Default::default(), ..(*old).clone() })));
                 "a replica loses its volumes"
             }
             23 => {
