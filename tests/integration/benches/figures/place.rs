@@ -114,7 +114,7 @@ impl World {
             layers: LAYERS.to_vec(),
             flags: Default::default(),
             drbd: None,
-            volumes: BTreeMap::new(),
+            volumes: Default::default(),
             props: Props::default(),
             created: Timestamp(0),
         };
