@@ -6,14 +6,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use berth_engine::import::ImportError;
 use berth_store::tools::{self, Orders};
-use berth_store::{DATABASE_FILE, Record, StoreError};
+use berth_store::{DATABASE_FILE, Export, Record, StoreError};
 
+use crate::migrate;
 use crate::words::{DbPlace, DbVerb, DbWords};
 
 /// Why a verb did not do what was asked.
 #[derive(Debug, thiserror::Error)]
-enum DbError {
+pub(crate) enum DbError {
     /// The database, or the document.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -23,6 +25,9 @@ enum DbError {
     /// The document cannot be opened.
     #[error("cannot read {}: {cause}", file.display())]
     Input { file: PathBuf, cause: io::Error },
+    /// The document of another system.
+    #[error("{}: {cause}", file.display())]
+    Foreign { file: PathBuf, cause: ImportError },
     /// A check found something broken.
     #[error("the database is not in order")]
     Broken { data: PathBuf },
@@ -37,6 +42,7 @@ impl DbError {
                 ErrorKind::AlreadyExists => "Name a file that does not exist yet with --output, or remove that one.".into(),
                 _ => format!("Name a file in a folder that you may write to with --output, e.g. /tmp/{}.", name(file)),
             },
+            DbError::Foreign { cause, .. } => cause.correction().into(),
             DbError::Input { .. } => "Name a document that `berth db export --output FILE` has written, or - for standard input.".into(),
             DbError::Broken { data } => {
                 let data = data.display();
@@ -81,16 +87,17 @@ async fn verb(words: &DbWords) -> Result<(), DbError> {
             }
             written
         }
-        DbVerb::Import { place, dry_run, file } => {
+        DbVerb::Import { place, dry_run, from_linstor, file } => {
             let input: Box<dyn io::Read> = if file.as_os_str() == "-" {
                 Box::new(io::stdin())
             } else {
                 Box::new(File::open(file).map_err(|cause| DbError::Input { file: file.clone(), cause })?)
             };
+            let document = if *from_linstor { migrate::from_linstor(input, file, now_ms())? } else { Export::parse(input)? };
             if *dry_run {
-                return plan_import(place, input);
+                return plan_import(place, document);
             }
-            tools::import(&database(place), input, false, now_ms()).await?;
+            tools::install(&database(place), document, false, now_ms()).await?;
             println!("Imported to {}.", database(place).display());
             Ok(())
         }
@@ -140,8 +147,8 @@ async fn check(place: &DbPlace) -> Result<(), DbError> {
 }
 
 /// Says what an import would make.
-fn plan_import(place: &DbPlace, input: Box<dyn io::Read>) -> Result<(), DbError> {
-    let plan = tools::plan_import(&place.data, input, &decode, now_ms())?;
+fn plan_import(place: &DbPlace, document: Export) -> Result<(), DbError> {
+    let plan = tools::plan_install(&place.data, document, &decode, now_ms())?;
     println!("Would make {}: serial {}, epoch {}", plan.file.display(), plan.serial, plan.epoch);
     for (kind, count) in &plan.counts {
         println!("  {kind}: {count}");

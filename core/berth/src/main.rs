@@ -19,6 +19,7 @@ mod dev;
 mod explain;
 mod job;
 mod local;
+mod migrate;
 mod place;
 mod settings;
 mod what_if;

@@ -229,9 +229,10 @@ pub enum DbVerb {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Make a new database from an exported document.
+    /// Make a new database from an exported document, our own or LINSTOR's.
     ///
-    /// Example: berth db import --data /var/lib/berth/controller --dry-run backup.json
+    /// Examples: berth db import --data /var/lib/berth/controller --dry-run backup.json
+    ///           berth db import --from-linstor --dry-run linstor-export.json
     #[command(verbatim_doc_comment)]
     Import {
         #[command(flatten)]
@@ -239,6 +240,9 @@ pub enum DbVerb {
         /// Only say what the database would hold; makes nothing.
         #[arg(long)]
         dry_run: bool,
+        /// The file is what LINSTOR's database export has written as JSON.
+        #[arg(long)]
+        from_linstor: bool,
         /// File to read; `-`: standard input.
         file: PathBuf,
     },

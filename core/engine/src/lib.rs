@@ -18,6 +18,7 @@ pub mod draft;
 pub mod drift;
 pub mod explain;
 pub mod groups;
+pub mod import;
 pub mod jobs;
 pub mod lookup;
 pub mod nodes;

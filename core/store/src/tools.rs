@@ -136,7 +136,14 @@ pub async fn export(path: &Path, with_log: bool, out: &mut (dyn io::Write + Send
 /// # Errors
 /// [`StoreError::Document`], [`StoreError::Invalid`], [`StoreError::Exists`], [`StoreError::InUse`], [`StoreError::ReadOnly`], [`StoreError::Full`], [`StoreError::Disk`].
 pub async fn import(path: &Path, document: impl io::Read, replace_old: bool, now_ms: i64) -> Result<Option<PathBuf>, StoreError> {
-    let mut parsed = Export::parse(document)?;
+    install(path, Export::parse(document)?, replace_old, now_ms).await
+}
+
+/// As [`import`], of what was read already, or came from elsewhere.
+///
+/// # Errors
+/// As [`import`].
+pub async fn install(path: &Path, mut parsed: Export, replace_old: bool, now_ms: i64) -> Result<Option<PathBuf>, StoreError> {
     // Satellites have obeyed later plans than the document knows; a higher epoch makes them obey this one (as in `repair`).
     parsed.state.epoch = parsed.state.epoch.max(now_ms.unsigned_abs());
     let path = target(path);
@@ -176,12 +183,12 @@ pub struct ImportPlan {
     pub log_entries: usize,
 }
 
-/// Tells what [`import`] would make where there is no database yet; makes nothing, not even the folder.
+/// Tells what [`install`] would make where there is no database yet; makes nothing, not even the folder.
 ///
 /// # Errors
-/// [`StoreError::Document`], [`StoreError::Invalid`], [`StoreError::Exists`].
-pub fn plan_import(path: &Path, document: impl io::Read, decode: Decode<'_>, now_ms: i64) -> Result<ImportPlan, StoreError> {
-    let Export { mut state, log } = Export::parse(document)?;
+/// [`StoreError::Invalid`], [`StoreError::Exists`].
+pub fn plan_install(path: &Path, document: Export, decode: Decode<'_>, now_ms: i64) -> Result<ImportPlan, StoreError> {
+    let Export { mut state, log } = document;
     state.epoch = state.epoch.max(now_ms.unsigned_abs());
     check_restore(&state, &log)?;
     let file = target(path);

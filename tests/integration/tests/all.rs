@@ -28,6 +28,8 @@ mod jobs;
 mod kills;
 #[path = "all/links.rs"]
 mod links;
+#[path = "all/migrate.rs"]
+mod migrate;
 #[path = "all/night.rs"]
 mod night;
 #[path = "all/python.rs"]

@@ -187,7 +187,7 @@ async fn a_dry_run_of_an_import_makes_nothing() {
     crate::Export { state: state.clone(), log: log.clone() }.write(&mut document).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("data");
-    let plan = tools::plan_import(&folder, &document[..], &|_| Ok(()), 99).unwrap();
+    let plan = tools::plan_install(&folder, Export::parse(&document[..]).unwrap(), &|_| Ok(()), 99).unwrap();
     assert!(!folder.exists());
     assert_eq!((plan.serial, plan.epoch, plan.log_entries), (state.serial, 99, log.len()));
     assert_eq!(plan.counts.values().sum::<u64>(), state.records.len() as u64);
@@ -195,7 +195,7 @@ async fn a_dry_run_of_an_import_makes_nothing() {
     let bad = String::from_utf8(document.clone()).unwrap().replacen("\"serial\":4", "\"serial\":9223372036854775807", 1);
     assert!(matches!(tools::plan_import(&folder, bad.as_bytes(), &|_| Ok(()), 1).unwrap_err(), StoreError::Invalid { .. }));
     tools::import(&folder, &document[..], false, 99).await.unwrap();
-    let error = tools::plan_import(&folder, &document[..], &|_| Ok(()), 99).unwrap_err();
+    let error = tools::plan_install(&folder, Export::parse(&document[..]).unwrap(), &|_| Ok(()), 99).unwrap_err();
     assert!(matches!(error, StoreError::Exists { .. }));
 }
 
