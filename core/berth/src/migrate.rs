@@ -66,7 +66,8 @@ fn document(imported: &Imported, now_ms: i64) -> Export {
         time_ms: now_ms,
         actor: "berth".to_owned(),
         origin: "import".to_owned(),
-        command: json!({ "command": "import", "release": imported.release, "counts": imported.counts, "not_taken": imported.left.len() }).to_string(),
+        command: json!({ "command": "import", "release": imported.release, "counts": imported.counts, "not_taken": imported.left.len() })
+            .to_string(),
         changes: "[]".to_owned(),
         decision: NO_DECISION.to_owned(),
     };

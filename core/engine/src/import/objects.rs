@@ -196,7 +196,8 @@ impl<'t> Build<'t> {
             let path = format!("/NODES/{key}");
             let chosen = self.props.get(&path, "CurStltConnName").and_then(|name| NetIfName::parse(name).ok());
             let carries = |name: &NetIfName| net_interfaces.iter().any(|one| one.name == *name && one.satellite.is_some());
-            let active = chosen.filter(carries).or_else(|| net_interfaces.iter().find(|one| one.satellite.is_some()).map(|one| one.name.clone()));
+            let active =
+                chosen.filter(carries).or_else(|| net_interfaces.iter().find(|one| one.satellite.is_some()).map(|one| one.name.clone()));
             let bits = row.bits("node_flags");
             // EVICTED (3) contains DELETE (1).
             let flags = [(NodeFlag::Evicted, bits & 3 == 3), (NodeFlag::Evacuate, bits & 4 == 4)];
@@ -260,8 +261,12 @@ impl<'t> Build<'t> {
                 self.objects.push(object);
             }
         }
-        let shown: BTreeMap<&str, &str> =
-            self.tables.rows("STOR_POOL_DEFINITIONS").iter().map(|row| (row.text("pool_name"), row.name("pool_dsp_name", "pool_name"))).collect();
+        let shown: BTreeMap<&str, &str> = self
+            .tables
+            .rows("STOR_POOL_DEFINITIONS")
+            .iter()
+            .map(|row| (row.text("pool_name"), row.name("pool_dsp_name", "pool_name")))
+            .collect();
         for row in self.tables.rows("NODE_STOR_POOL") {
             let (node_key, key) = (row.text("node_name"), row.text("pool_name"));
             let what = format!("storage pool {key} of node {node_key}");
@@ -393,7 +398,9 @@ impl<'t> Build<'t> {
             let why = match table {
                 _ if table.starts_with("SEC_") => "Access control of an older design, which no client uses.",
                 "LINSTOR_REMOTES" | "S3_REMOTES" | "EBS_REMOTES" | "SCHEDULES" => "Backups are not built: create it again when they are.",
-                "NODE_CONNECTIONS" | "RESOURCE_CONNECTIONS" | "VOLUME_CONNECTIONS" => "Connections are not built: set their properties again.",
+                "NODE_CONNECTIONS" | "RESOURCE_CONNECTIONS" | "VOLUME_CONNECTIONS" => {
+                    "Connections are not built: set their properties again."
+                }
                 "FILES" => "External files are not built: create them again.",
                 "AUTH_TOKENS" => "Tokens are not taken over: make new ones.",
                 _ => "There is nothing like it here.",

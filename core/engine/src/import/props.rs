@@ -10,7 +10,8 @@ use super::Left;
 use super::tables::Tables;
 
 /// Keys that the old controller kept for itself, or that have their own place here.
-const OWN_KEYS: [&str; 7] = ["NetCom/", "defaultDebugSslConnector", "defaultSslConSvc", "defaultPlainConSvc", "CurStltConnName", "NodeUname", "SequenceNumber"];
+const OWN_KEYS: [&str; 7] =
+    ["NetCom/", "defaultDebugSslConnector", "defaultSslConSvc", "defaultPlainConSvc", "CurStltConnName", "NodeUname", "SequenceNumber"];
 /// Values that are secret: never shown in what is told.
 const SECRET_KEYS: [&str; 2] = ["encrypted/", "CryptPasswd"];
 /// Id of the cluster.
@@ -58,7 +59,10 @@ impl Instances {
                 continue;
             }
             if SECRET_KEYS.iter().any(|secret| key == *secret || (secret.ends_with('/') && key.starts_with(secret))) {
-                left.push(Left { what: format!("property {key} of {path}"), why: "Keys are not taken over: set the passphrase anew.".to_owned() });
+                left.push(Left {
+                    what: format!("property {key} of {path}"),
+                    why: "Keys are not taken over: set the passphrase anew.".to_owned(),
+                });
                 continue;
             }
             match props::check(owner, &key, &value) {

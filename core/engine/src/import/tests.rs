@@ -17,12 +17,8 @@ fn uuid(n: u8) -> String {
 }
 
 fn document(tables: Value) -> String {
-    let tables: Vec<Value> = tables
-        .as_object()
-        .unwrap()
-        .iter()
-        .map(|(name, rows)| json!({ "name": name, "column_description": [], "data": rows }))
-        .collect();
+    let tables: Vec<Value> =
+        tables.as_object().unwrap().iter().map(|(name, rows)| json!({ "name": name, "column_description": [], "data": rows })).collect();
     json!({ "linstor_version": "9.9.9", "tables": tables }).to_string()
 }
 
@@ -159,7 +155,10 @@ fn objects_keep_their_identity_their_names_and_their_numbers() {
     assert!(cluster.groups.values().any(|group| group.name.as_str() == "DfltRscGrp"), "it is made where the export has none");
     let definition = &cluster.definitions[&web];
     assert_eq!((definition.external_name.as_deref(), definition.drbd.secret.as_str()), (Some("Web data! ü"), "hush"));
-    assert_eq!(definition.volumes.values().map(|volume| (volume.size_kib, volume.minor)).collect::<Vec<_>>(), [(Kib(1_048_576), Some(1005))]);
+    assert_eq!(
+        definition.volumes.values().map(|volume| (volume.size_kib, volume.minor)).collect::<Vec<_>>(),
+        [(Kib(1_048_576), Some(1005))]
+    );
     let replica = cluster.resource(&web, &a).unwrap();
     let volume = &replica.volumes[&VolumeNumber::new(0).unwrap()];
     assert_eq!((replica.layers.as_slice(), replica.created), (&[LayerKind::Drbd, LayerKind::Storage][..], Timestamp(77)));
@@ -169,7 +168,11 @@ fn objects_keep_their_identity_their_names_and_their_numbers() {
     assert_eq!(replica.drbd.as_ref().map(|drbd| (drbd.node_id, drbd.ports.clone())), Some((0, vec![7005, 7006])));
     let tie = cluster.resource(&web, &b).unwrap();
     assert!(tie.flags.has(ResourceFlag::TieBreaker) && tie.flags.has(ResourceFlag::Diskless));
-    assert_eq!(tie.drbd.as_ref().map(|drbd| (drbd.node_id, drbd.ports.clone())), Some((1, vec![7005])), "the definition's port, where it has none");
+    assert_eq!(
+        tie.drbd.as_ref().map(|drbd| (drbd.node_id, drbd.ports.clone())),
+        Some((1, vec![7005])),
+        "the definition's port, where it has none"
+    );
     let snapshot = cluster.snapshot(&web, &SnapshotName::parse("monday").unwrap()).unwrap();
     assert_eq!(snapshot.flags.shown(), ["SUCCESSFUL", "AUTO_SNAPSHOT"]);
     let copy = &snapshot.copies[&a];
@@ -207,7 +210,10 @@ fn what_is_not_taken_is_told_and_no_secret_with_it() {
 #[test]
 fn a_number_that_two_objects_claim_is_the_first_ones() {
     let mut tables = sample();
-    tables["VOLUME_DEFINITIONS"].as_array_mut().unwrap().push(json!({ "uuid": uuid(40), "resource_name": "WEB", "snapshot_name": "", "vlm_nr": 1, "vlm_size": 8192, "vlm_flags": 0 }));
+    tables["VOLUME_DEFINITIONS"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "uuid": uuid(40), "resource_name": "WEB", "snapshot_name": "", "vlm_nr": 1, "vlm_size": 8192, "vlm_flags": 0 }));
     tables["LAYER_DRBD_VOLUME_DEFINITIONS"]
         .as_array_mut()
         .unwrap()

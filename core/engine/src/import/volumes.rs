@@ -147,7 +147,8 @@ impl Build<'_> {
                 continue;
             };
             let place = (node_key.to_owned(), key.to_owned(), String::new());
-            let Some((stack, storage_id)) = self.stacks.get(&place).cloned().filter(|(stack, _)| stack.last() == Some(&LayerKind::Storage)) else {
+            let Some((stack, storage_id)) = self.stacks.get(&place).cloned().filter(|(stack, _)| stack.last() == Some(&LayerKind::Storage))
+            else {
                 self.leave(what, "Its layers do not end with STORAGE.");
                 continue;
             };
@@ -182,7 +183,8 @@ impl Build<'_> {
             };
             for (number, volume) in &definition.volumes {
                 let at = i64::from(number.get());
-                let pool = self.storage.get(&(storage_id, at)).and_then(|(node, pool)| self.pools.get(&(node.clone(), pool.clone()))).cloned();
+                let pool =
+                    self.storage.get(&(storage_id, at)).and_then(|(node, pool)| self.pools.get(&(node.clone(), pool.clone()))).cloned();
                 let Some(pool) = pool else {
                     self.leave(format!("volume {number} of {what}"), "Its storage pool was not taken.");
                     continue;
@@ -197,7 +199,14 @@ impl Build<'_> {
         }
     }
 
-    fn drbd_of(&mut self, place: &Place, node: &NodeName, definition: &ResourceDefinition, holder: Uuid, what: &str) -> Option<DrbdResource> {
+    fn drbd_of(
+        &mut self,
+        place: &Place,
+        node: &NodeName,
+        definition: &ResourceDefinition,
+        holder: Uuid,
+        what: &str,
+    ) -> Option<DrbdResource> {
         let row = *self.drbd.get(self.tops.get(place)?)?;
         let node_id = row.number("node_id").and_then(|id| u8::try_from(id).ok()).filter(|id| *id <= 31);
         let Some(node_id) = node_id else {
@@ -218,7 +227,14 @@ impl Build<'_> {
         Some(DrbdResource { node_id, ports, peer_slots: peer_slots.unwrap_or(crate::sizes::DEFAULT_PEERS) })
     }
 
-    fn volume(&mut self, uuid: Option<Uuid>, resource: &Resource, number: VolumeNumber, defined: &VolumeDefinition, pool: &StorPool) -> Volume {
+    fn volume(
+        &mut self,
+        uuid: Option<Uuid>,
+        resource: &Resource,
+        number: VolumeNumber,
+        defined: &VolumeDefinition,
+        pool: &StorPool,
+    ) -> Volume {
         // What is there was made by the other system: if it is missing it is lost, and nothing is made in its place.
         let content = Content { id: self.ids.next(), source: ContentSource::Kept };
         let diskless = !pool.provider.has_storage();
@@ -234,7 +250,11 @@ impl Build<'_> {
             backing_kib: if diskless { Kib(0) } else { sizes.map_or(defined.size_kib, |sizes| sizes.backing) },
             content,
             flags: Default::default(),
-            props: self.props.take(&format!("/VLMS/{}/{}/{number}", up(resource.node.as_str()), up(resource.name.as_str())), Owner::Volume, &mut self.left),
+            props: self.props.take(
+                &format!("/VLMS/{}/{}/{number}", up(resource.node.as_str()), up(resource.name.as_str())),
+                Owner::Volume,
+                &mut self.left,
+            ),
         }
     }
 
@@ -305,7 +325,13 @@ impl Build<'_> {
         volumes
     }
 
-    fn copies(&mut self, key: &str, snapshot: &str, name: &SnapshotName, definition: &ResourceDefinition) -> BTreeMap<NodeName, NodeSnapshot> {
+    fn copies(
+        &mut self,
+        key: &str,
+        snapshot: &str,
+        name: &SnapshotName,
+        definition: &ResourceDefinition,
+    ) -> BTreeMap<NodeName, NodeSnapshot> {
         let mut copies = BTreeMap::new();
         for row in self.index.copies.get(&(key, snapshot)).cloned().unwrap_or_default() {
             let node_key = row.text("node_name");
@@ -349,7 +375,6 @@ impl Build<'_> {
 
 /// Bits of a volume definition; changes of size that were under way are over.
 fn volume_flags(bits: i64) -> VolumeDefinitionFlags {
-    let flags =
-        [(2, VolumeDefinitionFlag::Encrypted), (8, VolumeDefinitionFlag::GrossSize), (32, VolumeDefinitionFlag::DrbdInitialized)];
+    let flags = [(2, VolumeDefinitionFlag::Encrypted), (8, VolumeDefinitionFlag::GrossSize), (32, VolumeDefinitionFlag::DrbdInitialized)];
     flags.into_iter().filter(|(bit, _)| bits & bit == *bit).map(|(_, flag)| flag).collect()
 }

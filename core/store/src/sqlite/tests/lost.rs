@@ -1,6 +1,7 @@
 //! Parts of the schema, the counters, the history or all records are gone, and what a repair would do is told beforehand.
 
 use super::*;
+use crate::Export;
 
 /// Every file of the folder with its bytes; the lock and the engine's shared memory apart.
 fn files(dir: &Path) -> Vec<(std::ffi::OsString, Vec<u8>)> {
@@ -193,7 +194,7 @@ async fn a_dry_run_of_an_import_makes_nothing() {
     assert_eq!(plan.counts.values().sum::<u64>(), state.records.len() as u64);
     assert_eq!(plan.quarantined.len(), state.quarantined.len());
     let bad = String::from_utf8(document.clone()).unwrap().replacen("\"serial\":4", "\"serial\":9223372036854775807", 1);
-    assert!(matches!(tools::plan_import(&folder, bad.as_bytes(), &|_| Ok(()), 1).unwrap_err(), StoreError::Invalid { .. }));
+    assert!(matches!(tools::plan_install(&folder, Export::parse(bad.as_bytes()).unwrap(), &|_| Ok(()), 1).unwrap_err(), StoreError::Invalid { .. }));
     tools::import(&folder, &document[..], false, 99).await.unwrap();
     let error = tools::plan_install(&folder, Export::parse(&document[..]).unwrap(), &|_| Ok(()), 99).unwrap_err();
     assert!(matches!(error, StoreError::Exists { .. }));
