@@ -343,7 +343,7 @@ impl<'t> Build<'t> {
                 description: row.text("description").to_owned(),
                 filter,
                 peer_slots: row.number("peer_slots").and_then(|slots| u8::try_from(slots).ok()).filter(|slots| (1..=31).contains(slots)),
-                volume_groups,
+                volume_groups: volume_groups.into_iter().collect(),
                 props: self.props.take(&format!("/RSC_GRPS/{key}"), Owner::ResourceGroup, &mut self.left),
                 tenant: None,
             };

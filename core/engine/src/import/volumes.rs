@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use berth_model::change::{NumberKey, Object};
+use berth_model::few::Few;
 use berth_model::flags::{DefinitionFlag, ResourceFlag, SnapshotFlag, VolumeDefinitionFlag, VolumeDefinitionFlags};
 use berth_model::ids::{Id, kind};
 use berth_model::layers::LayerKind;
@@ -108,7 +109,7 @@ impl Build<'_> {
                 },
                 flags: failed.into_iter().collect(),
                 props: self.props.take(&format!("/RSC_DFNS/{key}"), Owner::ResourceDefinition, &mut self.left),
-                volumes: BTreeMap::new(),
+                volumes: Few::default(),
                 created: self.now,
             };
             self.volume_definitions(key, &mut definition);
@@ -177,7 +178,7 @@ impl Build<'_> {
                 layers: stack,
                 flags: flags.into_iter().collect(),
                 drbd,
-                volumes: BTreeMap::new(),
+                volumes: Few::default(),
                 props: self.props.take(&format!("/RSCS/{node_key}/{key}"), Owner::Resource, &mut self.left),
                 created: row.number("create_timestamp").map_or(self.now, Timestamp),
             };
@@ -297,7 +298,7 @@ impl Build<'_> {
                 flags: flags.into_iter().filter(|(bit, _)| bits & bit == *bit).map(|(_, flag)| flag).collect(),
                 props: self.props.take(&format!("/SNAP_DFNS/{suffix}"), Owner::Snapshot, &mut self.left),
                 definition_props: self.props.take(&format!("/SNAP_DFNS_RSC_DFN/{suffix}"), Owner::ResourceDefinition, &mut self.left),
-                volumes,
+                volumes: volumes.into_iter().collect(),
                 copies,
                 created,
             };
@@ -365,7 +366,7 @@ impl Build<'_> {
                 state: CopyState::Taken,
                 created: row.number("create_timestamp").map(Timestamp),
                 resource_props: self.props.take(&format!("/SNAPS_RSC/{node_key}/{key}/{snapshot}"), Owner::Resource, &mut self.left),
-                volumes,
+                volumes: volumes.into_iter().collect(),
             };
             copies.insert(node, copy);
         }

@@ -194,7 +194,10 @@ async fn a_dry_run_of_an_import_makes_nothing() {
     assert_eq!(plan.counts.values().sum::<u64>(), state.records.len() as u64);
     assert_eq!(plan.quarantined.len(), state.quarantined.len());
     let bad = String::from_utf8(document.clone()).unwrap().replacen("\"serial\":4", "\"serial\":9223372036854775807", 1);
-    assert!(matches!(tools::plan_install(&folder, Export::parse(bad.as_bytes()).unwrap(), &|_| Ok(()), 1).unwrap_err(), StoreError::Invalid { .. }));
+    assert!(matches!(
+        tools::plan_install(&folder, Export::parse(bad.as_bytes()).unwrap(), &|_| Ok(()), 1).unwrap_err(),
+        StoreError::Invalid { .. }
+    ));
     tools::import(&folder, &document[..], false, 99).await.unwrap();
     let error = tools::plan_install(&folder, Export::parse(&document[..]).unwrap(), &|_| Ok(()), 99).unwrap_err();
     assert!(matches!(error, StoreError::Exists { .. }));
