@@ -172,7 +172,7 @@ fn properties_and_types_change() {
     let delete = PropChange { delete_props: vec!["Aux/never".to_owned()], ..PropChange::default() };
     assert_eq!(told(&world.give(&modify(None, delete))), ["SUCCESS Node 2 Node=one", "SUCCESS Node 3 Node=one"]);
     assert_eq!(
-        told(&world.give(&modify(None, set("Autoplacer/MaxThroughput", "5")))),
+        told(&world.give(&modify(None, set("sys/fs/blkio_throttle_read", "5")))),
         ["SUCCESS Node 1 Node=one", "WARNING Node 1015 Node=one", "SUCCESS Node 3 Node=one"],
         "what has no effect yet is not silently stored"
     );

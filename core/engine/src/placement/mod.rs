@@ -205,7 +205,6 @@ fn decide(cluster: &Cluster, observed: &Observed, request: &Request<'_>, kind: K
             }
             Ok(found.chosen(&picked, &rules))
         }
-        Search::Nothing if request.count == ALL && rules.there > 0 => Ok(found.chosen(&[], &rules)),
         Search::Nothing => {
             let fitting = found.nodes();
             Err(PlaceError::TooFew { wanted: request.count, fitting, tried: found.none() })

@@ -1,13 +1,15 @@
 //! Questions about space: how large may a volume be, how much could a group still hold.
 
+use std::collections::BTreeSet;
+
 use berth_model::cluster::Cluster;
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{NodeName, StorPoolName};
-use berth_model::objects::{ResourceGroup, SelectFilter};
+use berth_model::objects::{ResourceGroup, SelectFilter, StorPool};
 use berth_model::observed::Observed;
 use berth_model::size::Kib;
 
-use super::{Chosen, Placement, Ratios, Request, place, ratios, refusal, space};
+use super::{PlaceError, Placement, Ratios, Request, VolumeWish, place, ratios, refusal, space};
 use crate::draft::Refused;
 use crate::{sizes, stack};
 
@@ -63,44 +65,93 @@ fn layers(cluster: &Cluster, observed: &Observed, filter: &SelectFilter) -> Vec<
     }
 }
 
-/// The usable size that every one of these places can take.
-fn largest(cluster: &Cluster, observed: &Observed, chosen: &[Chosen], layers: &[LayerKind]) -> Kib {
-    let usable = |place: &Chosen| {
-        let extent = space(cluster, observed, &place.pool).map_or(Kib(0), |space| space.extent);
-        // The metadata of a volume larger than any may be is no reason to promise less.
-        let backing = place.free.round_down(extent);
-        sizes::usable_size(backing, layers, sizes::DrbdGeometry::default()).round_down(Kib(4)).min(Kib::VOLUME_MAX)
-    };
-    chosen.iter().map(usable).min().unwrap_or_default()
+fn try_place(
+    cluster: &Cluster,
+    observed: &Observed,
+    ask: &Ask<'_>,
+    filter: &SelectFilter,
+    size: Option<Kib>,
+) -> Result<Placement, (PlaceError, Refused)> {
+    let volumes = size.map(|size| VolumeWish { size, gross: false }).into_iter().collect();
+    let request = Request { volumes, ..Request::question(ask.group, filter, count(filter), ask.layers) };
+    place(cluster, observed, &request).map_err(|error| {
+        let refused = refusal(&error, &request);
+        (error, refused)
+    })
 }
 
-fn try_place(cluster: &Cluster, observed: &Observed, filter: &SelectFilter, layers: &[LayerKind]) -> Result<Placement, Refused> {
-    let request = Request::question(None, filter, count(filter), layers);
-    place(cluster, observed, &request).map_err(|error| refusal(&error, &request))
+/// For whom a question is.
+struct Ask<'a> {
+    group: Option<&'a ResourceGroup>,
+    layers: &'a [LayerKind],
 }
 
-/// The largest volume for each name of pools (those of the filter, else all), in the order of their names.
+/// The usable size that a pool can take.
+fn usable(cluster: &Cluster, observed: &Observed, pool: &StorPool, free: Kib, layers: &[LayerKind]) -> Kib {
+    let extent = space(cluster, observed, pool).map_or(Kib(0), |space| space.extent);
+    let size = sizes::usable_size(free.round_down(extent), layers, sizes::DrbdGeometry::default()).round_down(Kib(4));
+    // The metadata of a volume larger than any may be is no reason to promise less.
+    if size < Kib::VOLUME_MIN { Kib(0) } else { size.min(Kib::VOLUME_MAX) }
+}
+
+/// The largest volume for which placement finds places now, and these places. 0: none, but a definition without volumes has places.
+fn largest(cluster: &Cluster, observed: &Observed, ask: &Ask<'_>, filter: &SelectFilter) -> Result<(Kib, Placement), Refused> {
+    let first = try_place(cluster, observed, ask, filter, None).map_err(|(_, refused)| refused)?;
+    let sure = first.chosen.iter().map(|one| usable(cluster, observed, &one.pool, one.free, ask.layers)).min().unwrap_or_default();
+    let next = Kib(sure.0.saturating_add(4)).max(Kib::VOLUME_MIN);
+    if next > Kib::VOLUME_MAX || try_place(cluster, observed, ask, filter, Some(next)).is_err() {
+        return Ok((sure, first));
+    }
+    // Other places take larger ones: weights or rules made these look better. What is sought is the size of one of them.
+    let others = first.tried.iter().filter(|one| one.score.is_some());
+    let others = others.filter_map(|one| Some((cluster.pool(&one.node, one.pool.as_ref()?)?, one.free?)));
+    let all = others.chain(first.chosen.iter().map(|one| (&one.pool, one.free)));
+    let sizes: BTreeSet<Kib> =
+        all.map(|(pool, free)| usable(cluster, observed, pool, free, ask.layers)).filter(|size| *size >= next).collect();
+    let sizes: Vec<Kib> = sizes.into_iter().collect();
+    let (mut best, mut low, mut high) = ((sure, first), 0, sizes.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        let Some(size) = sizes.get(middle) else { break };
+        match try_place(cluster, observed, ask, filter, Some(*size)) {
+            Ok(placement) => {
+                best = (*size, placement);
+                low = middle + 1;
+            }
+            Err(_) => high = middle,
+        }
+    }
+    Ok(best)
+}
+
+/// The largest volume for each name of pools (those of the filter, else all), in the order of their names. `group`: whose properties hold.
 ///
 /// # Errors
-/// 996 if no pool takes one, 234 for a bad regular expression.
-pub fn query_max_volume_size(cluster: &Cluster, observed: &Observed, filter: &SelectFilter) -> Result<Vec<MaxVolume>, Refused> {
+/// 996 if no pool takes one, 985 or 234 for rules that cannot be kept or read.
+pub fn query_max_volume_size(
+    cluster: &Cluster,
+    observed: &Observed,
+    group: Option<&ResourceGroup>,
+    filter: &SelectFilter,
+) -> Result<Vec<MaxVolume>, Refused> {
     let layers = layers(cluster, observed, filter);
+    let ask = Ask { group, layers: &layers };
     let listed = filter.storage_pool_list.as_ref().filter(|names| !names.is_empty());
     let wanted = |name: &StorPoolName| listed.is_none_or(|names| names.iter().any(|one| one.eq_ignore_ascii_case(name.as_str())));
     let mut found = Vec::new();
     for name in cluster.pool_definitions.keys().filter(|name| wanted(name)) {
         let one = SelectFilter { storage_pool_list: Some(vec![name.to_string()]), ..filter.clone() };
-        let Ok(placement) = try_place(cluster, observed, &one, &layers) else { continue };
+        let Ok((max_kib, placement)) = largest(cluster, observed, &ask, &one) else { continue };
         found.push(MaxVolume {
             pool: name.clone(),
-            max_kib: largest(cluster, observed, &placement.chosen, &layers),
+            max_kib,
             all_thin: placement.chosen.iter().all(|chosen| chosen.pool.provider.is_thin()),
             nodes: placement.chosen.into_iter().map(|chosen| chosen.node).collect(),
         });
     }
     if found.is_empty() {
         // Says why of all pools at once.
-        try_place(cluster, observed, filter, &layers)?;
+        try_place(cluster, observed, &ask, filter, None).map_err(|(_, refused)| refused)?;
     }
     Ok(found)
 }
@@ -108,16 +159,22 @@ pub fn query_max_volume_size(cluster: &Cluster, observed: &Observed, filter: &Se
 /// How much a group could still hold, with the fields of `over` in place of its own.
 ///
 /// # Errors
-/// 234 for a bad regular expression.
+/// 985 or 234 for rules that cannot be kept or read.
 pub fn query_size_info(cluster: &Cluster, observed: &Observed, group: &ResourceGroup, over: &SelectFilter) -> Result<SizeInfo, Refused> {
     let mut filter = group.filter.overlaid(over);
     filter.place_count = filter.place_count.or(Some(crate::groups::DEFAULT_PLACE_COUNT));
     let layers = layers(cluster, observed, &filter);
-    let Ok(placement) = try_place(cluster, observed, &filter, &layers) else { return Ok(SizeInfo::default()) };
+    let ask = Ask { group: Some(group), layers: &layers };
+    let placement = match try_place(cluster, observed, &ask, &filter, None) {
+        Ok(placement) => placement,
+        Err((PlaceError::TooFew { .. } | PlaceError::TooHard { .. }, _)) => return Ok(SizeInfo::default()),
+        Err((PlaceError::Undecidable { .. } | PlaceError::BadRegex { .. } | PlaceError::Contradiction(_), refused)) => return Err(refused),
+    };
+    let (max_volume, _) = largest(cluster, observed, &ask, &filter)?;
     let replicas = count(&filter);
     let (mut free, mut total) = (Vec::new(), Vec::new());
     let mut spaces = std::collections::BTreeSet::new();
-    let others = placement.tried.iter().filter(|one| one.why == super::Refusal::Outranked);
+    let others = placement.tried.iter().filter(|one| one.score.is_some());
     let fitting = others
         .filter_map(|one| cluster.pool(&one.node, one.pool.as_ref()?))
         .chain(placement.chosen.iter().map(|chosen| &chosen.pool))
@@ -130,7 +187,7 @@ pub fn query_size_info(cluster: &Cluster, observed: &Observed, group: &ResourceG
         }
     }
     Ok(SizeInfo {
-        max_volume: largest(cluster, observed, &placement.chosen, &layers),
+        max_volume,
         available: filled(free, replicas),
         capacity: filled(total, replicas),
         next_spawn: placement

@@ -37,8 +37,6 @@ pub(super) struct Rules {
     kinds: BTreeSet<ProviderKind>,
     /// Shared spaces that hold replicas.
     spaces: BTreeSet<String>,
-    /// Replicas that are there and count.
-    pub(super) there: usize,
 }
 
 /// `Key` or `Key=Value`.
@@ -75,7 +73,7 @@ impl Rules {
         let replicas = counted(cluster, request, kind);
         let nodes: Vec<&Node> = replicas.iter().filter_map(|replica| cluster.nodes.get(&replica.node)).map(AsRef::as_ref).collect();
         contradictions(request, kind, &nodes)?;
-        let mut rules = Self { there: replicas.len(), ..Self::default() };
+        let mut rules = Self::default();
         for (key, value) in listed(request.filter.replicas_on_same.as_ref()) {
             let present: BTreeSet<&str> = nodes.iter().filter_map(|node| node.props.get(key)).collect();
             let mut present = present.into_iter();

@@ -1,3 +1,8 @@
+#[allow(clippy::cast_possible_truncation, clippy::indexing_slicing)] // Small numbers and lists of a test.
+mod oracle;
+#[allow(clippy::cast_possible_truncation, clippy::indexing_slicing)]
+mod worlds;
+
 use berth_model::change::Object;
 use berth_model::layers::ProviderKind;
 use proptest::prelude::*;
@@ -149,7 +154,7 @@ fn questions_about_space() {
     let ask = |edit: &dyn Fn(&mut SelectFilter)| {
         let mut filter = SelectFilter { place_count: Some(1), ..SelectFilter::default() };
         edit(&mut filter);
-        query_max_volume_size(&world.cluster, &world.observed, &filter)
+        query_max_volume_size(&world.cluster, &world.observed, None, &filter)
             .map(|found| {
                 found.iter().map(|one| format!("{} {} {:?} {}", one.pool, one.max_kib, one.nodes, one.all_thin)).collect::<Vec<_>>()
             })
@@ -247,4 +252,217 @@ proptest! {
             }
         }
     }
+}
+
+/// So many cases, or a hundred times as many with `--long`.
+fn cases(usual: u64) -> std::ops::Range<u64> {
+    0..if std::env::var_os("BERTH_LONG").is_some() { usual * 100 } else { usual }
+}
+
+/// The choice and the reason for every other place are those of a second placer, which tries all sets.
+#[test]
+fn choices_and_reasons_are_those_of_an_exhaustive_search() {
+    let mut seen = std::collections::BTreeMap::new();
+    let range = cases(3000);
+    let all = range.end;
+    for seed in range {
+        worlds::Case::new(seed).check(seed, &mut seen);
+    }
+    for (outcome, least) in [("chosen", all / 3), ("too few", all / 10), ("contradiction", all / 100), ("undecidable", 5)] {
+        assert!(seen.get(outcome).is_some_and(|count| *count >= least), "{outcome} is too rare: {seen:?}");
+    }
+    let alone = "NotOnline Leaving NodeNotListed Excluded NotTarget Occupied Beside LacksLayer WrongValue NoValue ExcludedValue ValueTaken NoPool \
+        PoolNotListed Provider Faulty UnknownSpace NoSpace LowOnSpace Mixes SharedSpace";
+    let among = "Mixes SharedSpace WrongValue ValueTaken OtherPool NotTogether Outranked";
+    let among: Vec<String> = among.split_whitespace().map(|word| format!("after all {word}")).collect();
+    for reason in alone.split_whitespace().map(str::to_owned).chain(among) {
+        assert!(seen.get(&reason).is_some_and(|count| *count >= 3), "{reason} is too rare: {seen:?}");
+    }
+}
+
+/// Neither the order in which a cluster came to be nor a repetition changes an answer; more space never makes a placement fail.
+#[test]
+fn answers_depend_on_nothing_else_and_more_space_never_hurts() {
+    for seed in cases(1500) {
+        let case = worlds::Case::new(seed);
+        let shown = |case: &worlds::Case| format!("{:?}", case.placed());
+        assert_eq!(shown(&case), shown(&case.shuffled(seed)), "seed {seed}");
+        let chosen = |case: &worlds::Case| case.placed().ok().map(|placement| placement.chosen.len());
+        let (before, after) = (chosen(&case), chosen(&case.roomier(seed)));
+        assert!(before <= after, "seed {seed}: {before:?} places, with more space {after:?}");
+    }
+}
+
+#[test]
+fn the_largest_volume_fits_and_a_larger_one_does_not() {
+    let range = cases(400);
+    let (all, fits) = (range.end, range.filter(|seed| worlds::Case::new(*seed).check_largest(*seed)).count() as u64);
+    assert!(fits > all / 5, "{fits} of {all}");
+}
+
+#[test]
+fn rules_that_contradict_each_other_are_told_apart() {
+    let world = World::of(RACKS);
+    let told = |count, edit: &dyn Fn(&mut SelectFilter)| places(&world, count, "1G", edit).map_err(|mut lines| lines.swap_remove(0));
+    let both = |same: &'static str, different: &'static str| {
+        move |f: &mut SelectFilter| {
+            f.replicas_on_same = texts(&[same]);
+            f.replicas_on_different = texts(&[different]);
+        }
+    };
+    assert_eq!(
+        told(2, &both("Aux/rack", "Aux/rack")),
+        Err("2 replicas must be on nodes with the same Aux/rack, and with different Aux/rack.".to_owned())
+    );
+    // A single one is both.
+    assert_eq!(told(1, &both("Aux/rack", "Aux/rack")), Ok(vec!["n1/fat".to_owned()]));
+    assert_eq!(told(1, &both("Aux/rack=a", "Aux/rack=a")), Err("Aux/rack must be a, and must not be a.".to_owned()));
+    assert_eq!(
+        told(2, &|f| f.replicas_on_same = texts(&["Aux/rack=a", "Aux/rack=b"])),
+        Err("Aux/rack must be a, and must be b.".to_owned())
+    );
+    let limit = |most| move |f: &mut SelectFilter| f.x_replicas_on_different_map = Some([("Aux/rack".to_owned(), most)].into());
+    assert!(told(1, &limit(0)).unwrap_err().contains("leave no replica at all"));
+    assert!(told(1, &limit(-3)).unwrap_err().contains("At most -3 replicas"));
+    let tight = |f: &mut SelectFilter| {
+        limit(2)(f);
+        f.replicas_on_same = texts(&["Aux/rack"]);
+    };
+    assert!(told(3, &tight).unwrap_err().contains("at most 2 of them"));
+    assert!(told(1, &|f| f.provider_list = Some(vec![ProviderKind::Diskless])).unwrap_err().contains("holds data"));
+}
+
+/// What is absurd is refused in bounded time, and costs nothing that depends on its size.
+#[test]
+fn absurd_requests_are_refused() {
+    let mut world = World::of(RACKS);
+    world.add_group(&["one", "STORAGE", "1"]);
+    let command = crate::command::Command::SpawnResource {
+        group: "one".to_owned(),
+        name: Some("a".repeat(48)),
+        external_name: None,
+        volume_sizes: vec![4096],
+        partial: false,
+        definitions_only: false,
+        filter: Default::default(),
+        props: Default::default(),
+        peer_slots: None,
+        passphrases: 0,
+    };
+    assert!(world.give(&command).result.is_ok());
+    let long = "x".repeat(10_000);
+    let first = |count, edit: &dyn Fn(&mut SelectFilter)| places(&world, count, "1G", edit).map_err(|mut lines| lines.swap_remove(0));
+    assert_eq!(first(1_000_000_000, &|_| ()), Err("n1: fits, but not with enough others".to_owned()));
+    assert!(first(1_000_000_000, &|f| f.replicas_on_different = texts(&["Aux/rack"])).is_err());
+    assert_eq!(first(1, &|f| f.node_name_list = texts(&[&long])), Err("n1: not among the nodes asked for".to_owned()));
+    assert_eq!(first(1, &|f| f.storage_pool_list = texts(&[&long])), Err("n1: not among the pools asked for".to_owned()));
+    assert_eq!(first(1, &|f| f.replicas_on_same = texts(&[&long])).unwrap_err(), format!("n1: {long} is unset"));
+    assert!(first(1, &|f| f.not_place_with_rsc = texts(&[&long])).is_ok());
+    for (regex, why) in [
+        (long.as_str(), "at most 1000"),
+        ("(a{1000}){1000}", "too large"),
+        (r"(\w{100}){3}", "too large"),
+        ("(?:a|aa)*[", "not a regular expression"),
+    ] {
+        let told = first(1, &|f| f.not_place_with_rsc_regex = Some(regex.to_owned())).unwrap_err();
+        assert!(told.contains("not a regular expression") && told.contains(why), "{told}");
+        assert!(told.len() < 400, "{}", told.len());
+    }
+    // What makes other engines explode is searched in linear time.
+    assert!(first(1, &|f| f.not_place_with_rsc_regex = Some("^(a|a)*(a+)+(a|aa)*b$".to_owned())).is_ok());
+}
+
+/// A thousand nodes with rules that are hard to keep together: an answer comes, with a note or as an error that names the rules.
+#[test]
+fn hard_rules_end_in_an_answer() {
+    let mut world = World::of("");
+    for at in 0..300 {
+        let text = format!(
+            "node n{at:03} Aux/rack=r{} Aux/site=s{} Aux/row=w{}; pool fat on n{at:03} LVM {}G",
+            at % 40,
+            (at * 7) % 37,
+            (at * 13) % 31,
+            10 + (at * 29) % 50
+        );
+        let one = World::of(&text);
+        one.cluster.objects().for_each(|object| world.put(object));
+        one.observed.nodes.iter().for_each(|(name, seen)| {
+            world.observed.nodes.insert(name.clone(), seen.clone());
+        });
+    }
+    let filter = SelectFilter {
+        replicas_on_different: texts(&["Aux/rack", "Aux/site"]),
+        x_replicas_on_different_map: Some([("Aux/row".to_owned(), 2)].into()),
+        ..SelectFilter::default()
+    };
+    let ask = |count| place(&world.cluster, &world.observed, &Request::question(None, &filter, count, stack::PLAIN));
+    for count in [1, 3, 8, 20, 30, ALL] {
+        match ask(count) {
+            Ok(placement) => {
+                assert!(placement.chosen.len() == count || count == ALL);
+                let values =
+                    |key| placement.chosen.iter().map(|one| world.cluster.nodes[&one.node].props.get(key).unwrap()).collect::<Vec<_>>();
+                for key in ["Aux/rack", "Aux/site"] {
+                    assert_eq!(values(key).iter().collect::<std::collections::BTreeSet<_>>().len(), placement.chosen.len());
+                }
+            }
+            Err(error) => {
+                assert!(count > 8 && matches!(&error, PlaceError::TooHard { rules, .. } if rules.contains("Aux/site")), "{count}: {error}")
+            }
+        }
+    }
+    assert!(matches!(ask(38), Err(PlaceError::TooFew { .. })), "there are 37 sites");
+}
+
+/// How long one placement among a thousand nodes takes: `cargo test --release -p berth-engine -- --ignored thousand --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn one_placement_among_a_thousand_nodes() {
+    let mut world = World::of("group one STORAGE 1");
+    for at in 0..1000 {
+        let text = format!(
+            "node node-{at:04} Aux/rack=r{} Aux/site=s{} Aux/tier=gold +DRBD; pool fat on node-{at:04} LVM {}G; pool thin on node-{at:04} LVM_THIN {}G",
+            at / 20,
+            at / 250,
+            10 + (at * 29) % 50,
+            10 + (at * 31) % 50
+        );
+        let one = World::of(&text);
+        one.cluster.objects().for_each(|object| world.put(object));
+        one.observed.nodes.iter().for_each(|(name, seen)| {
+            world.observed.nodes.insert(name.clone(), seen.clone());
+        });
+    }
+    let time = |what: &str, filter: &SelectFilter, count| {
+        let volumes = vec![VolumeWish { size: kib("1G"), gross: false }];
+        let request = Request { volumes, ..Request::question(None, filter, count, stack::REPLICATED) };
+        let mut times: Vec<_> = (0..50)
+            .map(|_| {
+                let begin = std::time::Instant::now();
+                let placed = place(&world.cluster, &world.observed, &request);
+                (begin.elapsed(), placed.is_ok_and(|placed| placed.notes.is_empty()))
+            })
+            .collect();
+        times.sort();
+        println!("{what}: median {:?}, worst {:?}, found and proven {}", times[25].0, times[49].0, times[0].1);
+    };
+    time("no filter, 3 replicas", &SelectFilter::default(), 3);
+    time("no filter, all", &SelectFilter::default(), ALL);
+    let mut filter = SelectFilter {
+        node_name_list: Some((0..1000).map(|at| format!("node-{at:04}")).collect()),
+        storage_pool_list: texts(&["fat", "thin"]),
+        not_place_with_rsc: texts(&["db1", "db2"]),
+        not_place_with_rsc_regex: Some("^web".to_owned()),
+        replicas_on_same: texts(&["Aux/site", "Aux/tier=gold"]),
+        replicas_on_different: texts(&["Aux/rack", "Aux/rack=r7"]),
+        provider_list: Some(vec![ProviderKind::Lvm, ProviderKind::LvmThin]),
+        layer_stack: Some(stack::REPLICATED.to_vec()),
+        ..SelectFilter::default()
+    };
+    time("all filters but the map, 3 replicas", &filter, 3);
+    filter.x_replicas_on_different_map = Some([("Aux/site".to_owned(), 3)].into());
+    time("all filters, 3 replicas", &filter, 3);
+    filter.replicas_on_same = None;
+    filter.x_replicas_on_different_map = Some([("Aux/site".to_owned(), 2)].into());
+    time("all filters, two at each site, 4 replicas", &filter, 4);
 }

@@ -28,8 +28,8 @@ pub fn routes() -> Router<Controller> {
         .route("/v1/queries/resource-groups/query-all-size-info", post(all_size_info))
 }
 
-fn max_volume_sizes(view: &View, filter: &SelectFilter) -> Result<MaxVolumeSizes, Refused> {
-    let found = query_max_volume_size(&view.cluster, &view.observed, filter)?;
+fn max_volume_sizes(view: &View, group: Option<&ResourceGroup>, filter: &SelectFilter) -> Result<MaxVolumeSizes, Refused> {
+    let found = query_max_volume_size(&view.cluster, &view.observed, group, filter)?;
     let candidate = |one: berth_engine::placement::MaxVolume| Candidate {
         storage_pool: one.pool.to_string(),
         max_volume_size_kib: one.max_kib.0,
@@ -45,13 +45,13 @@ fn max_volume_sizes(view: &View, filter: &SelectFilter) -> Result<MaxVolumeSizes
 async fn max_volume_size(call: Call) -> Answered {
     let body: AutoSelectFilterIn = call.body()?;
     let filter = judged(&inputs::filter(Some(body))).map_err(refused)?;
-    max_volume_sizes(&call.view(), &filter).map(|sizes| document(&sizes)).map_err(refused)
+    max_volume_sizes(&call.view(), None, &filter).map(|sizes| document(&sizes)).map_err(refused)
 }
 
 async fn max_volume_size_of_group(call: Call) -> Answered {
     let view = call.view();
     let group = lookup::group(&view.cluster, call.part("group")).map_err(refused)?;
-    max_volume_sizes(&view, &group.filter).map(|sizes| document(&sizes)).map_err(refused)
+    max_volume_sizes(&view, Some(group), &group.filter).map(|sizes| document(&sizes)).map_err(refused)
 }
 
 fn space_info(view: &View, group: &ResourceGroup, over: &SelectFilter) -> Result<SpaceInfo, Refused> {
