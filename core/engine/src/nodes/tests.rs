@@ -1,6 +1,5 @@
 //! What requests about nodes and their interfaces answer and change.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_model::change::{Change, Object};

@@ -76,7 +76,7 @@ fn rules(list: &Option<Vec<String>>) -> Vec<(String, Option<String>)> {
 }
 
 fn prop<'a>(levels: &[Option<&'a Props>], key: &str) -> Option<&'a str> {
-    levels.iter().flatten().find_map(|props| props.as_map().get(key)).map(String::as_str)
+    levels.iter().flatten().find_map(|props| props.get(key))
 }
 
 fn no(text: Option<&str>) -> bool {
@@ -407,7 +407,7 @@ impl<'q> World<'q> {
             }
         }
         let there = || self.there.iter().filter_map(|(_, node)| *node);
-        let value = |node: &Node, key: &str| node.props.as_map().get(key).cloned();
+        let value = |node: &Node, key: &str| node.props.get(key).map(str::to_owned);
         for (key, wanted) in rules(&self.ask.filter.replicas_on_same) {
             let values: BTreeSet<_> = set.iter().map(|one| value(one.node, &key)).collect();
             if wanted.is_none() && values.len() > 1 {
@@ -450,7 +450,7 @@ impl<'q> World<'q> {
         if shared(one.pool).is_some_and(|space| taken.iter().any(|other| shared(other.pool).as_ref() == Some(&space))) {
             return "shares its space with another replica".to_owned();
         }
-        let value = |place: &Place<'_>, key: &str| place.node.props.as_map().get(key).cloned();
+        let value = |place: &Place<'_>, key: &str| place.node.props.get(key).map(str::to_owned);
         for (key, wanted) in rules(&self.ask.filter.replicas_on_same) {
             let (found, wanted_by) = (value(one, &key), value(taken[0], &key));
             if wanted.is_none() && found != wanted_by {
@@ -466,7 +466,7 @@ impl<'q> World<'q> {
         }
         for (key, most) in self.ask.filter.x_replicas_on_different_map.iter().flatten() {
             let Some(found) = value(one, key) else { continue };
-            let old = self.there.iter().filter_map(|(_, node)| node.as_ref()?.props.as_map().get(key)).filter(|one| **one == found).count();
+            let old = self.there.iter().filter_map(|(_, node)| node.as_ref()?.props.get(key)).filter(|one| **one == found).count();
             let new = taken.iter().filter(|other| value(other, key).as_ref() == Some(&found)).count();
             if old + new >= usize::try_from(*most).unwrap() {
                 return format!("a replica is on a node with {key} {found} already");
@@ -478,7 +478,7 @@ impl<'q> World<'q> {
     fn score(&self, places: &mut [Place<'_>]) {
         let defaults = [("MaxFreeSpace", 1_000_000_000), ("MinReservedSpace", 0), ("MinRscCount", 10_000), ("MaxThroughput", 0)];
         for (at, (name, default)) in defaults.into_iter().enumerate() {
-            let set = self.cluster.controller.props.as_map().get(&format!("Autoplacer/Weights/{name}"));
+            let set = self.cluster.controller.props.get(&format!("Autoplacer/Weights/{name}"));
             let weight = set.and_then(|text| nano(text)).unwrap_or(default);
             let most = places.iter().map(|place| place.values[at].abs()).max().unwrap_or(0);
             for place in places.iter_mut().filter(|_| most > 0) {
@@ -534,7 +534,7 @@ pub(super) fn answer(cluster: &Cluster, observed: &Observed, ask: &Question) -> 
     let mut answer = Answer::default();
     answer.impossible = ask.count > 0 && ask.filter.x_replicas_on_different_map.iter().flatten().any(|(_, most)| *most < 1);
     for (key, value) in rules(&ask.filter.replicas_on_same) {
-        let values: BTreeSet<_> = world.there.iter().filter_map(|(_, node)| node.as_ref()?.props.as_map().get(&key)).collect();
+        let values: BTreeSet<_> = world.there.iter().filter_map(|(_, node)| node.as_ref()?.props.get(&key)).collect();
         if value.is_none() && values.len() > 1 {
             answer.undecidable.insert(key);
         }
