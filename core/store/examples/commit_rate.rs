@@ -30,6 +30,12 @@ fn cpu_seconds() -> std::io::Result<f64> {
     Ok(nanos as f64 / 1e9)
 }
 
+/// Bytes that this process has handed to the system in writes.
+fn written() -> std::io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/io")?;
+    Ok(text.lines().find_map(|line| line.strip_prefix("wchar: ")).and_then(|count| count.trim().parse().ok()).unwrap_or(0))
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let own = tempfile::tempdir()?;
@@ -38,17 +44,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let loaded = store.load().await?;
     let (epoch, mut serial) = (store.take_epoch(loaded.epoch).await?, loaded.serial);
     for group in [1, 4, 16, 64, 256] {
-        let (start, cpu, commits) = (Instant::now(), cpu_seconds()?, 2000 / group + 20);
+        let (start, cpu, bytes, commits) = (Instant::now(), cpu_seconds()?, written()?, 2000 / group + 20);
         for _ in 0..commits {
             let entries = (serial + 1..=serial + group).map(|serial| entry(serial, 50_000)).collect();
             serial = store.commit(Transaction { epoch, expected_serial: serial, entries }).await?;
         }
         let seconds = start.elapsed().as_secs_f64();
         println!(
-            "groups of {group:3}: {:7.0} commands/s, {:6.3} ms a commit, {:6.1} us of processor time a command",
+            "groups of {group:3}: {:7.0} commands/s, {:6.3} ms a commit, {:6.1} us of processor time and {:5.1} KiB written a command",
             (commits * group) as f64 / seconds,
             seconds * 1e3 / commits as f64,
-            (cpu_seconds()? - cpu) * 1e6 / (commits * group) as f64
+            (cpu_seconds()? - cpu) * 1e6 / (commits * group) as f64,
+            (written()? - bytes) as f64 / 1024.0 / (commits * group) as f64
         );
     }
     while serial < 50_000 {

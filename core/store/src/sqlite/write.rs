@@ -167,6 +167,9 @@ impl Writer {
     /// Writes records; a version without a body is none.
     pub(super) async fn put(&mut self, mut puts: &[Version<'_>]) -> Result<(), StoreError> {
         for chunk in CHUNKS {
+            if puts.len() < chunk {
+                continue;
+            }
             let sql = format!(
                 "INSERT INTO record (kind, key, version, serial, body) VALUES {} \
                  ON CONFLICT (kind, key) DO UPDATE SET version = excluded.version, serial = excluded.serial, body = excluded.body",
@@ -187,6 +190,9 @@ impl Writer {
     /// Writes into the ledger which versions count.
     pub(super) async fn account(&mut self, mut puts: &[Version<'_>]) -> Result<(), StoreError> {
         for chunk in CHUNKS {
+            if puts.len() < chunk {
+                continue;
+            }
             let sql = format!(
                 "INSERT INTO ledger (kind, key, serial, sum) VALUES {} \
                  ON CONFLICT (kind, key) DO UPDATE SET serial = excluded.serial, sum = excluded.sum",
@@ -207,6 +213,9 @@ impl Writer {
     /// Writes versions into the history.
     pub(super) async fn remember(&mut self, mut versions: &[Version<'_>]) -> Result<(), StoreError> {
         for chunk in CHUNKS {
+            if versions.len() < chunk {
+                continue;
+            }
             let sql = format!(
                 "INSERT INTO history (kind, key, serial, version, sum, body) VALUES {} \
                  ON CONFLICT (kind, key, serial) DO UPDATE SET version = excluded.version, sum = excluded.sum, body = excluded.body",
@@ -242,6 +251,9 @@ impl Writer {
 
     pub(super) async fn log(&mut self, mut entries: &[&LogEntry]) -> Result<(), StoreError> {
         for chunk in CHUNKS {
+            if entries.len() < chunk {
+                continue;
+            }
             let sql = format!(
                 "INSERT INTO log (serial, time_ms, actor, origin, command, changes, decision) VALUES {}",
                 rows("(?, ?, ?, ?, ?, ?, ?)", chunk)

@@ -1,6 +1,5 @@
 //! A state made of records in memory, and everything that can happen to it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_model::change::{Change, Key, Object};
