@@ -21,6 +21,7 @@ use crate::snapshot::Snapshot;
 
 mod aside;
 mod pools;
+mod walk;
 
 pub use pools::{PoolUse, Unsettled};
 
@@ -95,6 +96,7 @@ pub struct Cluster {
     jobs_awaiting: OrdMap<NodeName, OrdSet<Id<kind::Job>>>,
     jobs_by_source: OrdMap<ResourceName, OrdSet<Id<kind::Job>>>,
     nodes_by_pool: OrdMap<StorPoolName, OrdSet<NodeName>>,
+    departures: OrdMap<NodeName, OrdSet<(ResourceName, Id<kind::Job>)>>,
     pool_use: OrdMap<(NodeName, StorPoolName), PoolUse>,
     unsettled: OrdMap<(NodeName, StorPoolName), OrdMap<(Uuid, VolumeNumber), Unsettled>>,
     minors: Runs,
@@ -186,6 +188,7 @@ impl Cluster {
             jobs_awaiting: OrdMap::new(),
             jobs_by_source: OrdMap::new(),
             nodes_by_pool: OrdMap::new(),
+            departures: OrdMap::new(),
             pool_use: OrdMap::new(),
             unsettled: OrdMap::new(),
             minors: Runs::default(),
@@ -262,6 +265,9 @@ impl Cluster {
                 }
                 if let Some(source) = o.task.source() {
                     self.jobs_by_source.entry(source.clone()).or_default().insert(o.id);
+                }
+                for (node, entry) in walk::departures(o) {
+                    self.departures.entry(node.clone()).or_default().insert(entry);
                 }
                 self.jobs.insert(o.id, Arc::new(o.clone()));
             }
@@ -356,6 +362,9 @@ impl Cluster {
                     }
                     if let Some(source) = old.task.source() {
                         remove_member(&mut self.jobs_by_source, source, id);
+                    }
+                    for (node, entry) in walk::departures(&old) {
+                        remove_member(&mut self.departures, node, &entry);
                     }
                 }
             }
