@@ -104,6 +104,7 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
             crate::copies::apply(draft, command)
         }
         Command::RemoveStranger { .. } | Command::AdoptStranger { .. } => crate::drift::apply(draft, command),
+        Command::Balance { .. } => crate::balance::apply(draft, command),
         Command::CancelJob { .. } => crate::jobs::cancel(draft, command),
         Command::RetryJob { .. } => crate::jobs::retry(draft, command),
     }

@@ -374,6 +374,11 @@ pub enum Command {
         /// Name of the new resource.
         resource: String,
     },
+    /// Brings definitions to as many replicas as their groups ask for.
+    Balance {
+        /// Their names; what one transaction does not hold is left.
+        resources: Vec<String>,
+    },
     /// Cancels a job, where that can still be done without harm.
     CancelJob {
         id: String,
@@ -440,6 +445,7 @@ impl Command {
         "delete_controller_property",
         "remove_stranger",
         "adopt_stranger",
+        "balance",
         "cancel_job",
         "retry_job",
     ];

@@ -217,7 +217,11 @@ fn volume_definition(draft: &mut Draft<'_>, text: &str, number: i64) -> Result<(
     Ok(())
 }
 
-fn replica(draft: &mut Draft<'_>, name: &str, node: &str, keep_tiebreaker: bool) -> Result<(), Refused> {
+/// Removes one replica.
+///
+/// # Errors
+/// 997 in use or the last disk of diskless ones, 992 busy.
+pub(crate) fn replica(draft: &mut Draft<'_>, name: &str, node: &str, keep_tiebreaker: bool) -> Result<(), Refused> {
     let name = lookup::resource_name(name)?;
     let node = lookup::node_name(node)?;
     let Some(resource) = draft.cluster.resource(&name, &node).map(|resource| (**resource).clone()) else {

@@ -3,6 +3,7 @@
 
 mod cancelling;
 mod deleting;
+mod evacuating;
 mod filling;
 mod keeping;
 mod leaving;
@@ -44,6 +45,8 @@ pub struct Progress {
     pub ended: Vec<(Id<kind::Job>, Vec<Reply>)>,
     /// Jobs that go on by themselves later, with what an answer should say now.
     pub blocked: Vec<(Id<kind::Job>, Vec<Reply>)>,
+    /// Why jobs did what they did where their subject does not say it: for the log.
+    pub reasons: Vec<(Id<kind::Job>, Reply)>,
 }
 
 /// Where an item stands that a job waits for.
@@ -258,7 +261,7 @@ fn nonsense(look: &mut Look<'_>, job: &Job) {
 
 fn advance_on_node(look: &mut Look<'_>, job: &Job, node: &NodeName) {
     match &job.task {
-        Task::Evacuate { target, do_not_target } => moving::evacuate(look, job, node, target, do_not_target),
+        Task::Evacuate { target, do_not_target } => evacuating::evacuate(look, job, node, target, do_not_target),
         Task::Return { delete_resources, delete_snapshots } => leaving::take_back(look, job, node, *delete_resources, *delete_snapshots),
         Task::Lose => leaving::lose(look, job, node),
         Task::Create { .. }

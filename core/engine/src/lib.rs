@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod apply;
+pub mod balance;
 pub mod change_props;
 pub mod command;
 pub mod copies;

@@ -315,6 +315,8 @@ impl Writer {
                 let mut notes = decision::seen(&turn.group.cluster, &self.seen.observed, &job);
                 let told = progress.ended.iter().chain(&progress.blocked).filter(|(about, _)| *about == id);
                 told.for_each(|(_, replies)| notes.extend(decision::said(replies)));
+                let reasons: Vec<Reply> = progress.reasons.iter().map(|(_, reply)| reply.clone()).collect();
+                notes.extend(decision::said(&reasons));
                 let by = By { now: turn.now, actor: SELF, origin: &subject, command, decision: json_text(&notes) };
                 if let Err(unfit) = turn.group.add_split(&by, progress.changes) {
                     self.defect("advance", &format!("Job {id} cannot be stored: {unfit}"));

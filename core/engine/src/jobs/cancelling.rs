@@ -84,7 +84,7 @@ pub fn retry(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
     let serial = draft.serial();
     if let (Task::Evacuate { .. }, Subject::Node(node)) = (&job.task, &job.subject) {
         const AT_ONCE: usize = 90;
-        let moves: Vec<Job> = super::moving::moves_from(&draft.cluster, node).take(AT_ONCE).cloned().collect();
+        let moves: Vec<Job> = super::evacuating::moves_from(&draft.cluster, node).take(AT_ONCE).cloned().collect();
         moves.into_iter().for_each(|one| draft.put(Object::Job(Job { serial, ..one })));
     }
     draft.applied.jobs.push(job.id);

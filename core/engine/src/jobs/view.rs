@@ -12,7 +12,8 @@ use berth_model::snapshot::CopyState;
 use berth_model::time::Timestamp;
 use uuid::Uuid;
 
-use super::moving::{anchored, begin, moves_from, still_needed};
+use super::evacuating::{anchored, begin, moves_from};
+use super::moving::still_needed;
 use super::{Stand, stand};
 use crate::draft::{Context, Draft};
 

@@ -20,6 +20,7 @@ pub use report::{BlockedJob, Copyless, NodeAway, NodeRisk, PoolRisk, PoolUnknown
 pub use space::{PoolAfter, Unplaced};
 pub use standing::Quorum;
 
+pub(crate) use standing::holds_data;
 use standing::{Certainty, Standing};
 
 use crate::stack;

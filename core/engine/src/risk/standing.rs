@@ -180,6 +180,12 @@ pub(super) fn health(observed: &Observed, replica: &Resource) -> Health {
     }
 }
 
+/// Whether a replica is served and was seen to hold the data of all its volumes.
+pub(crate) fn holds_data(observed: &Observed, replica: &Resource) -> bool {
+    // The others went on without one that is not served: what it holds is as old as its deactivation.
+    !replica.flags.has(ResourceFlag::Inactive) && health(observed, replica) == Health::Good
+}
+
 impl Standing {
     /// How a resource stands; `None`: it does not exist.
     pub(super) fn of(cluster: &Cluster, observed: &Observed, name: &ResourceName) -> Option<Self> {

@@ -31,6 +31,12 @@ impl Cluster {
         self.departures.get(node).into_iter().flatten().filter_map(move |(_, id)| self.jobs.get(id))
     }
 
+    /// Whether an open job takes the replica of this definition off a node.
+    #[must_use]
+    pub fn is_departing(&self, name: &ResourceName, node: &NodeName) -> bool {
+        self.jobs_on(name).any(|job| departures(job).any(|(from, _)| from == node))
+    }
+
     /// The last definition by name of which a job takes a replica off a node.
     #[must_use]
     pub fn last_departure(&self, node: &NodeName) -> Option<&ResourceName> {

@@ -79,6 +79,7 @@ commands!(
     DeleteControllerProperty,
     RemoveStranger,
     AdoptStranger,
+    Balance,
     CancelJob,
     RetryJob,
 );
