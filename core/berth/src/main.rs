@@ -12,6 +12,7 @@ macro_rules! println {
     ($($text:tt)*) => { $crate::out(format_args!("{}\n", format_args!($($text)*))) };
 }
 
+mod balance;
 mod bundle;
 mod daemon;
 mod database;
@@ -98,6 +99,7 @@ fn run(program: Program, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Program::Db(options) => database::run(&options),
         Program::Local(options) => local::run(&options),
         Program::Job(options) => job::run(&options),
+        Program::Balance(words) => balance::run(&words),
         Program::Why(words) => explain::why(&words),
         Program::Audit(words) => explain::audit(&words),
         Program::Diff(words) => explain::diff(&words),

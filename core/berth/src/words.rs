@@ -41,6 +41,11 @@ pub enum Program {
     Local(LocalWords),
     /// List the controller's open jobs and what blocks them; show, cancel or retry one.
     Job(JobWords),
+    /// Bring resources to as many replicas as their groups ask for, or tell what that would mean.
+    #[command(
+        after_help = "Example: what a round would do now, then do it for one group\n  berth balance --dry-run\n  berth balance --group fast"
+    )]
+    Balance(BalanceWords),
     /// Tell the story of an object, also of a deleted one: who asked, what was decided, what each satellite did, what blocks it.
     Why(WhyWords),
     /// List what was done: who, from where, when, which command.
@@ -508,4 +513,27 @@ pub struct RiskWords {
     /// `text` or `json`.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,
+}
+
+/// `berth balance`.
+#[derive(Debug, Args)]
+pub struct BalanceWords {
+    /// Controllers, tried in this order.
+    #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS")]
+    pub controllers: String,
+    /// `text` or `json`.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
+    /// Only these resources.
+    #[arg(long, value_name = "RESOURCE", num_args = 1..)]
+    pub resource: Vec<String>,
+    /// Only the resources of these groups.
+    #[arg(long, value_name = "GROUP", num_args = 1..)]
+    pub group: Vec<String>,
+    /// Say what would change, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// List what has another number of replicas than is wanted, what is to be done, and what is left alone and why.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub list: bool,
 }

@@ -1,6 +1,7 @@
 //! The writer: one task owns the cluster. Commands and observations come in, a group of them becomes one transaction, and only
 //! when that is on disk anybody is told (law 1).
 
+mod balance;
 mod group;
 mod seen;
 #[cfg(test)]
@@ -175,6 +176,7 @@ pub(crate) struct Writer {
     /// Tombstones to bury.
     gone: BTreeMap<NodeName, BTreeSet<Uuid>>,
     sweep_at: Instant,
+    rounds: balance::Rounds,
 }
 
 impl Writer {
@@ -193,6 +195,7 @@ impl Writer {
             held: (!jobs.is_empty()).then(|| Held { jobs, until: Instant::now() + SETTLE }),
             gone: BTreeMap::new(),
             sweep_at: Instant::now() + SWEEP,
+            rounds: balance::Rounds::new(),
         };
         let cluster = Arc::clone(&this.cluster);
         let now = this.hands.world.now();
@@ -235,7 +238,8 @@ impl Writer {
     }
 
     fn wake_at(&self) -> Instant {
-        self.held.as_ref().map_or(self.sweep_at, |held| held.until.min(self.sweep_at))
+        let next = self.held.as_ref().map_or(self.sweep_at, |held| held.until.min(self.sweep_at));
+        next.min(self.rounds.due(&self.cluster))
     }
 
     /// Publishes what changed of both.

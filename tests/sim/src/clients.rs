@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use berth_engine::balance;
 use berth_engine::command::{Command, FilterRequest, NetIfInput};
 use berth_model::cluster::Cluster;
 use berth_model::flags::ResourceFlag;
@@ -9,6 +10,7 @@ use berth_model::layers::LayerKind;
 use berth_model::names::{NodeName, ResourceName};
 use berth_model::objects::Resource;
 use berth_model::plan::ContentSource;
+use berth_model::props::PropChange;
 use berth_plugin_sdk::{Files, Mark};
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +76,13 @@ pub fn create_groups() -> Vec<Command> {
     GROUPS.iter().flat_map(group).collect()
 }
 
+/// The command that makes rounds of balancing frequent: every so many seconds, of replicas that are a few seconds old.
+#[must_use]
+pub fn balance_often(rng: &mut fastrand::Rng) -> Command {
+    let props = props(&[(balance::INTERVAL, &rng.u32(1..20).to_string()), (balance::GRACE_PERIOD, &rng.u32(0..10).to_string())]);
+    Command::ModifyController { props: PropChange::set(props) }
+}
+
 /// One client, until `done`.
 pub async fn client(stage: Arc<Stage>, number: usize, names: Vec<String>, done: CancellationToken) {
     let actor = format!("client-{number}");
@@ -117,6 +126,13 @@ fn next(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Vec<Com
     if let Some(id) = rng.one_of(&jobs).filter(|_| rng.permille(300)).cloned() {
         // Anybody's job.
         return vec![if rng.permille(300) { Command::RetryJob { id } } else { Command::CancelJob { id } }];
+    }
+    if rng.permille(50) {
+        // Somebody thinks anew of how safe the data shall be.
+        let mut filter = FilterRequest::default();
+        filter.filter.place_count = Some(rng.i32(1..4));
+        let name = "pair".to_owned();
+        return vec![Command::ModifyResourceGroup { name, description: None, filter, peer_slots: None, props: PropChange::default() }];
     }
     let snapshots: Vec<_> = cluster.snapshots.values().flat_map(|snapshots| snapshots.values()).collect();
     let own = |snapshot: &&&std::sync::Arc<berth_model::snapshot::Snapshot>| names.iter().any(|name| snapshot.resource.as_str() == name);

@@ -138,6 +138,10 @@ async fn acts(stage: &Arc<Stage>, bundle: Option<&Bundle>, taken: &Taken, rng: &
     for command in clients::create_groups() {
         let _told = stage.ask("operator", command).await;
     }
+    let mut often = world.fork("balance");
+    if often.permille(600) {
+        let _told = stage.ask("operator", clients::balance_often(&mut often)).await;
+    }
     world.note("— trouble");
     let done = CancellationToken::new();
     let mut all = Vec::new();

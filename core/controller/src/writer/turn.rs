@@ -46,9 +46,9 @@ struct Pending {
 }
 
 /// What a turn has gathered before the commit.
-struct Turn {
-    now: Timestamp,
-    group: Group,
+pub(super) struct Turn {
+    pub(super) now: Timestamp,
+    pub(super) group: Group,
     pending: Vec<Pending>,
     /// Outcome of the looks at jobs: entries of those that ended, of those that are blocked, `None` for those that go on.
     ended: Vec<(Id<kind::Job>, Vec<Reply>)>,
@@ -75,6 +75,7 @@ impl Writer {
             }
         }
         self.on_time(&mut turn);
+        self.balance(&mut turn);
         if !matches!(self.writing, Writing::Fenced { .. }) {
             self.bury(&mut turn);
             self.advance(&mut turn);
@@ -110,7 +111,7 @@ impl Writer {
         }
     }
 
-    fn submit(&mut self, turn: &mut Turn, submission: Submission) {
+    pub(super) fn submit(&mut self, turn: &mut Turn, submission: Submission) {
         count(&self.hands.counters.commands);
         let Submission { command, actor, origin, answer } = submission;
         let context = Context {

@@ -10,12 +10,14 @@ use berth_model::props::{Chain, SKIP_DISK, Source};
 use crate::groups::DEFAULT_PLACE_COUNT;
 use crate::risk;
 
-/// Replicas that the group of a definition asks for.
+/// Replicas with a disk that the group of a definition asks for; `None`: it asks for diskless ones, or cannot be read.
 #[must_use]
-pub fn wanted(cluster: &Cluster, definition: &ResourceDefinition) -> usize {
-    let group = cluster.groups.get(&definition.group);
-    let count = group.and_then(|group| group.filter.place_count).unwrap_or(DEFAULT_PLACE_COUNT);
-    usize::try_from(count).unwrap_or(0)
+pub fn wanted(cluster: &Cluster, definition: &ResourceDefinition) -> Option<usize> {
+    let filter = &cluster.groups.get(&definition.group)?.filter;
+    if filter.diskless_type.as_ref().is_some_and(|word| !word.is_empty()) {
+        return None;
+    }
+    usize::try_from(filter.place_count.unwrap_or(DEFAULT_PLACE_COUNT)).ok().filter(|count| *count > 0)
 }
 
 /// Whether a replica runs without its disk (`DrbdOptions/SkipDisk`).
@@ -59,6 +61,12 @@ pub(crate) fn staying<'c>(cluster: &'c Cluster, name: &ResourceName) -> impl Ite
     cluster.replicas(name).map(AsRef::as_ref).filter(|replica| counts(cluster, replica) && !on_leaving_node(cluster, replica))
 }
 
+/// Whether replicas that count, on nodes that are there, are on their way to the data.
+#[must_use]
+pub fn fills(cluster: &Cluster, observed: &Observed, name: &ResourceName) -> bool {
+    staying(cluster, name).any(|replica| observed.online(&replica.node) && !risk::holds_data(observed, replica))
+}
+
 /// Whether a replica that leaves is missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Surplus {
@@ -80,9 +88,9 @@ pub enum Surplus {
 #[must_use]
 pub fn surplus(cluster: &Cluster, observed: &Observed, replica: &Resource) -> Surplus {
     let Some(definition) = cluster.definitions.get(&replica.name) else { return Surplus::Missed };
-    let wanted = wanted(cluster, definition);
+    let Some(wanted) = wanted(cluster, definition) else { return Surplus::Missed };
     let others = || staying(cluster, &replica.name).filter(|other| other.node != replica.node);
-    if wanted == 0 || others().count() < wanted {
+    if others().count() < wanted {
         return Surplus::Missed;
     }
     match others().filter(|other| risk::holds_data(observed, other)).count() {

@@ -44,8 +44,7 @@ pub(super) fn surplus(
     wanted: usize,
 ) -> Action {
     let (free, kept): (Vec<&Resource>, Vec<&Resource>) = counted.iter().copied().partition(|one| fixed(cluster, observed, one).is_none());
-    let stays: Vec<String> =
-        kept.iter().filter_map(|one| Some(format!("{} ({})", one.node, fixed(cluster, observed, one)?))).collect();
+    let stays: Vec<String> = kept.iter().filter_map(|one| Some(format!("{} ({})", one.node, fixed(cluster, observed, one)?))).collect();
     let Some(first) = free.first() else {
         return Action::LeaveAlone { why: format!("none of its replicas can go: {}", stays.join(", ")) };
     };

@@ -110,7 +110,15 @@ fn chain<'c>(cluster: &'c Cluster, definition: &'c ResourceDefinition) -> Chain<
 pub fn look(cluster: &Cluster, observed: &Observed, now: Timestamp, name: &ResourceName) -> Option<Finding> {
     let definition = cluster.definitions.get(name)?;
     let counted: Vec<&Resource> = cluster.replicas(name).map(AsRef::as_ref).filter(|replica| census::counts(cluster, replica)).collect();
-    let wanted = census::wanted(cluster, definition);
+    let Some(wanted) = census::wanted(cluster, definition) else {
+        let why = "its group asks for diskless resources".to_owned();
+        return Some(Finding {
+            resource: name.clone(),
+            replicas: counted.len(),
+            wanted: counted.len(),
+            action: Action::LeaveAlone { why },
+        });
+    };
     let action = match counted.len() == wanted {
         true => Action::Nothing,
         false => match hindrance(cluster, definition, &counted) {
@@ -175,7 +183,8 @@ fn removal(
     wanted: usize,
 ) -> Action {
     let grace = seconds(cluster, GRACE_PERIOD);
-    let young = |replica: &&&Resource| now.0.saturating_sub(replica.created.0) < i64::try_from(grace.saturating_mul(1000)).unwrap_or(i64::MAX);
+    let young =
+        |replica: &&&Resource| now.0.saturating_sub(replica.created.0) < i64::try_from(grace.saturating_mul(1000)).unwrap_or(i64::MAX);
     if let Some(replica) = counted.iter().find(young) {
         // Somebody may be about to remove another one.
         return Action::LeaveAlone { why: format!("its replica on '{}' is younger than {GRACE_PERIOD} ({grace} s)", replica.node) };
@@ -218,7 +227,9 @@ fn act(draft: &mut Draft<'_>, finding: &Finding) -> Result<(), Refused> {
     let Finding { resource: name, replicas, wanted, action } = finding;
     let about = |reply: Reply| reply.refer("RscDfn", name);
     match action {
-        Action::Nothing => draft.reply(about(Reply::new(Code::INFO_NOOP, format!("'{name}' has {replicas} replicas, as many as are wanted.")))),
+        Action::Nothing => {
+            draft.reply(about(Reply::new(Code::INFO_NOOP, format!("'{name}' has {replicas} replicas, as many as are wanted."))))
+        }
         Action::LeaveAlone { why } => {
             let text = format!("'{name}' has {replicas} replicas, {wanted} are wanted; it is left alone.");
             draft.reply(about(Reply::new(Code::WARN_NO_EFFECT, text).cause(format!("{why}."))));

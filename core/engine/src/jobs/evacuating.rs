@@ -186,6 +186,8 @@ fn pass(look: &mut Look<'_>, job: &Job, budget: &mut Budget, replica: &Resource,
         return false;
     }
     budget.passed -= 1;
+    #[cfg(test)]
+    PASSED.with(|passed| passed.set(passed.get() + 1));
     if replica.flags.has(ResourceFlag::Delete) || look.cluster.is_departing(&replica.name, &replica.node) {
         return true;
     }
@@ -271,4 +273,10 @@ fn filter(of_group: &SelectFilter, node: &NodeName, target: &[NodeName], avoid: 
             .into());
     }
     Ok(SelectFilter { node_name_list: Some(nodes), ..of_group.clone() })
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Replicas that all looks of this thread passed.
+    pub(super) static PASSED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }

@@ -17,6 +17,7 @@ use crate::command::{Command, FilterRequest};
 use crate::testkit::{World, node};
 use crate::{jobs, plan};
 
+mod balance;
 mod cancel;
 mod empty;
 

@@ -57,6 +57,7 @@ pub(super) fn committed(state: &mut State, transaction: &Transaction) -> Vec<(La
         }
     };
     let before = state.truth.clone();
+    broken.extend(removed_by_balance(&before, transaction).into_iter().map(|what| (Law::Data, what)));
     let deleted = changes.iter().filter_map(|change| match change {
         Change::Delete(Key::Node(name)) => Some(name.clone()),
         Change::Delete(_) | Change::Put(_) => None,
@@ -72,6 +73,33 @@ pub(super) fn committed(state: &mut State, transaction: &Transaction) -> Vec<(La
     }
     state.data.committed(&before, &state.truth, &changes);
     broken.extend(numbers(&state.truth).into_iter().map(|what| (Law::Numbers, what)));
+    broken
+}
+
+/// Replicas that balancing removes although they are needed: fewer than the group asks for would stay, or the last is among them.
+fn removed_by_balance(before: &Cluster, transaction: &Transaction) -> Vec<String> {
+    let mut broken = Vec::new();
+    let mut truth = before.clone();
+    for entry in &transaction.entries {
+        let Ok(changes) = changes(&truth, &Transaction { entries: vec![entry.clone()], ..transaction.clone() }) else { return broken };
+        let going = changes.iter().filter_map(|change| match change {
+            Change::Put(Object::Resource(resource)) if resource.flags.has(ResourceFlag::Delete) => Some(resource),
+            Change::Put(_) | Change::Delete(_) => None,
+        });
+        for resource in going.filter(|_| entry.log.origin == "balance") {
+            let stays = |other: &&std::sync::Arc<berth_model::objects::Resource>| {
+                other.node != resource.node && !other.flags.has(ResourceFlag::Delete) && !other.flags.has(ResourceFlag::Diskless)
+            };
+            let left = truth.replicas(&resource.name).filter(stays).count();
+            let group = truth.definitions.get(&resource.name).and_then(|definition| truth.groups.get(&definition.group));
+            let wanted = group.and_then(|group| group.filter.place_count).and_then(|count| usize::try_from(count).ok()).unwrap_or(2);
+            if left < wanted.max(1) {
+                let at = format!("'{}' on '{}'", resource.name, resource.node);
+                broken.push(format!("balancing removes {at}, and leaves {left} replicas where {wanted} are wanted"));
+            }
+        }
+        truth.fold(&changes);
+    }
     broken
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use berth_controller::View;
+use berth_engine::balance;
 use berth_model::flags::{NodeFlag, ResourceFlag, VolumeFlag};
 use berth_model::job::Task;
 use berth_model::layers::LayerKind;
@@ -53,6 +54,15 @@ impl Checks {
             let standing = view.observed.item(&resource.node, resource.id.uuid()).map(|record| record.seen.standing);
             if standing != Some(Standing::Settled) {
                 all.push(format!("{at} is {standing:?}"));
+            }
+        }
+        if cluster.controller.props.contains(balance::INTERVAL) {
+            let now = berth_controller::outside::World::now(&self.world);
+            for name in cluster.definitions.keys() {
+                let finding = balance::look(cluster, &view.observed, now, name);
+                if let Some(balance::Finding { action: balance::Action::Remove { node, .. }, .. }) = finding {
+                    all.push(format!("'{name}' on '{node}' is one too many"));
+                }
             }
         }
         for snapshot in cluster.snapshots.values().flat_map(|snapshots| snapshots.values()) {

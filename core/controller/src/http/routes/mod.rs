@@ -1,5 +1,6 @@
 //! The operations, by kind of object.
 
+mod balance;
 mod bundle;
 mod definitions;
 mod explain;
@@ -30,6 +31,7 @@ pub fn all() -> Router<Controller> {
         .merge(queries::routes())
         .merge(explain::routes())
         .merge(jobs::routes())
+        .merge(balance::routes())
         .merge(bundle::routes())
         .merge(risk::routes())
         .merge(place::routes())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use berth_model::change::Object;
 use berth_model::names::StorPoolName;
-use berth_model::observed::{ItemRecord, ItemSeen, Standing, Stranger};
+use berth_model::observed::{ItemRecord, ItemSeen, Standing, Stranger, VolumeSeen};
 use berth_model::plan::Wanted;
 use berth_model::props::PropChange;
 use berth_model::size::Kib;
@@ -399,7 +399,30 @@ pub(super) fn cases() -> Vec<(World, Command)> {
     let evacuate = Command::EvacuateNode { node: text("charlie"), target: Vec::new(), do_not_target: Vec::new() };
     assert!(busy.give(&evacuate).result.is_ok());
     let id = busy.cluster.jobs.keys().next().expect("an evacuation").to_string();
+    // One replica too few.
+    let mut short = copy(&rest);
+    let mut group = (**short.cluster.groups.values().find(|group| group.name.as_str() == "drbd").expect("the group")).clone();
+    group.filter.place_count = Some(3);
+    short.put(Object::ResourceGroup(group));
+    let replicas: Vec<_> = short.cluster.replicas(&crate::testkit::resource("mirror")).cloned().collect();
+    for replica in replicas {
+        let volume = |(number, volume): (&berth_model::names::VolumeNumber, &berth_model::objects::Volume)| VolumeSeen {
+            number: *number,
+            device_path: None,
+            backing_kib: volume.backing_kib,
+            allocated_kib: Kib(0),
+            in_use: false,
+            content: Some(volume.content.id.uuid()),
+            up_to_date: Some(true),
+        };
+        let volumes = replica.volumes.iter().map(volume).collect();
+        let (id, generation) = (replica.id.uuid(), short.cluster.serial);
+        let seen = ItemSeen { id, generation, standing: Standing::Settled, volumes, fault: None };
+        let node = Arc::make_mut(short.observed.nodes.get_mut(&replica.node).expect("its node"));
+        node.items.insert(id, Arc::new(ItemRecord { seen, at: NOW }));
+    }
+    let balance = (short, Command::Balance { resources: vec![text("mirror")] });
     let of_rest = samples().into_iter().map(|command| (copy(&rest), command));
     let of_busy = [Command::CancelJob { id: id.clone() }, Command::RetryJob { id }].map(|command| (copy(&busy), command));
-    of_rest.chain(of_busy).collect()
+    of_rest.chain(of_busy).chain([balance]).collect()
 }

@@ -140,3 +140,97 @@ fn a_large_node_is_emptied_and_taken_back_in_bounded_steps() {
     assert!(machines.world.cluster.jobs.is_empty(), "{:?}", machines.world.cluster.jobs.values().next());
     assert!(facts(&machines.world.cluster).iter().all(|fact| !fact.contains("EVACUATE")));
 }
+
+fn racks(size: usize) -> Machines {
+    let nodes: Vec<String> = (0..size).map(|at| format!("node n{at} +DRBD; pool thin on n{at} FILE_THIN 90G")).collect();
+    Machines::of(World::of(&format!("{}; group drbd DRBD,STORAGE 2 thin", nodes.join(";"))))
+}
+
+fn place_count(machines: &mut Machines, group: &str, count: i32) {
+    let name = berth_model::names::ResourceGroupName::parse(group).unwrap();
+    let mut group = (**machines.world.cluster.groups.get(&name).unwrap()).clone();
+    group.filter.place_count = Some(count);
+    machines.world.put(berth_model::change::Object::ResourceGroup(group));
+}
+
+#[test]
+fn a_replica_that_is_not_missed_just_goes_when_enough_others_hold_the_data() {
+    let mut machines = racks(3);
+    place_count(&mut machines, "drbd", 3);
+    assert!(machines.give(&spawn("web", "drbd")));
+    let nodes = ["n0", "n1", "n2"];
+    machines.quiet(&nodes);
+    place_count(&mut machines, "drbd", 2);
+    // One of those that stay is away: nobody knows whether it holds the data.
+    switch(&mut machines.world, "n2", false);
+    assert!(machines.give(&Command::EvacuateNode { node: "n0".to_owned(), target: Vec::new(), do_not_target: Vec::new() }));
+    machines.look("n0", Deed::Do);
+    assert_eq!(on(&machines, "web"), nodes);
+    let view = jobs::view(&machines.world.cluster, &machines.world.observed, &job(&machines, "evacuate"), Timestamp(9));
+    assert_eq!(view.blockers[0].kind.word(), "not_up_to_date", "{view:?}");
+    let item = machines.world.cluster.resource(&resource("web"), &node("n0")).unwrap().id.uuid();
+    machines.in_use.insert(item);
+    machines.quiet(&nodes);
+    assert_eq!(on(&machines, "web"), nodes, "it is in use");
+    machines.in_use.clear();
+    machines.quiet(&nodes);
+    assert_eq!(on(&machines, "web"), ["n1", "n2"]);
+    assert!(machines.world.cluster.jobs.is_empty());
+}
+
+#[test]
+fn a_look_costs_what_it_starts_and_the_moves_spread() {
+    const COUNT: usize = 300;
+    let mut machines = racks(8);
+    for number in 0..COUNT {
+        let mut command = spawn(&format!("r{number:03}"), "drbd");
+        if let Command::SpawnResource { filter, .. } = &mut command {
+            filter.filter.node_name_list = Some(vec!["n0".to_owned(), format!("n{}", 1 + number % 2)]);
+        }
+        assert!(machines.world.give(&command).result.is_ok());
+    }
+    let nodes: Vec<String> = (0..8).map(|at| format!("n{at}")).collect();
+    let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+    for _ in 0..2 {
+        nodes.iter().for_each(|name| machines.look(name, Deed::Do));
+    }
+    assert!(machines.world.cluster.jobs.is_empty());
+    assert!(
+        machines.world.give(&Command::EvacuateNode { node: "n0".to_owned(), target: Vec::new(), do_not_target: Vec::new() }).result.is_ok()
+    );
+    let evacuation = job(&machines, "evacuate").id;
+    let look_once = |machines: &mut Machines| {
+        let ids = machines.world.ids();
+        let progress = jobs::advance(&machines.world.cluster, &machines.world.observed, Timestamp(3), ids, [evacuation]);
+        assert!(progress.changes.len() <= 100);
+        assert!(progress.reasons.iter().all(|(_, why)| why.message.contains("moves from node 'n0' to pool 'thin' on")), "{progress:?}");
+        commit(&mut machines.world, &progress.changes);
+        progress.reasons.len()
+    };
+    let begun: usize = (0..3).map(|_| look_once(&mut machines)).sum();
+    assert_eq!(begun, 16, "copies at a time");
+    crate::jobs::evacuating::PASSED.with(|passed| passed.set(0));
+    for _ in 0..4 * COUNT {
+        assert_eq!(look_once(&mut machines), 0);
+    }
+    let idle = crate::jobs::evacuating::PASSED.with(std::cell::Cell::get);
+    assert_eq!(idle, 0, "while enough move, a look passes nothing");
+    let mut rounds = 0;
+    while machines.world.cluster.count_on(&node("n0")) > 0 {
+        nodes.iter().for_each(|name| machines.look(name, Deed::Do));
+        rounds += 1;
+        assert!(rounds < COUNT, "{} are left", machines.world.cluster.count_on(&node("n0")));
+    }
+    let passed = crate::jobs::evacuating::PASSED.with(std::cell::Cell::get);
+    assert!(passed < 8 * COUNT, "{passed} replicas were passed to move {COUNT}");
+    let taken: Vec<usize> = (3..8).map(|at| machines.world.cluster.count_on(&node(&format!("n{at}")))).collect();
+    assert!(taken.iter().all(|count| *count * 10 > COUNT), "they spread: {taken:?}");
+    for number in 0..COUNT {
+        let name = format!("r{number:03}");
+        let places = on(&machines, &name);
+        assert!(
+            places.len() == 2 && places.contains(&format!("n{}", 1 + number % 2)),
+            "the other replica of {name} did not move: {places:?}"
+        );
+    }
+}
