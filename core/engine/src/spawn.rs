@@ -334,7 +334,7 @@ fn missing(draft: &Draft<'_>, definition: &ResourceDefinition, filter: &SelectFi
     let counts = |replica: &&std::sync::Arc<berth_model::objects::Resource>| {
         !leaving.iter().any(|flag| replica.flags.has(*flag))
             && replica.flags.has(ResourceFlag::Diskless) == diskless
-            && replica.props.get_bool("DrbdOptions/SkipDisk") != Some(true)
+            && !crate::balance::census::skips_disk(&draft.cluster, replica)
     };
     let there = draft.cluster.replicas(&definition.name).filter(counts).count();
     i64::from(filter.place_count.unwrap_or(DEFAULT_PLACE_COUNT)) - i64::try_from(there).unwrap_or(i64::MAX)

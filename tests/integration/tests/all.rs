@@ -2,6 +2,8 @@
 
 #[path = "all/bad_input.rs"]
 mod bad_input;
+#[path = "all/balance.rs"]
+mod balance;
 #[path = "all/cuts.rs"]
 mod cuts;
 #[path = "all/daemons.rs"]

@@ -34,6 +34,8 @@ const MOST_JUDGED: usize = 16_384;
 const MOST_TOLD: usize = 100;
 /// After so many milliseconds a look at what has stayed before begins with other replicas.
 const TURN_MS: u64 = 5000;
+/// An odd number that makes far apart of what is close.
+const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The open moves off a node.
 pub(super) fn moves_from<'c>(cluster: &'c Cluster, node: &'c NodeName) -> impl Iterator<Item = &'c Job> {
@@ -163,7 +165,7 @@ pub(super) fn evacuate(look: &mut Look<'_>, job: &Job, node: &NodeName, target: 
         let turn = u64::try_from(look.now.0).unwrap_or_default() / TURN_MS;
         let step = (MOST_JUDGED / before.nodes.len().max(1)).max(1);
         // Those that found no place are not tried in the same order for ever.
-        let begin = if count > step { usize::try_from(turn).unwrap_or_default().wrapping_mul(step) % count } else { 0 };
+        let begin = if count > step { usize::try_from(turn.wrapping_mul(SCATTER) >> 33).unwrap_or_default() % count } else { 0 };
         for replica in before.resources_on(node).take_while(upto).skip(begin) {
             if !pass(look, job, &mut budget, replica, (target, avoid)) {
                 break;

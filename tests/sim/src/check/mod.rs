@@ -120,6 +120,9 @@ impl Checks {
 
     /// The store took this, and said so.
     pub fn committed(&self, transaction: &Transaction) {
+        for entry in transaction.entries.iter().filter(|entry| entry.log.origin == "balance") {
+            self.world.note(&format!("balancing is committed: {}", entry.log.changes));
+        }
         let broken = log::committed(&mut self.state(), transaction);
         broken.into_iter().for_each(|(law, what)| self.violate(law, what));
     }
