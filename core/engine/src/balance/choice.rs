@@ -49,9 +49,14 @@ pub(super) fn surplus(
         return Action::LeaveAlone { why: format!("none of its replicas can go: {}", stays.join(", ")) };
     };
     let mut worth: Vec<(Worth, &NodeName)> = Vec::new();
+    let group = cluster.groups.get(&definition.group);
     let placement = again(cluster, observed, definition, &free, wanted.saturating_sub(kept.len()));
     for replica in &free {
-        worth.push((of(&placement, &replica.node), &replica.node));
+        let own = match &group {
+            Some(group) if !listed(&group.filter, &replica.node) => Worth::Breaks(Refusal::NodeNotListed.to_string()),
+            Some(_) | None => of(&placement, &replica.node),
+        };
+        worth.push((own, &replica.node));
     }
     // The least worth goes; of several alike the last by name.
     worth.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.cmp(a.1)));
@@ -78,11 +83,8 @@ fn again(cluster: &Cluster, observed: &Observed, definition: &ResourceDefinition
         unused.into_iter().for_each(|pool| without.fold([&Change::Delete(Key::StorPool(replica.node.clone(), pool))]));
     }
     let group = cluster.groups.get(&definition.group).map(|group| group.filter.clone()).unwrap_or_default();
-    let listed = |node: &&NodeName| {
-        let list = group.node_name_list.as_ref().filter(|names| !names.is_empty());
-        list.is_none_or(|names| names.iter().any(|name| name.eq_ignore_ascii_case(node.as_str())))
-    };
-    let nodes: Vec<String> = free.iter().map(|replica| &replica.node).filter(listed).map(ToString::to_string).collect();
+    let nodes: Vec<String> =
+        free.iter().map(|replica| &replica.node).filter(|node| listed(&group, node)).map(ToString::to_string).collect();
     if nodes.is_empty() {
         return Placement::default();
     }
@@ -96,13 +98,21 @@ fn again(cluster: &Cluster, observed: &Observed, definition: &ResourceDefinition
             Ok(placement) => return placement,
             Err(PlaceError::TooFew { tried: found, .. }) => tried = found,
             // The replicas that stay break the rule among themselves: nothing can be said for or against the others.
-            Err(_) => break,
+            Err(
+                PlaceError::Undecidable { .. } | PlaceError::BadRegex { .. } | PlaceError::TooHard { .. } | PlaceError::Contradiction(_),
+            ) => break,
         }
     }
     Placement { tried, ..Placement::default() }
 }
 
 type NodePool = berth_model::names::StorPoolName;
+
+/// Whether the group lets replicas be on a node by its name.
+fn listed(filter: &SelectFilter, node: &NodeName) -> bool {
+    let list = filter.node_name_list.as_ref().filter(|names| !names.is_empty());
+    list.is_none_or(|names| names.iter().any(|name| name.eq_ignore_ascii_case(node.as_str())))
+}
 
 fn of(placement: &Placement, node: &NodeName) -> Worth {
     if placement.chosen.iter().any(|one| one.node == *node) {
@@ -112,6 +122,7 @@ fn of(placement: &Placement, node: &NodeName) -> Worth {
     let fits = |why: &Refusal| matches!(why, Refusal::Outranked | Refusal::NotTogether);
     match found.clone().find(|one| fits(&one.why)) {
         Some(one) => Worth::Outranked(one.score.unwrap_or_default()),
-        None => Worth::Breaks(found.next().map_or_else(|| "not among the nodes asked for".to_owned(), |one| one.why.to_string())),
+        // Of what was not judged nothing can be said.
+        None => found.next().map_or(Worth::Chosen, |one| Worth::Breaks(one.why.to_string())),
     }
 }

@@ -399,12 +399,15 @@ pub(super) fn cases() -> Vec<(World, Command)> {
     let evacuate = Command::EvacuateNode { node: text("charlie"), target: Vec::new(), do_not_target: Vec::new() };
     assert!(busy.give(&evacuate).result.is_ok());
     let id = busy.cluster.jobs.keys().next().expect("an evacuation").to_string();
-    // One replica too few.
-    let mut short = copy(&rest);
-    let mut group = (**short.cluster.groups.values().find(|group| group.name.as_str() == "drbd").expect("the group")).clone();
-    group.filter.place_count = Some(3);
-    short.put(Object::ResourceGroup(group));
-    let replicas: Vec<_> = short.cluster.replicas(&crate::testkit::resource("mirror")).cloned().collect();
+    // One replica too many.
+    let mut full = copy(&rest);
+    let mut group = (**full.cluster.groups.values().find(|group| group.name.as_str() == "drbd").expect("the group")).clone();
+    group.filter.place_count = Some(1);
+    full.put(Object::ResourceGroup(group));
+    let mut controller = (*full.cluster.controller).clone();
+    controller.props.insert_internal(crate::balance::GRACE_PERIOD, "0");
+    full.put(Object::Controller(controller));
+    let replicas: Vec<_> = full.cluster.replicas(&crate::testkit::resource("mirror")).cloned().collect();
     for replica in replicas {
         let volume = |(number, volume): (&berth_model::names::VolumeNumber, &berth_model::objects::Volume)| VolumeSeen {
             number: *number,
@@ -416,12 +419,12 @@ pub(super) fn cases() -> Vec<(World, Command)> {
             up_to_date: Some(true),
         };
         let volumes = replica.volumes.iter().map(volume).collect();
-        let (id, generation) = (replica.id.uuid(), short.cluster.serial);
+        let (id, generation) = (replica.id.uuid(), full.cluster.serial);
         let seen = ItemSeen { id, generation, standing: Standing::Settled, volumes, fault: None };
-        let node = Arc::make_mut(short.observed.nodes.get_mut(&replica.node).expect("its node"));
+        let node = Arc::make_mut(full.observed.nodes.get_mut(&replica.node).expect("its node"));
         node.items.insert(id, Arc::new(ItemRecord { seen, at: NOW }));
     }
-    let balance = (short, Command::Balance { resources: vec![text("mirror")] });
+    let balance = (full, Command::Balance { resources: vec![text("mirror")] });
     let of_rest = samples().into_iter().map(|command| (copy(&rest), command));
     let of_busy = [Command::CancelJob { id: id.clone() }, Command::RetryJob { id }].map(|command| (copy(&busy), command));
     of_rest.chain(of_busy).chain([balance]).collect()
