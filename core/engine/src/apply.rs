@@ -35,13 +35,13 @@ pub fn apply(cluster: &Cluster, command: &Command, context: Context<'_>) -> Deci
     let result = match outcome {
         Ok(()) => {
             if in_vain {
-                places::tell_how_to_see_all(command, &mut draft.applied.replies);
+                places::tell_how_to_see_all(&draft.cluster, command, &asked, &mut draft.applied.replies);
             }
             Ok(draft.done())
         }
         Err(mut refused) => {
             if in_vain {
-                places::tell_how_to_see_all(command, &mut refused.replies);
+                places::tell_how_to_see_all(&draft.cluster, command, &asked, &mut refused.replies);
             }
             Err(draft.refused(refused))
         }

@@ -18,10 +18,16 @@ use crate::change_props;
 use crate::command::{Command, FilterRequest};
 use crate::draft::{Draft, Refused};
 use crate::resources::misdirected;
-use crate::{lookup, stack};
+use crate::{lookup, placement, stack};
 
 /// Replicas of a group that names no number.
 pub const DEFAULT_PLACE_COUNT: i32 = 2;
+/// A place count that means as many as fit.
+pub const AS_MANY_AS_FIT: i32 = -1;
+/// Most elements of a list of a filter.
+const LIST_MAX: usize = 4096;
+/// Longest text in a list of a filter, in bytes: no name and no property is longer.
+const TEXT_MAX: usize = 4096;
 /// Changes after which a request about many definitions stops, so that it stays one transaction (at most 100 writes).
 const MOST_CHANGES: usize = 80;
 
@@ -66,6 +72,7 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
 /// # Errors
 /// 224 and 225 for layers and providers, 234 for a value that means nothing.
 pub fn judged(request: &FilterRequest) -> Result<SelectFilter, Refused> {
+    bounded(request)?;
     let mut filter = request.filter.clone();
     if let Some(words) = &request.layer_stack {
         // A word of no layer is a fault of the document, not of the group: the entry stands alone.
@@ -76,8 +83,24 @@ pub fn judged(request: &FilterRequest) -> Result<SelectFilter, Refused> {
     }
     let bad = |what: String, correction: &str| -> Refused { Reply::new(Code::FAIL_INVLD_REQUEST, what).correction(correction).into() };
     if let Some(pattern) = filter.not_place_with_rsc_regex.as_deref().filter(|pattern| !pattern.is_empty()) {
-        regex::Regex::new(pattern)
-            .map_err(|error| bad(format!("'{pattern}' is no regular expression: {error}."), "Mend the expression, or leave it out."))?;
+        placement::check_expression(pattern)
+            .map_err(|error| bad(format!("{error}."), "Mend not_place_with_rsc_regex, or leave it out."))?;
+    }
+    let rules = filter.replicas_on_same.iter().chain(&filter.replicas_on_different).flatten();
+    if let Some(rule) = rules.into_iter().find(|rule| rule.split_once('=').map_or(rule.as_str(), |(key, _)| key).is_empty()) {
+        return Err(bad(format!("'{rule}' names no property."), "Give KEY, or KEY=VALUE for one value of it."));
+    }
+    if let Some(count) = filter.place_count.filter(|count| *count < AS_MANY_AS_FIT) {
+        return Err(Reply::new(Code::FAIL_INVLD_PLACE_COUNT, format!("{count} replicas cannot be placed."))
+            .cause("A place count is a number of replicas, or -1 for as many as fit.")
+            .correction("Give a count from 1 on.")
+            .into());
+    }
+    if let Some(count) = filter.additional_place_count.filter(|count| *count < 0) {
+        return Err(Reply::new(Code::FAIL_INVLD_PLACE_COUNT, format!("{count} more replicas cannot be placed."))
+            .cause("A placement makes replicas; it takes none away.")
+            .correction("Ask for 1 more or for several; 'linstor resource delete' takes replicas away.")
+            .into());
     }
     if let Some((key, count)) = filter.x_replicas_on_different_map.iter().flatten().find(|(key, count)| key.is_empty() || **count < 1) {
         return Err(bad(
@@ -92,6 +115,40 @@ pub fn judged(request: &FilterRequest) -> Result<SelectFilter, Refused> {
         filter.diskless_type = Some((*known).to_owned());
     }
     Ok(filter)
+}
+
+/// Refuses a filter that is larger than any that a cluster could need: it would be kept with its group and read at each placement.
+/// Error 234.
+fn bounded(request: &FilterRequest) -> Result<(), Refused> {
+    let filter = &request.filter;
+    let map: Option<Vec<String>> = filter.x_replicas_on_different_map.as_ref().map(|map| map.keys().cloned().collect());
+    let lists = [
+        ("node_name_list", &filter.node_name_list),
+        ("storage_pool_list", &filter.storage_pool_list),
+        ("storage_pool_diskless_list", &filter.storage_pool_diskless_list),
+        ("not_place_with_rsc", &filter.not_place_with_rsc),
+        ("replicas_on_same", &filter.replicas_on_same),
+        ("replicas_on_different", &filter.replicas_on_different),
+        ("x_replicas_on_different_map", &map),
+        ("layer_stack", &request.layer_stack),
+        ("provider_list", &request.provider_list),
+    ];
+    let bad = |what: String, cause: String, correction: &str| -> Result<(), Refused> {
+        Err(Reply::new(Code::FAIL_INVLD_REQUEST, what).cause(cause).correction(correction).into())
+    };
+    for (name, list) in lists {
+        let Some(list) = list else { continue };
+        if list.len() > LIST_MAX {
+            let cause = format!("It has {} elements; {LIST_MAX} are the most.", list.len());
+            return bad(format!("'{name}' is too long."), cause, "Name fewer, or choose by a property of nodes: replicas_on_same.");
+        }
+        if let Some(text) = list.iter().find(|text| text.len() > TEXT_MAX) {
+            let start: String = text.chars().take(40).collect();
+            let cause = format!("It has {} bytes; {TEXT_MAX} are the most.", text.len());
+            return bad(format!("'{start}…' in '{name}' is too long."), cause, "Give a name, or KEY=VALUE, that exists.");
+        }
+    }
+    Ok(())
 }
 
 fn providers(words: &[String]) -> Result<Vec<berth_model::layers::ProviderKind>, Refused> {

@@ -201,6 +201,8 @@ fn above(kind: LayerKind, backing: Kib, drbd: DrbdGeometry) -> Option<Kib> {
 }
 
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod tests {
     use super::*;
     use LayerKind::{Bcache, Cache, Drbd, Luks, Nvme, Storage, Writecache};

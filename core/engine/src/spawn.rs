@@ -16,7 +16,7 @@ use berth_model::size::Kib;
 
 use crate::command::{Command, FilterRequest};
 use crate::draft::{Draft, Refused};
-use crate::groups::DEFAULT_PLACE_COUNT;
+use crate::groups::{AS_MANY_AS_FIT, DEFAULT_PLACE_COUNT};
 use crate::placement::{self, PlaceError, Placement, Request};
 use crate::places::{Asked, Kind};
 use crate::resources::{self, NewReplica, deploy, misdirected};
@@ -24,9 +24,6 @@ use crate::{change_props, definitions, groups, lookup, numbers, stack};
 
 /// Changes after which a request about many definitions stops, so that it stays one transaction (at most 100 puts).
 const MOST_CHANGES: usize = 80;
-
-/// A place count that means as many as fit.
-const AS_MANY_AS_FIT: i32 = -1;
 
 /// What a spawn asks for.
 struct Spawn<'a> {
@@ -370,14 +367,12 @@ fn place(draft: &mut Draft<'_>, name: &ResourceName, filter: &SelectFilter, requ
                 awaited.extend(diskless(draft, &definition, &stack, filter, flag, Some(count))?);
             }
             None => {
-                let (asked, placement) = match decide(draft, &definition, filter, requested, count) {
-                    // As many as fit is none more where there are some.
-                    Err(_) if all && placement::diskful(&draft.cluster, &definition).next().is_some() => {
-                        enough(draft, &definition, filter, "no other place fits");
-                        return Ok(());
-                    }
-                    outcome => outcome?,
-                };
+                let (asked, placement) = decide(draft, &definition, filter, requested, count)?;
+                if all && placement.chosen.is_empty() {
+                    enough(draft, &definition, filter, "no other place fits");
+                    draft.asked(asked.placed(placement));
+                    return Ok(());
+                }
                 let made = deploy_chosen(draft, &definition, filter, &asked.layers, &placement);
                 layers = Some(asked.layers.clone());
                 draft.asked(asked.placed(placement));
@@ -424,7 +419,11 @@ fn reachable_without_disk(definition: &ResourceDefinition, layers: &[LayerKind])
 
 fn enough(draft: &mut Draft<'_>, definition: &ResourceDefinition, filter: &SelectFilter, then: &str) {
     let nodes: Vec<String> = placement::diskful(&draft.cluster, definition).map(|replica| replica.node.to_string()).collect();
-    let wanted = filter.place_count.unwrap_or(DEFAULT_PLACE_COUNT).max(0);
+    let wanted = if all_that_fit(filter) {
+        "as many as fit".to_owned()
+    } else {
+        filter.place_count.unwrap_or(DEFAULT_PLACE_COUNT).max(0).to_string()
+    };
     draft.reply(
         Reply::new(
             Code::WARN_RSC_ALREADY_DEPLOYED,

@@ -9,6 +9,7 @@ mod balance;
 mod dry;
 mod explain;
 mod lists;
+mod place;
 
 use super::{BODY_MAX, answer, normal_path, router};
 use crate::testkit::{Kit, definition, kvs, node, replica};

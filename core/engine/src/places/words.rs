@@ -1,15 +1,20 @@
 //! The words of `berth place` that ask what a command asked the placer.
 
+use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
+use berth_model::names::{NodeName, StorPoolName};
 use berth_model::reply::Reply;
 
+use super::{Asked, Kind};
 use crate::command::{Command, FilterRequest};
 
 /// Longest text that people are asked to type.
 const MOST: usize = 1000;
+/// Unknown names that are shown.
+const NAMES: usize = 5;
 
-/// Adds to the entries about failed placements how the whole table is seen.
-pub(crate) fn tell_how_to_see_all(command: &Command, replies: &mut [Reply]) {
+/// Adds to the entries about failed placements which of the names that were asked for nobody has, and how the whole table is seen.
+pub(crate) fn tell_how_to_see_all(cluster: &Cluster, command: &Command, asked: &[Asked], replies: &mut [Reply]) {
     let told = [Code::FAIL_NOT_ENOUGH_NODES, Code::FAIL_UNDECIDABLE_AUTOPLACMENT, Code::FAIL_NOT_FOUND_STOR_POOL];
     let about = replies.iter_mut().filter(|reply| told.contains(&reply.code) && !reply.details.is_empty());
     let mut line = None;
@@ -19,8 +24,32 @@ pub(crate) fn tell_how_to_see_all(command: &Command, replies: &mut [Reply]) {
             Some(_) => "\nEvery place with its reason: ask POST /v1/berth/place with this filter.".to_owned(),
             None => String::new(),
         });
+        let failed = asked
+            .iter()
+            .find(|one| one.failed.is_some() && one.resource.as_ref().map(ToString::to_string).as_ref() == reply.refs.get("RscDfn"));
+        if let Some(failed) = failed.or_else(|| asked.iter().find(|one| one.failed.is_some())) {
+            reply.details.push_str(&unknown(cluster, failed));
+        }
         reply.details.push_str(line);
     }
+}
+
+/// A line for each kind of names that were asked for and that nobody has.
+fn unknown(cluster: &Cluster, asked: &Asked) -> String {
+    let node = |text: &str| NodeName::parse(text).is_ok_and(|name| cluster.nodes.contains_key(&name));
+    let pool = |text: &str| StorPoolName::parse(text).is_ok_and(|name| cluster.pool_definitions.contains_key(&name));
+    let line = |what: &str, list: Option<&Vec<String>>, known: &dyn Fn(&str) -> bool| {
+        let unknown: Vec<&String> = list.into_iter().flatten().filter(|text| !known(text)).collect();
+        let cut = |text: &&String| text.chars().take(64).collect::<String>();
+        let names: Vec<String> = unknown.iter().take(NAMES).map(cut).collect();
+        match unknown.len().checked_sub(names.len()) {
+            _ if names.is_empty() => String::new(),
+            Some(more) if more > 0 => format!("\nNo {what} is called {}, nor {more} others that were named", names.join(", ")),
+            Some(_) | None => format!("\nNo {what} is called {}", names.join(", ")),
+        }
+    };
+    let pools = if asked.kind == Kind::Diskless { &asked.filter.storage_pool_diskless_list } else { &asked.filter.storage_pool_list };
+    line("node", asked.filter.node_name_list.as_ref(), &node) + &line("storage pool", pools.as_ref(), &pool)
 }
 
 /// The command line; `None`: the command places nothing.
