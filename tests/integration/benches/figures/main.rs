@@ -22,7 +22,7 @@ mod scale;
 mod volumes;
 mod world;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use berth_integration::{CURVES, FIGURES, Report, against, curves_table, is_root, note, table};
 
 use bench::Bench;
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
         publish::readable()?;
     }
     let mut bench = Bench::new(&options)?;
-    run(&mut bench, &options)?;
+    let failed = run(&mut bench, &options);
     let report = bench.report;
     println!("\nMeasured on {} cores, {} GiB of memory.\n", report.machine.cores, report.machine.memory_gib);
     print!("{}", table(&report));
@@ -64,31 +64,40 @@ fn main() -> Result<()> {
     if options.publish {
         publish::publish(&report)?;
     }
+    ensure!(failed == 0, "{failed} parts failed, see above; their figures are missing");
     Ok(())
 }
 
-fn run(bench: &mut Bench, options: &Options) -> Result<()> {
-    empty::measure(bench)?;
-    limits::measure(bench)?;
-    place::measure(bench)?;
+/// Measures every part; one that fails is told, and does not take the others along. Answers how many failed.
+fn run(bench: &mut Bench, options: &Options) -> usize {
+    let mut failed = 0;
+    let mut part = |name: &str, measured: Result<()>| {
+        if let Err(error) = measured {
+            eprintln!("FAILED: {name}: {error:#}");
+            failed += 1;
+        }
+    };
+    part("empty", empty::measure(bench));
+    part("limits", limits::measure(bench));
+    part("place", place::measure(bench));
     if is_root() {
-        volumes::measure(bench)?;
-        volumes::restart(bench)?;
+        part("volumes", volumes::measure(bench));
+        part("restart", volumes::restart(bench));
     } else {
         note("without root there are no loop devices; their figures are left out");
     }
-    lists::measure(bench)?;
-    memory::measure(bench)?;
+    part("lists", lists::measure(bench));
+    part("memory", memory::measure(bench));
     if let Some(minutes) = options.load_minutes {
-        load::measure(bench, minutes)?;
+        part("load", load::measure(bench, minutes));
     }
     if options.scale {
-        scale::measure(bench)?;
+        part("scale", scale::measure(bench));
     }
     if options.curves {
-        curves::measure(bench)?;
+        part("curves", curves::measure(bench));
     }
-    Ok(())
+    failed
 }
 
 fn list() {

@@ -17,7 +17,7 @@ const RESOURCES: usize = 100_000;
 const LAST: usize = 3_000;
 /// Resources of the node that is emptied.
 const ON_ONE_NODE: usize = 1_000;
-const STARTS: usize = 3;
+const STARTS: usize = 2;
 /// Longest evacuation.
 const EVACUATION_LIMIT: Duration = Duration::from_secs(400);
 
