@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use berth_integration::{Cluster, is_root, note, python_with_client, run_within};
+use berth_integration::{Cluster, is_root, note, python_with_client, run_within, tool};
 
 /// Time for one script.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -40,4 +40,15 @@ fn the_resource_object_works() -> Result<()> {
         return Ok(());
     }
     script("resource_object.py", &Cluster::with_nodes(&["alpha", "bravo"])?)
+}
+
+#[test]
+fn long_lists_are_read_compressed() -> Result<()> {
+    let cluster = Cluster::empty()?;
+    script("long_lists.py", &cluster)?;
+    let url = format!("http://{}/v1/resource-definitions", cluster.address());
+    let fetch = |words: &[&str]| run_within(LIMIT, Command::new(tool("curl")?).args(["--silent", "--fail"]).args(words).arg(&url))?.ok();
+    let plain = fetch(&[])?;
+    ensure!(plain.contains("web149") && plain == fetch(&["--compressed"])?, "curl reads something else when it is compressed");
+    Ok(())
 }
