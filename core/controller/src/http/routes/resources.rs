@@ -64,6 +64,8 @@ async fn view(call: Call) -> Answered {
     // By definition, then by node; names that are asked for are looked up, never looked for.
     let chosen: Box<dyn Iterator<Item = &Arc<Resource>>> = match (&names, &nodes) {
         (Some(names), _) => Box::new(names.iter().flat_map(|name| view.cluster.replicas(name))),
+        // Those of one node are in their order already, so a page of them ends where it is full.
+        (None, Some(nodes)) if nodes.len() == 1 => Box::new(nodes.iter().flat_map(|node| view.cluster.resources_on(node))),
         (None, Some(nodes)) => {
             let mut there: Vec<_> = nodes.iter().flat_map(|node| view.cluster.resources_on(node)).collect();
             there.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
