@@ -6,7 +6,7 @@ mod report;
 mod words;
 
 pub use report::{Machine, Measured, Point, Report, Samples};
-pub use words::{README_BEGIN, README_END, against, curves_table, into_readme, table};
+pub use words::{README_BEGIN, README_END, against, curves_table, into_readme, missed, table};
 
 /// Which way a figure is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,6 +163,7 @@ pub const FIGURES: &[Figure] = &[
     told(Chapter::Scale, "scale_online", "1,000 nodes registered and online, each with a pool", "s"),
     rate(told(Chapter::Scale, "scale_create", "create on 3 of 1,000 satellites, 16 clients, from 0 to 100,000 resources", "/s")),
     rate(told(Chapter::Scale, "scale_create_last", "the same, the last 3,000 of them", "/s")),
+    told(Chapter::Scale, "scale_place", "`POST /v1/berth/place`: preview of a spawn, every node with its reason", "ms"),
     told(Chapter::Scale, "scale_rss", "controller: memory (RSS), after lists", "MiB"),
     told(Chapter::Scale, "scale_satellites_rss", "one simulated satellite: memory (RSS)", "MiB"),
     told(Chapter::Scale, "scale_start", "controller: start to the first answer", "ms"),

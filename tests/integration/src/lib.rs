@@ -29,7 +29,7 @@ pub use device::{mark, marked, size_bytes};
 pub use dice::Dice;
 pub use figures::{
     Better, CURVES, Chapter, Curve, FIGURES, FLAT_TIMES, Figure, Machine, Measured, Point, README_BEGIN, README_END, Report, Samples, Told,
-    against, curves_table, into_readme, table,
+    against, curves_table, into_readme, missed, table,
 };
 pub use load::{Group, Load};
 pub use network::{Cut, Network};

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: measures the `berth` program as a user would meet it: whole processes, the wire, real loop devices.
 //!
 //! Satellites of large clusters are simulated: the real session, plans and decisions, machines in memory, [`world::LATENCY_MS`] each step.
-//! Nothing is asserted: a slow machine is not a defect. What is measured, and what it must reach, stands in `berth_integration::FIGURES`.
+//! Nothing is asserted without `--strict`: a slow machine is not a defect. What is measured, and what it must reach, stands in `berth_integration::FIGURES`.
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +23,7 @@ mod volumes;
 mod world;
 
 use anyhow::{Result, ensure};
-use berth_integration::{CURVES, FIGURES, Report, against, curves_table, is_root, note, table};
+use berth_integration::{CURVES, FIGURES, Report, against, curves_table, is_root, missed, note, table};
 
 use bench::Bench;
 use options::{Asked, Options};
@@ -63,6 +63,10 @@ fn main() -> Result<()> {
     }
     if options.publish {
         publish::publish(&report)?;
+    }
+    if options.strict {
+        let missed = missed(&report);
+        ensure!(missed.is_empty(), "missed: {}", missed.join(", "));
     }
     ensure!(failed == 0, "{failed} parts failed, see above; their figures are missing");
     Ok(())

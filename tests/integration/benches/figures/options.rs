@@ -23,6 +23,7 @@ Without an option it measures what Berth promises, in a few minutes.
   --save FILE       writes the figures as JSON; a file that is there keeps what this run did not measure
   --against FILE    prints ratios against a saved file
   --publish         writes docs/figures/ and the table of the README
+  --strict          ends with 1 if a figure misses what it must reach
   --quick           a twentieth of every count: shows that everything runs, its figures mean nothing
 
 Example: what a change did to lists
@@ -62,6 +63,8 @@ pub struct Options {
     pub against: Option<PathBuf>,
     /// Write the README.
     pub publish: bool,
+    /// Fail where a goal is missed.
+    pub strict: bool,
 }
 
 /// Reads the words.
@@ -89,6 +92,7 @@ pub fn parse(words: &[String]) -> Result<Asked> {
             "--save" => options.save = Some(path(&value("a file")?)),
             "--against" => options.against = Some(path(&value("a file")?)),
             "--publish" => options.publish = true,
+            "--strict" => options.strict = true,
             // What cargo adds for every bench.
             "--bench" => {}
             other => bail!("cargo xtask bench does not know {other:?}; --help names what it knows"),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use berth_integration::{Samples, lasts, within};
 use serde_json::json;
 
-use crate::bench::{Bench, ms, seconds};
+use crate::bench::{Bench, ms, seconds, times};
 use crate::clients::{CLIENTS, together};
 use crate::lists::{page, read};
 use crate::world::{REPLICAS, World};
@@ -17,6 +17,7 @@ const RESOURCES: usize = 100_000;
 const LAST: usize = 3_000;
 /// Resources of the node that is emptied.
 const ON_ONE_NODE: usize = 1_000;
+const PREVIEWS: usize = 50;
 const STARTS: usize = 2;
 /// Longest evacuation.
 const EVACUATION_LIMIT: Duration = Duration::from_secs(400);
@@ -39,9 +40,11 @@ fn fill(bench: &mut Bench, world: &mut World) -> Result<()> {
     let last = bench.count(LAST) * REPLICAS;
     let (first_rate, _) = world.fill(bench, resources.saturating_sub(last))?;
     bench.add("scale_create", first_rate)?;
-    let (rate, times) = world.fill(bench, resources)?;
-    bench.add_with("scale_create_last", rate, &format!("each p50 {:.1} ms, p99 {:.1} ms", times.median(), times.percentile(99)))?;
+    let (rate, created) = world.fill(bench, resources)?;
+    bench.add_with("scale_create_last", rate, &format!("each p50 {:.1} ms, p99 {:.1} ms", created.median(), created.percentile(99)))?;
     let rest = world.rest();
+    let question = json!({"what": "new", "group": "bench", "volume_sizes": [65536]});
+    bench.add("scale_place", times(PREVIEWS, |_| rest.post("/v1/berth/place", &question)?.ok().map(drop))?)?;
     let lists = read(&rest, "/v1/view/resources", 3)?;
     let metrics = read(&rest, "/metrics", 3)?;
     page(&rest, 1, resources)?;

@@ -39,6 +39,16 @@ fn verdict(figure: &Figure, value: f64) -> &'static str {
     }
 }
 
+/// The names of the figures that do not reach what they must.
+#[must_use]
+pub fn missed(report: &Report) -> Vec<&'static str> {
+    let misses = |figure: &Figure| {
+        let measured = report.figure(figure.id)?;
+        figure.must.map(|must| !figure.reaches(measured.value(figure), must))
+    };
+    FIGURES.iter().filter(|figure| misses(figure) == Some(true)).map(|figure| figure.id).collect()
+}
+
 /// The figures of a report, a table for each chapter that it has something of.
 #[must_use]
 pub fn table(report: &Report) -> String {
@@ -216,6 +226,8 @@ mod tests {
         assert!(text.contains("| 300 /s | 2000 /s | 301 /s | met |"), "{text}");
         assert!(text.contains("| 60 ms | 20 ms | 61 ms | **missed** |"), "{text}");
         assert!(table(&report(20.0, 2000.0)).matches("aim met").count() == 2);
+        assert_eq!(missed(&report(61.0, 299.0)), ["create", "list"]);
+        assert_eq!(missed(&report(60.0, 300.0)), [""; 0]);
     }
 
     #[test]
