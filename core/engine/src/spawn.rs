@@ -367,7 +367,18 @@ fn place(draft: &mut Draft<'_>, name: &ResourceName, filter: &SelectFilter, requ
                 awaited.extend(diskless(draft, &definition, &stack, filter, flag, Some(count))?);
             }
             None => {
-                let (asked, placement) = decide(draft, &definition, filter, requested, count)?;
+                let (asked, placement) = match decide(draft, &definition, filter, requested, count) {
+                    // As many as fit is none more where there are some.
+                    Err(refused)
+                        if all
+                            && refused.replies.iter().any(|reply| reply.code == Code::FAIL_NOT_ENOUGH_NODES)
+                            && placement::diskful(&draft.cluster, &definition).next().is_some() =>
+                    {
+                        enough(draft, &definition, filter, "no other place fits");
+                        return Ok(());
+                    }
+                    outcome => outcome?,
+                };
                 if all && placement.chosen.is_empty() {
                     enough(draft, &definition, filter, "no other place fits");
                     draft.asked(asked.placed(placement));

@@ -252,3 +252,80 @@ fn a_diskless_replica_gets_a_disk() {
     assert_eq!((made.flags.clone(), made.volumes.values().next().unwrap().pool.to_string()), (Default::default(), "thin".to_owned()));
     assert!(made.volumes.values().all(|volume| volume.backing_kib >= kib("4M")));
 }
+
+fn clone_into(name: &str, group: Option<&str>) -> Command {
+    Command::CloneResourceDefinition {
+        source: "web".to_owned(),
+        name: Some(name.to_owned()),
+        external_name: None,
+        layers: Vec::new(),
+        group: group.map(str::to_owned),
+        props: Default::default(),
+        use_zfs_clone: None,
+        passphrases: 0,
+    }
+}
+
+/// The jobs of a world have ended.
+fn settle(world: &mut World) {
+    let jobs: Vec<_> = world.cluster.jobs.keys().copied().collect();
+    jobs.into_iter().for_each(|id| world.cluster.fold([&berth_model::change::Change::Delete(berth_model::change::Key::Job(id))]));
+}
+
+#[test]
+fn a_clone_keeps_the_rule_of_the_group_that_it_names() {
+    let mut world = World::of(
+        "node aa Aux/site=n; node bb Aux/site=s; pool thin on aa FILE_THIN 50G; pool thin on bb FILE_THIN 40G; pool fast on aa FILE_THIN 9G; \
+         group two STORAGE 2; group fast STORAGE 1 fast; group any STORAGE 2",
+    );
+    let on_thin = || filter(|filter| filter.storage_pool_list = names(&["thin"]));
+    assert!(world.give(&spawn("web", 4096, on_thin())).result.is_ok());
+    settle(&mut world);
+    // Without a group the data lies where its source does.
+    let decision = world.give(&clone_into("copy", None));
+    assert!(decision.result.is_ok(), "{:?}", decision.result);
+    assert_eq!((decision.asked[0].kind, places(&world, "copy")), (Kind::Copies, places(&world, "web")));
+    settle(&mut world);
+    // A group whose pools hold none of the data cannot take it.
+    let decision = world.give(&clone_into("quick", Some("fast")));
+    let replies = decision.result.unwrap_err().replies;
+    assert_eq!(replies[0].code.number(), 996);
+    assert!(replies[0].details.contains("aa, pool thin: not among the pools asked for"), "{}", replies[0].details);
+    assert!(replies[0].details.ends_with("berth place clone web --group fast"), "{}", replies[0].details);
+    // A rule among replicas leaves one out, and says so.
+    let site = Command::ModifyResourceGroup {
+        name: "any".to_owned(),
+        description: None,
+        filter: filter(|filter| filter.replicas_on_same = names(&["Aux/site"])),
+        peer_slots: None,
+        props: Default::default(),
+    };
+    assert!(world.give(&site).result.is_ok());
+    let question = Question::Clone { source: "web".to_owned(), group: Some("any".to_owned()), layers: Vec::new() };
+    assert_eq!(shown(&ask(&world, &question).asked[0], &world), ["+aa/thin", "bb/thin"]);
+    let decision = world.give(&clone_into("same", Some("any")));
+    assert_eq!(places(&world, "same").iter().map(|(node, _)| node.to_string()).collect::<Vec<_>>(), ["aa"]);
+    assert!(crate::testkit::told(&decision).iter().any(|line| line.starts_with("WARNING")), "{:?}", crate::testkit::told(&decision));
+}
+
+#[test]
+fn making_available_keeps_the_rule_of_the_group() {
+    let mut world = World::of(
+        "node aa; node bb; node cc; pool thin on aa FILE_THIN 50G; pool slow on bb FILE_THIN 90G; pool thin on bb FILE_THIN 4G; \
+         pool slow on cc FILE_THIN 9G; group two STORAGE 1 thin",
+    );
+    assert!(world.give(&spawn("web", 4096, FilterRequest::default())).result.is_ok());
+    let available = |node: &str| Command::MakeAvailable {
+        resource: "web".to_owned(),
+        node: node.to_owned(),
+        diskful: true,
+        layers: vec!["storage".to_owned()],
+        drbd_tcp_ports: Vec::new(),
+    };
+    assert!(world.give(&available("bb")).result.is_ok());
+    assert_eq!(places(&world, "web")[1].1.as_str(), "thin");
+    let reply = world.give(&available("cc")).result.unwrap_err().replies[0].clone();
+    assert_eq!((reply.code.number(), reply.message.contains("Autoplacer could not find diskful stor pool")), (310, true));
+    assert!(reply.details.starts_with("cc, pool slow: not among the pools asked for"), "{}", reply.details);
+    assert!(reply.details.ends_with("berth place available cc web --diskful --layer-list storage"), "{}", reply.details);
+}
