@@ -1,7 +1,8 @@
 //! Judging each node and pool by itself. The rules stand here in the order in which they are asked; the first that is broken is told.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::Hash;
 use std::iter::Peekable;
 use std::sync::Arc;
 
@@ -31,6 +32,10 @@ const REGEX_LIMIT: usize = 1 << 16;
 /// A pool that fits by itself.
 #[derive(Debug)]
 pub(super) struct Candidate<'c> {
+    /// Its turn in the walk over nodes and pools, which is the order of their names.
+    turn: usize,
+    /// The turn of the first pool of its node: what tells nodes apart.
+    pub(super) seat: usize,
     pub(super) node: &'c Node,
     pub(super) pool: &'c Arc<StorPool>,
     pub(super) space: Space,
@@ -45,7 +50,10 @@ pub(super) struct Candidate<'c> {
 #[derive(Debug, Default)]
 pub(super) struct Found<'c> {
     pub(super) fitting: Vec<Candidate<'c>>,
-    tried: Vec<Tried>,
+    /// What does not fit, with its turn.
+    tried: Vec<(usize, Tried)>,
+    /// The next turn.
+    turn: usize,
     pub(super) notes: Vec<String>,
 }
 
@@ -63,7 +71,7 @@ impl<'c> Found<'c> {
 
     /// How many nodes fit, each by itself.
     pub(super) fn nodes(&self) -> usize {
-        self.fitting.iter().map(|candidate| &candidate.node.name).collect::<BTreeSet<_>>().len()
+        self.fitting.iter().map(|candidate| candidate.seat).collect::<BTreeSet<_>>().len()
     }
 
     fn drop_out(&mut self, node: &Node, pool: Option<&StorPool>, why: Refusal) {
@@ -71,26 +79,28 @@ impl<'c> Found<'c> {
             Refusal::NoSpace { free, .. } | Refusal::LowOnSpace { free, .. } => Some(*free),
             _ => None,
         };
-        self.tried.push(Tried { node: node.name.clone(), pool: pool.map(|pool| pool.name.clone()), why, free, score: None });
+        let one = Tried { node: node.name.clone(), pool: pool.map(|pool| pool.name.clone()), why, free, score: None };
+        self.tried.push((self.turn, one));
+        self.turn += 1;
     }
 
     /// The places that were picked, and why each other was not.
     pub(super) fn chosen(self, picked: &[usize], rules: &Rules) -> Placement {
-        let Self { fitting, mut tried, notes } = self;
+        let Self { fitting, mut tried, notes, .. } = self;
         let taken: Vec<&Candidate<'c>> = picked.iter().filter_map(|at| fitting.get(*at)).collect();
-        let pools: BTreeMap<&NodeName, &StorPoolName> = taken.iter().map(|one| (&one.node.name, &one.pool.name)).collect();
+        let pools: BTreeMap<usize, &StorPoolName> = taken.iter().map(|one| (one.seat, &one.pool.name)).collect();
         let last = picked.last().copied();
         let mut next = picked.iter().peekable();
         for (at, one) in fitting.iter().enumerate() {
             if next.next_if_eq(&&at).is_some() {
                 continue;
             }
-            let why = match pools.get(&one.node.name) {
+            let why = match pools.get(&one.seat) {
                 Some(pool) => Refusal::OtherPool((*pool).clone()),
                 None if last.is_none_or(|last| at > last) => Refusal::Outranked,
                 None => rules.clash(one, &taken).unwrap_or(Refusal::NotTogether),
             };
-            tried.push(one.tried(why));
+            tried.push((one.turn, one.tried(why)));
         }
         let chosen = taken.iter().map(|one| Chosen {
             node: one.node.name.clone(),
@@ -107,7 +117,7 @@ impl<'c> Found<'c> {
     /// Why each place was not taken, where none was.
     pub(super) fn none(self) -> Vec<Tried> {
         let mut tried = self.tried;
-        tried.extend(self.fitting.iter().map(|one| one.tried(Refusal::NotTogether)));
+        tried.extend(self.fitting.iter().map(|one| (one.turn, one.tried(Refusal::NotTogether))));
         ordered(tried)
     }
 }
@@ -124,9 +134,10 @@ impl Candidate<'_> {
     }
 }
 
-fn ordered(mut tried: Vec<Tried>) -> Vec<Tried> {
-    tried.sort_by(|a, b| a.node.cmp(&b.node).then_with(|| a.pool.cmp(&b.pool)));
-    tried
+/// In the order of nodes and pools.
+fn ordered(mut tried: Vec<(usize, Tried)>) -> Vec<Tried> {
+    tried.sort_unstable_by_key(|(turn, _)| *turn);
+    tried.into_iter().map(|(_, one)| one).collect()
 }
 
 fn listed(list: Option<&Vec<String>>, name: &str) -> bool {
@@ -134,7 +145,7 @@ fn listed(list: Option<&Vec<String>>, name: &str) -> bool {
 }
 
 /// The names of a list; `None`: it names nothing, so that all are meant. A text that is no name matches nothing.
-fn names<T: Ord>(list: Option<&Vec<String>>, parse: impl Fn(&str) -> Option<T>) -> Option<BTreeSet<T>> {
+fn names<T: Eq + Hash>(list: Option<&Vec<String>>, parse: impl Fn(&str) -> Option<T>) -> Option<HashSet<T>> {
     list.filter(|names| !names.is_empty()).map(|names| names.iter().filter_map(|text| parse(text)).collect())
 }
 
@@ -234,8 +245,8 @@ struct Judge<'r, 'c, U: Iterator> {
     request: &'r Request<'r>,
     rules: &'r Rules,
     kind: Kind,
-    nodes: Option<BTreeSet<NodeName>>,
-    pools: Option<BTreeSet<StorPoolName>>,
+    nodes: Option<HashSet<NodeName>>,
+    pools: Option<HashSet<StorPoolName>>,
     kinds: Option<&'r [ProviderKind]>,
     /// `AutoplaceTarget` of a node that says nothing itself.
     target: Option<bool>,
@@ -300,20 +311,21 @@ pub(super) fn candidates<'c>(
                 continue;
             }
         };
-        let mut any = false;
+        let seat = found.turn;
         for pool in pools.into_iter().flat_map(OrdMap::values) {
             if (pool.provider == ProviderKind::Diskless) != (kind == Kind::Diskless) {
                 continue;
             }
-            any = true;
             match judge.pool(node, seen, pool) {
                 Ok((space, resources)) => {
-                    found.fitting.push(Candidate { node, pool, space, resources, throughput: 0, convert, score: Score::default() });
+                    let (turn, throughput, score) = (found.turn, 0, Score::default());
+                    found.fitting.push(Candidate { turn, seat, node, pool, space, resources, throughput, convert, score });
+                    found.turn += 1;
                 }
                 Err(why) => found.drop_out(node, Some(pool), why),
             }
         }
-        if !any {
+        if found.turn == seat {
             found.drop_out(node, None, Refusal::NoPool);
         }
     }

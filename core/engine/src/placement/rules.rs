@@ -232,6 +232,11 @@ fn contradictions(request: &Request<'_>, kind: Kind, there: &[&Node]) -> Result<
         }
     }
     for (key, value) in &same {
+        let values: BTreeSet<&str> = there.iter().filter_map(|node| node.props.get(key)).collect();
+        if value.is_none() && values.len() > 1 {
+            // That is said by itself.
+            continue;
+        }
         let alike = there.iter().filter(|node| node.props.get(key).is_some_and(|found| value.is_none_or(|value| value == found))).count();
         let together = alike.saturating_add(new);
         if together > 1 && different.contains(&(key, None)) {

@@ -130,8 +130,8 @@ pub(super) fn rank(candidates: &mut [Candidate<'_>], weights: Weights) {
             one.score = one.score.plus(Score(if value < 0 { -term } else { term }));
         }
     }
-    candidates
-        .sort_by(|a, b| b.score.cmp(&a.score).then_with(|| a.node.name.cmp(&b.node.name)).then_with(|| a.pool.name.cmp(&b.pool.name)));
+    // They come in the order of nodes and pools, which stays among equals.
+    candidates.sort_by_key(|one| std::cmp::Reverse(one.score));
 }
 
 #[cfg(test)]

@@ -219,10 +219,10 @@ impl Problem {
         let shared = all.iter().any(|place| place.pool.shared_space.is_some());
         let space = |at: usize| if shared { all.get(at).and_then(|place| space_of(place.pool)) } else { None };
         // Another pool of the node goes before it, and is at least as free to take.
-        let mut before: HashMap<&str, Vec<Option<String>>> = HashMap::new();
+        let mut before: HashMap<usize, Vec<Option<String>>> = HashMap::new();
         places.retain(|at| {
             let Some(place) = all.get(*at) else { return false };
-            let spaces = before.entry(place.node.name.as_str()).or_default();
+            let spaces = before.entry(place.seat).or_default();
             let own = space(*at);
             if spaces.contains(&None) || spaces.contains(&own) {
                 return false;
@@ -234,7 +234,7 @@ impl Problem {
         let here = || places.iter().filter_map(|at| all.get(*at));
         let mut made = Vec::new();
         if several {
-            made.push(Rule::of(here().map(|place| Some(place.node.name.as_str())), 1).0);
+            made.push(Rule::of(here().map(|place| Some(place.seat)), 1).0);
         }
         if shared {
             made.push(Rule::of(places.iter().map(|at| space(*at)), 1).0);
@@ -254,7 +254,7 @@ impl Problem {
             made.push(rule);
         }
         made.retain(Rule::binds);
-        let clean = |at: usize| all.get(at).and_then(|place| before.get(place.node.name.as_str())).is_some_and(|spaces| spaces.len() == 1);
+        let clean = |at: usize| all.get(at).and_then(|place| before.get(&place.seat)).is_some_and(|spaces| spaces.len() == 1);
         let mut stand_in = vec![None; places.len()];
         if !made.is_empty() {
             // Rules of nodes do not tell those apart that are alone on theirs.
