@@ -1,5 +1,7 @@
 //! A draft: the cluster as a command sees it while it decides, with what it has changed so far.
 
+use std::collections::BTreeSet;
+
 use berth_model::change::{Change, Key, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
@@ -90,6 +92,8 @@ pub struct Draft<'a> {
     pub applied: Applied,
     /// What the placer was asked, also where it was in vain.
     pub asked: Vec<Asked>,
+    /// Replicas that this decision makes, and replicas that it gives a disk: none of them holds data yet.
+    pub new_replicas: BTreeSet<Uuid>,
     defaults: (Operation, ObjectMask),
     refs: Vec<(String, String)>,
 }
@@ -103,6 +107,7 @@ impl<'a> Draft<'a> {
             context,
             applied: Applied::default(),
             asked: Vec::new(),
+            new_replicas: BTreeSet::new(),
             defaults: (Operation::Modify, ObjectMask::Controller),
             refs: Vec::new(),
         }

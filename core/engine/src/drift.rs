@@ -136,6 +136,7 @@ fn remove(draft: &mut Draft<'_>, found: Found) {
             backing: stranger.backing.clone(),
             backing_kib: stranger.size_kib,
             content: Content { id: Id::from_uuid(stranger.content), source: ContentSource::Kept },
+            peers: Vec::new(),
         };
         let item = PlanItem::Resource(ResourcePlan {
             id: draft.context.ids.next(),

@@ -12,6 +12,7 @@ pub mod apply;
 pub mod balance;
 pub mod change_props;
 pub mod command;
+pub mod content;
 pub mod copies;
 pub mod definitions;
 pub mod deletion;

@@ -13,6 +13,8 @@ use berth_model::plan::{PlanBody, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan
 use berth_model::snapshot::{CopyState, Snapshot};
 use uuid::Uuid;
 
+use crate::content;
+
 /// Property that names a pool's folder, volume group or dataset.
 pub const POOL_PLACE: &str = "StorDriver/StorPoolName";
 
@@ -50,6 +52,7 @@ pub fn resource_item(cluster: &Cluster, resource: &Resource) -> ResourcePlan {
             backing: volume.backing.clone(),
             backing_kib: volume.backing_kib,
             content: volume.content.clone(),
+            peers: if wanted == Wanted::Absent { Vec::new() } else { content::sources(cluster, resource, *number) },
         })
         .collect();
     ResourcePlan {
@@ -198,6 +201,10 @@ pub fn touched(before: &Cluster, after: &Cluster, changes: &[Change]) -> BTreeMa
                     if let Some(resource) = cluster.resource(&name, &node) {
                         add(&node, resource.id.uuid());
                     }
+                }
+                // Their plans name the peers that hold the data.
+                for waiting in after.replicas(&name).filter(|replica| content::waits_for_peers(replica)) {
+                    add(&waiting.node, waiting.id.uuid());
                 }
             }
             Key::Snapshot(name, snapshot) => {

@@ -19,7 +19,7 @@ use berth_model::size::Kib;
 
 use crate::command::{Command, ResourceInput};
 use crate::draft::{Draft, Refused};
-use crate::{lookup, numbers, placement, sizes, stack};
+use crate::{content, lookup, numbers, placement, sizes, stack};
 
 mod serve;
 
@@ -97,8 +97,10 @@ pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused
         props,
         created: draft.context.now,
     };
+    draft.new_replicas.insert(id.uuid());
     for number in definition.volumes.keys() {
-        let source = new.sources.get(number).cloned().unwrap_or(ContentSource::Fresh);
+        let first = || content::first(&draft.cluster, &resource, *number, &draft.new_replicas);
+        let source = new.sources.get(number).cloned().unwrap_or_else(first);
         let volume = new_volume(draft, &definition, *number, &resource, new.pool.as_ref(), source)?;
         resource.volumes.insert(*number, volume);
     }

@@ -325,6 +325,26 @@ impl Task {
         }
     }
 
+    /// Whether its replicas have their content for good when it ends.
+    #[must_use]
+    pub fn fills(&self) -> bool {
+        match self {
+            Self::Create { .. } | Self::CreateVolume { .. } | Self::Restore { .. } | Self::Clone { .. } => true,
+            Self::Move { step, .. } => *step == MoveStep::Fill,
+            Self::Delete { .. }
+            | Self::DeleteVolume { .. }
+            | Self::Resize { .. }
+            | Self::Snapshot { .. }
+            | Self::DeleteSnapshot { .. }
+            | Self::Rollback { .. }
+            | Self::Activate { .. }
+            | Self::Keep { .. }
+            | Self::Evacuate { .. }
+            | Self::Return { .. }
+            | Self::Lose => false,
+        }
+    }
+
     /// Every word that [`Self::word`] can give, in the order of the tasks.
     pub const WORDS: &'static [&'static str] = &[
         "create",

@@ -115,7 +115,7 @@ pub struct VolumeSeen {
     /// Content id of its mark; `None`: not there.
     #[serde(default)]
     pub content: Option<Uuid>,
-    /// Whether the replica holds the data that its peers hold (DRBD: `UpToDate`); `None`: nobody can see that here.
+    /// Whether the replica holds the data that its peers hold (DRBD: `UpToDate`); `None`: nobody can see that here, or nothing replicates.
     #[serde(default)]
     pub up_to_date: Option<bool>,
 }

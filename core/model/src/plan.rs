@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::ids::{Id, kind};
 use crate::layers::{LayerKind, ProviderKind};
-use crate::names::{ResourceName, SnapshotName, StorPoolName, VolumeNumber};
+use crate::names::{NodeName, ResourceName, SnapshotName, StorPoolName, VolumeNumber};
 use crate::props::Props;
 use crate::size::Kib;
 
@@ -127,6 +127,19 @@ pub struct VolumePlan {
     pub backing_kib: Kib,
     /// What it shall contain.
     pub content: Content,
+    /// Whom it gets its data from, by node: the peers that hold it. Only of a volume whose source is [`ContentSource::Peers`]; empty
+    /// there: no peer is left that holds the data, and so nobody can say that this one does (law 7).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<DataPeer>,
+}
+
+/// A peer that holds the data of a volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataPeer {
+    /// Its node.
+    pub node: NodeName,
+    /// Generation id of its volume.
+    pub volume: Id<kind::Volume>,
 }
 
 /// What a volume shall contain. A new `id` means other data: the volume's mark says which it has.
@@ -142,8 +155,11 @@ pub struct Content {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum ContentSource {
-    /// It is new: zeroes. The volume may be made if it is missing.
+    /// It is new: zeroes. The volume may be made if it is missing. Of a stack that replicates: the decision to skip the first
+    /// synchronisation, made once, with the first replicas of a volume.
     Fresh,
+    /// What its peers hold: the volume may be made if it is missing, and holds the data when it is synchronised, not before (law 7).
+    Peers,
     /// It was there already: if the volume is missing, or has another content, its data is lost; say so and make nothing.
     Kept,
     /// A snapshot's copy on the same node and in the same pool (restore of a new volume, rollback of an old one).

@@ -174,13 +174,7 @@ impl<'a> Bench<'a> {
                 if let Some((_, first)) = failed.into_iter().next() {
                     (standing, fault) = (Standing::Faulty, Some(first));
                 }
-                return ItemSeen {
-                    id: item.id(),
-                    generation,
-                    standing,
-                    volumes: seen_volumes(item, &found, self.site.syncs_at_once()),
-                    fault,
-                };
+                return ItemSeen { id: item.id(), generation, standing, volumes: seen_volumes(item, &found, self.site), fault };
             };
             tracing::debug!(resource = %item.resource(), id = %item.id(), ?step, "step");
             if let Err(Failed { fault, device }) = self.perform(item, step, &found) {
@@ -275,7 +269,7 @@ impl<'a> Bench<'a> {
         let mut look = || -> Result<VolumeFound, sdk::Fault> {
             let (backing, device) = self.find(&volume.pool, &volume.backing, volume.id.uuid())?;
             let source = match &volume.content.source {
-                ContentSource::Fresh | ContentSource::Kept => Backing::Missing,
+                ContentSource::Fresh | ContentSource::Peers | ContentSource::Kept => Backing::Missing,
                 // Only looked at when it is needed: what is in place needs no source.
                 ContentSource::Snapshot { .. } | ContentSource::Volume { .. } if holds(&backing, volume.content.id.uuid()) => {
                     Backing::Missing
@@ -383,7 +377,7 @@ impl<'a> Bench<'a> {
         let new = New { name: known.name.clone(), mark };
         let size = sdk::Kib(volume.backing_kib.0);
         let source = match &volume.content.source {
-            ContentSource::Fresh | ContentSource::Kept => None,
+            ContentSource::Fresh | ContentSource::Peers | ContentSource::Kept => None,
             ContentSource::Snapshot { id, backing } => Some(self.known(backing, id.uuid())?),
             ContentSource::Volume { id, backing } => Some(self.known(backing, id.uuid())?),
         };
@@ -521,18 +515,21 @@ fn impossible(step: &Step) -> sdk::Fault {
     sdk::Fault::new(sdk::FaultKind::Bug, "A step was planned that does not fit its item").cause(format!("{step:?}"))
 }
 
-fn seen_volumes(item: &PlanItem, found: &ItemFound, syncs_at_once: bool) -> Vec<VolumeSeen> {
-    match item {
-        PlanItem::Snapshot(_) => Vec::new(),
-        PlanItem::Resource(plan) => {
-            let up_to_date = (syncs_at_once && plan.layers.contains(&berth_model::layers::LayerKind::Drbd)).then_some(true);
-            found.volumes.iter().filter_map(|volume| seen_volume(volume, up_to_date)).collect()
-        }
-    }
+fn seen_volumes(item: &PlanItem, found: &ItemFound, site: &dyn Site) -> Vec<VolumeSeen> {
+    let PlanItem::Resource(plan) = item else { return Vec::new() };
+    let planned = plan.volumes.iter().map(|volume| (volume.number, volume)).collect::<BTreeMap<_, _>>();
+    let replicates = plan.layers.contains(&berth_model::layers::LayerKind::Drbd);
+    let replicated = |number| if replicates { planned.get(number).copied() } else { None };
+    found.volumes.iter().filter_map(|volume| seen_volume(volume, replicated(&volume.number), site)).collect()
 }
 
-fn seen_volume(found: &VolumeFound, up_to_date: Option<bool>) -> Option<VolumeSeen> {
+/// `replicated`: its plan, if a layer above replicates it.
+fn seen_volume(found: &VolumeFound, replicated: Option<&VolumePlan>, site: &dyn Site) -> Option<VolumeSeen> {
     let Backing::Ours { content, size, allocated } = &found.backing else { return None };
+    let up_to_date = match replicated {
+        Some(plan) if plan.content.id.uuid() == *content => site.up_to_date(plan),
+        Some(_) | None => None,
+    };
     Some(VolumeSeen {
         number: found.number,
         device_path: found.device.as_ref().map(|device| device.path.clone()),

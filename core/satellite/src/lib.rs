@@ -41,7 +41,7 @@ pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError, U
 pub use crate::core::{LocalStatus, ResourceState, Settings};
 pub use crate::satellite::Satellite;
 pub use crate::sim::{SimConfig, serve_simulated, simulated};
-pub use crate::site::Site;
+pub use crate::site::{Site, synchronised};
 
 use crate::folders::Folders;
 use crate::hands::Hands;

@@ -1,6 +1,6 @@
 //! Simulated satellites: the same sessions, plans and decisions, with machines that exist only in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, Holder};
+use berth_model::plan::VolumePlan;
 use berth_plugin_sdk::memory::{Memory, MemoryMachine};
 use berth_plugin_sdk::{Fault, FaultKind, Files, Kib, Machine, Output, Pool, PoolAbilities, Provider};
 use berth_provider_file::FileProvider;
@@ -20,7 +21,7 @@ use crate::config::SatelliteError;
 use crate::core::Settings;
 use crate::keep::{Keep, Remembered};
 use crate::satellite::Satellite;
-use crate::site::Site;
+use crate::site::{Site, synchronised};
 
 /// Size of every simulated pool: 1 TiB.
 const POOL_SIZE: Kib = Kib(1 << 30);
@@ -42,6 +43,8 @@ pub struct SimConfig {
     pub seed: u64,
     /// Told the address once it listens.
     pub announce: Option<oneshot::Sender<SocketAddr>>,
+    /// DRBD's network: satellites that are served together share one.
+    holding: Holding,
 }
 
 impl SimConfig {
@@ -49,7 +52,7 @@ impl SimConfig {
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { name: name.into(), listen, latency: Duration::ZERO, failures_per_million: 0, seed: 1, announce: None }
+        Self { name: name.into(), listen, latency: Duration::ZERO, failures_per_million: 0, seed: 1, announce: None, holding: Holding::default() }
     }
 }
 
@@ -57,7 +60,7 @@ impl SimConfig {
 #[must_use]
 pub fn simulated(config: &SimConfig) -> Settings {
     Settings {
-        site: Arc::new(SimSite::new(config)),
+        site: Arc::new(SimSite::new(config, Arc::clone(&config.holding))),
         keep: Keep::nowhere(),
         remembered: Remembered::default(),
         name: None,
@@ -77,8 +80,10 @@ pub async fn serve_simulated(configs: Vec<SimConfig>, stop: CancellationToken) -
         ready.push((listener, bound, config));
     }
     let mut tasks = Vec::new();
+    let holding = Holding::default();
     for (listener, bound, mut config) in ready {
         let announce = config.announce.take();
+        config.holding = Arc::clone(&holding);
         let satellite = Satellite::start(simulated(&config), &stop);
         tasks.push(tokio::spawn(async move {
             if let Err(error) = crate::session::serve(listener, satellite.clone()).await {
@@ -200,6 +205,9 @@ impl Machine for SimMachine {
     }
 }
 
+/// Volumes of all simulated machines of the process that hold the data of their peers, by generation id: what DRBD's network would tell.
+type Holding = Arc<Mutex<BTreeSet<Uuid>>>;
+
 struct SimSite {
     name: String,
     latency: Duration,
@@ -208,10 +216,11 @@ struct SimSite {
     providers: Vec<SimProvider>,
     pools: Mutex<BTreeMap<String, Memory>>,
     links: Mutex<BTreeMap<(ResourceName, VolumeNumber), String>>,
+    holding: Holding,
 }
 
 impl SimSite {
-    fn new(config: &SimConfig) -> Self {
+    fn new(config: &SimConfig, holding: Holding) -> Self {
         let providers = ProviderKind::ALL.iter().filter(|kind| kind.has_storage());
         Self {
             name: config.name.clone(),
@@ -221,6 +230,7 @@ impl SimSite {
             providers: providers.map(|kind| SimProvider { inner: FileProvider, kind: *kind }).collect(),
             pools: Mutex::default(),
             links: Mutex::default(),
+            holding,
         }
     }
 
@@ -315,8 +325,13 @@ impl Site for SimSite {
         true
     }
 
-    fn syncs_at_once(&self) -> bool {
-        true
+    fn up_to_date(&self, volume: &VolumePlan) -> Option<bool> {
+        let mut holding = self.holding.lock().unwrap_or_else(PoisonError::into_inner);
+        let up_to_date = synchronised(volume, |id| holding.contains(&id));
+        if up_to_date {
+            holding.insert(volume.id.uuid());
+        }
+        Some(up_to_date)
     }
 
     fn is_quick(&self) -> bool {

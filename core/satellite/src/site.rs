@@ -7,6 +7,7 @@ use std::sync::Arc;
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, Holder};
+use berth_model::plan::{ContentSource, VolumePlan};
 use berth_plugin_sdk::{Fault, FaultKind, Machine, Pool, Provider};
 use berth_provider_file::FileProvider;
 use uuid::Uuid;
@@ -79,10 +80,10 @@ pub trait Site: Send + Sync + 'static {
         false
     }
 
-    /// Whether a replica under DRBD holds its peers' data as soon as it is there (simulated machines only). Of a real one nothing is
-    /// said about its data before DRBD itself says it (law 7).
-    fn syncs_at_once(&self) -> bool {
-        false
+    /// Whether a volume that is there holds the data that its peers hold; `None`: nobody can see that. Asked of stacks that replicate
+    /// only, at every look. Of a real one nothing is said before DRBD itself says it; simulated ones follow [`synchronised`] (law 7).
+    fn up_to_date(&self, _volume: &VolumePlan) -> Option<bool> {
+        None
     }
 
     /// Whether calls never wait for anything, so that no thread is needed for them (simulated machines only). Then all that the satellite
@@ -193,6 +194,16 @@ impl Site for HostSite {
 
     fn remember_pool(&self, pool: &Pool, ids: (Uuid, Uuid)) {
         remember_folder(pool, ids, &self.shared);
+    }
+}
+
+/// Whether a volume that is there holds its data, as far as its plan says: it needs no peer for it, or has had it before, or can reach a
+/// peer that has it. `holds`: whether the volume of that generation id is known to hold it, and can be reached.
+pub fn synchronised(volume: &VolumePlan, holds: impl Fn(Uuid) -> bool) -> bool {
+    match &volume.content.source {
+        // To skip the first synchronisation, and that there was one, is the controller's word.
+        ContentSource::Fresh | ContentSource::Kept | ContentSource::Snapshot { .. } | ContentSource::Volume { .. } => true,
+        ContentSource::Peers => holds(volume.id.uuid()) || volume.peers.iter().any(|peer| holds(peer.volume.uuid())),
     }
 }
 

@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use berth_model::ids::Id;
 use berth_model::layers::{LayerKind, ProviderKind};
+use berth_model::names::NodeName;
 use berth_model::observed::{FaultKind, Standing};
-use berth_model::plan::{ContentSource, PlanItem, Wanted};
+use berth_model::plan::{ContentSource, DataPeer, PlanItem, Wanted};
 use berth_satellite::{SimConfig, serve_simulated};
 use common::*;
 use tokio::sync::oneshot;
@@ -101,6 +103,34 @@ async fn thousands_of_items_fit() {
         controller.plan(vec![fresh(1_000_000 + n * 10)]).await;
     }
     println!("100 more, one after the other: {:?}", begun.elapsed());
+    stop.cancel();
+    tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
+}
+
+/// A replica that is made later is up to date when it could reach a peer that holds the data, and not before (law 7).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_replica_waits_for_a_peer_that_holds_the_data() {
+    let replicated = |number: u128, source: ContentSource, peers: Vec<DataPeer>| {
+        let mut item = replica("web", number, 4096, Wanted::Active, number + 2, source);
+        if let PlanItem::Resource(plan) = &mut item {
+            plan.layers = vec![LayerKind::Drbd, LayerKind::Storage];
+            plan.volumes[0].peers = peers;
+        }
+        item
+    };
+    let (addresses, stop, task) = start(|_| {}, 2).await;
+    let mut old = connect(addresses[0], hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    let mut new = connect(addresses[1], hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    let place = || vec![pool(Path::new("/anything"), ProviderKind::FileThin)];
+    let holder = DataPeer { node: NodeName::parse("sim-0").unwrap(), volume: Id::from_uuid(Uuid::from_u128(1001)) };
+    new.whole(place(), vec![replicated(2000, ContentSource::Peers, vec![holder])]).await;
+    let id = Uuid::from_u128(2000);
+    let seen = new.rest(&[id]).await.remove(0);
+    assert_eq!((seen.standing, seen.volumes[0].up_to_date), (Standing::Settled, Some(false)), "{seen:?}");
+    old.whole(place(), vec![replicated(1000, ContentSource::Fresh, Vec::new())]).await;
+    let seen = old.rest(&[Uuid::from_u128(1000)]).await.remove(0);
+    assert_eq!(seen.volumes[0].up_to_date, Some(true), "the controller's word: {seen:?}");
+    new.until("the later one gets the data", |own| own.items[&id].volumes[0].up_to_date == Some(true)).await;
     stop.cancel();
     tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
 }

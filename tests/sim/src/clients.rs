@@ -287,10 +287,12 @@ pub async fn restore_node(stage: &Stage, node: &NodeName) {
     let _told = stage.ask("operator", command).await;
 }
 
-/// The operator deletes what is left of replicas that a deletion had begun to remove when it was taken back.
+/// The operator deletes what is left of replicas that a deletion had begun to remove when it was taken back, and those whose data nobody
+/// is left to give.
 pub async fn delete_the_half_deleted(stage: &Stage) {
     let Some(view) = stage.view() else { return };
-    for resource in stage.checks.half_deleted(&view) {
+    let half = stage.checks.half_deleted(&view).into_iter().map(|resource| (*resource).clone());
+    for resource in half.chain(stage.checks.orphans()) {
         let command =
             Command::DeleteResource { resource: resource.name.to_string(), node: resource.node.to_string(), keep_tiebreaker: None };
         let _told = stage.ask("operator", command).await;

@@ -128,7 +128,8 @@ async fn scene(stage: &Arc<Stage>, mood: Mood, rng: &mut fastrand::Rng) {
         }
         12 | 13 if mood.tools => {
             let mut odds = |most: u32| if rng.bool() { rng.u32(..most) } else { 0 };
-            machine.set_trouble(Trouble { fails: odds(80), nonsense: odds(50), slow: odds(200), full: odds(20) });
+            let (fails, nonsense, slow, full) = (odds(80), odds(50), odds(200), odds(20));
+            machine.set_trouble(Trouble { fails, nonsense, slow, full, apart: fails.saturating_mul(12) });
             if rng.permille(200) {
                 for memory in machine.pools().values() {
                     memory.fill(Kib(POOL.0 - (64 << 10)));

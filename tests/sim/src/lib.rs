@@ -14,6 +14,7 @@ pub mod check;
 pub mod clients;
 pub mod director;
 pub mod disk;
+mod drbd;
 pub mod lie;
 pub mod machine;
 pub mod network;

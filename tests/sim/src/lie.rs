@@ -21,13 +21,15 @@ pub enum Lie {
     OldReportAsNew,
     /// The pools' file system shows every object under the mark that is looked for: identity by name.
     MarksFollowNames,
+    /// Replicas call themselves up to date whether or not a peer gave them the data.
+    ReplicasClaimData,
     /// The store hands one controller's commits to the other: the compare-and-set does not compare.
     StoreTakesTwoWriters,
 }
 
 impl Lie {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::StoreAcknowledgesEarly,
         Self::SatelliteForgetsEpoch,
         Self::AllocatorSeesStaleNumbers,
@@ -36,6 +38,7 @@ impl Lie {
         Self::PoolAcknowledgesEarly,
         Self::OldReportAsNew,
         Self::MarksFollowNames,
+        Self::ReplicasClaimData,
         Self::StoreTakesTwoWriters,
     ];
 }

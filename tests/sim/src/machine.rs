@@ -5,12 +5,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, Holder};
+use berth_model::plan::VolumePlan;
 use berth_plugin_sdk::memory::Memory;
 use berth_plugin_sdk::{
     Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Kib, Machine as Host, Manifest, Output, Over, Pool, Provider, Space,
@@ -44,6 +45,8 @@ pub struct Trouble {
     pub slow: u32,
     /// Writes to the satellite's own folder that find it full.
     pub full: u32,
+    /// Looks at which no peer can be reached over DRBD's network.
+    pub apart: u32,
 }
 
 /// A machine: what outlives the processes on it.
@@ -53,13 +56,15 @@ pub struct Machine {
     pub name: String,
     /// Where its satellite listens.
     pub address: SocketAddr,
-    world: World,
-    checks: Arc<Checks>,
+    pub(crate) world: World,
+    pub(crate) checks: Arc<Checks>,
     pools: Mutex<BTreeMap<String, Memory>>,
     links: Mutex<BTreeMap<(ResourceName, VolumeNumber), String>>,
     folder: Mutex<BTreeMap<String, Vec<u8>>>,
     in_use: Mutex<BTreeSet<String>>,
     trouble: Mutex<Trouble>,
+    /// All machines, for DRBD's network.
+    pub(crate) neighbours: OnceLock<Vec<Weak<Machine>>>,
     rng: Mutex<fastrand::Rng>,
 }
 
@@ -97,6 +102,7 @@ impl Machine {
             folder: Mutex::default(),
             in_use: Mutex::default(),
             trouble: Mutex::default(),
+            neighbours: OnceLock::new(),
             rng: Mutex::new(world.fork(&format!("machine {name}"))),
         })
     }
@@ -106,11 +112,11 @@ impl Machine {
         *locked(&self.trouble) = trouble;
     }
 
-    fn trouble(&self) -> Trouble {
+    pub(crate) fn trouble(&self) -> Trouble {
         *locked(&self.trouble)
     }
 
-    fn chance(&self, odds: u32) -> bool {
+    pub(crate) fn chance(&self, odds: u32) -> bool {
         odds > 0 && locked(&self.rng).permille(odds)
     }
 
@@ -421,8 +427,8 @@ impl Site for GuestSite {
         if slow > 0 && rng.permille(slow) { rng.millis(100, 5000) } else { rng.millis(0, 20) }
     }
 
-    fn syncs_at_once(&self) -> bool {
-        true
+    fn up_to_date(&self, volume: &VolumePlan) -> Option<bool> {
+        Some(self.guest.machine.up_to_date(volume))
     }
 
     fn is_quick(&self) -> bool {

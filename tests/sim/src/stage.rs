@@ -106,6 +106,7 @@ impl Stage {
         let checks = Checks::new(world);
         let machines = places.iter().map(|(name, address)| Machine::new(world, Arc::clone(&checks), name, *address));
         let machines: Vec<Arc<Machine>> = machines.collect();
+        Machine::connect(&machines);
         Arc::new(Self {
             world: world.clone(),
             network: Arc::new(Network::new(world, Arc::clone(&checks))),

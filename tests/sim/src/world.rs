@@ -30,6 +30,8 @@ pub enum Law {
     Identity,
     /// Only the newest controller and the newest plan are obeyed.
     Newest,
+    /// No replica is called up to date that does not hold the data.
+    Replicas,
     /// Numbers come from one allocator.
     Numbers,
     /// What is shown was seen.

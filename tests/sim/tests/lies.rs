@@ -14,6 +14,7 @@ fn broken_by(lie: Lie) -> &'static [Law] {
         Lie::DeletionWithoutTombstone | Lie::JobsAreNotStored => &[Law::Jobs, Law::Rest],
         Lie::PoolAcknowledgesEarly => &[Law::Data, Law::Rest],
         Lie::OldReportAsNew => &[Law::Shown],
+        Lie::ReplicasClaimData => &[Law::Replicas],
         Lie::MarksFollowNames => &[Law::Identity, Law::Data],
     }
 }
@@ -54,5 +55,6 @@ lies! {
     a_pool_that_acknowledges_early_is_caught: PoolAcknowledgesEarly,
     an_old_report_as_a_new_one_is_caught: OldReportAsNew,
     marks_that_follow_names_are_caught: MarksFollowNames,
+    replicas_that_claim_data_are_caught: ReplicasClaimData,
     a_store_that_takes_two_writers_is_caught: StoreTakesTwoWriters,
 }

@@ -133,6 +133,9 @@ fn volume(name: &ResourceName, diskless: bool, old: Option<&VolumePlan>, new: &V
         return Some(match &new.content.source {
             _ if new.wanted == Wanted::Absent => remove(name, new),
             ContentSource::Fresh => format!("make volume {number} of '{name}' in pool '{pool}' ({size} KiB)"),
+            ContentSource::Peers => {
+                format!("make volume {number} of '{name}' in pool '{pool}' ({size} KiB), its data comes from its peers")
+            }
             ContentSource::Kept => format!("look for volume {number} of '{name}' in pool '{pool}', which has its data"),
             ContentSource::Snapshot { backing, .. } => {
                 format!("make volume {number} of '{name}' in pool '{pool}' from snapshot '{backing}' ({size} KiB)")
@@ -149,7 +152,7 @@ fn volume(name: &ResourceName, diskless: bool, old: Option<&VolumePlan>, new: &V
         return Some(match &new.content.source {
             ContentSource::Snapshot { backing, .. } => format!("give volume {number} of '{name}' the data of snapshot '{backing}'"),
             ContentSource::Volume { backing, .. } => format!("give volume {number} of '{name}' the data of '{backing}'"),
-            ContentSource::Fresh | ContentSource::Kept => format!("make volume {number} of '{name}' anew"),
+            ContentSource::Fresh | ContentSource::Peers | ContentSource::Kept => format!("make volume {number} of '{name}' anew"),
         });
     }
     if old.backing_kib < new.backing_kib {

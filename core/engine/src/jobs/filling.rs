@@ -1,29 +1,37 @@
 //! Jobs that make replicas, volumes or sizes: create, restore, clone, grow, activate.
 
+use std::collections::BTreeMap;
+
 use berth_model::change::Object;
+use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{DefinitionFlag, ResourceFlag, VolumeDefinitionFlag, VolumeFlag};
 use berth_model::ids::kind;
 use berth_model::job::{Awaited, Task};
-use berth_model::names::{ResourceName, VolumeNumber};
+use berth_model::names::{NodeName, ResourceName, VolumeNumber};
 use berth_model::objects::{Resource, ResourceDefinition};
 use berth_model::observed::{FaultKind, Observed};
 use berth_model::plan::ContentSource;
 use berth_model::reply::Reply;
 use berth_model::size::Kib;
+use uuid::Uuid;
 
 use super::keeping::Sheet;
 use super::{Look, On, Stand, fault_reply, troubles};
+use crate::content;
 
-/// A replica that was seen as wanted has its content for good: if it is missing later, it is lost and not made anew.
+/// A replica that was seen as wanted has its content for good: if it is missing later, it is lost and not made anew. Content that its
+/// peers have yet to give it is not (law 7).
 pub(super) fn keep(look: &mut Look<'_>, job: &On<'_>, awaited: &Awaited) {
     let Some(resource) = look.cluster.resource(job.resource, &awaited.node).cloned() else { return };
     if resource.id.uuid() != awaited.item {
         return;
     }
     let mut kept = (*resource).clone();
-    for volume in kept.volumes.values_mut() {
-        volume.content.source = ContentSource::Kept;
+    for (number, volume) in &mut kept.volumes {
+        if content::arrived(&look.cluster, look.observed, &resource, *number) {
+            volume.content.source = ContentSource::Kept;
+        }
     }
     kept.flags.clear(ResourceFlag::RestoreFromSnapshot);
     if kept != *resource {
@@ -39,8 +47,10 @@ pub(super) fn fill(look: &mut Look<'_>, job: &On<'_>) {
     for awaited in &settled {
         keep(look, job, awaited);
     }
-    let done = stands.values().all(|stand| matches!(stand, Stand::Settled | Stand::Gone | Stand::Unknown));
-    if done {
+    let late = catch_up(look, job, &stands);
+    let waiting: Vec<Reply> = settled.iter().filter_map(|a| waiting_reply(&look.cluster, look.observed, job.resource, a)).collect();
+    let done = waiting.is_empty() && stands.values().all(|stand| matches!(stand, Stand::Settled | Stand::Gone | Stand::Unknown));
+    if done && !late {
         unmark(look, job);
         let replies = settled.iter().map(|awaited| made(job, awaited)).collect();
         look.end(job, replies);
@@ -50,12 +60,57 @@ pub(super) fn fill(look: &mut Look<'_>, job: &On<'_>) {
             Task::Clone { .. } => "the clone goes on when it is back",
             _ => "the resource is made there when it is back",
         };
-        let replies = troubles(&stands, what);
+        let mut replies = troubles(&stands, what);
+        if !stands.values().any(|stand| *stand == Stand::Pending) {
+            replies.extend(waiting);
+        }
         if matches!(job.task, Task::Clone { .. }) && stands.values().any(|stand| matches!(stand, Stand::Faulty(_))) {
             flag_definition(look, job, |definition| definition.flags.set(DefinitionFlag::Failed));
         }
         look.wait(job, replies);
     }
+}
+
+/// First replicas that are not there yet while another one is in use already become later ones, which are synchronised. What was seen
+/// of them under the plan of before says nothing any more. Whether there was any.
+fn catch_up(look: &mut Look<'_>, job: &On<'_>, stands: &BTreeMap<(NodeName, Uuid), Stand>) -> bool {
+    let mut any = false;
+    for awaited in job.task.awaited() {
+        let Some(replica) = look.cluster.resource(job.resource, &awaited.node).filter(|found| found.id.uuid() == awaited.item) else {
+            continue;
+        };
+        let stand = stands.get(&(awaited.node.clone(), awaited.item));
+        let troubled = matches!(stand, Some(Stand::Offline | Stand::Faulty(_)));
+        if let Some(late) = content::late(&look.cluster, look.observed, replica, troubled) {
+            look.put(Object::Resource(late));
+            any = true;
+        }
+    }
+    if any {
+        let _next = look.step(job, job.task.clone());
+    }
+    any
+}
+
+/// What is to be said of a replica that is there and waits for the data of its peers; `None`: it waits for none.
+pub(super) fn waiting_reply(cluster: &Cluster, observed: &Observed, name: &ResourceName, awaited: &Awaited) -> Option<Reply> {
+    let number = *content::waiting(cluster, observed, name, &awaited.node, awaited.item).first()?;
+    let sources = content::source_nodes(cluster, name, &awaited.node, number);
+    let names = || sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let text = format!("The replica of '{name}' on '{}' does not hold the data of its peers yet.", awaited.node);
+    Some(if sources.is_empty() {
+        Reply::new(Code::WARN_NOT_FOUND, text)
+            .cause("No replica is left that holds the data.")
+            .correction(format!("Delete it: 'linstor resource delete {} {name}'; then restore the data from a backup.", awaited.node))
+    } else if sources.iter().any(|node| observed.online(node)) {
+        Reply::new(Code::DONE, text)
+            .cause(format!("It is synchronised from {}.", names()))
+            .correction("Wait for it; it needs no help while its peers can be reached over DRBD's network.")
+    } else {
+        Reply::new(Code::WARN_NOT_CONNECTED, text)
+            .cause(format!("Whoever holds the data cannot be reached: {}.", names()))
+            .correction("Start the satellite there; the work goes on by itself.")
+    })
 }
 
 fn made(job: &On<'_>, awaited: &Awaited) -> Reply {

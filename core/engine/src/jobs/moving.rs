@@ -55,6 +55,9 @@ fn fill(look: &mut Look<'_>, job: &On<'_>, from: &Awaited, to: &Awaited) {
         }
         Stand::Settled if look.stand(job, from) == Stand::Unknown => {
             super::filling::keep(look, job, to);
+            if let Some(reply) = super::filling::waiting_reply(&look.cluster, look.observed, job.resource, to) {
+                return look.wait(job, vec![reply]);
+            }
             let text =
                 format!("The old replica of '{}' is gone with its node '{}'; the new one on '{}' stays.", job.resource, from.node, to.node);
             let reply = Reply::new(Code::WARN_NOT_FOUND, text)

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use berth_model::change::Change;
 use berth_model::cluster::Cluster;
-use berth_model::observed::{ConnectionStatus, Fault, FaultKind, ItemRecord, ItemSeen, Standing};
-use berth_model::plan::Wanted;
+use berth_model::observed::{ConnectionStatus, Fault, FaultKind, ItemRecord, ItemSeen, Standing, VolumeSeen};
+use berth_model::plan::{ContentSource, PlanItem, Wanted};
 use berth_model::props::PropChange;
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
@@ -15,11 +15,12 @@ use proptest::prelude::*;
 
 use crate::command::{Command, FilterRequest};
 use crate::testkit::{World, node};
-use crate::{jobs, plan};
+use crate::{jobs, plan, stack};
 
 mod balance;
 mod cancel;
 mod empty;
+mod late;
 
 /// Cases of a property; many more of them in a long run.
 fn cases(usual: u32) -> ProptestConfig {
@@ -36,10 +37,14 @@ fn world() -> World {
 }
 
 /// What a satellite does with its plan.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mood {
     /// All of it.
     Obey,
+    /// All of it, and nobody can tell what DRBD does.
+    Blind,
+    /// All of it, and DRBD has not given a new replica its data.
+    Behind,
     /// Nothing, because every device is in use.
     Busy,
     /// Nothing, because the pool is full.
@@ -60,20 +65,38 @@ fn look(world: &mut World, name: &str, mood: Mood) -> Vec<Reply> {
             Mood::Busy => (Standing::Faulty, Some(fault(FaultKind::InUse))),
             Mood::Full if item.wanted() != Wanted::Absent => (Standing::Faulty, Some(fault(FaultKind::NoSpace))),
             Mood::Full => (Standing::Gone, None),
-            Mood::Obey if item.wanted() == Wanted::Absent => (Standing::Gone, None),
-            Mood::Obey => (Standing::Settled, None),
+            Mood::Obey | Mood::Blind | Mood::Behind if item.wanted() == Wanted::Absent => (Standing::Gone, None),
+            Mood::Obey | Mood::Blind | Mood::Behind => (Standing::Settled, None),
         };
         if standing == Standing::Gone {
             gone.push(item.id());
         }
         let generation = world.cluster.serial;
-        let record = ItemSeen { id: item.id(), generation, standing, volumes: Vec::new(), fault };
+        let volumes = disks(item, mood);
+        let record = ItemSeen { id: item.id(), generation, standing, volumes, fault };
         seen.items.insert(item.id(), Arc::new(ItemRecord { seen: record, at: Timestamp(2) }));
     }
     world.observed.nodes.insert(name.clone(), Arc::new(seen));
     let buried = jobs::bury(&world.cluster, &name, gone);
     commit(world, &buried);
     advance(world)
+}
+
+/// What a satellite tells of the disks of an item.
+fn disks(item: &PlanItem, mood: Mood) -> Vec<VolumeSeen> {
+    let PlanItem::Resource(plan) = item else { return Vec::new() };
+    let told = matches!(mood, Mood::Obey | Mood::Behind) && stack::replicates(&plan.layers) && !plan.diskless;
+    let there = plan.volumes.iter().filter(|volume| told && volume.wanted != Wanted::Absent);
+    let seen = there.map(|volume| VolumeSeen {
+        number: volume.number,
+        device_path: None,
+        backing_kib: volume.backing_kib,
+        allocated_kib: volume.backing_kib,
+        in_use: false,
+        content: Some(volume.content.id.uuid()),
+        up_to_date: Some(mood == Mood::Obey || volume.content.source != ContentSource::Peers),
+    });
+    seen.collect()
 }
 
 fn fault(kind: FaultKind) -> Fault {

@@ -13,6 +13,7 @@ use berth_model::time::Timestamp;
 use uuid::Uuid;
 
 use super::evacuating::{anchored, begin, moves_from};
+use super::filling::waiting_reply;
 use super::moving::still_needed;
 use super::{Stand, stand};
 use crate::draft::{Context, Draft};
@@ -356,11 +357,21 @@ fn object(job: &Job) -> String {
 
 fn blockers(cluster: &Cluster, observed: &Observed, job: &Job) -> Vec<Blocker> {
     let mut blockers: Vec<Blocker> = job.task.awaited().iter().filter_map(|awaited| blocker(cluster, observed, job, awaited)).collect();
-    if let (Task::Move { from, to, step: MoveStep::Fill }, Some(name)) = (&job.task, job.resource())
-        && stand(cluster, observed, job, to) == Stand::Settled
-        && let Some(reply) = still_needed(cluster, observed, name, from, to)
-    {
-        blockers.push(from_reply(&reply, format!("resource {name}"), &from.node));
+    let Some(name) = job.resource() else { return blockers };
+    let settled = |awaited: &Awaited| stand(cluster, observed, job, awaited) == Stand::Settled;
+    let object = || format!("resource {name}");
+    match &job.task {
+        Task::Move { from, to, step: MoveStep::Fill } if settled(to) && stand(cluster, observed, job, from) != Stand::Unknown => {
+            blockers.extend(still_needed(cluster, observed, name, from, to).map(|reply| from_reply(&reply, object(), &from.node)));
+        }
+        task if task.fills() => {
+            for awaited in task.awaited().iter().filter(|awaited| settled(awaited)) {
+                let reply = waiting_reply(cluster, observed, name, awaited);
+                let blocker = reply.map(|reply| Blocker { kind: BlockerKind::NotUpToDate, ..from_reply(&reply, object(), &awaited.node) });
+                blockers.extend(blocker);
+            }
+        }
+        _ => {}
     }
     blockers
 }

@@ -338,7 +338,7 @@ fn fill(name: &str, volume: &VolumePlan, seen: &VolumeFound) -> Result<Step, Fau
     let number = volume.number;
     let from = |step: Step, backing: &str| source(name, number, volume.pool.as_str(), backing, &seen.source).map(|()| step);
     match &volume.content.source {
-        ContentSource::Fresh => Ok(Step::Create(number)),
+        ContentSource::Fresh | ContentSource::Peers => Ok(Step::Create(number)),
         ContentSource::Kept => Err(lost(
             format!("The data of volume {number} of resource '{name}' is missing"),
             &format!("'{}' was in storage pool '{}' and is gone", volume.backing, volume.pool),
@@ -357,7 +357,7 @@ fn refill(name: &str, volume: &VolumePlan, seen: &VolumeFound) -> Result<Step, F
             source(name, number, volume.pool.as_str(), backing, &seen.source)?;
             if is_used(seen) { Err(in_use("rolled back", name, seen)) } else { Ok(Step::Rollback(number)) }
         }
-        ContentSource::Fresh | ContentSource::Kept | ContentSource::Volume { .. } => Err(lost(
+        ContentSource::Fresh | ContentSource::Peers | ContentSource::Kept | ContentSource::Volume { .. } => Err(lost(
             format!("Volume {number} of resource '{name}' holds other data than it should"),
             &format!("'{}' in storage pool '{}' is marked with another content", volume.backing, volume.pool),
             "Roll the resource back to a snapshot, or delete it and create it again",

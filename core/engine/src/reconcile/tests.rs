@@ -18,6 +18,7 @@ fn volume(wanted: Wanted, content: u128, source: ContentSource) -> VolumePlan {
         backing: "web_00000".into(),
         backing_kib: Kib(1024),
         content: Content { id: Id::from_uuid(Uuid::from_u128(content)), source },
+        peers: Vec::new(),
     }
 }
 

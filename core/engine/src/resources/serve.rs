@@ -279,8 +279,10 @@ pub(crate) fn give_disk(
 ) -> Result<(), Refused> {
     let mut full = resource.clone();
     full.flags = ResourceFlags::default();
+    draft.new_replicas.insert(full.id.uuid());
     for number in definition.volumes.keys() {
-        let volume = super::new_volume(draft, definition, *number, &full, pool, ContentSource::Fresh)?;
+        let source = crate::content::first(&draft.cluster, &full, *number, &draft.new_replicas);
+        let volume = super::new_volume(draft, definition, *number, &full, pool, source)?;
         full.volumes.insert(*number, volume);
     }
     let replicas = awaited(&full);

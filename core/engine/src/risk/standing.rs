@@ -140,7 +140,7 @@ pub(super) struct Verdict {
 
 fn volume_health(volume: &Volume, seen: Option<&ItemSeen>, number: VolumeNumber, replicates: bool) -> Health {
     let never_had = match &volume.content.source {
-        ContentSource::Fresh => Health::Empty,
+        ContentSource::Fresh | ContentSource::Peers => Health::Empty,
         // An old volume that is rolled back has data, whichever.
         ContentSource::Kept | ContentSource::Snapshot { .. } | ContentSource::Volume { .. } => Health::Unknown,
     };

@@ -253,10 +253,12 @@ impl Core {
         if let Some(at) = entry.retry_at.take() {
             self.retries.remove(&(at, id));
         }
+        // Nobody tells when a simulated peer can be reached again.
+        let behind = seen.standing == Standing::Settled && seen.volumes.iter().any(|volume| volume.up_to_date == Some(false));
         match seen.standing {
-            Standing::Settled | Standing::Gone => entry.attempts = 0,
-            Standing::Faulty => {
-                self.failed = true;
+            Standing::Settled | Standing::Gone if !behind => entry.attempts = 0,
+            Standing::Settled | Standing::Gone | Standing::Faulty => {
+                self.failed |= seen.standing == Standing::Faulty;
                 let pause = RETRY.0.saturating_mul(2u32.saturating_pow(entry.attempts.min(16))).min(RETRY.1);
                 entry.attempts = entry.attempts.saturating_add(1);
                 let at = Instant::now() + pause;

@@ -196,6 +196,7 @@ pub fn replica(name: &str, number: u128, kib: u64, wanted: Wanted, content: u128
             backing: format!("{name}_00000"),
             backing_kib: Kib(kib),
             content: Content { id: Id::from_uuid(Uuid::from_u128(content)), source },
+            peers: Vec::new(),
         }],
     })
 }

@@ -64,7 +64,7 @@ impl Data {
             }
             let value = match &volume.content.source {
                 ContentSource::Fresh => Some(0),
-                ContentSource::Kept => None,
+                ContentSource::Peers | ContentSource::Kept => None,
                 ContentSource::Snapshot { id, .. } => self.copy(id.uuid()),
                 ContentSource::Volume { id, .. } => {
                     let on_node = |cluster: &Cluster| {

@@ -72,6 +72,7 @@ pub(super) fn committed(state: &mut State, transaction: &Transaction) -> Vec<(La
         state.dispensable.extend(wanted_gone);
     }
     state.data.committed(&before, &state.truth, &changes);
+    broken.extend(state.replicas.committed(&before, &state.truth, &changes).into_iter().map(|what| (Law::Replicas, what)));
     broken.extend(numbers(&state.truth).into_iter().map(|what| (Law::Numbers, what)));
     broken
 }

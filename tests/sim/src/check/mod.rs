@@ -5,6 +5,7 @@
 
 mod data;
 mod log;
+mod replicas;
 mod rest;
 mod shown;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use berth_controller::View;
 use berth_model::cluster::Cluster;
 use berth_model::ids::Id;
+use berth_model::objects::Resource;
 use berth_plugin_sdk::{FileSeen, Mark, MarkKind};
 use berth_proto::{Down, Up, down, up};
 use berth_store::{Loaded, Transaction};
@@ -52,6 +54,7 @@ struct State {
     /// Newest plan that each node's satellite took.
     plans: BTreeMap<String, (u64, u64)>,
     data: data::Data,
+    replicas: replicas::Replicas,
     shown: shown::Shown,
 }
 
@@ -69,6 +72,7 @@ impl Checks {
             welcomed: BTreeMap::new(),
             plans: BTreeMap::new(),
             data: data::Data::default(),
+            replicas: replicas::Replicas::default(),
             shown: shown::Shown::default(),
         };
         Arc::new(Self { world: world.clone(), state: Mutex::new(state) })
@@ -102,6 +106,7 @@ impl Checks {
     /// The world begins with this state, of a cluster whose newest epoch is `epoch`.
     pub fn begins(&self, truth: Cluster, epoch: u64) {
         let mut state = self.state();
+        state.replicas.begins(&truth);
         (state.truth, state.epoch) = (truth, epoch);
     }
 
@@ -171,7 +176,11 @@ impl Checks {
             }
         }
         if let up::Message::Observation(observation) = message {
-            self.state().shown.sent(connection, observation);
+            let mut state = self.state();
+            state.shown.sent(connection, observation);
+            let broken = serde_json::from_slice(&observation.body).map(|told| state.replicas.reported(&connection.node, &told));
+            drop(state);
+            broken.unwrap_or_default().into_iter().for_each(|what| self.violate(Law::Replicas, what));
         }
     }
 
@@ -246,6 +255,23 @@ impl Checks {
             name: resource.name.to_string(),
         };
         Some(mark.render())
+    }
+
+    /// Whether a replicated volume holds its data.
+    #[must_use]
+    pub fn holds(&self, volume: Uuid) -> bool {
+        self.state().replicas.holds(volume)
+    }
+
+    /// A replicated volume got its data from a peer.
+    pub fn synchronised(&self, volume: Uuid) {
+        self.state().replicas.synchronised(volume);
+    }
+
+    /// Replicas whose data nobody is left to give.
+    #[must_use]
+    pub fn orphans(&self) -> Vec<Resource> {
+        replicas::orphans(&self.state().truth)
     }
 
     /// A client wrote to a volume.
