@@ -297,7 +297,7 @@ fn clone(draft: &mut Draft<'_>, source: &str, request: &CloneRequest<'_>) -> Res
         external_name,
         group,
         layers,
-        drbd: DrbdDefinition { port: None, secret: draft.context.secret.clone(), ..source.drbd.clone() },
+        drbd: DrbdDefinition { port: None, secret: draft.context.secret.clone(), used_node_ids: 0, ..source.drbd.clone() },
         flags: [DefinitionFlag::Cloning].into_iter().collect(),
         props,
         volumes: Few::new(),

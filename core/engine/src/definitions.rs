@@ -127,6 +127,7 @@ fn create(draft: &mut Draft<'_>, request: &Request<'_>) -> Result<(), Refused> {
         secret: draft.context.secret.clone(),
         transport: transport(request.drbd.transport)?,
         peer_slots: groups::peer_slots(request.drbd.peer_slots)?,
+        used_node_ids: 0,
     };
     let props = change_props::first(Owner::ResourceDefinition, request.props)?.naming(&[]).told(draft);
     let id = draft.context.ids.next();

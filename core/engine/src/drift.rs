@@ -196,7 +196,7 @@ fn adopt(draft: &mut Draft<'_>, found: Found, text: &str) -> Result<(), Refused>
     let group = lookup::group(&draft.cluster, DEFAULT_GROUP)?.name.clone();
     let definition_id = draft.context.ids.next();
     let volume = volumes::new_volume(draft, &layers, stranger.size_kib, VolumeDefinitionFlags::default(), Props::default(), None)?;
-    let drbd = DrbdDefinition { port: None, secret: draft.context.secret.clone(), transport: None, peer_slots: None };
+    let drbd = DrbdDefinition { port: None, secret: draft.context.secret.clone(), transport: None, peer_slots: None, used_node_ids: 0 };
     draft.put(Object::ResourceDefinition(ResourceDefinition {
         id: definition_id,
         name: name.clone(),

@@ -301,10 +301,13 @@ fn advance_on_resource(look: &mut Look<'_>, job: &On<'_>) {
 #[must_use]
 pub fn bury(cluster: &Cluster, node: &NodeName, gone: impl IntoIterator<Item = Uuid>) -> Vec<Change> {
     let mut changes = Vec::new();
+    let mut cluster = cluster.clone();
     for id in gone {
-        let Some(tombstone) = cluster.tombstones.get(&id).filter(|tombstone| tombstone.node == *node) else { continue };
-        changes.push(Change::Delete(Key::Tombstone(id)));
-        changes.extend(release(cluster, id, numbers_held(tombstone)));
+        let Some(tombstone) = cluster.tombstones.get(&id).filter(|tombstone| tombstone.node == *node).cloned() else { continue };
+        let mut buried = vec![Change::Delete(Key::Tombstone(id))];
+        buried.extend(release(&cluster, id, numbers_held(&tombstone)));
+        cluster.fold(&buried);
+        changes.extend(buried);
     }
     changes
 }
@@ -316,10 +319,20 @@ pub(crate) fn numbers_held(tombstone: &Tombstone) -> Vec<NumberKey> {
     ports.chain(node_id).collect()
 }
 
-/// Frees those of `numbers` that `holder` holds.
+/// Frees those of `numbers` that `holder`, which is not in the cluster any more, holds. Of a DRBD node id its definition remembers that it
+/// was in use.
 pub(crate) fn release(cluster: &Cluster, holder: Uuid, numbers: impl IntoIterator<Item = NumberKey>) -> Vec<Change> {
     let held = |key: &NumberKey| cluster.numbers.get(key) == Some(&holder);
-    numbers.into_iter().filter(held).map(|key| Change::Delete(Key::Number(key))).collect()
+    let mut changes = Vec::new();
+    for key in numbers.into_iter().filter(held) {
+        if let NumberKey::NodeId { resource, node_id } = &key {
+            changes.extend(
+                crate::numbers::used_node_id(cluster, resource, *node_id).map(|used| Change::Put(Object::ResourceDefinition(used))),
+            );
+        }
+        changes.push(Change::Delete(Key::Number(key)));
+    }
+    changes
 }
 
 /// The numbers of a replica.

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use berth_model::change::{NumberClaim, NumberKey};
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
+use berth_model::flags::DefinitionFlag;
 use berth_model::names::{NodeName, ResourceName};
 use berth_model::objects::{Node, ResourceDefinition};
 use berth_model::props::{Chain, MINOR_RANGE, PEER_SLOTS, Source, TCP_PORT_RANGE, TCP_PORTS_BLOCKED, parse_range, parse_ranges};
@@ -129,7 +130,8 @@ fn port_range(cluster: &Cluster, node: Option<&Node>) -> RangeInclusive<u32> {
     own.or_else(|| cluster.controller.props.get(TCP_PORT_RANGE).and_then(parse_range)).unwrap_or(PORTS)
 }
 
-/// A DRBD node id among the replicas of a definition for the replica `holder`: the wanted one, or the lowest free one.
+/// A DRBD node id among the replicas of a definition for the replica `holder`: the wanted one, or the lowest free one that no replica had
+/// which is gone, as the peers that are left may not have forgotten it; else the lowest free one.
 ///
 /// # Errors
 /// 204 if the wanted one is taken or no node id, 803 if none is left.
@@ -148,12 +150,28 @@ pub fn node_id(cluster: &Cluster, resource: &ResourceName, wanted: Option<i64>, 
         }
         return Ok(claim(node_id));
     }
-    (0..=MAX_NODE_ID).find(|id| !taken_here.contains(id)).map(claim).ok_or_else(|| {
+    let used = cluster.definitions.get(resource).map_or(0, |definition| definition.drbd.used_node_ids);
+    let unused = if taken_here.is_empty() { 0 } else { used };
+    let mut free = (unused..=MAX_NODE_ID).chain(0..=MAX_NODE_ID).filter(|id| !taken_here.contains(id));
+    free.next().map(claim).ok_or_else(|| {
         Reply::new(Code::FAIL_POOL_EXHAUSTED_NODE_ID, format!("'{resource}' has no DRBD node id left."))
             .cause(format!("A resource has at most {} nodes.", u16::from(MAX_NODE_ID) + 1))
             .correction("Delete a replica on another node first.")
             .into()
     })
+}
+
+/// The definition that remembers that a DRBD node id was in use; `None`: nothing changes, or nobody is left who could know the id.
+#[must_use]
+pub fn used_node_id(cluster: &Cluster, resource: &ResourceName, node_id: u8) -> Option<ResourceDefinition> {
+    let definition = cluster.definitions.get(resource)?;
+    let known = definition.drbd.used_node_ids > node_id || definition.flags.has(DefinitionFlag::Delete);
+    if known || cluster.replicas(resource).next().is_none() {
+        return None;
+    }
+    let mut used = (**definition).clone();
+    used.drbd.used_node_ids = node_id.saturating_add(1);
+    Some(used)
 }
 
 /// Bitmap slots of a new replica, 1 to 31: the definition's, else of its properties, its group, the group's properties, the controller; else 7.

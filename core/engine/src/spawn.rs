@@ -120,7 +120,7 @@ fn spawn(draft: &mut Draft<'_>, asked: &Spawn<'_>) -> Result<(), Refused> {
         external_name,
         group: group.name.clone(),
         layers,
-        drbd: DrbdDefinition { port: None, secret: draft.context.secret.clone(), transport: None, peer_slots },
+        drbd: DrbdDefinition { port: None, secret: draft.context.secret.clone(), transport: None, peer_slots, used_node_ids: 0 },
         flags: DefinitionFlags::default(),
         props,
         volumes: Few::new(),

@@ -272,15 +272,19 @@ pub struct DrbdDefinition {
     /// Peer slots of new replicas, 1 to 31; `None`: from properties, or 7.
     #[serde(default)]
     pub peer_slots: Option<u8>,
+    /// DRBD node ids below this one belonged to replicas that are gone, or are taken. While replicas are left, whose kernels may still
+    /// know a peer of that id, they are given out again only when no other is left (law 8).
+    #[serde(default)]
+    pub used_node_ids: u8,
 }
 
 /// Without the secret: what is printed for a look ends in logs and reports.
 impl std::fmt::Debug for DrbdDefinition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { port, secret: _, transport, peer_slots } = self;
+        let Self { port, secret: _, transport, peer_slots, used_node_ids } = self;
         let mut shown = f.debug_struct("DrbdDefinition");
         shown.field("port", port).field("secret", &crate::secrets::HIDDEN).field("transport", transport);
-        shown.field("peer_slots", peer_slots).finish()
+        shown.field("peer_slots", peer_slots).field("used_node_ids", used_node_ids).finish()
     }
 }
 

@@ -106,6 +106,7 @@ impl Build<'_> {
                     secret,
                     transport: Some(words("transport_type")).filter(|text| !text.is_empty() && text != "IP"),
                     peer_slots: number("peer_slots").and_then(|slots| u8::try_from(slots).ok()).filter(|slots| (1..=31).contains(slots)),
+                    used_node_ids: 0,
                 },
                 flags: failed.into_iter().collect(),
                 props: self.props.take(&format!("/RSC_DFNS/{key}"), Owner::ResourceDefinition, &mut self.left),

@@ -21,6 +21,7 @@ mod balance;
 mod cancel;
 mod empty;
 mod late;
+mod numbers;
 
 /// Cases of a property; many more of them in a long run.
 fn cases(usual: u32) -> ProptestConfig {

@@ -53,7 +53,7 @@ fn deploy(world: &mut World, name: &str, on: &str) {
         external_name: None,
         group: berth_model::names::ResourceGroupName::parse("DfltRscGrp").unwrap(),
         layers: vec![LayerKind::Storage],
-        drbd: DrbdDefinition { port: None, secret: String::new(), transport: None, peer_slots: None },
+        drbd: DrbdDefinition { port: None, secret: String::new(), transport: None, peer_slots: None, used_node_ids: 0 },
         flags: DefinitionFlags::default(),
         props: Props::default(),
         volumes: Default::default(),

@@ -165,7 +165,7 @@ impl World {
             external_name: None,
             group: Self::group_name(group),
             layers: Vec::new(),
-            drbd: DrbdDefinition { port: None, secret: "secret".into(), transport: None, peer_slots: None },
+            drbd: DrbdDefinition { port: None, secret: "secret".into(), transport: None, peer_slots: None, used_node_ids: 0 },
             flags: Default::default(),
             props: Props::default(),
             volumes: [(zero(), volume)].into(),

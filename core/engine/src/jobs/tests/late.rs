@@ -7,7 +7,7 @@ use crate::command::ResourceInput;
 use crate::testkit::resource;
 
 /// `web` with a replica on alpha, kept; bravo and charlie could take another.
-fn one_replica() -> World {
+pub(super) fn one_replica() -> World {
     let text = "node alpha +DRBD; node bravo +DRBD; node charlie +DRBD; pool thin on alpha FILE_THIN 10G; pool thin on bravo FILE_THIN 5G; \
                 pool thin on charlie FILE_THIN 4G; group drbd DRBD,STORAGE 1 thin; group two DRBD,STORAGE 2 thin";
     let mut world = World::of(text);
@@ -17,13 +17,13 @@ fn one_replica() -> World {
     world
 }
 
-fn give(world: &mut World, command: &Command) {
+pub(super) fn give(world: &mut World, command: &Command) {
     let applied = world.give(command).result.unwrap();
     assert!(!applied.replies.iter().any(Reply::is_error), "{:?}", applied.replies);
     advance(world);
 }
 
-fn create(nodes: &[&str]) -> Command {
+pub(super) fn create(nodes: &[&str]) -> Command {
     let input = |name: &&str| ResourceInput {
         node: (*name).to_owned(),
         props: [("StorPoolName".to_owned(), "thin".to_owned())].into_iter().collect(),
@@ -124,7 +124,7 @@ fn where_nobody_is_left_that_holds_the_data_the_way_out_is_named() {
     assert!(world.cluster.jobs.is_empty(), "{:?}", world.cluster.jobs);
 }
 
-fn quiet_all(world: &mut World) {
+pub(super) fn quiet_all(world: &mut World) {
     ["alpha", "bravo", "charlie"].iter().for_each(|name| switch(world, name, true));
     for _ in 0..6 {
         ["alpha", "bravo", "charlie"].iter().for_each(|name| drop(look(world, name, Mood::Obey)));

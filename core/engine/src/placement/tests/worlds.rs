@@ -387,7 +387,7 @@ fn make_resource(world: &mut World, dice: &mut Dice, name: &str, nodes: &[&str])
         external_name: None,
         group,
         layers: Vec::new(),
-        drbd: DrbdDefinition { port: None, secret: String::new(), transport: None, peer_slots: None },
+        drbd: DrbdDefinition { port: None, secret: String::new(), transport: None, peer_slots: None, used_node_ids: 0 },
         flags: Default::default(),
         props,
         volumes: (0..volumes.len()).map(|at| (number(at as u16), definition(at, ids.next()))).collect(),
