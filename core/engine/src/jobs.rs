@@ -27,7 +27,7 @@ use berth_model::cluster::{Cluster, ItemOwner};
 use berth_model::codes::Code;
 use berth_model::ids::{Id, IdSource, kind};
 use berth_model::job::{Awaited, DeleteStep, Job, Subject, Task};
-use berth_model::names::{NodeName, ResourceName, SnapshotName};
+use berth_model::names::{NodeName, ResourceName};
 use berth_model::objects::{Resource, Tombstone};
 use berth_model::observed::{Fault, FaultKind, Observed, Standing};
 use berth_model::reply::Reply;
@@ -171,32 +171,11 @@ fn stand(cluster: &Cluster, observed: &Observed, job: &Job, awaited: &Awaited) -
 /// Why the record of an awaited item cannot be read, if that is why the cluster does not know it.
 fn broken(cluster: &Cluster, job: &Job, awaited: &Awaited) -> Option<String> {
     let name = job.resource()?;
-    let key = match copies_of(&job.task) {
+    let key = match job.task.copies_of() {
         Some(snapshot) => Key::Snapshot(name.clone(), snapshot.clone()),
         None => Key::Resource(name.clone(), awaited.node.clone()),
     };
     cluster.reserved(&key).map(|record| record.why.clone())
-}
-
-/// The snapshot whose copies a task waits for; `None`: it waits for replicas, or for nothing.
-fn copies_of(task: &Task) -> Option<&SnapshotName> {
-    match task {
-        Task::Snapshot { snapshot, .. } | Task::DeleteSnapshot { snapshot, .. } => Some(snapshot),
-        Task::Keep { deletion, .. } => copies_of(deletion),
-        Task::Create { .. }
-        | Task::CreateVolume { .. }
-        | Task::Restore { .. }
-        | Task::Clone { .. }
-        | Task::Delete { .. }
-        | Task::DeleteVolume { .. }
-        | Task::Resize { .. }
-        | Task::Rollback { .. }
-        | Task::Activate { .. }
-        | Task::Move { .. }
-        | Task::Evacuate { .. }
-        | Task::Return { .. }
-        | Task::Lose => None,
-    }
 }
 
 fn unnamed_fault() -> Fault {

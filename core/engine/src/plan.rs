@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use berth_model::change::{Change, Key};
 use berth_model::cluster::{Cluster, ItemOwner};
 use berth_model::flags::{ResourceFlag, VolumeFlag};
-use berth_model::job::{Awaited, DeleteStep, RollbackStep, Task};
+use berth_model::job::{Awaited, DeleteStep, Task};
 use berth_model::layers::ProviderKind;
 use berth_model::names::{NodeName, VolumeNumber};
 use berth_model::objects::{Resource, StorPool, Tombstone};
@@ -75,26 +75,7 @@ fn goes_down(cluster: &Cluster, resource: &Resource, number: VolumeNumber) -> bo
 
 /// Whether a rollback, or a deletion that removes nothing yet, holds the replica down.
 fn is_down(cluster: &Cluster, resource: &Resource) -> bool {
-    cluster.jobs_on(&resource.name).any(|job| match &job.task {
-        Task::Rollback { step: RollbackStep::Down | RollbackStep::Roll, replicas, .. }
-        | Task::Delete { step: DeleteStep::Down, replicas, .. } => replicas.iter().any(|replica| replica.item == resource.id.uuid()),
-        Task::Rollback { step: RollbackStep::Up, .. }
-        | Task::Create { .. }
-        | Task::CreateVolume { .. }
-        | Task::Restore { .. }
-        | Task::Clone { .. }
-        | Task::Delete { .. }
-        | Task::DeleteVolume { .. }
-        | Task::Resize { .. }
-        | Task::Snapshot { .. }
-        | Task::DeleteSnapshot { .. }
-        | Task::Activate { .. }
-        | Task::Keep { .. }
-        | Task::Move { .. }
-        | Task::Evacuate { .. }
-        | Task::Return { .. }
-        | Task::Lose => false,
-    })
+    cluster.jobs_on(&resource.name).any(|job| job.task.held_down().iter().any(|replica| replica.item == resource.id.uuid()))
 }
 
 /// The plan item of a snapshot's copy; `None`: the node has none.

@@ -7,7 +7,7 @@ use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::few::Few;
 use berth_model::flags::{ResourceFlag, SnapshotFlag, SnapshotFlags};
 use berth_model::ids::{Id, kind};
-use berth_model::job::{Awaited, RollbackStep, Task};
+use berth_model::job::{Awaited, Family, RollbackStep, Task};
 use berth_model::names::{NodeName, SnapshotName};
 use berth_model::objects::{Resource, ResourceDefinition};
 use berth_model::props::{Owner, PropChange, Props};
@@ -105,23 +105,11 @@ fn create(draft: &mut Draft<'_>, input: &SnapshotInput) -> Result<(), Refused> {
 
 /// Refuses a snapshot while data is being made, rolled back or deleted under it. Error 992.
 fn quiet(draft: &Draft<'_>, definition: &ResourceDefinition) -> Result<(), Refused> {
-    let busy = draft.cluster.jobs_on(&definition.name).find(|job| match job.task {
-        Task::Rollback { .. }
-        | Task::Delete { .. }
-        | Task::Restore { .. }
-        | Task::Clone { .. }
-        | Task::Create { .. }
-        | Task::Keep { .. }
-        | Task::Move { .. } => true,
-        Task::CreateVolume { .. }
-        | Task::DeleteVolume { .. }
-        | Task::Resize { .. }
-        | Task::Snapshot { .. }
-        | Task::DeleteSnapshot { .. }
-        | Task::Activate { .. }
-        | Task::Evacuate { .. }
-        | Task::Return { .. }
-        | Task::Lose => false,
+    let busy = draft.cluster.jobs_on(&definition.name).find(|job| match job.task.family() {
+        Family::Rollback | Family::Keep | Family::Move => true,
+        // Of one volume only, or of another snapshot: the replicas stay as they are.
+        Family::Fill | Family::Delete => job.task.volume().is_none() && job.task.copies_of().is_none(),
+        Family::Change | Family::Snapshot | Family::Evacuate | Family::Node => false,
     });
     match busy {
         None => Ok(()),
@@ -299,22 +287,9 @@ fn delete(draft: &mut Draft<'_>, resource: &str, name: &str, nodes: &[String]) -
 
 /// The refusal to delete a snapshot that a job still reads. Error 992.
 fn reader_of(draft: &Draft<'_>, snapshot: &Snapshot) -> Option<Refused> {
-    let own = draft.cluster.jobs_on(&snapshot.resource).find(|job| match &job.task {
-        Task::Rollback { snapshot: name, .. } | Task::Snapshot { snapshot: name, .. } => *name == snapshot.name,
-        Task::Keep { deletion, .. } => matches!(&**deletion, Task::DeleteSnapshot { snapshot: name, .. } if *name == snapshot.name),
-        Task::Create { .. }
-        | Task::CreateVolume { .. }
-        | Task::Restore { .. }
-        | Task::Clone { .. }
-        | Task::Delete { .. }
-        | Task::DeleteVolume { .. }
-        | Task::Resize { .. }
-        | Task::DeleteSnapshot { .. }
-        | Task::Activate { .. }
-        | Task::Move { .. }
-        | Task::Evacuate { .. }
-        | Task::Return { .. }
-        | Task::Lose => false,
+    let own = draft.cluster.jobs_on(&snapshot.resource).find(|job| match job.task.family() {
+        Family::Rollback | Family::Snapshot | Family::Keep => job.task.snapshot() == Some(&snapshot.name),
+        Family::Fill | Family::Delete | Family::Change | Family::Move | Family::Evacuate | Family::Node => false,
     });
     let restore = draft
         .cluster

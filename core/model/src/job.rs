@@ -133,6 +133,42 @@ pub enum Made {
     },
 }
 
+/// Tasks that are treated alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// Makes content that is there for good when it ends.
+    Fill,
+    /// Takes replicas, volumes or copies away.
+    Delete,
+    /// Changes replicas that are there: size, activity.
+    Change,
+    /// Takes a snapshot.
+    Snapshot,
+    /// Gives replicas the data of a snapshot back.
+    Rollback,
+    /// Keeps what was to be deleted.
+    Keep,
+    /// Moves a replica.
+    Move,
+    /// Empties a node, by moves.
+    Evacuate,
+    /// Changes a node's records; waits for nothing.
+    Node,
+}
+
+/// What of its subject a task is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'t> {
+    /// All of it.
+    All,
+    /// Copies of a snapshot.
+    Snapshot(&'t SnapshotName),
+    /// Replicas that take the data of a snapshot.
+    Source(&'t SnapshotName),
+    /// One volume.
+    Volume(VolumeNumber),
+}
+
 /// What a job does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "snake_case")]
@@ -325,24 +361,96 @@ impl Task {
         }
     }
 
-    /// Whether its replicas have their content for good when it ends.
+    /// Its family: what treats tasks of one kind alike asks for this.
     #[must_use]
-    pub fn fills(&self) -> bool {
+    pub fn family(&self) -> Family {
         match self {
-            Self::Create { .. } | Self::CreateVolume { .. } | Self::Restore { .. } | Self::Clone { .. } => true,
-            Self::Move { step, .. } => *step == MoveStep::Fill,
-            Self::Delete { .. }
+            Self::Create { .. } | Self::CreateVolume { .. } | Self::Restore { .. } | Self::Clone { .. } => Family::Fill,
+            Self::Delete { .. } | Self::DeleteVolume { .. } | Self::DeleteSnapshot { .. } => Family::Delete,
+            Self::Resize { .. } | Self::Activate { .. } => Family::Change,
+            Self::Snapshot { .. } => Family::Snapshot,
+            Self::Rollback { .. } => Family::Rollback,
+            Self::Keep { .. } => Family::Keep,
+            Self::Move { .. } => Family::Move,
+            Self::Evacuate { .. } => Family::Evacuate,
+            Self::Return { .. } | Self::Lose => Family::Node,
+        }
+    }
+
+    /// What of its subject it is about: a snapshot, a volume. A deletion that is taken back is about what it deleted.
+    #[must_use]
+    pub fn part(&self) -> Part<'_> {
+        match self {
+            Self::Restore { snapshot, .. } | Self::Rollback { snapshot, .. } => Part::Source(snapshot),
+            Self::Snapshot { snapshot, .. } | Self::DeleteSnapshot { snapshot, .. } => Part::Snapshot(snapshot),
+            Self::CreateVolume { number, .. } | Self::DeleteVolume { number, .. } | Self::Resize { number, .. } => Part::Volume(*number),
+            Self::Keep { deletion, .. } => deletion.part(),
+            Self::Create { .. }
+            | Self::Clone { .. }
+            | Self::Delete { .. }
+            | Self::Activate { .. }
+            | Self::Move { .. }
+            | Self::Evacuate { .. }
+            | Self::Return { .. }
+            | Self::Lose => Part::All,
+        }
+    }
+
+    /// The snapshot that it makes, deletes, or takes data from.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<&SnapshotName> {
+        match self.part() {
+            Part::Snapshot(name) | Part::Source(name) => Some(name),
+            Part::Volume(_) | Part::All => None,
+        }
+    }
+
+    /// The snapshot whose copies it waits for; `None`: it waits for replicas, or for nothing.
+    #[must_use]
+    pub fn copies_of(&self) -> Option<&SnapshotName> {
+        match self.part() {
+            Part::Snapshot(name) => Some(name),
+            Part::Source(_) | Part::Volume(_) | Part::All => None,
+        }
+    }
+
+    /// The volume that it is about.
+    #[must_use]
+    pub fn volume(&self) -> Option<VolumeNumber> {
+        match self.part() {
+            Part::Volume(number) => Some(number),
+            Part::Snapshot(_) | Part::Source(_) | Part::All => None,
+        }
+    }
+
+    /// The replicas that it holds down meanwhile, whatever their flags say.
+    #[must_use]
+    pub fn held_down(&self) -> &[Awaited] {
+        let down = match self {
+            Self::Rollback { step, .. } => *step != RollbackStep::Up,
+            Self::Delete { step, .. } => *step == DeleteStep::Down,
+            Self::Create { .. }
+            | Self::CreateVolume { .. }
+            | Self::Restore { .. }
+            | Self::Clone { .. }
             | Self::DeleteVolume { .. }
             | Self::Resize { .. }
             | Self::Snapshot { .. }
             | Self::DeleteSnapshot { .. }
-            | Self::Rollback { .. }
             | Self::Activate { .. }
             | Self::Keep { .. }
+            | Self::Move { .. }
             | Self::Evacuate { .. }
             | Self::Return { .. }
             | Self::Lose => false,
-        }
+        };
+        if down { self.awaited() } else { &[] }
+    }
+
+    /// Whether its replicas have their content for good when it ends.
+    #[must_use]
+    pub fn fills(&self) -> bool {
+        self.family() == Family::Fill || matches!(self, Self::Move { step: MoveStep::Fill, .. })
     }
 
     /// Every word that [`Self::word`] can give, in the order of the tasks.

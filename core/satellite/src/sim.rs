@@ -52,7 +52,15 @@ impl SimConfig {
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { name: name.into(), listen, latency: Duration::ZERO, failures_per_million: 0, seed: 1, announce: None, holding: Holding::default() }
+        Self {
+            name: name.into(),
+            listen,
+            latency: Duration::ZERO,
+            failures_per_million: 0,
+            seed: 1,
+            announce: None,
+            holding: Holding::default(),
+        }
     }
 }
 

@@ -136,7 +136,7 @@ mod tests {
             external_name: None,
             group: berth_model::names::ResourceGroupName::parse("one").unwrap(),
             layers: Vec::new(),
-            drbd: DrbdDefinition { port: None, secret: String::new(), transport: None, peer_slots: None },
+            drbd: DrbdDefinition { port: None, secret: String::new(), transport: None, peer_slots: None, used_node_ids: 0 },
             flags: Default::default(),
             props: Default::default(),
             volumes: Default::default(),

@@ -2,7 +2,7 @@
 
 use berth_model::cluster::Cluster;
 use berth_model::flags::{ResourceFlag, SnapshotFlag};
-use berth_model::job::{Awaited, DeleteStep, Job, Made, MoveStep, RollbackStep, Task};
+use berth_model::job::{Awaited, DeleteStep, Family, Job, Made, MoveStep, RollbackStep, Task};
 use berth_model::names::ResourceName;
 use berth_model::observed::Observed;
 
@@ -16,22 +16,12 @@ pub fn outlook(cluster: &Cluster, observed: &Observed, job: &Job) -> Outlook {
 }
 
 fn retry(job: &Job) -> Result<String, String> {
-    match &job.task {
-        Task::Return { .. } | Task::Lose => Err("It waits for nothing and ends by itself".to_owned()),
-        Task::Evacuate { .. } => Ok("every replica that is left is placed and looked at again".to_owned()),
-        Task::Create { .. }
-        | Task::CreateVolume { .. }
-        | Task::Restore { .. }
-        | Task::Clone { .. }
-        | Task::Delete { .. }
-        | Task::DeleteVolume { .. }
-        | Task::Resize { .. }
-        | Task::Snapshot { .. }
-        | Task::DeleteSnapshot { .. }
-        | Task::Rollback { .. }
-        | Task::Activate { .. }
-        | Task::Keep { .. }
-        | Task::Move { .. } => Ok("its satellites look at it again at once".to_owned()),
+    match job.task.family() {
+        Family::Node => Err("It waits for nothing and ends by itself".to_owned()),
+        Family::Evacuate => Ok("every replica that is left is placed and looked at again".to_owned()),
+        Family::Fill | Family::Delete | Family::Change | Family::Snapshot | Family::Rollback | Family::Keep | Family::Move => {
+            Ok("its satellites look at it again at once".to_owned())
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::flags::ResourceFlag;
 use berth_model::ids::{Id, IdSource, kind};
-use berth_model::job::{Awaited, DeleteStep, Job, MoveStep, RollbackStep, Subject, Task};
+use berth_model::job::{Awaited, DeleteStep, Family, Job, MoveStep, Part, RollbackStep, Subject, Task};
 use berth_model::names::{NodeName, ResourceName, SnapshotName, VolumeNumber};
 use berth_model::observed::{Fault, FaultKind, Holder, Observed};
 use berth_model::reply::Reply;
@@ -226,8 +226,8 @@ pub fn view(cluster: &Cluster, observed: &Observed, job: &Job, now: Timestamp) -
         task: job.task.word(),
         resource,
         node,
-        snapshot: snapshot_of(&job.task),
-        volume: volume_of(&job.task),
+        snapshot: job.task.snapshot().cloned(),
+        volume: job.task.volume(),
         actor: job.actor.clone(),
         created: job.created,
         serial: job.serial,
@@ -235,46 +235,6 @@ pub fn view(cluster: &Cluster, observed: &Observed, job: &Job, now: Timestamp) -
         waits_for,
         blockers,
         outlook: super::outlook(cluster, observed, job),
-    }
-}
-
-fn snapshot_of(task: &Task) -> Option<SnapshotName> {
-    match task {
-        Task::Restore { snapshot, .. }
-        | Task::Snapshot { snapshot, .. }
-        | Task::DeleteSnapshot { snapshot, .. }
-        | Task::Rollback { snapshot, .. } => Some(snapshot.clone()),
-        Task::Keep { deletion, .. } => snapshot_of(deletion),
-        Task::Create { .. }
-        | Task::CreateVolume { .. }
-        | Task::Clone { .. }
-        | Task::Delete { .. }
-        | Task::DeleteVolume { .. }
-        | Task::Resize { .. }
-        | Task::Activate { .. }
-        | Task::Move { .. }
-        | Task::Evacuate { .. }
-        | Task::Return { .. }
-        | Task::Lose => None,
-    }
-}
-
-fn volume_of(task: &Task) -> Option<VolumeNumber> {
-    match task {
-        Task::CreateVolume { number, .. } | Task::DeleteVolume { number, .. } | Task::Resize { number, .. } => Some(*number),
-        Task::Keep { deletion, .. } => volume_of(deletion),
-        Task::Create { .. }
-        | Task::Restore { .. }
-        | Task::Clone { .. }
-        | Task::Delete { .. }
-        | Task::Snapshot { .. }
-        | Task::DeleteSnapshot { .. }
-        | Task::Rollback { .. }
-        | Task::Activate { .. }
-        | Task::Move { .. }
-        | Task::Evacuate { .. }
-        | Task::Return { .. }
-        | Task::Lose => None,
     }
 }
 
@@ -345,13 +305,14 @@ fn waits(cluster: &Cluster, observed: &Observed, job: &Job) -> Vec<WaitView> {
 }
 
 fn object(job: &Job) -> String {
-    match (&job.subject, snapshot_of(&job.task), volume_of(&job.task)) {
-        (Subject::Node(name), _, _) => format!("node {name}"),
-        (Subject::Resource(name), Some(snapshot), _) if !matches!(job.task, Task::Restore { .. }) => {
+    match (&job.subject, job.task.part()) {
+        (Subject::Node(name), _) => format!("node {name}"),
+        (Subject::Resource(name), Part::Snapshot(snapshot)) => format!("snapshot {snapshot} of {name}"),
+        (Subject::Resource(name), Part::Source(snapshot)) if job.task.family() == Family::Rollback => {
             format!("snapshot {snapshot} of {name}")
         }
-        (Subject::Resource(name), _, Some(volume)) => format!("volume {volume} of {name}"),
-        (Subject::Resource(name), _, None) => format!("resource {name}"),
+        (Subject::Resource(name), Part::Volume(volume)) => format!("volume {volume} of {name}"),
+        (Subject::Resource(name), Part::Source(_) | Part::All) => format!("resource {name}"),
     }
 }
 
