@@ -20,6 +20,8 @@ mod durability;
 mod explaining;
 #[path = "all/failures.rs"]
 mod failures;
+#[path = "all/figures.rs"]
+mod figures;
 #[path = "all/hang.rs"]
 mod hang;
 #[path = "all/harness.rs"]
