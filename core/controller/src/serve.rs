@@ -133,6 +133,12 @@ async fn with_store(
     ready(address);
     let router = tower::util::MapRequest::new(crate::http::router(controller), crate::http::normal_path);
     let service = axum::ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(router);
+    // Else the last piece of an answer waits until the client has acknowledged those before, which it may put off for 40 ms.
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a client's connection cannot be told to send at once");
+        }
+    });
     let mut server = std::pin::pin!(axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
     let ended = tokio::select! {
         ended = &mut server => ended.map_err(ControllerError::Ended),
