@@ -168,7 +168,7 @@ mod tests {
             tokio::time::advance(PAUSE).await;
         }
         let looked = looked.into_inner();
-        assert_eq!((looked.len(), turns), (1000, 5), "each once");
+        assert_eq!((looked.len(), turns), (1000, 4), "each once");
         assert!(looked.is_sorted());
         assert_eq!(rounds.due(&cluster), rounds.begun + balance::interval(&cluster));
         let many = Instant::now() + PATIENCE;
