@@ -3,6 +3,8 @@
 //!
 //! Counted, not timed: everything runs on one thread in paused time, so that two runs cost the same.
 
+#![allow(clippy::unwrap_used)] // A helper of a test may end it, too.
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;

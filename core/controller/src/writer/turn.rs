@@ -427,7 +427,7 @@ impl Writer {
             None => drop(self.hands.wakes.try_send(node.clone())),
         }
         self.seen.lost(node, "A new connection was asked for.".to_owned(), now);
-        self.look.extend(self.cluster.jobs_awaiting(&node));
+        self.look.extend(self.cluster.jobs_awaiting(node));
     }
 
     /// Tells whoever waits. Everything that `turn` rests on is committed.
