@@ -230,7 +230,8 @@ impl Cluster {
     fn make_pool(&self, node: &str) -> Result<()> {
         let folder = self.pool_dir(node);
         fs::create_dir_all(&folder)?;
-        let props = json!({"StorDriver/StorPoolName": folder});
+        // The machine's disk may be nearly full.
+        let props = json!({"StorDriver/StorPoolName": folder, "Autoplacer/MinThinFreeSpace": "0%"});
         let body = json!({"storage_pool_name": POOL, "provider_kind": "FILE_THIN", "props": props});
         self.rest().post(&format!("/v1/nodes/{node}/storage-pools"), &body)?.ok().map(drop)
     }

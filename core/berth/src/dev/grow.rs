@@ -77,7 +77,9 @@ async fn create_pool(client: &Client, satellite: &Satellite, name: &str, pools: 
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         ("FILE_THIN", folder.to_string_lossy().into_owned())
     };
-    let body = json!({"storage_pool_name": name, "provider_kind": kind, "props": {"StorDriver/StorPoolName": place}});
+    // A trial shall run on a disk that is nearly full, too.
+    let props = json!({"StorDriver/StorPoolName": place, "Autoplacer/MinThinFreeSpace": "0%"});
+    let body = json!({"storage_pool_name": name, "provider_kind": kind, "props": props});
     send(client, &Call::post(&["nodes", &satellite.name, "storage-pools"]).body(body)).await
 }
 
