@@ -70,10 +70,11 @@ impl NewReplica {
 /// Puts a new replica with a volume for each volume definition. The caller starts the job and has checked that there is none yet.
 ///
 /// # Errors
-/// 300, 301, 309 to 311 (no pool), 980 (no space), 975 (node on its way out), 8xx (no number left).
+/// 300, 301, 309 to 311 (no pool), 980 (no space), 975 (node on its way out), 992 (a volume is being deleted), 8xx (no number left).
 pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused> {
     let definition = lookup::definition(&draft.cluster, new.resource.as_str())?.clone();
     let node = lookup::node(&draft.cluster, new.node.as_str())?.clone();
+    whole(&definition)?;
     staying(&node)?;
     lookup::unreserved(&draft.cluster, &berth_model::change::Key::Resource(definition.name.clone(), node.name.clone()))?;
     let id = draft.context.ids.next();
@@ -135,6 +136,21 @@ pub(crate) fn with_quorum(cluster: &Cluster, name: &ResourceName) -> Option<Reso
     let mut changed = (**current).clone();
     changed.props.insert_internal(berth_model::props::QUORUM, wanted);
     Some(changed)
+}
+
+/// Refuses a definition of which a volume is being deleted: the deletion waits for the replicas that it knows, and would leave the
+/// volume of a new one to nobody. Error 992.
+fn whole(definition: &ResourceDefinition) -> Result<(), Refused> {
+    match definition.volumes.iter().find(|(_, volume)| volume.flags.has(VolumeDefinitionFlag::Delete)) {
+        None => Ok(()),
+        Some((number, _)) => Err(Reply::new(
+            Code::FAIL_RSC_BUSY,
+            format!("'{}' takes no new replica now: its volume {number} is being deleted.", definition.name),
+        )
+        .cause("A new replica would have a volume that the deletion does not know.")
+        .correction("Wait until the volume is gone, or cancel its deletion: 'berth job list' shows it.")
+        .into()),
+    }
 }
 
 /// Refuses a node that is on its way out. Error 975.

@@ -181,6 +181,19 @@ fn a_lost_node_is_replaced() {
     assert_eq!((on(&world, "web"), world.world.cluster.jobs.len()), (vec!["n0".to_owned(), "n2".to_owned()], 0));
 }
 
+#[test]
+fn no_replica_comes_while_a_volume_goes() {
+    let mut world = machines(3);
+    assert!(world.give(&spawn("web", "drbd")));
+    quiet(&mut world, 3);
+    assert!(world.give(&Command::DeleteVolumeDefinition { resource: "web".to_owned(), number: 0 }));
+    let filter = FilterRequest { filter: SelectFilter { place_count: Some(3), ..SelectFilter::default() }, ..FilterRequest::default() };
+    let more = Command::Autoplace { resource: "web".to_owned(), filter, diskless_on_remaining: None, layers: None };
+    assert!(!world.give(&more), "the deletion would not know its volume");
+    quiet(&mut world, 3);
+    assert!(world.give(&more));
+}
+
 /// Which pairs of replicas break "different racks", by the nodes' own words.
 fn broken(machines: &Machines, name: &ResourceName) -> BTreeSet<(NodeName, NodeName)> {
     let cluster = &machines.world.cluster;
