@@ -98,6 +98,12 @@ pub struct Draft<'a> {
     refs: Vec<(String, String)>,
 }
 
+/// What answers repeat of a value: as much as the longest name has, so that an answer to nonsense stays small.
+fn repeated(value: &str) -> String {
+    const MOST: usize = 255;
+    value.chars().take(MOST).collect()
+}
+
 impl<'a> Draft<'a> {
     /// Starts from `cluster`.
     #[must_use]
@@ -116,12 +122,12 @@ impl<'a> Draft<'a> {
     /// Sets what the request does to which kind of object, and the objects that each entry names (contract: context of a request).
     pub fn about(&mut self, operation: Operation, object: ObjectMask, refs: &[(&str, &str)]) {
         self.defaults = (operation, object);
-        self.refs = refs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.refs = refs.iter().map(|(key, value)| ((*key).to_owned(), repeated(value))).collect();
     }
 
     /// Adds an object that each entry names from now on.
     pub fn refer(&mut self, key: &str, value: impl ToString) {
-        self.refs.push((key.to_owned(), value.to_string()));
+        self.refs.push((key.to_owned(), repeated(&value.to_string())));
     }
 
     /// Puts an object.

@@ -10,6 +10,7 @@ mod dry;
 mod explain;
 mod lists;
 mod place;
+mod names;
 
 use super::{BODY_MAX, answer, normal_path, router};
 use crate::testkit::{Kit, definition, kvs, node, replica};
