@@ -198,3 +198,49 @@ fn who_holds_a_device_is_named_with_the_way_out() -> Result<()> {
     ensure!(cluster.leftovers()?.is_empty(), "left behind: {:?}", cluster.leftovers()?);
     Ok(())
 }
+
+/// A deletion that cannot be taken back (it ended a creation that was not finished) waits for whoever holds the device.
+#[test]
+fn a_job_that_waits_for_a_holder_names_it_and_ends_when_it_lets_go() -> Result<()> {
+    if !is_root() {
+        note("no real devices without root");
+        return Ok(());
+    }
+    let mut cluster = Cluster::with_nodes(&["alpha", "bravo"])?;
+    let mount = cluster.scratch().sub("mnt")?;
+    let at = mount.to_string_lossy().into_owned();
+    let rest = cluster.rest();
+    let device = cluster.make_volume("web", "alpha", 16 << 10)?;
+    format(&cluster, &device)?;
+    cluster.kill_satellite("bravo");
+    cluster.wait_offline("bravo")?;
+    let replica = json!([{"resource": {"node_name": "bravo", "props": {"StorPoolName": "thin"}, "layer_list": ["STORAGE"]}}]);
+    rest.post("/v1/resource-definitions/web/resources", &replica)?.ok()?;
+    let begun = || rest.wait_for(LIMIT, "/v1/berth/jobs?resource=web", |jobs| jobs[0]["task"] == "delete").map(drop);
+    let delete = || rest.delete("/v1/resource-definitions/web");
+    let told = asked_behind_its_back(&mut cluster, ("alpha", &device, &mount), delete, begun)?;
+    ensure!(told.errors() == [997] && told.text.contains(&at), "{} {}", told.status, told.text);
+
+    let jobs = rest.wait_for(LIMIT, "/v1/berth/jobs?resource=web&blocked=true", |jobs| jobs[0]["blockers"][0]["kind"] == "in_use")?;
+    let id = jobs[0]["uuid"].as_str().context("an id")?.to_owned();
+    let one = rest.get(&format!("/v1/berth/jobs/{id}"))?.ok()?.json;
+    let blocker = &one["blockers"][0];
+    ensure!(one["task"] == "delete" && blocker["object"] == "resource web" && blocker["node_name"] == "alpha", "{one}");
+    let holder = blocker["holders"].as_array().and_then(|all| all.iter().find(|one| one["kind"] == "mount")).context("a mount")?;
+    // What is mounted is the loop device itself, whatever name led to it.
+    let mounted = fs::canonicalize(&device)?;
+    ensure!(holder["path"] == json!(at) && holder["device"] == json!(mounted), "{one}");
+    let way_out = blocker["way_out"].as_str().unwrap_or_default();
+    ensure!(way_out.contains(&format!("umount {at}")) && way_out.contains(&format!("berth job retry {id}")), "{way_out}");
+    let shown = job(&cluster, &["show", &id])?.ok()?;
+    for words in ["resource web", "alpha", at.as_str(), &mounted.to_string_lossy(), "umount", "Way out"] {
+        ensure!(shown.contains(words), "{words:?} is missing in: {shown}");
+    }
+
+    unmount(&mount)?;
+    job(&cluster, &["retry", &id])?.ok()?;
+    rest.wait_for(LIMIT, "/v1/berth/jobs", |list| *list == json!([]))?;
+    rest.get("/v1/resource-definitions/web")?.refused(301)?;
+    ensure!(cluster.leftovers()?.is_empty(), "left behind: {:?}", cluster.leftovers()?);
+    Ok(())
+}

@@ -19,7 +19,6 @@ const ROUTES: &[Route] = &[
     ("POST", "/v1/storage-pool-definitions", |name| json!({"storage_pool_name": name}), 208, "ab"),
     ("POST", "/v1/resource-groups", |name| json!({"name": name}), 237, "a"),
     ("POST", "/v1/resource-definitions", |name| json!({"resource_definition": {"name": name}}), 202, "a"),
-    ("POST", "/v1/resource-definitions/web/clone", |name| json!({"name": name}), 202, "a"),
     ("POST", "/v1/resource-definitions/web/snapshots", |name| json!({"name": name}), 218, "a"),
     ("POST", "/v1/actions/snapshot/multi", |name| json!({"snapshots": [{"resource_name": "web", "name": name}]}), 218, "a"),
     ("POST", "/v1/resource-groups/DfltRscGrp/spawn", |name| json!({"resource_definition_name": name, "volume_sizes": [4096]}), 202, "a"),
@@ -45,6 +44,10 @@ async fn bad_names_are_refused_alike_wherever_something_is_made() {
             assert!(!got.json()[0]["correction"].as_str().unwrap_or_default().is_empty(), "{path} {shown:?}: {}", got.text);
         }
     }
+    // A refused clone answers with the document of the clone, which repeats its name (contract).
+    let got = ask(&kit, "POST", "/v1/resource-definitions/web/clone", r#"{"name":"a"}"#).await;
+    let code = got.json()["messages"][0]["ret_code"].as_i64().unwrap_or_default();
+    assert_eq!((got.status, code & 0x7fff), (500, 202), "{}", got.text);
     assert_eq!(kit.controller.view().cluster.serial, before, "nothing changed");
 }
 
