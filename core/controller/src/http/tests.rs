@@ -9,8 +9,8 @@ mod balance;
 mod dry;
 mod explain;
 mod lists;
-mod place;
 mod names;
+mod place;
 
 use super::{BODY_MAX, answer, normal_path, router};
 use crate::testkit::{Kit, definition, kvs, node, replica};
