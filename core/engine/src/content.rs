@@ -21,7 +21,7 @@ use crate::stack;
 #[must_use]
 pub fn first(cluster: &Cluster, replica: &Resource, number: VolumeNumber, made: &BTreeSet<Uuid>) -> ContentSource {
     let older = |other: &Resource| {
-        other.id != replica.id && !made.contains(&other.id.uuid()) && other.volumes.get(&number).is_some_and(|volume| has_disk(volume))
+        other.id != replica.id && !made.contains(&other.id.uuid()) && other.volumes.get(&number).is_some_and(has_disk)
     };
     if stack::replicates(&replica.layers) && cluster.replicas(&replica.name).any(|other| older(other)) {
         ContentSource::Peers
