@@ -20,9 +20,8 @@ use crate::stack;
 /// What a new disk of `replica` begins with, where no snapshot or other volume is copied. `made`: replicas that the same decision makes.
 #[must_use]
 pub fn first(cluster: &Cluster, replica: &Resource, number: VolumeNumber, made: &BTreeSet<Uuid>) -> ContentSource {
-    let older = |other: &Resource| {
-        other.id != replica.id && !made.contains(&other.id.uuid()) && other.volumes.get(&number).is_some_and(has_disk)
-    };
+    let older =
+        |other: &Resource| other.id != replica.id && !made.contains(&other.id.uuid()) && other.volumes.get(&number).is_some_and(has_disk);
     if stack::replicates(&replica.layers) && cluster.replicas(&replica.name).any(|other| older(other)) {
         ContentSource::Peers
     } else {
