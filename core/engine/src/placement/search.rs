@@ -58,7 +58,7 @@ pub(super) fn select_within(places: &[Candidate<'_>], count: usize, rules: &Rule
             Some((bound, problem))
         })
         .collect();
-    open.sort_by(|a, b| b.0.cmp(&a.0));
+    open.sort_by_key(|(bound, _)| std::cmp::Reverse(*bound));
     let mut left = steps;
     for (at, (bound, problem)) in open.iter().enumerate() {
         if best.as_ref().is_some_and(|best| *bound < best.bound()) {
