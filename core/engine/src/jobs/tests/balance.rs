@@ -256,7 +256,7 @@ proptest! {
         let check = |world: &Machines| {
             for (name, now) in good(world) {
                 assert!(now >= least[&name], "{name}: {now} of {} hold the data", least[&name]);
-                let new: Vec<_> = broken(world, &name).difference(&rules[&name]).cloned().filter(|(a, b)| a != &leaving && b != &leaving).collect();
+                let new: Vec<_> = broken(world, &name).difference(&rules[&name]).filter(|(a, b)| a != &leaving && b != &leaving).cloned().collect();
                 assert!(new.is_empty(), "{name}: {new:?} break the rule");
             }
         };

@@ -479,7 +479,7 @@ impl<'q> World<'q> {
         let defaults = [("MaxFreeSpace", 1_000_000_000), ("MinReservedSpace", 0), ("MinRscCount", 10_000), ("MaxThroughput", 0)];
         for (at, (name, default)) in defaults.into_iter().enumerate() {
             let set = self.cluster.controller.props.get(&format!("Autoplacer/Weights/{name}"));
-            let weight = set.and_then(|text| nano(text)).unwrap_or(default);
+            let weight = set.and_then(nano).unwrap_or(default);
             let most = places.iter().map(|place| place.values[at].abs()).max().unwrap_or(0);
             for place in places.iter_mut().filter(|_| most > 0) {
                 let share = (place.values[at].abs() << 48) / most;
@@ -531,8 +531,8 @@ pub(super) fn answer(cluster: &Cluster, observed: &Observed, ask: &Question) -> 
     };
     let there = all.iter().copied().filter(counts).map(|one| (one, cluster.nodes.get(&one.node).map(AsRef::as_ref))).collect();
     let world = World { cluster, observed, ask, there, all };
-    let mut answer = Answer::default();
-    answer.impossible = ask.count > 0 && ask.filter.x_replicas_on_different_map.iter().flatten().any(|(_, most)| *most < 1);
+    let impossible = ask.count > 0 && ask.filter.x_replicas_on_different_map.iter().flatten().any(|(_, most)| *most < 1);
+    let mut answer = Answer { impossible, ..Answer::default() };
     for (key, value) in rules(&ask.filter.replicas_on_same) {
         let values: BTreeSet<_> = world.there.iter().filter_map(|(_, node)| node.as_ref()?.props.get(&key)).collect();
         if value.is_none() && values.len() > 1 {

@@ -322,7 +322,7 @@ fn make_node(world: &mut World, dice: &mut Dice, name: &str) {
         let pool = StorPoolName::parse(pool).unwrap();
         let mut made = (**world.cluster.pool(&node(name), &pool).unwrap()).clone();
         if dice.chance(15) {
-            made.shared_space = Some(SharedSpaceName::parse(*dice.pick::<&str>(&["san1", "SAN1", "san2"])).unwrap());
+            made.shared_space = Some(SharedSpaceName::parse(dice.pick::<&str>(&["san1", "SAN1", "san2"])).unwrap());
         }
         set(&mut made.props, dice, 5, "AutoplaceTarget", &["false", "true"]);
         set(&mut made.props, dice, 8, "Autoplacer/MinThinFreeSpace", &THIN);
