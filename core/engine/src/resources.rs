@@ -74,7 +74,7 @@ impl NewReplica {
 pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused> {
     let definition = lookup::definition(&draft.cluster, new.resource.as_str())?.clone();
     let node = lookup::node(&draft.cluster, new.node.as_str())?.clone();
-    whole(&definition)?;
+    whole(&draft.cluster, &definition)?;
     staying(&node)?;
     lookup::unreserved(&draft.cluster, &berth_model::change::Key::Resource(definition.name.clone(), node.name.clone()))?;
     let id = draft.context.ids.next();
@@ -140,15 +140,26 @@ pub(crate) fn with_quorum(cluster: &Cluster, name: &ResourceName) -> Option<Reso
 
 /// Refuses a definition of which a volume is being deleted: the deletion waits for the replicas that it knows, and would leave the
 /// volume of a new one to nobody. Error 992.
-fn whole(definition: &ResourceDefinition) -> Result<(), Refused> {
-    match definition.volumes.iter().find(|(_, volume)| volume.flags.has(VolumeDefinitionFlag::Delete)) {
+fn whole(cluster: &Cluster, definition: &ResourceDefinition) -> Result<(), Refused> {
+    let going = definition.volumes.iter().find(|(_, volume)| volume.flags.has(VolumeDefinitionFlag::Delete)).map(|(number, _)| *number);
+    // One that is taken back may yet go on.
+    let kept = || {
+        cluster.jobs_on(&definition.name).find_map(|job| match &job.task {
+            Task::Keep { deletion, .. } => match **deletion {
+                Task::DeleteVolume { number, .. } => Some(number),
+                _ => None,
+            },
+            _ => None,
+        })
+    };
+    match going.or_else(kept) {
         None => Ok(()),
-        Some((number, _)) => Err(Reply::new(
+        Some(number) => Err(Reply::new(
             Code::FAIL_RSC_BUSY,
-            format!("'{}' takes no new replica now: its volume {number} is being deleted.", definition.name),
+            format!("'{}' takes no new replica now: its volume {number} is being deleted, or its deletion is taken back.", definition.name),
         )
         .cause("A new replica would have a volume that the deletion does not know.")
-        .correction("Wait until the volume is gone, or cancel its deletion: 'berth job list' shows it.")
+        .correction("Wait until that has ended: 'berth job list' shows it.")
         .into()),
     }
 }

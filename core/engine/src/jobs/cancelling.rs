@@ -118,7 +118,12 @@ fn undo_on_resource(draft: &mut Draft<'_>, job: &Job, name: &ResourceName) -> Re
             unmake(draft, name, replicas, false)?;
             former_props(draft, name, (from, snapshot), former.as_ref());
         }
-        Task::CreateVolume { number, replicas } => unmake_volume(draft, name, *number, replicas)?,
+        Task::CreateVolume { number, .. } => {
+            // Replicas that came since have the volume, too.
+            let all = draft.cluster.replicas(name).filter(|replica| replica.volumes.contains_key(number));
+            let all: Vec<Awaited> = all.map(|replica| Awaited { node: replica.node.clone(), item: replica.id.uuid() }).collect();
+            unmake_volume(draft, name, *number, &all)?;
+        }
         Task::Delete { .. } | Task::DeleteVolume { .. } | Task::DeleteSnapshot { .. } => {
             mark(draft, name, &job.task, job.task.awaited(), true, false);
             draft.start(name, Task::Keep { deletion: Box::new(job.task.clone()), refused: None });

@@ -11,7 +11,7 @@ async fn what_means_nothing_is_refused_and_nothing_to_do_is_said() {
     assert_eq!(told(&kit, "GET", "/v1/berth/balance?nodes=alpha", "").await, "400 E234");
     assert_eq!(told(&kit, "GET", "/v1/berth/balance?resource=none", "").await, "404 E301");
     assert_eq!(told(&kit, "POST", "/v1/berth/balance", r#"{"resource": "web"}"#).await, "400 E32765");
-    assert_eq!(told(&kit, "POST", "/v1/berth/balance", r#"{"resource_groups": ["none"]}"#).await, "404 E321");
+    assert_eq!(told(&kit, "POST", "/v1/berth/balance", r#"{"resource_groups": ["none"]}"#).await, "404 E317");
     assert_eq!(told(&kit, "POST", "/v1/berth/balance", "").await, "200 I10007");
     kit.must(definition("web")).await;
     let serial = kit.controller.view().cluster.serial;
