@@ -57,6 +57,7 @@ pub async fn replay(stage: &Stage, bundle: &Bundle) {
     if let Err(error) = store.restore(Loaded { epoch: bundle.epoch, ..start }, Vec::new()).await {
         return world.violate(Law::Log, format!("the bundle's state cannot be restored: {error}"));
     }
+    stage.checks.repeats(true);
     for step in bundle.steps() {
         let serial = step.log.serial;
         let transaction = Transaction { epoch: bundle.epoch, expected_serial: serial.saturating_sub(1), entries: vec![step] };
@@ -66,6 +67,7 @@ pub async fn replay(stage: &Stage, bundle: &Bundle) {
         }
         stage.checks.committed(&transaction);
     }
+    stage.checks.repeats(false);
     let truth = stage.checks.truth();
     stage.machines.iter().for_each(|machine| furnish(machine, &truth));
 }

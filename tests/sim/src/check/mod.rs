@@ -110,6 +110,11 @@ impl Checks {
         (state.truth, state.epoch) = (truth, epoch);
     }
 
+    /// From now on commits repeat the log of another cluster, or no longer do.
+    pub fn repeats(&self, repeating: bool) {
+        self.state().replicas.repeating = repeating;
+    }
+
     /// The cluster has this id.
     pub fn founded(&self, id: &str) {
         if let Ok(id) = Uuid::parse_str(id) {
