@@ -287,6 +287,12 @@ fn end_jobs_of(draft: &mut Draft<'_>, resource: &Resource) -> Result<bool, Refus
                 rest.task = Task::Create { replicas, made: made.clone() };
                 draft.put(Object::Job(rest));
             }
+            // The others go on; a resize that waits for nobody ends.
+            Task::Resize { number, from, replicas } => {
+                let replicas = replicas.iter().filter(|a| a.item != item).cloned().collect();
+                let task = Task::Resize { number: *number, from: *from, replicas };
+                draft.put(Object::Job(Job { task, ..(*job).clone() }));
+            }
             // Without the old replica the new one is just another; without the new one the old one stays.
             Task::Move { from, to, .. } if from.item == item => {
                 let task = Task::Create { replicas: vec![to.clone()], made: Made::Replicas };
@@ -302,7 +308,6 @@ fn end_jobs_of(draft: &mut Draft<'_>, resource: &Resource) -> Result<bool, Refus
             | Task::Clone { .. }
             | Task::Delete { .. }
             | Task::DeleteVolume { .. }
-            | Task::Resize { .. }
             | Task::Snapshot { .. }
             | Task::DeleteSnapshot { .. }
             | Task::Rollback { .. }

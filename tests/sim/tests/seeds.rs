@@ -75,4 +75,6 @@ once_found! {
     a_snapshot_that_nobody_names_is_removed: 41,
     a_volume_that_is_gone_somewhere_is_not_kept: 130,
     an_old_generation_leaves_the_path_of_the_new_one: 202,
+    no_replica_comes_while_a_deleted_volume_may_come_back: 180,
+    a_lost_replica_can_be_deleted_while_a_resize_waits_for_it: 1330,
 }
