@@ -18,7 +18,7 @@ async fn what_means_nothing_is_refused_and_nothing_to_do_is_said() {
     let found = get(&kit, "/v1/berth/balance?resource=WEB&group=DfltRscGrp").await.json();
     assert_eq!((found[0]["action"].clone(), found[0]["wanted"].clone()), (json!("leave_alone"), json!(2)), "{found}");
     assert_eq!(get(&kit, "/v1/berth/balance?limit=1&offset=1").await.json(), json!([]));
-    assert_eq!(told(&kit, "POST", "/v1/berth/balance", r#"{"resource_names": ["web"]}"#).await, "200 W1015");
+    assert_eq!(told(&kit, "POST", "/v1/berth/balance", r#"{"resource_names": ["web"]}"#).await, "200 W3001");
     let dry = ask(&kit, "POST", "/v1/berth/balance?dry_run=true", r#"{"resource_names": ["web"]}"#).await;
     assert!(dry.status == 200 && dry.text.contains("left alone"), "{}", dry.text);
     assert_eq!(kit.controller.view().cluster.serial, serial, "nothing was committed");
