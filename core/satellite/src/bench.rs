@@ -1,6 +1,6 @@
 //! Works on one item: look, decide (`berth_engine::reconcile`), run one step, look again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use berth_engine::reconcile::{Backing, DeviceFound, ItemFound, Step, VolumeFound, reconcile, standing};
@@ -155,9 +155,9 @@ impl<'a> Bench<'a> {
         Self { site, capabilities, pools, cluster, leave, machines: BTreeMap::new() }
     }
 
-    /// Works on one item until it is as planned or nothing more can be done, and says what was seen last.
+    /// Works on one item until it is as planned or nothing more can be done, and says what was seen last. `unsure`: the last work failed.
     #[must_use]
-    pub fn work(&mut self, item: &PlanItem, generation: u64) -> ItemSeen {
+    pub fn work(&mut self, item: &PlanItem, generation: u64, unsure: bool) -> ItemSeen {
         let made_again = self.site.forgets().then(|| made_again(item));
         let item = made_again.as_ref().unwrap_or(item);
         let mut failed: BTreeMap<VolumeNumber, Fault> = BTreeMap::new();
@@ -173,6 +173,11 @@ impl<'a> Bench<'a> {
                 }
                 if let Some((_, first)) = failed.into_iter().next() {
                     (standing, fault) = (Standing::Faulty, Some(first));
+                } else if unsure
+                    && matches!(standing, Standing::Settled | Standing::Gone)
+                    && let Err(unsynced) = self.make_sure(item)
+                {
+                    (standing, fault) = (Standing::Faulty, Some(wire_fault(unsynced)));
                 }
                 return ItemSeen { id: item.id(), generation, standing, volumes: seen_volumes(item, &found, self.site), fault };
             };
@@ -193,6 +198,27 @@ impl<'a> Bench<'a> {
             holders: Vec::new(),
         };
         ItemSeen { id: item.id(), generation, standing: Standing::Faulty, volumes: Vec::new(), fault: Some(fault) }
+    }
+
+    /// Has on disk what is seen: an earlier step may have failed after its change, in the sync. A power cut would take that change back.
+    fn make_sure(&mut self, item: &PlanItem) -> Result<(), sdk::Fault> {
+        let pools: BTreeSet<&StorPoolName> = match item {
+            PlanItem::Resource(plan) => plan.volumes.iter().map(|volume| &volume.pool).collect(),
+            PlanItem::Snapshot(plan) => plan.volumes.iter().map(|volume| &volume.pool).collect(),
+        };
+        for name in pools {
+            if self.pools.get(name).is_none_or(|open| !open.plan.provider.has_storage()) {
+                continue;
+            }
+            let (_, machine) = self.pool(name)?;
+            match machine.files() {
+                Ok(files) => files.sync_all().map_err(|error| error.fault(machine.pool()))?,
+                // It works by commands, which answer when they have done what they say.
+                Err(fault) if fault.kind == sdk::FaultKind::Unsupported => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
     }
 
     /// Says who has the device that is in the way.

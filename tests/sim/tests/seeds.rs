@@ -77,4 +77,6 @@ once_found! {
     an_old_generation_leaves_the_path_of_the_new_one: 202,
     no_replica_comes_while_a_deleted_volume_may_come_back: 180,
     a_lost_replica_can_be_deleted_while_a_resize_waits_for_it: 1330,
+    a_copy_whose_removal_was_not_synced_is_not_gone: 7384,
+    a_replica_whose_removal_was_not_synced_is_not_gone: 7435,
 }

@@ -150,6 +150,8 @@ struct Entry {
     named: u64,
     attempts: u32,
     retry_at: Option<Instant>,
+    /// The last work on it failed: what it did may be there, and not on disk.
+    unsure: bool,
 }
 
 #[derive(Debug, Default)]

@@ -286,7 +286,8 @@ impl Core {
             }
             None => {
                 self.looks.turned(id, None, None);
-                self.entries.insert(id, Entry { item, seen: None, named: self.held.generation, attempts: 0, retry_at: None });
+                let named = self.held.generation;
+                self.entries.insert(id, Entry { item, seen: None, named, attempts: 0, retry_at: None, unsure: false });
             }
         }
         self.wake(id);

@@ -31,6 +31,8 @@ struct Job {
     leave: Leave,
     generation: u64,
     door: mpsc::Sender<Event>,
+    /// Items whose last work failed.
+    unsure: BTreeSet<Uuid>,
 }
 
 impl Core {
@@ -226,7 +228,9 @@ impl Core {
             self.running += 1;
             let by_hand = self.overrides.get(resource.as_str()).copied();
             let items = in_order(items.into_iter().map(|item| overridden(item, by_hand)).collect());
+            let unsure = items.iter().map(|item| item.id()).filter(|id| self.entries.get(id).is_some_and(|entry| entry.unsure)).collect();
             let job = Job {
+                unsure,
                 site: Arc::clone(&self.site),
                 crew: self.crew.clone(),
                 capabilities: Arc::clone(&self.capabilities),
@@ -268,6 +272,11 @@ impl Core {
             // Only what the leave of its worker did not cover: another look under the leave of now.
             Standing::Working => {}
         }
+        entry.unsure = match seen.standing {
+            Standing::Faulty => true,
+            Standing::Settled | Standing::Gone => false,
+            Standing::Working => entry.unsure,
+        };
         let again = seen.standing == Standing::Working && leave == Leave::All;
         self.looks.turned(id, entry.seen.as_ref(), Some(&seen));
         entry.seen = Some(seen);
@@ -392,7 +401,7 @@ async fn work(job: Job, resource: ResourceName, items: Vec<Arc<PlanItem>>) {
     for item in items {
         let id = item.id();
         let (site, capabilities, pools) = (Arc::clone(&job.site), Arc::clone(&job.capabilities), Arc::clone(&job.pools));
-        let (terms, thing) = ((job.cluster, job.leave, job.generation), Arc::clone(&item));
+        let (terms, thing) = ((job.cluster, job.leave, job.generation, job.unsure.contains(&id)), Arc::clone(&item));
         let delay = site.latency();
         let mut handle = job.crew.aside(delay, move || work_on(&site, &capabilities, &pools, terms, &thing));
         let end = Instant::now() + ITEM_TIMEOUT;
@@ -432,10 +441,10 @@ fn work_on(
     site: &Arc<dyn Site>,
     capabilities: &Capabilities,
     pools: &Pools,
-    (cluster, leave, generation): (Uuid, Leave, u64),
+    (cluster, leave, generation, unsure): (Uuid, Leave, u64, bool),
     item: &PlanItem,
 ) -> (ItemSeen, Vec<PoolSeen>) {
-    let seen = Bench::new(&**site, capabilities, pools, cluster, leave).work(item, generation);
+    let seen = Bench::new(&**site, capabilities, pools, cluster, leave).work(item, generation, unsure);
     let names: BTreeSet<StorPoolName> = pools_of(item).into_iter().collect();
     let news = names.iter().filter_map(|name| pools.get(name)).filter_map(|pool| look_at_space(&**site, pool)).collect();
     (seen, news)
