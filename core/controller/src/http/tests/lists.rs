@@ -9,7 +9,8 @@ use tower::ServiceExt;
 
 use super::super::router;
 use super::{ask, get};
-use crate::testkit::{Kit, definition, replica};
+use crate::testkit::{Kit, definition, replica, until};
+use berth_model::names::ResourceName;
 use berth_model::observed::Standing;
 
 /// A body as bytes, with its encoding.
@@ -41,14 +42,25 @@ async fn long_lists() {
     for (name, node) in [("r03", 0), ("r50", 0), ("r50", 1), ("r89", 1)] {
         let node = &mut nodes[node];
         let command = replica(name, node.node.as_str());
+        let node_name = node.node.clone();
         let obey = async {
             loop {
                 node.take().await;
                 node.report(false, |_| Standing::Settled).await;
             }
         };
+        let (resource, at) = (ResourceName::parse(name).unwrap(), node_name.clone());
+        let done = async {
+            kit.must([command]).await;
+            // The end of the job is a change of its own, and its report the last that comes.
+            until(&kit.controller, |view| {
+                let id = view.cluster.resource(&resource, &at).unwrap().id.uuid();
+                view.observed.item(&at, id).is_some_and(|record| record.seen.generation >= view.cluster.serial)
+            })
+            .await;
+        };
         tokio::select! {
-            () = kit.must([command]) => {}
+            () = done => {}
             () = obey => {}
         }
     }
