@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use berth_engine::reconcile::{Backing, DeviceFound, ItemFound, Step, VolumeFound, reconcile, standing};
+use berth_engine::reconcile::{Backing, DeviceFound, ItemFound, Step, VolumeFound, reconcile, standing, wanted};
 use berth_model::names::{ResourceName, StorPoolName, VolumeNumber};
 use berth_model::observed::{Capabilities, Fault, FaultKind, ItemSeen, PoolSeen, Standing, VolumeSeen};
 use berth_model::plan::{ContentSource, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan, SnapshotVolumePlan, VolumePlan, Wanted};
@@ -14,6 +14,10 @@ use uuid::Uuid;
 
 use crate::holders;
 use crate::site::{Site, missing_layers};
+
+mod look;
+
+use look::seen_volumes;
 
 /// Steps that one item may take in one go; more of them mean that steps and looks disagree.
 const STEPS_MAX: usize = 512;
@@ -138,6 +142,22 @@ pub fn look_at_space(site: &dyn Site, pool: &OpenPool) -> Option<PoolSeen> {
     (now != pool.seen).then_some(now)
 }
 
+/// Stable paths by the name of the resource, as it is spelled, and the volume.
+pub type Paths = BTreeSet<(String, VolumeNumber)>;
+
+/// The stable paths that belong to items which shall stay.
+#[must_use]
+pub fn paths<'a>(items: impl Iterator<Item = &'a PlanItem>) -> Paths {
+    let of = |item: &'a PlanItem| match item {
+        PlanItem::Resource(plan) if !plan.diskless => {
+            let stay = plan.volumes.iter().filter(|volume| wanted(plan, volume) != Wanted::Absent);
+            Some(stay.map(|volume| (plan.resource.to_string(), volume.number)))
+        }
+        PlanItem::Resource(_) | PlanItem::Snapshot(_) => None,
+    };
+    items.filter_map(of).flatten().collect()
+}
+
 /// Works on items, with the pools and the identity of one moment.
 pub struct Bench<'a> {
     site: &'a dyn Site,
@@ -145,6 +165,7 @@ pub struct Bench<'a> {
     pools: &'a Pools,
     cluster: Uuid,
     leave: Leave,
+    taken: Paths,
     machines: BTreeMap<StorPoolName, Box<dyn Machine>>,
 }
 
@@ -152,7 +173,13 @@ impl<'a> Bench<'a> {
     /// A bench for items of `cluster`.
     #[must_use]
     pub fn new(site: &'a dyn Site, capabilities: &'a Capabilities, pools: &'a Pools, cluster: Uuid, leave: Leave) -> Self {
-        Self { site, capabilities, pools, cluster, leave, machines: BTreeMap::new() }
+        Self { site, capabilities, pools, cluster, leave, taken: Paths::new(), machines: BTreeMap::new() }
+    }
+
+    /// The same beside items that shall stay and have these stable paths ([`paths`]); what goes leaves them alone.
+    #[must_use]
+    pub fn beside(self, taken: Paths) -> Self {
+        Self { taken, ..self }
     }
 
     /// Works on one item until it is as planned or nothing more can be done, and says what was seen last. `unsure`: the last work failed.
@@ -262,118 +289,6 @@ impl<'a> Bench<'a> {
         let provider = self.site.provider(open.plan.provider).ok_or_else(unknown)?;
         let machine = self.machines.entry(name.clone()).or_insert_with(|| self.site.machine(provider, &open.pool));
         Ok((provider, &**machine))
-    }
-
-    fn look(&mut self, item: &PlanItem) -> ItemFound {
-        match item {
-            PlanItem::Resource(plan) => {
-                let missing_layers = missing_layers(self.capabilities, &plan.layers);
-                ItemFound { missing_layers, volumes: plan.volumes.iter().map(|volume| self.look_volume(plan, volume)).collect() }
-            }
-            PlanItem::Snapshot(plan) => {
-                let volumes = plan.volumes.iter().map(|volume| self.look_copy(volume)).collect();
-                ItemFound { missing_layers: BTreeMap::new(), volumes }
-            }
-        }
-    }
-
-    /// Devices of the volumes of a replica that are served.
-    #[must_use]
-    pub fn devices(&mut self, plan: &ResourcePlan) -> Vec<(VolumeNumber, String)> {
-        let look = |volume| self.look_volume(plan, volume);
-        let found: Vec<VolumeFound> = plan.volumes.iter().map(look).collect();
-        found.into_iter().filter_map(|volume| Some((volume.number, volume.device?.path))).collect()
-    }
-
-    fn look_volume(&mut self, plan: &ResourcePlan, volume: &VolumePlan) -> VolumeFound {
-        let number = volume.number;
-        let nothing =
-            VolumeFound { number, pool_fault: None, backing: Backing::Missing, source: Backing::Missing, device: None, link: None };
-        if plan.diskless {
-            return nothing;
-        }
-        let mut look = || -> Result<VolumeFound, sdk::Fault> {
-            let (backing, device) = self.find(&volume.pool, &volume.backing, volume.id.uuid())?;
-            let source = match &volume.content.source {
-                ContentSource::Fresh | ContentSource::Peers | ContentSource::Kept => Backing::Missing,
-                // Only looked at when it is needed: what is in place needs no source.
-                ContentSource::Snapshot { .. } | ContentSource::Volume { .. } if holds(&backing, volume.content.id.uuid()) => {
-                    Backing::Missing
-                }
-                ContentSource::Snapshot { id, backing } => self.find(&volume.pool, backing, id.uuid())?.0,
-                ContentSource::Volume { id, backing } => self.find(&volume.pool, backing, id.uuid())?.0,
-            };
-            let ours = matches!(backing, Backing::Ours { .. });
-            let link = self.site.link(&plan.resource, number).filter(|_| ours);
-            let device = if self.site.attaches() { device } else { self.plain(volume, link.as_deref(), &backing)? };
-            // The path belongs to whoever has the name now: what goes takes it away only while it points at its own device.
-            let own = |link: &String| device.as_ref().is_some_and(|device| device.path == *link);
-            let link = link.filter(|link| volume.wanted != Wanted::Absent || own(link));
-            Ok(VolumeFound { backing, source, device, link, ..nothing.clone() })
-        };
-        match look() {
-            Ok(found) => found,
-            Err(fault) => VolumeFound { pool_fault: Some(wire_fault(fault)), ..nothing },
-        }
-    }
-
-    /// A file that serves as it is counts as attached while its stable path points at it.
-    fn plain(&mut self, volume: &VolumePlan, link: Option<&str>, backing: &Backing) -> Result<Option<DeviceFound>, sdk::Fault> {
-        let (Some(link), Backing::Ours { size, .. }) = (link, backing) else { return Ok(None) };
-        let known = self.known(&volume.backing, volume.id.uuid())?;
-        let (provider, machine) = self.pool(&volume.pool)?;
-        let path = provider.attach(machine, &known)?.path;
-        Ok((path == link).then_some(DeviceFound { path, size: *size, in_use: false }))
-    }
-
-    fn look_copy(&mut self, volume: &SnapshotVolumePlan) -> VolumeFound {
-        let nothing = VolumeFound {
-            number: volume.number,
-            pool_fault: None,
-            backing: Backing::Missing,
-            source: Backing::Missing,
-            device: None,
-            link: None,
-        };
-        let mut look = || -> Result<VolumeFound, sdk::Fault> {
-            let (backing, device) = self.find(&volume.pool, &volume.backing, volume.id.uuid())?;
-            let source = match backing {
-                Backing::Missing => self.find(&volume.pool, &volume.source_backing, volume.source.uuid())?.0,
-                Backing::Ours { .. } | Backing::Foreign(_) => Backing::Missing,
-            };
-            Ok(VolumeFound { backing, source, device, ..nothing.clone() })
-        };
-        match look() {
-            Ok(found) => found,
-            Err(fault) => VolumeFound { pool_fault: Some(wire_fault(fault)), ..nothing },
-        }
-    }
-
-    fn find(&mut self, pool: &StorPoolName, backing: &str, id: Uuid) -> Result<(Backing, Option<DeviceFound>), sdk::Fault> {
-        let (site, cluster) = (self.site, self.cluster);
-        let name = name(backing)?;
-        let (provider, machine) = self.pool(pool)?;
-        let Some(found) = provider.look(machine, &name)? else { return Ok((Backing::Missing, None)) };
-        let mark = match found.marked {
-            Marked::Foreign(why) => return Ok((Backing::Foreign(why), None)),
-            Marked::By(mark) if mark.cluster != cluster => {
-                return Ok((Backing::Foreign(format!("it is marked as an object of another cluster, {}", mark.cluster)), None));
-            }
-            Marked::By(mark) if mark.generation != id => {
-                return Ok((Backing::Foreign(format!("it is marked as another object, {} ({})", mark.generation, mark.name)), None));
-            }
-            Marked::By(mark) => mark,
-        };
-        let device = found.device.map(|device| {
-            let in_use = site.in_use(&device.path);
-            DeviceFound { path: device.path, size: Kib(device.size.0), in_use }
-        });
-        let backing = Backing::Ours { content: mark.content, size: Kib(found.size.0), allocated: Kib(found.allocated.0) };
-        Ok((backing, device))
-    }
-
-    fn known(&self, backing: &str, id: Uuid) -> Result<Known, sdk::Fault> {
-        Ok(Known { name: name(backing)?, cluster: self.cluster, generation: id })
     }
 
     fn perform(&mut self, item: &PlanItem, step: &Step, found: &ItemFound) -> Result<(), Failed> {
@@ -525,13 +440,6 @@ fn made_again(item: &PlanItem) -> PlanItem {
     item
 }
 
-fn holds(backing: &Backing, content: Uuid) -> bool {
-    match backing {
-        Backing::Ours { content: has, .. } => *has == content,
-        Backing::Missing | Backing::Foreign(_) => false,
-    }
-}
-
 fn name(backing: &str) -> Result<BackingName, sdk::Fault> {
     BackingName::parse(backing)
         .map_err(|bad| sdk::Fault::new(sdk::FaultKind::Bug, "The plan names a backing object that cannot be").cause(bad.to_string()))
@@ -539,32 +447,6 @@ fn name(backing: &str) -> Result<BackingName, sdk::Fault> {
 
 fn impossible(step: &Step) -> sdk::Fault {
     sdk::Fault::new(sdk::FaultKind::Bug, "A step was planned that does not fit its item").cause(format!("{step:?}"))
-}
-
-fn seen_volumes(item: &PlanItem, found: &ItemFound, site: &dyn Site) -> Vec<VolumeSeen> {
-    let PlanItem::Resource(plan) = item else { return Vec::new() };
-    let planned = plan.volumes.iter().map(|volume| (volume.number, volume)).collect::<BTreeMap<_, _>>();
-    let replicates = plan.layers.contains(&berth_model::layers::LayerKind::Drbd);
-    let replicated = |number| if replicates { planned.get(number).copied() } else { None };
-    found.volumes.iter().filter_map(|volume| seen_volume(volume, replicated(&volume.number), site)).collect()
-}
-
-/// `replicated`: its plan, if a layer above replicates it.
-fn seen_volume(found: &VolumeFound, replicated: Option<&VolumePlan>, site: &dyn Site) -> Option<VolumeSeen> {
-    let Backing::Ours { content, size, allocated } = &found.backing else { return None };
-    let up_to_date = match replicated {
-        Some(plan) if plan.content.id.uuid() == *content => site.up_to_date(plan),
-        Some(_) | None => None,
-    };
-    Some(VolumeSeen {
-        number: found.number,
-        device_path: found.device.as_ref().map(|device| device.path.clone()),
-        backing_kib: *size,
-        allocated_kib: *allocated,
-        in_use: found.device.as_ref().is_some_and(|device| device.in_use),
-        content: Some(*content),
-        up_to_date,
-    })
 }
 
 /// The resource that items are worked on for, one after the other.

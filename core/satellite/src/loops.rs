@@ -90,6 +90,22 @@ fn removed(file: &Path) -> PathBuf {
     name.into()
 }
 
+/// What was found, and what was attached while it was read: of the devices known before, those that still serve their file.
+fn with_missed(
+    mut found: HashMap<PathBuf, BTreeSet<u32>>,
+    known: &HashMap<PathBuf, BTreeSet<u32>>,
+    serves: impl Fn(u32, &Path) -> bool,
+) -> HashMap<PathBuf, BTreeSet<u32>> {
+    for (file, numbers) in known {
+        let missed = numbers.iter().filter(|number| !found.get(file).is_some_and(|all| all.contains(number)));
+        let missed: Vec<u32> = missed.copied().filter(|number| serves(*number, file)).collect();
+        if !missed.is_empty() {
+            found.entry(file.clone()).or_default().extend(missed);
+        }
+    }
+    found
+}
+
 impl Loops {
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
@@ -106,7 +122,7 @@ impl Loops {
             }
         }
         let mut table = self.lock();
-        table.files = found;
+        table.files = with_missed(found, &table.files, |number, file| backing(number).as_deref() == Some(file));
         table.read = Some((Instant::now(), begin.elapsed()));
     }
 
@@ -305,5 +321,21 @@ impl Loops {
             hands.change(|| hands.need(&["losetup", "--set-capacity", &path_of(number)]))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_attached_while_all_are_read_stays_known() {
+        let table = |entries: &[(&str, &[u32])]| -> HashMap<PathBuf, BTreeSet<u32>> {
+            entries.iter().map(|(file, numbers)| (PathBuf::from(file), numbers.iter().copied().collect())).collect()
+        };
+        let known = table(&[("/new", &[7]), ("/gone", &[5]), ("/both", &[1, 2, 9])]);
+        let found = table(&[("/both", &[1]), ("/seen", &[3])]);
+        let joined = with_missed(found, &known, |number, file| number == 7 || (number == 2 && file == Path::new("/both")));
+        assert_eq!(joined, table(&[("/new", &[7]), ("/both", &[1, 2]), ("/seen", &[3])]));
     }
 }

@@ -321,6 +321,42 @@ async fn devices_of_somebody_else_are_noticed() {
     satellite.end().await;
 }
 
+/// Whatever became of its device meanwhile, the path of a volume that goes does not stay, to lead to somebody else's data one day.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_path_stays_of_a_volume_that_goes() {
+    let Some(world) = Xfs::new() else { return };
+    let satellite = Satellite::start(world.path()).await;
+    let mut controller = connect(satellite.address, hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
+    let volumes = vec![fresh("web", 100, 4096), fresh("db", 200, 4096)];
+    controller.whole(vec![pool(&world.pool(), ProviderKind::FileThin)], volumes).await;
+    let seen = controller.rest(&[uuid::Uuid::from_u128(100), uuid::Uuid::from_u128(200)]).await;
+    let link = |name: &str| world.path().join("dev/by-res").join(name).join("0");
+    std::fs::remove_file(link("web")).unwrap();
+    std::os::unix::fs::symlink(device(&seen[1]), link("web")).unwrap();
+    let gone = replica("web", 100, 4096, Wanted::Absent, 102, ContentSource::Kept);
+    assert_eq!(controller.plan(vec![gone]).await[0].standing, Standing::Gone);
+    assert!(!link("web").exists() && link("web").symlink_metadata().is_err());
+    assert_eq!(std::fs::read_link(link("db")).unwrap().to_str().unwrap(), device(&seen[1]));
+
+    // Somebody else has the name by now: it has the path, too.
+    let elsewhere = |item: PlanItem| match item {
+        PlanItem::Resource(mut plan) => {
+            plan.volumes[0].backing = "db_next".into();
+            PlanItem::Resource(plan)
+        }
+        PlanItem::Snapshot(_) => unreachable!(),
+    };
+    let next = elsewhere(fresh("db", 300, 4096));
+    let gone = replica("db", 200, 4096, Wanted::Absent, 202, ContentSource::Kept);
+    let both = controller.plan(vec![gone, next]).await;
+    assert_eq!((both[0].standing, both[1].standing), (Standing::Gone, Standing::Settled));
+    assert_eq!(std::fs::read_link(link("db")).unwrap().to_str().unwrap(), device(&both[1]));
+    let gone = elsewhere(replica("db", 300, 4096, Wanted::Absent, 302, ContentSource::Kept));
+    assert_eq!(controller.plan(vec![gone]).await[0].standing, Standing::Gone);
+    assert_eq!((world.files(), world.loops(), link("db").symlink_metadata().is_err()), (vec![], vec![], true));
+    satellite.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_that_cannot_be_used_says_why_and_heals() {
     let Some(world) = Xfs::new() else { return };

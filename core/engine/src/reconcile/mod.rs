@@ -186,10 +186,9 @@ fn resource(plan: &ResourcePlan, found: &ItemFound) -> Vec<Step> {
     let mut steps = Vec::new();
     for volume in &plan.volumes {
         let Some(seen) = found.volumes.iter().find(|seen| seen.number == volume.number) else { continue };
-        let wanted = if plan.wanted == Wanted::Absent { Wanted::Absent } else { volume.wanted };
-        match wanted {
+        match wanted(plan, volume) {
             Wanted::Absent => remove(plan, volume, seen, &mut steps),
-            Wanted::Active | Wanted::Inactive => {
+            wanted @ (Wanted::Active | Wanted::Inactive) => {
                 if let Some((layer, why)) = found.missing_layers.iter().next() {
                     steps.push(Step::Refuse(volume.number, layer_missing(plan, *layer, why)));
                 } else if !plan.diskless {
@@ -199,6 +198,12 @@ fn resource(plan: &ResourcePlan, found: &ItemFound) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// What is wanted of a volume of a replica: nothing is left of one that goes.
+#[must_use]
+pub fn wanted(plan: &ResourcePlan, volume: &VolumePlan) -> Wanted {
+    if plan.wanted == Wanted::Absent { Wanted::Absent } else { volume.wanted }
 }
 
 fn layer_missing(plan: &ResourcePlan, layer: LayerKind, why: &str) -> Fault {
@@ -235,8 +240,12 @@ fn remove(plan: &ResourcePlan, volume: &VolumePlan, seen: &VolumeFound, steps: &
         return steps.push(Step::Refuse(number, why.clone()));
     }
     match &seen.backing {
-        // What has the name is another object: nothing of this one is left.
-        Backing::Missing | Backing::Foreign(_) => {}
+        // What has the name is another object: nothing of this one is left but perhaps the path to it.
+        Backing::Missing | Backing::Foreign(_) => {
+            if seen.link.is_some() {
+                steps.push(Step::Unlink(number));
+            }
+        }
         Backing::Ours { .. } if is_used(seen) => {
             steps.push(Step::Refuse(number, in_use("deleted", plan.resource.as_str(), seen)));
         }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Core, Event, RETRY, WORKERS_MAX};
-use crate::bench::{Bench, Leave, OpenPool, Pools, in_order, look_at_space, open_pool, panicked};
+use crate::bench::{Bench, Leave, OpenPool, Paths, Pools, in_order, look_at_space, open_pool, panicked, paths};
 use crate::crew::Crew;
 use crate::site::Site;
 
@@ -33,6 +33,8 @@ struct Job {
     door: mpsc::Sender<Event>,
     /// Items whose last work failed.
     unsure: BTreeSet<Uuid>,
+    /// Stable paths of what shall stay of the resource.
+    taken: Paths,
 }
 
 impl Core {
@@ -229,8 +231,10 @@ impl Core {
             let by_hand = self.overrides.get(resource.as_str()).copied();
             let items = in_order(items.into_iter().map(|item| overridden(item, by_hand)).collect());
             let unsure = items.iter().map(|item| item.id()).filter(|id| self.entries.get(id).is_some_and(|entry| entry.unsure)).collect();
+            let all = queue.items.iter().filter_map(|id| self.entries.get(id)).map(|entry| &*entry.item);
             let job = Job {
                 unsure,
+                taken: paths(all),
                 site: Arc::clone(&self.site),
                 crew: self.crew.clone(),
                 capabilities: Arc::clone(&self.capabilities),
@@ -402,8 +406,9 @@ async fn work(job: Job, resource: ResourceName, items: Vec<Arc<PlanItem>>) {
         let id = item.id();
         let (site, capabilities, pools) = (Arc::clone(&job.site), Arc::clone(&job.capabilities), Arc::clone(&job.pools));
         let (terms, thing) = ((job.cluster, job.leave, job.generation, job.unsure.contains(&id)), Arc::clone(&item));
+        let taken = job.taken.clone();
         let delay = site.latency();
-        let mut handle = job.crew.aside(delay, move || work_on(&site, &capabilities, &pools, terms, &thing));
+        let mut handle = job.crew.aside(delay, move || work_on(&site, &capabilities, &pools, terms, taken, &thing));
         let end = Instant::now() + ITEM_TIMEOUT;
         let mut late = false;
         let joined = loop {
@@ -442,9 +447,10 @@ fn work_on(
     capabilities: &Capabilities,
     pools: &Pools,
     (cluster, leave, generation, unsure): (Uuid, Leave, u64, bool),
+    taken: Paths,
     item: &PlanItem,
 ) -> (ItemSeen, Vec<PoolSeen>) {
-    let seen = Bench::new(&**site, capabilities, pools, cluster, leave).work(item, generation, unsure);
+    let seen = Bench::new(&**site, capabilities, pools, cluster, leave).beside(taken).work(item, generation, unsure);
     let names: BTreeSet<StorPoolName> = pools_of(item).into_iter().collect();
     let news = names.iter().filter_map(|name| pools.get(name)).filter_map(|pool| look_at_space(&**site, pool)).collect();
     (seen, news)
