@@ -4,6 +4,7 @@
 //! then on; a request without an answer leaves it open, until the client has looked.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -50,6 +51,8 @@ struct Entry {
     exists: Known,
     /// The size that it has, or the sizes that it may have.
     sizes: Vec<u64>,
+    /// The largest size that was ever asked for.
+    largest: u64,
     snapshots: BTreeMap<String, Known>,
     /// Where its data was written; `None`: nothing was.
     written: Option<PathBuf>,
@@ -253,7 +256,8 @@ impl Load {
     fn create(&self, client: usize, name: &str, dice: &mut Dice) -> Result<()> {
         let group = usize::try_from(dice.below(u64::try_from(self.groups.len()).unwrap_or(1))).unwrap_or(0);
         let size = STEP_KIB * (1 + dice.below(4));
-        let entry = Entry { version: 0, group, exists: Known::Open, sizes: vec![size], snapshots: BTreeMap::new(), written: None };
+        let sizes = vec![size];
+        let entry = Entry { version: 0, group, exists: Known::Open, sizes, largest: size, snapshots: BTreeMap::new(), written: None };
         self.book(client).insert(name.to_owned(), entry);
         let body = json!({"resource_definition_name": name, "volume_sizes": [size]});
         let path = format!("/v1/resource-groups/{}/spawn", self.groups[group].name);
@@ -289,7 +293,7 @@ impl Load {
     fn grow(&self, client: usize, name: &str, entry: &Entry) -> Result<()> {
         let [old] = entry.sizes[..] else { return self.look(client, name) };
         let new = old + STEP_KIB;
-        self.edit(client, name, |entry| entry.sizes = vec![old, new]);
+        self.edit(client, name, |entry| (entry.sizes, entry.largest) = (vec![old, new], entry.largest.max(new)));
         let path = format!("/v1/resource-definitions/{name}/volume-definitions/0");
         match self.ask("PUT", &path, Some(&json!({"size_kib": new}))) {
             Outcome::Done => self.edit(client, name, |entry| entry.sizes = vec![new]),
@@ -440,8 +444,10 @@ fn holds_data(device: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn has_size(device: &Path, size_kib: u64) -> Result<()> {
+/// Whether a device is as large as it should be: a range of KiB.
+fn has_size(device: &Path, kib: RangeInclusive<u64>) -> Result<()> {
     let seen = size_bytes(device)?;
-    ensure!(seen == size_kib * 1024, "{} has {seen} bytes instead of {size_kib} KiB", device.display());
+    let fits = seen.is_multiple_of(1024) && kib.contains(&(seen / 1024));
+    ensure!(fits, "{} has {seen} bytes instead of {kib:?} KiB", device.display());
     Ok(())
 }

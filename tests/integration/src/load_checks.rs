@@ -126,7 +126,9 @@ impl Load {
                 let device = replica["volumes"][0]["device_path"].as_str();
                 let device = device.with_context(|| format!("{name} has no device: {replica}"))?;
                 if self.groups[entry.group].devices && crate::is_root() {
-                    has_size(device.as_ref(), size).with_context(|| name.clone())?;
+                    // What has grown for a resize that was cancelled is not shrunk.
+                    let largest = if revived { entry.largest.max(size) } else { size };
+                    has_size(device.as_ref(), size..=largest).with_context(|| name.clone())?;
                     if entry.written.is_some() {
                         holds_data(device.as_ref(), name)?;
                     }
