@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 /// The root of the clone, as an absolute path.
 #[must_use]
 pub fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap_or(own).to_path_buf()
+    // What cargo says now: two clones may share a target folder, and cargo takes the program of one for that of the other.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    own.parent().unwrap_or(&own).to_path_buf()
 }
