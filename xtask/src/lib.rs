@@ -9,7 +9,7 @@ pub mod packages;
 pub mod tidy;
 pub mod verbs;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The root of the clone, as an absolute path.
 #[must_use]

@@ -101,9 +101,10 @@ fn check_host(kind: &'static str, text: &str) -> Result<(), BadName> {
     if before == '.' { Err(bad(last, '.')) } else { Ok(()) }
 }
 
-/// Compares without regard to ASCII case. Every look into a map of the cluster does this some dozen times, nearly always with names
+/// Compares as names do: without regard to ASCII case. Every look into a map of the cluster does this some dozen times, nearly always with names
 /// that begin alike: what is alike is passed over in words.
-fn compare(a: &str, b: &str) -> Ordering {
+#[must_use]
+pub fn compare(a: &str, b: &str) -> Ordering {
     if std::ptr::eq(a, b) {
         return Ordering::Equal;
     }

@@ -52,14 +52,16 @@ struct Table {
     files: HashMap<PathBuf, BTreeSet<u32>>,
     /// The device by which a file is served; it stays that one.
     served: HashMap<PathBuf, u32>,
-    /// When all devices were read last, and how long that took.
-    read: Option<(Instant, Duration)>,
+    /// When all devices were read last: begin and end.
+    read: Option<(Instant, Instant)>,
 }
 
 /// The loop devices of this machine by their files.
 #[derive(Debug, Default)]
 pub struct Loops {
     table: Mutex<Table>,
+    /// Held while all devices are read: many who ask at once share one reading.
+    reading: Mutex<()>,
 }
 
 fn number_of(device: &str) -> Option<u32> {
@@ -111,8 +113,28 @@ impl Loops {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads all loop devices of the machine anew.
+    /// Reads all loop devices of the machine anew, if nobody has begun to after this call.
     pub fn scan(&self) {
+        let asked = Instant::now();
+        let _turn = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.lock().read.is_none_or(|(begin, _)| begin < asked) {
+            self.read_all();
+        }
+    }
+
+    /// The same before a look, unless that would take more than a tenth of the time.
+    fn refresh(&self) {
+        let is_fresh = || self.lock().read.is_some_and(|(begin, end)| end.elapsed() < (end - begin).saturating_mul(10));
+        if is_fresh() {
+            return;
+        }
+        let _turn = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_fresh() {
+            self.read_all();
+        }
+    }
+
+    fn read_all(&self) {
         let begin = Instant::now();
         let mut found: HashMap<PathBuf, BTreeSet<u32>> = HashMap::new();
         for entry in std::fs::read_dir("/sys/block").into_iter().flatten().flatten() {
@@ -123,15 +145,7 @@ impl Loops {
         }
         let mut table = self.lock();
         table.files = with_missed(found, &table.files, |number, file| backing(number).as_deref() == Some(file));
-        table.read = Some((Instant::now(), begin.elapsed()));
-    }
-
-    /// The same before a look, unless that would take more than a tenth of the time.
-    fn refresh(&self) {
-        let fresh = self.lock().read.is_some_and(|(at, took)| at.elapsed() < took.saturating_mul(10));
-        if !fresh {
-            self.scan();
-        }
+        table.read = Some((begin, Instant::now()));
     }
 
     /// Takes note that these devices serve their files, as the stable paths of an earlier life say.

@@ -58,7 +58,9 @@ fn cancel(cluster: &Cluster, observed: &Observed, job: &Job) -> Result<String, S
                 None => yes("the snapshot stays"),
             }
         }
-        Task::Resize { from, .. } => Ok(format!("the size is {from} again; a replica that has grown is not shrunk, so its device may be larger")),
+        Task::Resize { from, .. } => {
+            Ok(format!("the size is {from} again; a replica that has grown is not shrunk, so its device may be larger"))
+        }
         Task::Snapshot { .. } => yes("the copies that were taken are removed"),
         Task::Rollback { step: RollbackStep::Down, .. } => yes("nothing was changed, the replicas are served again"),
         Task::Rollback { step: RollbackStep::Roll, .. } => {

@@ -1,15 +1,14 @@
 //! Judging each node and pool by itself. The rules stand here in the order in which they are asked; the first that is broken is told.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::hash::Hash;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::sync::Arc;
 
 use berth_model::cluster::{Cluster, PoolUse};
 use berth_model::flags::{NodeFlag, ResourceFlag};
 use berth_model::layers::{LayerKind, ProviderKind};
-use berth_model::names::{NodeName, ResourceName, StorPoolName};
+use berth_model::names::{NodeName, ResourceName, StorPoolName, compare};
 use berth_model::objects::{Node, Resource, SelectFilter, StorPool};
 use berth_model::observed::{ConnectionStatus, NodeSeen, Observed};
 use berth_model::props::{AUTOPLACE_TARGET, Chain, Source};
@@ -17,7 +16,7 @@ use berth_model::size::Kib;
 use imbl::OrdMap;
 use regex::RegexBuilder;
 
-use super::rules::Rules;
+use super::rules::{Rules, Values};
 use super::score::{self, Score, Weights};
 use super::space::{Ledger, Space};
 use super::thin::ThinFree;
@@ -37,6 +36,8 @@ pub(super) struct Candidate<'c> {
     /// The turn of the first pool of its node: what tells nodes apart.
     pub(super) seat: usize,
     pub(super) node: &'c Node,
+    /// [`Rules::values`] of the node.
+    pub(super) values: Values<'c>,
     pub(super) pool: &'c Arc<StorPool>,
     pub(super) space: Space,
     /// Replicas: with volumes in the pool, or for a diskless one on the node.
@@ -50,10 +51,8 @@ pub(super) struct Candidate<'c> {
 #[derive(Debug, Default)]
 pub(super) struct Found<'c> {
     pub(super) fitting: Vec<Candidate<'c>>,
-    /// What does not fit, with its turn.
-    tried: Vec<(usize, Tried)>,
-    /// The next turn.
-    turn: usize,
+    /// By turn: what does not fit; `None`: it fits.
+    tried: Vec<Option<Tried>>,
     pub(super) notes: Vec<String>,
 }
 
@@ -80,8 +79,7 @@ impl<'c> Found<'c> {
             _ => None,
         };
         let one = Tried { node: node.name.clone(), pool: pool.map(|pool| pool.name.clone()), why, free, score: None };
-        self.tried.push((self.turn, one));
-        self.turn += 1;
+        self.tried.push(Some(one));
     }
 
     /// The places that were picked, and why each other was not.
@@ -100,7 +98,7 @@ impl<'c> Found<'c> {
                 None if last.is_none_or(|last| at > last) => Refusal::Outranked,
                 None => rules.clash(one, &taken).unwrap_or(Refusal::NotTogether),
             };
-            tried.push((one.turn, one.tried(why)));
+            one.fell_out(&mut tried, why);
         }
         let chosen = taken.iter().map(|one| Chosen {
             node: one.node.name.clone(),
@@ -111,42 +109,67 @@ impl<'c> Found<'c> {
         });
         let mut chosen: Vec<Chosen> = chosen.collect();
         chosen.sort_by(|a, b| a.node.cmp(&b.node));
-        Placement { total: chosen.iter().map(|one| one.score).sum(), chosen, tried: ordered(tried), notes }
+        Placement { total: chosen.iter().map(|one| one.score).sum(), chosen, tried: tried.into_iter().flatten().collect(), notes }
     }
 
     /// Why each place was not taken, where none was.
     pub(super) fn none(self) -> Vec<Tried> {
         let mut tried = self.tried;
-        tried.extend(self.fitting.iter().map(|one| (one.turn, one.tried(Refusal::NotTogether))));
-        ordered(tried)
+        self.fitting.iter().for_each(|one| one.fell_out(&mut tried, Refusal::NotTogether));
+        tried.into_iter().flatten().collect()
     }
 }
 
 impl Candidate<'_> {
-    fn tried(&self, why: Refusal) -> Tried {
-        Tried {
+    fn fell_out(&self, tried: &mut [Option<Tried>], why: Refusal) {
+        let Some(slot) = tried.get_mut(self.turn) else { return };
+        *slot = Some(Tried {
             node: self.node.name.clone(),
             pool: Some(self.pool.name.clone()),
             why,
             free: Some(self.space.estimate),
             score: Some(self.score),
-        }
+        });
     }
-}
-
-/// In the order of nodes and pools.
-fn ordered(mut tried: Vec<(usize, Tried)>) -> Vec<Tried> {
-    tried.sort_unstable_by_key(|(turn, _)| *turn);
-    tried.into_iter().map(|(_, one)| one).collect()
 }
 
 fn listed(list: Option<&Vec<String>>, name: &str) -> bool {
     list.filter(|names| !names.is_empty()).is_none_or(|names| names.iter().any(|one| one.eq_ignore_ascii_case(name)))
 }
 
-/// The names of a list; `None`: it names nothing, so that all are meant. A text that is no name matches nothing.
-fn names<T: Eq + Hash>(list: Option<&Vec<String>>, parse: impl Fn(&str) -> Option<T>) -> Option<HashSet<T>> {
-    list.filter(|names| !names.is_empty()).map(|names| names.iter().filter_map(|text| parse(text)).collect())
+/// The names of a list, asked for one after the other.
+struct Names<'r> {
+    sorted: Vec<&'r str>,
+    next: usize,
+}
+
+impl<'r> Names<'r> {
+    /// `None`: the list names nothing, so that all are meant. A text that is no name matches nothing.
+    fn new(list: Option<&'r Vec<String>>) -> Option<Self> {
+        let list = list.filter(|names| !names.is_empty())?;
+        let mut sorted: Vec<&str> = list.iter().map(String::as_str).collect();
+        sorted.sort_by(|a, b| compare(a, b));
+        Some(Self { sorted, next: 0 })
+    }
+
+    /// Whether it is named. Cheapest in the order of names.
+    fn has(&mut self, name: &str) -> bool {
+        let at = |at: usize| self.sorted.get(at).map(|one| compare(one, name));
+        let mut next = self.next;
+        while at(next) == Some(Ordering::Less) {
+            next += 1;
+        }
+        let found = match at(next) {
+            Some(Ordering::Equal) => true,
+            // Behind the name already: it is looked for from the beginning.
+            Some(Ordering::Greater) | None if next == self.next && next > 0 => {
+                self.sorted.binary_search_by(|one| compare(one, name)).is_ok()
+            }
+            Some(Ordering::Less | Ordering::Greater) | None => false,
+        };
+        self.next = next;
+        found
+    }
 }
 
 fn leaving(node: &Node) -> Result<(), Refusal> {
@@ -245,14 +268,13 @@ struct Judge<'r, 'c, U: Iterator> {
     request: &'r Request<'r>,
     rules: &'r Rules,
     kind: Kind,
-    nodes: Option<HashSet<NodeName>>,
-    pools: Option<HashSet<StorPoolName>>,
+    nodes: Option<Names<'r>>,
+    pools: Option<Names<'r>>,
     kinds: Option<&'r [ProviderKind]>,
     /// `AutoplaceTarget` of a node that says nothing itself.
     target: Option<bool>,
     cluster: &'c Cluster,
     replicas: Option<&'c OrdMap<NodeName, Arc<Resource>>>,
-    shunned: BTreeMap<NodeName, ResourceName>,
     layers: &'r [LayerKind],
     stack: &'r [LayerKind],
     geometry: sizes::DrbdGeometry,
@@ -284,13 +306,12 @@ pub(super) fn candidates<'c>(
         request,
         rules,
         kind,
-        nodes: names(filter.node_name_list.as_ref(), |text| NodeName::parse(text).ok()),
-        pools: names(pools, |text| StorPoolName::parse(text).ok()),
+        nodes: Names::new(filter.node_name_list.as_ref()),
+        pools: Names::new(pools),
         kinds: filter.provider_list.as_deref().filter(|kinds| !kinds.is_empty()),
         target: Chain::new().with(Source::Controller, &cluster.controller.props).get_bool(AUTOPLACE_TARGET),
         cluster,
         replicas: request.definition.and_then(|definition| cluster.resources.get(&definition.name)),
-        shunned: shunned(cluster, filter)?,
         layers: layers_there(request.layers, kind),
         stack: if request.layers.is_empty() { stack::PLAIN } else { request.layers },
         geometry: sizes::DrbdGeometry::with_peers(request.peers),
@@ -299,33 +320,42 @@ pub(super) fn candidates<'c>(
         uses: Along::new(cluster.pool_uses()),
         needs: BTreeMap::new(),
     };
+    // Twice as many pools as nodes are usual: what holds them grows little then.
+    found.fitting.reserve(cluster.nodes.len().saturating_mul(2));
+    found.tried.reserve(cluster.nodes.len().saturating_mul(2));
+    let shunned = shunned(cluster, filter)?;
+    let mut beside = Along::new(&shunned);
     let mut seen = Along::new(&observed.nodes);
     let mut pools_of = Along::new(&cluster.pools);
     for node in cluster.nodes.values() {
         let seen = seen.get(&node.name).map(AsRef::as_ref);
         let pools = pools_of.get(&node.name);
-        let convert = match judge.node(node, seen) {
-            Ok(convert) => convert,
+        let fits = judge.node(node, seen, beside.get(&node.name)).and_then(|convert| {
+            let values = rules.values(node);
+            rules.judge(node, &values).map(|()| (convert, values))
+        });
+        let (convert, values) = match fits {
+            Ok(fits) => fits,
             Err(why) => {
                 found.drop_out(node, None, why);
                 continue;
             }
         };
-        let seat = found.turn;
+        let seat = found.tried.len();
         for pool in pools.into_iter().flat_map(OrdMap::values) {
             if (pool.provider == ProviderKind::Diskless) != (kind == Kind::Diskless) {
                 continue;
             }
             match judge.pool(node, seen, pool) {
                 Ok((space, resources)) => {
-                    let (turn, throughput, score) = (found.turn, 0, Score::default());
-                    found.fitting.push(Candidate { turn, seat, node, pool, space, resources, throughput, convert, score });
-                    found.turn += 1;
+                    let (turn, throughput, score, values) = (found.tried.len(), 0, Score::default(), values.clone());
+                    found.fitting.push(Candidate { turn, seat, node, values, pool, space, resources, throughput, convert, score });
+                    found.tried.push(None);
                 }
                 Err(why) => found.drop_out(node, Some(pool), why),
             }
         }
-        if found.turn == seat {
+        if found.tried.len() == seat {
             found.drop_out(node, None, Refusal::NoPool);
         }
     }
@@ -344,9 +374,10 @@ fn layers_there(stack: &[LayerKind], kind: Kind) -> &[LayerKind] {
 }
 
 impl<'c, U: Iterator<Item = (&'c (NodeName, StorPoolName), &'c PoolUse)>> Judge<'_, 'c, U> {
-    /// Judges a node; whether it has a diskless replica that is to get a disk.
-    fn node(&self, node: &Node, seen: Option<&NodeSeen>) -> Result<bool, Refusal> {
-        if self.nodes.as_ref().is_some_and(|nodes| !nodes.contains(&node.name)) {
+    /// Judges a node with a resource on it that must not be beside, but for the rules; whether it has a diskless replica that is to get
+    /// a disk.
+    fn node(&mut self, node: &Node, seen: Option<&NodeSeen>, beside: Option<&ResourceName>) -> Result<bool, Refusal> {
+        if self.nodes.as_mut().is_some_and(|nodes| !nodes.has(node.name.as_str())) {
             return Err(Refusal::NodeNotListed);
         }
         leaving(node)?;
@@ -368,7 +399,7 @@ impl<'c, U: Iterator<Item = (&'c (NodeName, StorPoolName), &'c PoolUse)>> Judge<
         if replica.is_some() && !convert {
             return Err(Refusal::Occupied);
         }
-        if let Some(resource) = self.shunned.get(&node.name) {
+        if let Some(resource) = beside {
             return Err(Refusal::Beside(resource.to_string()));
         }
         if let Some(able) = seen.and_then(|seen| seen.capabilities.as_deref())
@@ -376,7 +407,6 @@ impl<'c, U: Iterator<Item = (&'c (NodeName, StorPoolName), &'c PoolUse)>> Judge<
         {
             return Err(Refusal::LacksLayer(kind, why));
         }
-        self.rules.judge(node)?;
         Ok(convert)
     }
 
@@ -391,7 +421,7 @@ impl<'c, U: Iterator<Item = (&'c (NodeName, StorPoolName), &'c PoolUse)>> Judge<
 
     /// Judges a pool of a node that fits; its space, and the replicas that count for its score.
     fn pool(&mut self, node: &Node, seen: Option<&NodeSeen>, pool: &Arc<StorPool>) -> Result<(Space, u64), Refusal> {
-        if self.pools.as_ref().is_some_and(|pools| !pools.contains(&pool.name)) {
+        if self.pools.as_mut().is_some_and(|pools| !pools.has(pool.name.as_str())) {
             return Err(Refusal::PoolNotListed);
         }
         if self.kind == Kind::Diskless {

@@ -1,6 +1,7 @@
 //! The rules among replicas: what new ones must keep with each other and with those that are there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use berth_model::cluster::Cluster;
@@ -38,6 +39,9 @@ pub(super) struct Rules {
     /// Shared spaces that hold replicas.
     spaces: BTreeSet<String>,
 }
+
+/// Values of one node, shared by its pools.
+pub(super) type Values<'n> = Rc<[Option<&'n str>]>;
 
 /// `Key` or `Key=Value`.
 fn split(rule: &str) -> (&str, Option<&str>) {
@@ -118,8 +122,21 @@ impl Rules {
         Ok(rules)
     }
 
+    /// The values of a node that replicas are compared by: of the keys of `same`, `different` and `limited`, in this order.
+    pub(super) fn values<'n>(&self, node: &'n Node) -> Values<'n> {
+        let same = self.same.iter();
+        let different = self.different.iter().map(|(key, _)| key);
+        let limited = self.limited.iter().map(|limit| &limit.key);
+        same.chain(different).chain(limited).map(|key| node.props.get(key)).collect()
+    }
+
+    /// Where the values of `different` begin among [`values`](Self::values), and those of `limited`.
+    pub(super) fn begins(&self) -> (usize, usize) {
+        (self.same.len(), self.same.len() + self.different.len())
+    }
+
     /// Judges a node by itself: fixed values, excluded ones, missing ones, taken ones, full ones, in this order.
-    pub(super) fn judge(&self, node: &Node) -> Result<(), Refusal> {
+    pub(super) fn judge(&self, node: &Node, values: &Values<'_>) -> Result<(), Refusal> {
         for (key, wanted) in &self.fixed {
             let found = node.props.get(key);
             if found != Some(wanted.as_str()) {
@@ -130,17 +147,20 @@ impl Rules {
         if let Some((key, value)) = self.excluded.iter().find(|(key, value)| node.props.get(key) == Some(value.as_str())) {
             return Err(Refusal::ExcludedValue { key: key.clone(), value: value.clone() });
         }
-        if let Some(key) = self.same.iter().find(|key| node.props.get(key).is_none()) {
-            return Err(Refusal::NoValue(key.clone()));
+        let mut values = values.iter().copied();
+        for key in &self.same {
+            if values.next().flatten().is_none() {
+                return Err(Refusal::NoValue(key.clone()));
+            }
         }
         let taken = |key: &String, value: &str| Err(Refusal::ValueTaken { key: key.clone(), value: value.to_owned() });
-        for (key, values) in &self.different {
-            if let Some(value) = node.props.get(key).filter(|value| values.contains(*value)) {
+        for (key, used) in &self.different {
+            if let Some(value) = values.next().flatten().filter(|value| used.contains(*value)) {
                 return taken(key, value);
             }
         }
         for limit in &self.limited {
-            if let Some(value) = node.props.get(&limit.key).filter(|value| limit.counts.get(*value).copied().unwrap_or(0) >= limit.most) {
+            if let Some(value) = values.next().flatten().filter(|value| limit.counts.get(*value).copied().unwrap_or(0) >= limit.most) {
                 return taken(&limit.key, value);
             }
         }

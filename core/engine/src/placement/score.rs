@@ -131,7 +131,7 @@ pub(super) fn rank(candidates: &mut [Candidate<'_>], weights: Weights) {
         }
     }
     // They come in the order of nodes and pools, which stays among equals.
-    candidates.sort_by_key(|one| std::cmp::Reverse(one.score));
+    candidates.sort_by_cached_key(|one| std::cmp::Reverse(one.score));
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub(super) fn select_within(places: &[Candidate<'_>], count: usize, rules: &Rule
         return Search::Found { picked: Vec::new(), proven: true };
     }
     let mut problems = Vec::new();
-    for group in groups(places, &rules.same) {
+    for group in groups(places, rules.same.len()) {
         problems.extend(cliques(places, &group).into_iter().map(|clique| Problem::new(places, clique, rules)));
     }
     let (mut best, mut proven) = (None::<Pick>, true);
@@ -104,13 +104,13 @@ impl Pick {
 }
 
 /// The places by the values that must be alike; each in the order of preference.
-fn groups(places: &[Candidate<'_>], same: &[String]) -> Vec<Vec<usize>> {
-    if same.is_empty() {
+fn groups(places: &[Candidate<'_>], same: usize) -> Vec<Vec<usize>> {
+    if same == 0 {
         return vec![(0..places.len()).collect()];
     }
-    let mut groups: BTreeMap<Vec<Option<&str>>, Vec<usize>> = BTreeMap::new();
+    let mut groups: BTreeMap<&[Option<&str>], Vec<usize>> = BTreeMap::new();
     for (at, place) in places.iter().enumerate() {
-        groups.entry(same.iter().map(|key| place.node.props.get(key)).collect()).or_default().push(at);
+        groups.entry(place.values.get(..same).unwrap_or_default()).or_default().push(at);
     }
     groups.into_values().collect()
 }
@@ -214,23 +214,51 @@ struct State {
     sum: i128,
 }
 
+/// Which places of each node are left: pools in spaces of their own, and at most one that shares none.
+#[derive(Debug, Default)]
+struct Seats {
+    /// The first space of each node's places by the turn of the node; `None`: no place of it yet.
+    first: Vec<Option<Option<String>>>,
+    /// The further ones.
+    more: HashMap<usize, Vec<Option<String>>>,
+    /// Whether any node has several places.
+    several: bool,
+}
+
+impl Seats {
+    /// Takes a place in a space (`None`: one of its own), unless an earlier one of the node stands for it.
+    fn take(&mut self, seat: usize, space: Option<String>) -> bool {
+        if self.first.len() <= seat {
+            self.first.resize(seat + 1, None);
+        }
+        let Some(slot) = self.first.get_mut(seat) else { return false };
+        let Some(first) = slot else {
+            *slot = Some(space);
+            return true;
+        };
+        let stands = |earlier: &Option<String>| earlier.is_none() || *earlier == space;
+        if stands(first) || self.more.get(&seat).is_some_and(|more| more.iter().any(stands)) {
+            return false;
+        }
+        self.more.entry(seat).or_default().push(space);
+        self.several = true;
+        true
+    }
+
+    /// Whether a node has one place only.
+    fn is_alone(&self, seat: usize) -> bool {
+        !self.several || !self.more.contains_key(&seat)
+    }
+}
+
 impl Problem {
     fn new(all: &[Candidate<'_>], mut places: Vec<usize>, rules: &Rules) -> Self {
         let shared = all.iter().any(|place| place.pool.shared_space.is_some());
         let space = |at: usize| if shared { all.get(at).and_then(|place| space_of(place.pool)) } else { None };
         // Another pool of the node goes before it, and is at least as free to take.
-        let mut before: HashMap<usize, Vec<Option<String>>> = HashMap::new();
-        places.retain(|at| {
-            let Some(place) = all.get(*at) else { return false };
-            let spaces = before.entry(place.seat).or_default();
-            let own = space(*at);
-            if spaces.contains(&None) || spaces.contains(&own) {
-                return false;
-            }
-            spaces.push(own);
-            true
-        });
-        let several = before.values().any(|spaces| spaces.len() > 1);
+        let mut before = Seats::default();
+        places.retain(|at| all.get(*at).is_some_and(|place| before.take(place.seat, space(*at))));
+        let several = before.several;
         let here = || places.iter().filter_map(|at| all.get(*at));
         let mut made = Vec::new();
         if several {
@@ -239,11 +267,13 @@ impl Problem {
         if shared {
             made.push(Rule::of(places.iter().map(|at| space(*at)), 1).0);
         }
-        for (key, _) in &rules.different {
-            made.push(Rule::of(here().map(|place| place.node.props.get(key)), 1).0);
+        let (different, limited) = rules.begins();
+        let value = |at: usize| here().map(move |place| place.values.get(at).copied().flatten());
+        for at in different..limited {
+            made.push(Rule::of(value(at), 1).0);
         }
-        for limit in &rules.limited {
-            let (mut rule, classes) = Rule::of(here().map(|place| place.node.props.get(&limit.key)), limit.most);
+        for (at, limit) in (limited..).zip(&rules.limited) {
+            let (mut rule, classes) = Rule::of(value(at), limit.most);
             for (value, count) in &limit.counts {
                 match classes.get(value.as_str()).and_then(|class| rule.there.get_mut(*class)) {
                     Some(there) => *there = *count,
@@ -254,7 +284,7 @@ impl Problem {
             made.push(rule);
         }
         made.retain(Rule::binds);
-        let clean = |at: usize| all.get(at).and_then(|place| before.get(&place.seat)).is_some_and(|spaces| spaces.len() == 1);
+        let clean = |at: usize| all.get(at).is_some_and(|place| before.is_alone(place.seat));
         let mut stand_in = vec![None; places.len()];
         if !made.is_empty() {
             // Rules of nodes do not tell those apart that are alone on theirs.
