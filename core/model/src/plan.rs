@@ -4,6 +4,8 @@
 //! a partial one names what changed since the generation that it builds on. An item that is missing from a plan is not
 //! touched; only an item that is wanted [`Absent`](Wanted::Absent) is removed.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -88,6 +90,15 @@ impl PlanItem {
         match self {
             Self::Resource(plan) => &plan.resource,
             Self::Snapshot(plan) => &plan.resource,
+        }
+    }
+
+    /// The pools that it lies in.
+    #[must_use]
+    pub fn pools(&self) -> BTreeSet<&StorPoolName> {
+        match self {
+            Self::Resource(plan) => plan.volumes.iter().map(|volume| &volume.pool).collect(),
+            Self::Snapshot(plan) => plan.volumes.iter().map(|volume| &volume.pool).collect(),
         }
     }
 }

@@ -229,11 +229,7 @@ impl<'a> Bench<'a> {
 
     /// Has on disk what is seen: an earlier step may have failed after its change, in the sync. A power cut would take that change back.
     fn make_sure(&mut self, item: &PlanItem) -> Result<(), sdk::Fault> {
-        let pools: BTreeSet<&StorPoolName> = match item {
-            PlanItem::Resource(plan) => plan.volumes.iter().map(|volume| &volume.pool).collect(),
-            PlanItem::Snapshot(plan) => plan.volumes.iter().map(|volume| &volume.pool).collect(),
-        };
-        for name in pools {
+        for name in item.pools() {
             if self.pools.get(name).is_none_or(|open| !open.plan.provider.has_storage()) {
                 continue;
             }

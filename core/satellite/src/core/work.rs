@@ -214,7 +214,7 @@ impl Core {
             let Some(queue) = self.queues.get_mut(&resource) else { continue };
             let items: Vec<Arc<PlanItem>> =
                 queue.dirty.iter().filter_map(|id| self.entries.get(id)).map(|entry| Arc::clone(&entry.item)).collect();
-            if items.iter().any(|item| pools_of(item).iter().any(|pool| self.opening.contains(pool))) {
+            if items.iter().any(|item| item.pools().into_iter().any(|pool| self.opening.contains(pool))) {
                 self.parked.push(resource);
                 continue;
             }
@@ -361,14 +361,6 @@ fn defect(site: &dyn Site, plan: PoolPlan, cause: &str) -> OpenPool {
     OpenPool { plan, ..pool }
 }
 
-/// Pools that an item lies in.
-fn pools_of(item: &PlanItem) -> Vec<StorPoolName> {
-    match item {
-        PlanItem::Resource(plan) => plan.volumes.iter().map(|volume| volume.pool.clone()).collect(),
-        PlanItem::Snapshot(plan) => plan.volumes.iter().map(|volume| volume.pool.clone()).collect(),
-    }
-}
-
 /// The item as somebody on this machine wants it, who has attached or detached it by hand.
 fn overridden(item: Arc<PlanItem>, by_hand: Option<bool>) -> Arc<PlanItem> {
     let wanted = match by_hand {
@@ -451,7 +443,6 @@ fn work_on(
     item: &PlanItem,
 ) -> (ItemSeen, Vec<PoolSeen>) {
     let seen = Bench::new(&**site, capabilities, pools, cluster, leave).beside(taken).work(item, generation, unsure);
-    let names: BTreeSet<StorPoolName> = pools_of(item).into_iter().collect();
-    let news = names.iter().filter_map(|name| pools.get(name)).filter_map(|pool| look_at_space(&**site, pool)).collect();
+    let news = item.pools().into_iter().filter_map(|name| pools.get(name)).filter_map(|pool| look_at_space(&**site, pool)).collect();
     (seen, news)
 }
