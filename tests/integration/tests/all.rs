@@ -22,6 +22,8 @@ mod explaining;
 mod failures;
 #[path = "all/figures.rs"]
 mod figures;
+#[path = "all/guide.rs"]
+mod guide;
 #[path = "all/hang.rs"]
 mod hang;
 #[path = "all/harness.rs"]
