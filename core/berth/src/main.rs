@@ -39,6 +39,9 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
     let called_as = arguments.next().unwrap_or_default();
     let rest: Vec<OsString> = arguments.collect();
+    if let Some(answer) = completion(&rest) {
+        return report(answer);
+    }
     let as_client = Path::new(&called_as).file_name().is_some_and(|name| name == "linstor");
     if as_client || !is_own_word(rest.first()) || is_client_controller(&rest) {
         return client(rest);
@@ -57,6 +60,15 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Answers a shell that completes a line of either name.
+fn completion(arguments: &[OsString]) -> Option<anyhow::Result<()>> {
+    let line = arguments.iter().skip_while(|word| *word != "--").nth(1);
+    let own = line.is_some_and(|name| Path::new(name).file_name().is_some_and(|name| name == "berth"));
+    let grammar = |grammar: clap::Command| if own { words::beside(grammar) } else { grammar };
+    let answer = berth_cli::completion(arguments, &berth_cli::Surroundings::of_process(), grammar)?;
+    Some(answer.map_err(anyhow::Error::msg).map(|text| print!("{}", String::from_utf8_lossy(&text))))
 }
 
 /// Writes to standard output. A reader that has gone wants no more; output that cannot be kept ends the program.
@@ -109,8 +121,7 @@ fn run(program: Program, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Program::Risk(options) => what_if::risk(&options),
         Program::Place(words) => place::place(&words),
         Program::Completions { shell } => {
-            let mut command = berth_cli::command();
-            clap_complete::generate(shell, &mut command, "linstor", &mut std::io::stdout());
+            print!("{}", berth_cli::registration(&shell, &["linstor", "berth"]).map_err(anyhow::Error::msg)?);
             Ok(())
         }
     }

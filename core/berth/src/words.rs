@@ -70,11 +70,11 @@ pub enum Program {
     Place(PlaceWords),
     /// Run simulated satellites: every layer and provider, no devices.
     Simulate(SimulateWords),
-    /// Print shell completion for the LINSTOR command line.
+    /// Print what makes a shell complete commands and names of objects.
     #[command(after_help = "Example:\n  berth completions bash > /etc/bash_completion.d/linstor")]
     Completions {
         /// bash, zsh, fish, elvish or powershell.
-        shell: clap_complete::Shell,
+        shell: String,
     },
 }
 
@@ -536,4 +536,11 @@ pub struct BalanceWords {
     /// List what has another number of replicas than is wanted, what is to be done, and what is left alone and why.
     #[arg(long, conflicts_with = "dry_run")]
     pub list: bool,
+}
+
+/// The client's grammar with Berth's own words beside it, for completion of lines that begin with `berth`.
+pub fn beside(client: clap::Command) -> clap::Command {
+    let own: Vec<clap::Command> = <Words as clap::CommandFactory>::command().get_subcommands().cloned().collect();
+    // `controller` is both: the client's has the words to complete.
+    own.into_iter().filter(|command| command.get_name() != "controller").fold(client, clap::Command::subcommand)
 }

@@ -2,15 +2,16 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use crate::objects;
+use crate::output::FORMATS;
 use crate::words::{flag, leaf, opt};
+use crate::{explain, objects};
 
 /// What the program is called in its own help.
 const NAME: &str = "linstor";
 
 /// All commands with their options: what `--help` and shell completion show.
 pub fn command() -> Command {
-    let root = root(Command::new(NAME))
+    let grammar = root(Command::new(NAME))
         .about("Storage of a cluster, from the command line")
         .after_help(
             "Sizes count GiB when no unit is given. Commands and their short forms are typed in full; long options may be shortened.\n\
@@ -22,15 +23,45 @@ pub fn command() -> Command {
         .disable_version_flag(true)
         .subcommand_required(false)
         .subcommands(objects::commands());
-    root.subcommand(
-        leaf("list-commands", &["commands", "list"], "List all commands with their short forms", "list-commands")
-            .arg(flag("tree", "Also list what is below them").short('t')),
-    )
-    .subcommand(
-        leaf("help", &[], "Show the help of a command", "help node list").arg(crate::words::words("COMMAND", "Words of the command")),
-    )
-    .subcommand(leaf("interactive", &[], "Ask for one command after the other", "interactive"))
-    .subcommand(leaf("gen-zsh-completer", &[], "Completion for zsh", "gen-zsh-completer").hide(true))
+    let grammar = grammar
+        .subcommand(
+            leaf("list-commands", &["commands", "list"], "List all commands with their short forms", "list-commands")
+                .arg(flag("tree", "Also list what is below them").short('t')),
+        )
+        .subcommand(
+            leaf("help", &[], "Show the help of a command", "help node list").arg(crate::words::words("COMMAND", "Words of the command")),
+        )
+        .subcommand(
+            leaf(
+                "explain",
+                &[],
+                "What a property is for, what it may hold and where its value comes from",
+                "explain DrbdOptions/Net/protocol -r web",
+            )
+            .arg(crate::words::need("KEY", "The property; its last part is enough where only one ends so"))
+            .arg(opt("resource", "The resource definition that it is asked for").short('r').value_name("RESOURCE"))
+            .arg(opt("node", "The node that it is asked for; with --resource the replica there").short('n').value_name("NODE")),
+        )
+        .subcommand(leaf("interactive", &[], "Ask for one command after the other", "interactive"))
+        .subcommand(leaf("gen-zsh-completer", &[], "Completion for zsh", "gen-zsh-completer").hide(true));
+    with_keys(grammar)
+}
+
+/// Adds the keys that an object takes to the long help of its `set-property`.
+fn with_keys(grammar: Command) -> Command {
+    let objects: Vec<&str> = words();
+    objects.into_iter().fold(grammar, |grammar, object| match (explain::owner_of(object), grammar.find_subcommand(object).is_some()) {
+        (Some(owner), true) => grammar.mut_subcommand(object, |command| {
+            if command.find_subcommand("set-property").is_none() {
+                return command;
+            }
+            command.mut_subcommand("set-property", |leaf| {
+                let example = leaf.get_after_help().map(ToString::to_string).unwrap_or_default();
+                leaf.after_long_help(format!("{example}\n\n{}", explain::keys_help(owner)))
+            })
+        }),
+        _ => grammar,
+    })
 }
 
 /// Only the global options; everything from the first word on is left alone.
@@ -44,10 +75,11 @@ pub fn globals() -> Command {
 }
 
 /// Names of the global options that take no value.
-pub const FLAGS: [&str; 9] =
-    ["no-color", "no-utf8", "warn-as-error", "curl", "dry-run", "machine-readable", "verbose", "disable-config", "allow-insecure-auth"];
+pub const FLAGS: &[&str] =
+    &["no-color", "no-utf8", "warn-as-error", "curl", "dry-run", "machine-readable", "verbose", "disable-config", "allow-insecure-auth"];
 /// Names of the global options that take one.
-pub const VALUES: [&str; 8] = ["controllers", "output-version", "timeout", "user", "password", "certfile", "keyfile", "cafile"];
+pub const VALUES: &[&str] =
+    &["controllers", "output", "pager", "output-version", "timeout", "user", "password", "certfile", "keyfile", "cafile"];
 
 fn root(command: Command) -> Command {
     command
@@ -61,6 +93,8 @@ fn root(command: Command) -> Command {
         .arg(flag("dry-run", "Say what a command would change, and change nothing; also after the command's words"))
         .arg(opt("controllers", "Controllers, tried in order: HOST[:PORT], linstor://HOST, http://HOST:PORT").value_name("LIST"))
         .arg(flag("machine-readable", "Print JSON").short('m'))
+        .arg(opt("output", "Form of the output; also after the command's words").short('o').value_name("FORM").value_parser(FORMATS))
+        .arg(opt("pager", "Program that shows what does not fit the terminal, e.g. less").value_name("PROGRAM"))
         .arg(opt("output-version", "Form of the JSON").value_name("v0|v1").value_parser(["v0", "v1"]))
         .arg(flag("verbose", "Say more").short('V'))
         .arg(opt("timeout", "Seconds to wait for an answer").short('t').value_name("SECONDS"))
@@ -75,7 +109,7 @@ fn root(command: Command) -> Command {
 
 /// First words of a command line that belong here: all top-level commands and their short forms.
 pub fn words() -> Vec<&'static str> {
-    let mut words = vec!["help", "interactive", "list-commands", "commands", "list", "gen-zsh-completer"];
+    let mut words = vec!["help", "explain", "interactive", "list-commands", "commands", "list", "gen-zsh-completer"];
     words.extend(objects::words());
     words
 }

@@ -8,15 +8,19 @@
 //! words into a [`plan::Plan`], without a controller; [`run`](mod@run) carries it out and prints.
 #![forbid(unsafe_code)]
 
+mod complete;
 mod curl;
 mod drbd;
 mod exit;
+mod explain;
 mod filter_words;
 mod grammar;
+mod hints;
 mod ini;
 mod interactive;
 mod json;
 mod objects;
+mod output;
 mod plan;
 mod progress;
 mod reply_text;
@@ -102,6 +106,41 @@ pub async fn run_in(args: Vec<OsString>, around: &Surroundings, terminal: &mut T
     }
 }
 
+/// What makes a shell ask this program for completions of the commands `names` (`linstor`, `berth`).
+///
+/// # Errors
+/// A shell that is not known; the message lists those that are.
+pub fn registration(shell: &str, names: &[&str]) -> Result<String, String> {
+    let shells = clap_complete::env::Shells::builtins();
+    let known = || shells.names().collect::<Vec<_>>().join(", ");
+    let completer = shells.completer(shell).ok_or_else(|| format!("'{shell}' is no shell that can complete; there are {}", known()))?;
+    let mut out = Vec::new();
+    for name in names {
+        completer.write_registration(complete::VARIABLE, name, name, name, &mut out).map_err(|why| why.to_string())?;
+    }
+    String::from_utf8(out).map_err(|why| why.to_string())
+}
+
+/// Answers a shell that completes a line, if one asks: its name is in the environment, the line behind `--` in the arguments (with the
+/// program's own name). `None`: nobody asks. `beside` may add words of the
+/// program's own to the grammar.
+///
+/// # Errors
+/// A shell that is not known.
+pub fn completion(
+    args: &[OsString],
+    around: &Surroundings,
+    beside: impl FnOnce(clap::Command) -> clap::Command,
+) -> Option<Result<Vec<u8>, String>> {
+    let shell = around.env.get(complete::VARIABLE).filter(|shell| !shell.is_empty())?;
+    let line: Vec<OsString> = args.iter().skip_while(|word| *word != "--").skip(1).cloned().collect();
+    let shells = clap_complete::env::Shells::builtins();
+    let Some(completer) = shells.completer(shell) else { return Some(Err(format!("'{shell}' is no shell that can complete"))) };
+    let mut command = beside(complete::command(&line, around));
+    let mut out = Vec::new();
+    Some(completer.write_complete(&mut command, line, None, &mut out).map(|()| out).map_err(|why| why.to_string()))
+}
+
 /// Prints what went wrong and gives the exit code.
 fn finish(outcome: Result<u8, run::Trouble>, terminal: &mut Terminal) -> u8 {
     match outcome {
@@ -169,7 +208,14 @@ fn understand(words: &[OsString], settings: &Settings) -> Result<Task, NotUnders
         "list-commands" => Task::Print(command_list(words::set(below, "tree"))),
         "interactive" => Task::Interactive,
         "gen-zsh-completer" => {
-            return Err(NotUnderstood::Usage(words::BadUsage::new("completion comes from: berth completions zsh")));
+            Task::Print(registration("zsh", &["linstor"]).map_err(|why| NotUnderstood::Usage(words::BadUsage::new(why)))?)
+        }
+        "explain" => {
+            let key = words::must(below, "KEY");
+            match (words::one(below, "resource"), words::one(below, "node")) {
+                (None, None) => Task::Print(explain::text(key).map_err(NotUnderstood::Usage)?),
+                (resource, node) => Task::Plan(explain::plan(key, resource, node).map_err(NotUnderstood::Usage)?),
+            }
         }
         object => {
             let now = objects::Now { time: Zoned::now() };

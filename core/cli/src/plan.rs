@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use berth_client::Call;
+use berth_model::props::Source;
 
 /// A command, understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +32,46 @@ pub enum Plan {
     Reports(Vec<Call>),
     /// Which controller answers.
     Which,
+    /// What could be safer.
+    Advise {
+        /// About what.
+        what: Advise,
+        /// How the table looks.
+        look: Look,
+    },
+    /// What a property is, and where its value for an object comes from.
+    Explain {
+        /// The property.
+        key: String,
+        /// What it is, as text.
+        about: String,
+        /// The objects whose values count.
+        calls: Vec<(Source, Call)>,
+    },
+    /// Collect replicas and make them at once: a state of interactive mode.
+    Transaction(Transaction),
     /// A known command that this version cannot do yet.
     Later(String),
+}
+
+/// What advice is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advise {
+    /// About these resources; all if none is named.
+    Resources(Vec<String>),
+    /// About a node that is to go down for a while.
+    Maintenance(String),
+}
+
+/// A step of `resource create-transactional`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transaction {
+    /// From now on `resource create` only collects.
+    Begin,
+    /// Forget what was collected.
+    Abort,
+    /// Make it all.
+    Commit,
 }
 
 /// A document to read and the form to show it in.
@@ -55,8 +94,8 @@ pub enum View {
     NodeInfo,
     /// `node describe`: the nodes as trees of pools, resources and volumes.
     NodeTree,
-    /// `node interface list`
-    Interfaces,
+    /// `node interface list` of this node.
+    Interfaces(String),
     /// `storage-pool list`
     Pools,
     /// `storage-pool-definition list`
@@ -127,8 +166,18 @@ pub struct Look {
     pub aux: bool,
     /// Show more columns.
     pub full: bool,
+    /// As wide as it gets.
+    pub wide: bool,
     /// Only these names; filters that the API itself does not have.
     pub only: Vec<String>,
+}
+
+impl Look {
+    /// The same with every column there is, as wide as it gets.
+    #[must_use]
+    pub fn widened(self) -> Self {
+        Self { ports: true, external: true, aux: true, full: true, wide: true, ..self }
+    }
 }
 
 impl Plan {
@@ -149,7 +198,14 @@ impl Plan {
             Self::Write(calls) => Some(Self::Write(calls.iter().map(dry).collect())),
             // There is nothing to wait for.
             Self::Clone { call, source, .. } => Some(Self::Clone { call: dry(call), source: source.clone(), wait: None }),
-            Self::Show(_) | Self::WaitSync { .. } | Self::Reports(_) | Self::Which | Self::Later(_) => None,
+            Self::Show(_)
+            | Self::WaitSync { .. }
+            | Self::Reports(_)
+            | Self::Which
+            | Self::Advise { .. }
+            | Self::Explain { .. }
+            | Self::Transaction(_)
+            | Self::Later(_) => None,
         }
     }
 
@@ -159,7 +215,8 @@ impl Plan {
             Self::Write(calls) | Self::Reports(calls) => calls.iter().collect(),
             Self::Show(show) => vec![&show.call],
             Self::Clone { call, .. } | Self::WaitSync { call, .. } => vec![call],
-            Self::Which | Self::Later(_) => Vec::new(),
+            Self::Explain { calls, .. } => calls.iter().map(|(_, call)| call).collect(),
+            Self::Which | Self::Advise { .. } | Self::Transaction(_) | Self::Later(_) => Vec::new(),
         }
     }
 }

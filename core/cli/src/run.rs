@@ -3,15 +3,17 @@
 use std::time::{Duration, Instant};
 
 use berth_client::{Call, Client, ClientError, Endpoint, Login, Options, Reply, Response, Severity};
+use berth_model::props::Source;
 use serde_json::Value;
 
 use crate::exit;
-use crate::plan::{Look, Plan, Show, View};
+use crate::output::{self, Format};
+use crate::plan::{Advise, Look, Plan, Show, View};
 use crate::progress::while_waiting;
 use crate::settings::{OutputVersion, Settings, Surroundings};
 use crate::table::{Screen, Table};
 use crate::terminal::Terminal;
-use crate::{curl, json, reply_text, value, view};
+use crate::{curl, explain, hints, json, reply_text, value, view};
 
 /// How often a job is asked whether it is done.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -117,6 +119,13 @@ impl<'t> Runner<'t> {
                 self.terminal.note("--dry-run: several requests, each asked by itself: none sees what the ones before it would have done");
             }
         }
+        self.ask(plan).await.map_err(|trouble| match trouble {
+            Trouble::Unexpected(text) => Trouble::Unexpected(format!("{text} (from {})", self.client.current())),
+            Trouble::Connection(_) | Trouble::Timeout(_) | Trouble::NotFound(_) | Trouble::Usage(_) => trouble,
+        })
+    }
+
+    async fn ask(&mut self, plan: &Plan) -> Result<u8, Trouble> {
         match plan {
             Plan::Write(calls) => self.write(calls).await,
             Plan::Show(show) => self.show(show).await,
@@ -124,6 +133,12 @@ impl<'t> Runner<'t> {
             Plan::WaitSync { call, within } => self.wait_sync(call, *within).await,
             Plan::Reports(calls) => self.reports(calls).await,
             Plan::Which => self.which().await,
+            Plan::Advise { what, look } => self.advise(what, look).await,
+            Plan::Explain { key, about, calls } => self.explain(key, about, calls).await,
+            Plan::Transaction(_) => Err(Trouble::Usage(
+                "create-transactional is for interactive mode: call linstor without a command, then 'resource create-transactional begin'"
+                    .to_owned(),
+            )),
             Plan::Later(_) => Ok(exit::UNSUPPORTED),
         }
     }
@@ -151,17 +166,55 @@ impl<'t> Runner<'t> {
             let response = self.send(call).await?;
             let replies = entries(&response)?;
             worst = worst.max(self.judge(&replies));
-            if self.settings.machine {
+            if self.as_document() {
                 bodies.push(response.body);
             } else {
                 self.print_replies(&replies);
+                self.hint(call, &replies);
             }
         }
         if self.settings.machine {
             self.print_json(&joined(&bodies))?;
             return Ok(exit::OK);
         }
+        if self.as_document() {
+            let replies = document(&joined(&bodies)).unwrap_or_default();
+            self.print_form(&replies, |rows| view::replies(value::rows(rows)))?;
+        }
         Ok(worst)
+    }
+
+    /// Whether the output is a document for programs, and not for people.
+    fn as_document(&self) -> bool {
+        self.settings.machine || matches!(self.settings.format, Some(Format::Json | Format::Yaml | Format::Csv))
+    }
+
+    /// Names the command that usually comes next, to who sits at a terminal.
+    fn hint(&mut self, call: &Call, replies: &[Reply]) {
+        if self.terminal.out_is_terminal
+            && self.terminal.err_is_terminal
+            && !self.settings.dry_run
+            && let Some(next) = hints::next(call, replies)
+        {
+            self.terminal.note(&format!("Next: {next}"));
+        }
+    }
+
+    /// Prints a document as `-o` has it; `table` is its table.
+    fn print_form(&mut self, document: &Value, table: impl FnOnce(&Value) -> Table) -> Result<(), Trouble> {
+        match self.settings.format {
+            Some(Format::Json) => self.print_json(document.to_string().as_bytes()),
+            Some(Format::Yaml) => {
+                self.terminal.print(&output::yaml(document));
+                Ok(())
+            }
+            Some(Format::Csv) => {
+                self.terminal.print(&output::csv(&table(document)));
+                Ok(())
+            }
+            Some(Format::Wide) => self.print_table(table(document), &Look { wide: true, ..Look::default() }),
+            None => self.print_table(table(document), &Look::default()),
+        }
     }
 
     async fn show(&mut self, show: &Show) -> Result<u8, Trouble> {
@@ -179,6 +232,12 @@ impl<'t> Runner<'t> {
         if self.settings.machine {
             return self.show_machine(show, &body, &document);
         }
+        if let Some(form @ (Format::Json | Format::Yaml)) = self.settings.format {
+            return self.show_document(show, &document, form);
+        }
+        // Forms for programs have every column.
+        let wide = self.settings.format.is_some();
+        let show = &Show { look: if wide { show.look.clone().widened() } else { show.look.clone() }, ..show.clone() };
         match &show.view {
             View::Version => {
                 let line =
@@ -219,6 +278,103 @@ impl<'t> Runner<'t> {
             }
         }
         Ok(exit::OK)
+    }
+
+    /// The document as it came, of some views the part that is meant.
+    fn show_document(&mut self, show: &Show, document: &Value, form: Format) -> Result<u8, Trouble> {
+        let part = match &show.view {
+            View::Props(Some(member)) => document.get(*member).cloned().unwrap_or_default(),
+            View::KeyValue(instance) => value::rows(document)
+                .iter()
+                .find(|row| value::text(row, "name").eq_ignore_ascii_case(instance))
+                .cloned()
+                .ok_or_else(|| Trouble::NotFound(format!("there is no {}", named(&show.view))))?,
+            View::Involved { node, in_use, diskful, at_most } => {
+                Value::Array(view::involved(value::rows(document), node, *in_use, *diskful, *at_most))
+            }
+            _ => document.clone(),
+        };
+        match form {
+            Format::Yaml => self.terminal.print(&output::yaml(&part)),
+            Format::Json | Format::Csv | Format::Wide => self.print_json(part.to_string().as_bytes())?,
+        }
+        Ok(exit::OK)
+    }
+
+    async fn advise(&mut self, what: &Advise, look: &Look) -> Result<u8, Trouble> {
+        let resources = self.must_read(&Call::get(&["view", "resources"])).await?;
+        let advice = match what {
+            Advise::Resources(only) => {
+                let definitions = self.must_read(&Call::get(&["resource-definitions"])).await?;
+                let groups = self.must_read(&Call::get(&["resource-groups"])).await?;
+                let nodes = self.must_read(&Call::get(&["nodes"])).await?;
+                let rows = value::rows;
+                view::advise::resources(rows(&resources), rows(&definitions), rows(&groups), rows(&nodes), only)
+            }
+            Advise::Maintenance(node) => {
+                let nodes = self.must_read(&Call::get(&["nodes"])).await?;
+                if !value::rows(&nodes).iter().any(|one| value::text(one, "name").eq_ignore_ascii_case(node)) {
+                    return Err(Trouble::NotFound(format!("there is no node '{node}'; linstor node list")));
+                }
+                view::advise::maintenance(value::rows(&resources), node)
+            }
+        };
+        if self.as_document() {
+            let document = view::advise::document(&advice);
+            if self.settings.machine {
+                return self.print_value(&document);
+            }
+            self.print_form(&document, |_| view::advise::table(&advice))?;
+            return Ok(exit::OK);
+        }
+        self.print_table(view::advise::table(&advice), look)?;
+        Ok(exit::OK)
+    }
+
+    async fn explain(&mut self, key: &str, about: &str, calls: &[(Source, Call)]) -> Result<u8, Trouble> {
+        let mut levels = Vec::new();
+        for (source, call) in calls {
+            let document = self.must_read(call).await?;
+            if *source == Source::ResourceDefinition
+                && let Some((group, call)) = explain::group_call(&document)
+            {
+                levels.push((Source::ResourceGroup, group, self.must_read(&call).await?));
+            }
+            let name = value::text(&document, "name").to_owned();
+            levels.push((*source, name, document));
+        }
+        let table = explain::levels(key, &levels);
+        if self.as_document() {
+            let rows: Vec<Value> = table
+                .rows
+                .iter()
+                .map(|row| serde_json::json!({"where": row[0].text, "value": row[1].text, "holds": !row[2].text.is_empty()}))
+                .collect();
+            let document = serde_json::json!({"key": key, "values": rows});
+            if self.settings.machine {
+                return self.print_value(&document);
+            }
+            self.print_form(&document, |_| table)?;
+            return Ok(exit::OK);
+        }
+        self.terminal.print(about);
+        if table.rows.is_empty() {
+            self.terminal.print("Set nowhere.\n");
+        } else {
+            self.print_table(table, &Look::default())?;
+        }
+        Ok(exit::OK)
+    }
+
+    /// Reads one more document that cannot be done without.
+    async fn must_read(&mut self, call: &Call) -> Result<Value, Trouble> {
+        let response = self.send(call).await?;
+        if !response.ok() {
+            self.refused(&response)?;
+            // It was told already.
+            return Err(Trouble::NotFound(String::new()));
+        }
+        response.json().ok_or_else(|| unexpected(&response))
     }
 
     fn show_machine(&mut self, show: &Show, body: &[u8], document: &Value) -> Result<u8, Trouble> {
@@ -403,10 +559,14 @@ impl<'t> Runner<'t> {
     }
 
     fn print_table(&mut self, table: Table, look: &Look) -> Result<(), Trouble> {
+        if self.settings.format == Some(Format::Csv) {
+            self.terminal.print(&output::csv(&table));
+            return Ok(());
+        }
         let screen =
             Screen { colour: self.settings.colour && self.terminal.out_is_terminal, utf8: self.settings.utf8, width: self.terminal.width };
         let text = table.draw(look, screen).map_err(Trouble::Usage)?;
-        self.terminal.print(&text);
+        self.terminal.page(&text, self.settings.pager.as_deref());
         Ok(())
     }
 
@@ -472,17 +632,31 @@ fn joined(bodies: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
+/// Who asks, as far as that is known without asking for a password: for completion.
+pub fn login_without_asking(settings: &Settings, around: &Surroundings) -> Login {
+    match (&settings.user, &settings.password) {
+        (Some(user), Some(password)) if settings.allow_insecure_auth => Login::Basic { user: user.clone(), password: password.clone() },
+        (Some(_), _) => Login::None,
+        (None, _) => token(around).map_or(Login::None, Login::Bearer),
+    }
+}
+
+/// The token that lies on this machine.
+fn token(around: &Surroundings) -> Option<String> {
+    let document: Value = serde_json::from_slice(&std::fs::read(around.state.join("auth.json")).ok()?).ok()?;
+    Some(value::text(&document, "token").to_owned()).filter(|token| !token.is_empty())
+}
+
 fn login(settings: &Settings, around: &Surroundings, terminal: &mut Terminal) -> Result<Login, Trouble> {
     let Some(user) = &settings.user else {
-        let token = std::fs::read(around.state.join("auth.json")).ok().and_then(|raw| serde_json::from_slice::<Value>(&raw).ok());
-        return Ok(match token.as_ref().map(|document| value::text(document, "token")) {
-            Some(token) if !token.is_empty() => {
+        return Ok(match token(around) {
+            Some(token) => {
                 if !settings.controllers.iter().all(is_this_machine) {
                     terminal.note("Warning: this machine's token goes over a plain connection");
                 }
-                Login::Bearer(token.to_owned())
+                Login::Bearer(token)
             }
-            Some(_) | None => Login::None,
+            None => Login::None,
         });
     };
     if !settings.allow_insecure_auth {

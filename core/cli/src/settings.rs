@@ -10,6 +10,7 @@ use clap::ArgMatches;
 
 use crate::grammar::{self, FLAGS, VALUES};
 use crate::ini::{self, Section};
+use crate::output::{FORMATS, Format};
 use crate::words::{BadUsage, number, one, set};
 
 /// What the program finds around itself.
@@ -64,6 +65,10 @@ pub struct Settings {
     pub dry_run: bool,
     /// Print JSON.
     pub machine: bool,
+    /// Another form of output than tables for people.
+    pub format: Option<Format>,
+    /// Program that shows what does not fit the terminal.
+    pub pager: Option<String>,
     /// In this form.
     pub output_version: OutputVersion,
     /// Say more.
@@ -135,6 +140,7 @@ pub fn resolve(args: &[OsString], around: &Surroundings) -> Result<(Settings, Ve
         None => Vec::new(),
     };
     let dry_after = take_dry_run(&mut words);
+    let format_after = take_output(&mut words)?;
     let settings = Settings {
         colour: !set(&matches, "no-color") && around.env.get("NO_COLOR").is_none_or(String::is_empty),
         utf8: !set(&matches, "no-utf8"),
@@ -142,6 +148,8 @@ pub fn resolve(args: &[OsString], around: &Surroundings) -> Result<(Settings, Ve
         curl: set(&matches, "curl"),
         dry_run: dry_after || set(&matches, "dry-run"),
         machine: set(&matches, "machine-readable"),
+        format: format_after.or_else(|| one(&matches, "output").and_then(Format::parse)),
+        pager: one(&matches, "pager").map(str::to_owned),
         output_version: if one(&matches, "output-version") == Some("v0") { OutputVersion::V0 } else { OutputVersion::V1 },
         verbose: set(&matches, "verbose"),
         timeout: Duration::from_secs(number(&matches, "timeout", 1..=86_400)?.unwrap_or(TIMEOUT_SECONDS)),
@@ -166,6 +174,35 @@ pub fn take_dry_run(words: &mut Vec<OsString>) -> bool {
     let found = words.len() < before;
     words.extend(rest);
     found
+}
+
+/// Takes `-o FORM` and `--output FORM` out of a command's words, where they may stand as well as before them.
+///
+/// # Errors
+/// A form that does not exist, or none.
+pub fn take_output(words: &mut Vec<OsString>) -> Result<Option<Format>, BadUsage> {
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let mut found = None;
+    let mut at = 0;
+    while at < end.min(words.len()) {
+        let word = words[at].to_string_lossy().into_owned();
+        let (form, taken) =
+            match (word.as_str(), word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o").filter(|form| !form.is_empty()))) {
+                ("-o" | "--output", _) => (words.get(at + 1).map(|form| form.to_string_lossy().into_owned()), 2),
+                (_, Some(form)) => (Some(form.trim_start_matches('=').to_owned()), 1),
+                (_, None) => {
+                    at += 1;
+                    continue;
+                }
+            };
+        let form = form.unwrap_or_default();
+        found = Some(
+            Format::parse(&form)
+                .ok_or_else(|| BadUsage::new(format!("-o: '{form}' is no form of output; there are {}", FORMATS.join(", "))))?,
+        );
+        words.drain(at..(at + taken).min(words.len()));
+    }
+    Ok(found)
 }
 
 /// `--controllers` (or the file's), then `LS_CONTROLLERS`, each once; else Berth's own file, else this machine.
@@ -247,7 +284,7 @@ fn from_files(files: &BTreeMap<String, Section>) -> Vec<String> {
 fn from_env(around: &Surroundings) -> Vec<String> {
     let mut arguments: Vec<String> =
         around.env.get("LS_OUTPUT_VERSION").and_then(|value| as_argument("output-version", value)).into_iter().collect();
-    for option in FLAGS.iter().chain(&VALUES) {
+    for option in FLAGS.iter().chain(VALUES) {
         let variable = format!("LS_CLIENT_{}", option.to_ascii_uppercase().replace('-', "_"));
         arguments.extend(around.env.get(&variable).and_then(|value| as_argument(option, value)));
     }

@@ -93,7 +93,7 @@ impl Table {
         let mut drawing = Drawing::new();
         drawing.load_style(if screen.utf8 && !look.pastable { BOX } else { ASCII_FULL_CONDENSED });
         match screen.width {
-            Some(width) if !look.pastable => drawing.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
+            Some(width) if !look.pastable && !look.wide => drawing.set_content_arrangement(ContentArrangement::Dynamic).set_width(width),
             Some(_) | None => drawing.set_content_arrangement(ContentArrangement::Disabled),
         };
         if colour {

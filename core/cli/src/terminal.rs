@@ -1,6 +1,7 @@
 //! Where output goes, and what it can show.
 
 use std::io::{self, IsTerminal, Write};
+use std::process::{Command, Stdio};
 
 /// The two streams. A closed one ends nothing: a pager that was left is no error.
 pub struct Terminal {
@@ -12,6 +13,8 @@ pub struct Terminal {
     pub err_is_terminal: bool,
     /// Columns of the terminal on standard output.
     pub width: Option<u16>,
+    /// Lines of the terminal on standard output.
+    pub height: Option<usize>,
 }
 
 impl Terminal {
@@ -24,17 +27,33 @@ impl Terminal {
             out_is_terminal,
             err_is_terminal: io::stderr().is_terminal(),
             width: if out_is_terminal { comfy_table::Table::new().width() } else { None },
+            height: if out_is_terminal { std::env::var("LINES").ok().and_then(|lines| lines.parse().ok()) } else { None },
         }
     }
 
     /// Streams of the caller's own, which are no terminals.
     pub fn captured(out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
-        Self { out, err, out_is_terminal: false, err_is_terminal: false, width: None }
+        Self { out, err, out_is_terminal: false, err_is_terminal: false, width: None, height: None }
     }
 
     /// Text for standard output.
     pub fn print(&mut self, text: &str) {
         let _closed = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+    }
+
+    /// Text for standard output that may be longer than the terminal: then `pager` shows it. Without a terminal it is printed.
+    pub fn page(&mut self, text: &str, pager: Option<&str>) {
+        /// Lines of a terminal that does not say how many it has.
+        const LINES: usize = 24;
+        let fits = !self.out_is_terminal || text.lines().count() < self.height.unwrap_or(LINES);
+        match pager.filter(|_| !fits).map(|pager| through(pager, text)) {
+            None => self.print(text),
+            Some(Ok(())) => {}
+            Some(Err(why)) => {
+                self.note(&format!("Warning: the pager cannot be used: {why}"));
+                self.print(text);
+            }
+        }
     }
 
     /// A line for standard error that says what went wrong.
@@ -56,4 +75,16 @@ impl Terminal {
         io::stdin().read_line(&mut line).map_err(|why| why.to_string())?;
         Ok(line.trim_end_matches(['\r', '\n']).to_owned())
     }
+}
+
+/// Gives a text to a program with its arguments, and waits for it.
+fn through(pager: &str, text: &str) -> Result<(), String> {
+    let mut words = pager.split_whitespace();
+    let program = words.next().ok_or("no program is named")?;
+    let mut child = Command::new(program).args(words).stdin(Stdio::piped()).spawn().map_err(|why| format!("{program}: {why}"))?;
+    if let Some(mut input) = child.stdin.take() {
+        // Who leaves a pager before its end wants no more.
+        let _left = input.write_all(text.as_bytes());
+    }
+    child.wait().map(drop).map_err(|why| format!("{program}: {why}"))
 }

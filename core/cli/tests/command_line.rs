@@ -139,7 +139,7 @@ async fn wrong_arguments_end_with_two() {
 
 #[tokio::test]
 async fn what_is_not_supported_says_so() {
-    for line in ["backup create r s", "advise resource", "rc opt a b c --protocol A", "ps cdp lvm n1 /dev/sdx", "sp lo alpha p", "e cp"] {
+    for line in ["backup create r s", "rc opt a b c --protocol A", "ps cdp lvm n1 /dev/sdx", "sp lo alpha p", "e cp"] {
         let ran = run(line).await;
         assert_eq!(ran.code, 4, "{line}");
         assert!(ran.err.contains("not supported yet"), "{}", ran.err);
@@ -289,6 +289,142 @@ async fn properties_and_missing_things() {
     let missing = controller(404, r#"[{"ret_code":-4611686018427387604,"message":"no node"}]"#).await;
     let ran = run(&format!("--controllers {missing} n lp x")).await;
     assert_eq!((ran.code, ran.out.as_str()), (10, "ERROR:\n    no node\n"));
+}
+
+#[tokio::test]
+async fn a_form_of_output_is_chosen_before_or_after_the_words() {
+    let address = controller(200, NODES).await;
+    for line in ["-o csv n l", "n l -o csv", "n l --output=csv", "n l -ocsv"] {
+        let ran = run(&format!("--controllers {address} {line}")).await;
+        let first = ran.out.lines().next().unwrap_or_default().trim_end();
+        assert_eq!((ran.code, first), (0, "Node,NodeType,Addresses,State,AuxProps"), "{line}: {}", ran.err);
+    }
+    let json = run(&format!("--controllers {address} n l -o json")).await;
+    assert_eq!(serde_json::from_str::<Value>(&json.out).expect("JSON"), serde_json::from_str::<Value>(NODES).expect("JSON"));
+    let yaml = run(&format!("--controllers {address} n l -o yaml")).await;
+    assert!(yaml.out.starts_with("- ") && yaml.out.contains("name: bravo\n"), "{}", yaml.out);
+    let wide = run(&format!("--controllers {address} -o wide n l")).await;
+    assert!(wide.out.contains("AuxProps"), "{}", wide.out);
+    let bad = run(&format!("--controllers {address} n l -o xml")).await;
+    assert!(bad.code == 2 && bad.err.contains("json, yaml, csv, wide"), "{}", bad.err);
+    let kept = run("--curl n sp a k -- -o").await;
+    assert!(kept.out.contains(r#"{"k":"-o"}"#), "{}{}", kept.out, kept.err);
+}
+
+#[tokio::test]
+async fn changes_are_told_in_the_form_asked_for_and_still_fail() {
+    let address = controller(500, r#"[{"ret_code":-4611686018427386908,"message":"too few","cause":"one node"}]"#).await;
+    let csv = run(&format!("--controllers {address} rd ap web -o csv")).await;
+    assert_eq!(csv.code, 10);
+    assert_eq!(csv.out, "RetCode,Severity,Message,Cause,Correction,Details\n-4611686018427386908,ERROR,too few,one node,,\n");
+    let json = run(&format!("--controllers {address} rd ap web -o json")).await;
+    assert_eq!((json.code, serde_json::from_str::<Value>(&json.out).expect("JSON")[0]["message"].clone()), (10, "too few".into()));
+}
+
+#[tokio::test]
+async fn the_next_command_is_named_at_a_terminal_only() {
+    let address = controller(201, r#"[{"ret_code":4456449,"message":"made"}]"#).await;
+    let line = words(&format!("--controllers {address} rg c web"));
+    for sits_there in [true, false] {
+        let (out, err) = (Kept::default(), Kept::default());
+        let mut terminal = Terminal::captured(Box::new(out.clone()), Box::new(err.clone()));
+        (terminal.out_is_terminal, terminal.err_is_terminal) = (sits_there, sits_there);
+        assert_eq!(run_in(line.clone(), &Surroundings::default(), &mut terminal).await, 0);
+        assert_eq!(err.text().contains("Next: linstor volume-group create web"), sits_there, "{}", err.text());
+    }
+}
+
+#[tokio::test]
+async fn lists_are_read_in_pages() {
+    let ran = run("--curl r l --limit 50 --offset 100").await;
+    assert!(ran.out.contains("limit=50") && ran.out.contains("offset=100"), "{}", ran.out);
+    assert_eq!(run("--curl r l --offset 100").await.code, 2, "the API ignores an offset without a limit");
+    assert_eq!(run("--curl r l --limit x").await.code, 2);
+}
+
+#[tokio::test]
+async fn a_long_table_goes_through_the_pager() {
+    let address = controller(200, NODES).await;
+    let folder = Folder::new("pager");
+    let file = folder.0.join("seen");
+    let line = words(&format!("--controllers {address} --no-color --pager={} n l", "tee".to_owned() + "@" + &file.display().to_string()));
+    let line: Vec<OsString> = line.into_iter().map(|word| word.to_string_lossy().replace('@', " ").into()).collect();
+    let (out, err) = (Kept::default(), Kept::default());
+    let mut terminal = Terminal::captured(Box::new(out.clone()), Box::new(err.clone()));
+    (terminal.out_is_terminal, terminal.height) = (true, Some(3));
+    assert_eq!(run_in(line, &Surroundings::default(), &mut terminal).await, 0, "{}", err.text());
+    assert!(out.text().is_empty(), "{}", out.text());
+    assert!(std::fs::read_to_string(&file).expect("the pager wrote it").contains("bravo"));
+}
+
+#[tokio::test]
+async fn drbd_options_are_checked_before_anything_is_sent() {
+    for (line, wanted) in [
+        ("rd opt --protocol D r1", "A, B, C"),
+        ("rd opt --al-extents 66 r1", "from 67 to 65534"),
+        ("rd opt --auto-promote maybe r1", "neither true nor false"),
+        ("c opt --quorum none", "off, majority, all"),
+    ] {
+        let ran = run(&format!("--curl {line}")).await;
+        assert!(ran.code == 2 && ran.err.contains(wanted), "{line}: {} {}", ran.code, ran.err);
+    }
+    let help = run("resource-definition drbd-options --help").await.out;
+    for text in ["--protocol <A|B|C>", "When a write counts as done", "--al-extents <67-65534>", "default: 1237", "--unset-<option>"] {
+        assert!(help.contains(text), "no '{text}' in\n{help}");
+    }
+}
+
+#[tokio::test]
+async fn a_property_is_explained_with_where_its_value_comes_from() {
+    let ran = run("explain protocol").await;
+    assert!(ran.code == 0 && ran.out.starts_with("DrbdOptions/Net/protocol\n"), "{}{}", ran.out, ran.err);
+    assert_eq!(run("explain NoSuchKey").await.code, 2);
+    let address = serve(|_, uri| {
+        let body = match uri.path() {
+            "/v1/controller/properties" => r#"{"DrbdOptions/Net/protocol":"A"}"#,
+            "/v1/resource-definitions/web" => r#"{"name":"web","resource_group_name":"g","props":{}}"#,
+            "/v1/resource-groups/g" => r#"{"name":"g","props":{"DrbdOptions/Net/protocol":"B"}}"#,
+            _ => return (404, "[]".to_owned()),
+        };
+        (200, body.to_owned())
+    })
+    .await;
+    let ran = run(&format!("--controllers {address} --no-utf8 explain protocol -r web")).await;
+    assert_eq!(squeezed(&ran.out)[1..], ["|resource group g|B|yes|", "|controller|A||"], "{}{}", ran.out, ran.err);
+    let json = run(&format!("--controllers {address} explain protocol -r web -o json")).await;
+    assert_eq!(serde_json::from_str::<Value>(&json.out).expect("JSON")["values"][0]["value"], "B", "{}", json.out);
+}
+
+#[tokio::test]
+async fn advice_is_read_off_the_lists() {
+    let address = serve(|_, uri| {
+        let body = match uri.path() {
+            "/v1/view/resources" => {
+                r#"[{"name":"web","node_name":"a","layer_object":{"type":"DRBD"},"state":{"in_use":true},"volumes":[{"state":{"disk_state":"UpToDate"}}]}]"#
+            }
+            "/v1/nodes" => r#"[{"name":"a","connection_status":"ONLINE"}]"#,
+            _ => "[]",
+        };
+        (200, body.to_owned())
+    })
+    .await;
+    let ran = run(&format!("--controllers {address} --no-utf8 advise resource")).await;
+    assert!(squeezed(&ran.out)[1].starts_with("|web|Has only one replica"), "{}{}", ran.out, ran.err);
+    let ran = run(&format!("--controllers {address} advise maintenance a")).await;
+    assert!(ran.code == 0 && ran.out.contains("in use on a"), "{}{}", ran.out, ran.err);
+    assert_eq!(run(&format!("--controllers {address} advise maintenance nosuch")).await.code, 3);
+    let machine = run(&format!("--controllers {address} -m adv r")).await;
+    assert_eq!(serde_json::from_str::<Value>(&machine.out).expect("JSON")[0]["resource"], "web", "{}", machine.out);
+}
+
+#[tokio::test]
+async fn completion_scripts_and_the_rest_of_the_grammar() {
+    let zsh = run("gen-zsh-completer").await;
+    assert!(zsh.code == 0 && zsh.out.contains("#compdef linstor"), "{}{}", zsh.out, zsh.err);
+    let transaction = run("resource create-transactional begin").await;
+    assert!(transaction.code == 2 && transaction.err.contains("interactive"), "{} {}", transaction.code, transaction.err);
+    let keys = run("controller set-property --help").await.out;
+    assert!(keys.contains("Writecache/PoolName") && keys.contains("Example:"), "{keys}");
 }
 
 #[tokio::test]

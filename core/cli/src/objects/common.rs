@@ -26,6 +26,8 @@ pub fn list_options(command: Command, short_s: ShortS) -> Command {
     pastable(command)
         .arg(words::many("groupby", "Sort by these columns and write equal cells once").short('g').value_name("COLUMN"))
         .arg(show_props)
+        .arg(words::opt("limit", "At most so many rows").value_name("ROWS"))
+        .arg(words::opt("offset", "Leave out so many rows first; needs --limit").value_name("ROWS").requires("limit"))
         .arg(words::opt("from-file", "Read the document from a file instead of a controller").value_name("FILE"))
 }
 
@@ -69,6 +71,7 @@ pub fn look(matches: &ArgMatches) -> Look {
         external: set(matches, "external"),
         aux: set(matches, "show-aux-props"),
         full: set(matches, "full"),
+        wide: false,
         only: Vec::new(),
     }
 }
@@ -116,7 +119,7 @@ pub fn property_body(matches: &ArgMatches) -> serde_json::Value {
 
 /// The body of [`drbd_options`].
 pub fn drbd_body(matches: &ArgMatches, scope: Scope) -> Result<serde_json::Value, BadUsage> {
-    let (set, delete) = drbd::changes(matches, scope);
+    let (set, delete) = drbd::changes(matches, scope)?;
     if set.is_empty() && delete.is_empty() {
         return Err(BadUsage::new("name at least one option to set or unset; --help lists them"));
     }

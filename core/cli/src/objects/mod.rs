@@ -2,6 +2,7 @@
 //!
 //! Words in, [`Plan`] out, without a controller; only `node create` without an address asks the resolver. Names and shapes are those of LINSTOR's client.
 
+mod advise;
 mod common;
 mod controller;
 mod error_report;
@@ -18,6 +19,8 @@ mod snapshot;
 mod volume;
 mod volume_definition;
 mod volume_group;
+
+pub use pool::KINDS as KINDS_OF_POOLS;
 
 use clap::{ArgMatches, Command};
 use jiff::Zoned;
@@ -47,7 +50,7 @@ const fn object(name: &'static str, alias: &'static str, command: fn() -> Comman
 }
 
 /// All of them, in the order of the help.
-const OBJECTS: [Object; 14] = [
+const OBJECTS: &[Object] = &[
     object("node", "n", node::command, node::plan),
     object("storage-pool", "sp", pool::command, pool::plan),
     object("storage-pool-definition", "spd", pool_definition::command, pool_definition::plan),
@@ -62,15 +65,15 @@ const OBJECTS: [Object; 14] = [
     object("key-value-store", "kv", key_value::command, key_value::plan),
     object("error-reports", "err", error_report::command, error_report::plan),
     object("physical-storage", "ps", physical_storage::command, physical_storage::plan),
+    object("advise", "adv", advise::command, advise::plan),
 ];
 
 /// Objects that are known by name only.
-const LATER: [(&str, &[&str], &str); 12] = [
+const LATER: &[(&str, &[&str], &str)] = &[
     ("node-connection", &["nc"], "Properties and paths between two nodes"),
     ("resource-connection", &["rc"], "Properties and paths of a resource between two nodes"),
     ("drbd-proxy", &["proxy"], "DRBD Proxy between two nodes"),
     ("encryption", &["e"], "The passphrase of encrypted volumes"),
-    ("advise", &["adv"], "What could be safer"),
     ("backup", &["b"], "Backups in remotes"),
     ("remote", &[], "Places for backups"),
     ("file", &["f"], "Files kept on nodes beside resources"),
@@ -106,7 +109,25 @@ pub fn plan(name: &str, matches: &ArgMatches, now: &Now) -> Result<Plan, BadUsag
         return Ok(Plan::Later(name.to_owned()));
     }
     match OBJECTS.iter().find(|object| object.name == name) {
-        Some(object) => (object.plan)(matches, now),
+        Some(object) => paged((object.plan)(matches, now)?, matches),
         None => Err(BadUsage::new(format!("'{name}' is no command"))),
     }
+}
+
+/// More rows than any list has.
+const ROWS_MAX: u64 = 1 << 31;
+
+/// Adds `--limit` and `--offset` of a list to its request.
+fn paged(plan: Plan, matches: &ArgMatches) -> Result<Plan, BadUsage> {
+    let mut level = matches;
+    while let Some((_, below)) = level.subcommand() {
+        level = below;
+    }
+    let Plan::Show(mut show) = plan else { return Ok(plan) };
+    for (option, range) in [("limit", 1..=ROWS_MAX), ("offset", 0..=ROWS_MAX)] {
+        if let Some(rows) = words::number(level, option, range)? {
+            show.call = show.call.query(option, rows.to_string());
+        }
+    }
+    Ok(Plan::Show(show))
 }

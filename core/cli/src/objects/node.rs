@@ -30,7 +30,21 @@ pub fn command() -> Command {
                 .arg(opt("communication-type", "Plain or SSL").value_name("TYPE"))
                 .arg(opt("interface-name", "Name of its first interface").value_name("NAME")),
         )
-        .subcommand(words::later("create-remote-spdk-target", &["crspdkt"], "Add a remote SPDK target"))
+        .subcommand(
+            quiet(leaf(
+                "create-remote-spdk-target",
+                &["crspdkt"],
+                "Add a storage machine that is reached over SPDK's JSON-RPC",
+                "node create-remote-spdk-target spdk1 10.0.0.9 --api-port 5050 --api-user admin --api-pw-env SPDK_PASSWORD",
+            ))
+            .arg(need("NAME", "Name of the node"))
+            .arg(need("API_HOST", "Address of its API"))
+            .arg(opt("api-port", "Port of its API").value_name("PORT"))
+            .arg(opt("api-user", "Account name").value_name("NAME"))
+            .arg(opt("api-user-env", "Environment variable of the controller that holds the account name").value_name("VARIABLE"))
+            .arg(opt("api-pw", "Password").value_name("PASSWORD"))
+            .arg(opt("api-pw-env", "Environment variable of the controller that holds the password").value_name("VARIABLE")),
+        )
         .subcommand(words::later("create-ebs-target", &["cebst"], "Add an EBS target"))
         .subcommand(words::later("create-openflex-target", &[], "Add an OpenFlex target"))
         .subcommand(
@@ -117,7 +131,8 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
     let each = |id: &str, make: &dyn Fn(&str) -> Call| Plan::Write(all(m, id).unwrap_or_default().iter().map(|name| make(name)).collect());
     Ok(match word {
         "create" => Plan::write(create(m)?),
-        "create-remote-spdk-target" | "create-ebs-target" | "create-openflex-target" => Plan::Later(format!("node {word}")),
+        "create-remote-spdk-target" => Plan::write(create_spdk(m)?),
+        "create-ebs-target" | "create-openflex-target" => Plan::Later(format!("node {word}")),
         "modify" => Plan::write(Call::put(&["nodes", node]).body(json!({"node_type": node_type(must(m, "node-type"))?}))),
         "describe" => {
             let call = Call::get(&["nodes"]).query_each("nodes", one(m, "NODE"));
@@ -177,6 +192,20 @@ fn create(m: &ArgMatches) -> Result<Call, BadUsage> {
     })))
 }
 
+/// A node without a satellite of its own: what it takes to reach its API is in properties.
+fn create_spdk(m: &ArgMatches) -> Result<Call, BadUsage> {
+    let mut props = Map::new();
+    let mut prop = |key: &str, value: Option<String>| put(&mut props, &format!("StorDriver/RemoteSpdk/{key}"), value);
+    prop("ApiHost", Some(must(m, "API_HOST").to_owned()));
+    prop("ApiPort", number(m, "api-port", PORTS)?.map(|port| port.to_string()));
+    for (key, option) in
+        [("UserName", "api-user"), ("UserNameEnv", "api-user-env"), ("UserPassword", "api-pw"), ("UserPasswordEnv", "api-pw-env")]
+    {
+        prop(key, one(m, option).map(str::to_owned));
+    }
+    Ok(Call::post(&["nodes"]).body(json!({"name": must(m, "NAME"), "type": "remote_spdk", "props": props})))
+}
+
 fn interface_plan(matches: &ArgMatches) -> Result<Plan, BadUsage> {
     let (word, m) = verb(matches)?;
     let (node, name) = (must(m, "NODE"), one(m, "INTERFACE").unwrap_or_default());
@@ -207,7 +236,7 @@ fn interface_plan(matches: &ArgMatches) -> Result<Plan, BadUsage> {
             Plan::write(call.body(Value::Object(body)))
         }
         "delete" => Plan::write(Call::delete(&["nodes", node, "net-interfaces", name])),
-        "list" => Plan::show(Call::get(&["nodes", node, "net-interfaces"]), View::Interfaces, look(m)),
+        "list" => Plan::show(Call::get(&["nodes", node, "net-interfaces"]), View::Interfaces(node.to_owned()), look(m)),
         _ => return Err(unknown("node interface", word)),
     })
 }

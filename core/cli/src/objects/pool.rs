@@ -11,7 +11,7 @@ use crate::plan::{Plan, View};
 use crate::words::{self, BadUsage, all, flag, leaf, list, many, object, one, opt, put, quiet, set};
 
 /// The words for kinds of pools as typed.
-const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 12] = [
     "lvm",
     "lvmthin",
     "zfs",

@@ -9,7 +9,7 @@ use super::common::{self, ShortS, look, unknown, verb};
 use super::pool::single as single_pool;
 use super::select;
 use crate::drbd::{self, Scope};
-use crate::plan::{Look, Plan, View};
+use crate::plan::{Look, Plan, Transaction, View};
 use crate::words::{self, BadUsage, all, flag, leaf, list, many, need, number, object, one, opt, put, quiet, set, settle};
 
 const TOP: &str = "resource-definitions";
@@ -83,7 +83,12 @@ pub fn command() -> Command {
         )
         .subcommand(common::named(leaf("activate", &["act"], "Start a replica", "resource activate alpha backups"), &NAMES))
         .subcommand(common::named(leaf("deactivate", &["deact"], "Stop a replica; its data stays", "resource deactivate alpha backups"), &NAMES))
-        .subcommand(words::later("create-transactional", &["ct"], "Create several replicas at once"))
+        .subcommand(
+            object("create-transactional", &["ct"], "Collect several replicas in interactive mode and create them at once")
+                .subcommand(leaf("begin", &["b"], "From now on 'resource create' only collects", "resource create-transactional begin"))
+                .subcommand(leaf("abort", &["a"], "Forget what was collected", "resource create-transactional abort"))
+                .subcommand(leaf("commit", &["c"], "Create what was collected", "resource create-transactional commit")),
+        )
 }
 
 /// `resource list-volumes` and `volume list` are one.
@@ -146,7 +151,12 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
         "toggle-disk" => Plan::write(toggle_disk(m)?),
         "activate" => Plan::write(call_on_node(Call::post, "activate")),
         "deactivate" => Plan::write(call_on_node(Call::post, "deactivate")),
-        "create-transactional" => Plan::Later("resource create-transactional".to_owned()),
+        "create-transactional" => match verb(m)? {
+            ("begin", _) => Plan::Transaction(Transaction::Begin),
+            ("abort", _) => Plan::Transaction(Transaction::Abort),
+            ("commit", _) => Plan::Transaction(Transaction::Commit),
+            (other, _) => return Err(unknown("resource create-transactional", other)),
+        },
         _ => return Err(unknown("resource", word)),
     })
 }

@@ -46,16 +46,17 @@ fn aux_props(row: &Value) -> String {
     own.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect::<Vec<_>>().join("\n")
 }
 
-pub fn interfaces(rows: &[Value]) -> Table {
-    let mut table = Table::new(["NetInterface", "IP", "Port", "EncryptionType", "Active"]);
+/// The first column is headed by the node; it marks the interface over which the satellite is reached.
+pub fn interfaces(rows: &[Value], node: &str) -> Table {
+    let mut table = Table::new([node, "NetInterface", "IP", "Port", "EncryptionType"]);
     for row in rows {
         let active = row.get("is_active").and_then(Value::as_bool) == Some(true);
         table.rows.push(vec![
+            if active { Cell::toned("+ StltCon", Tone::Good) } else { "+".into() },
             text(row, "name").into(),
             text(row, "address").into(),
             shown(row, "satellite_port").into(),
             text(row, "satellite_encryption_type").into(),
-            if active { Cell::toned("+", Tone::Good) } else { Cell::default() },
         ]);
     }
     table

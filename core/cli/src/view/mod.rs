@@ -1,5 +1,6 @@
 //! Documents to tables. Everything a document may lack is an empty cell.
 
+pub mod advise;
 mod cluster;
 mod definitions;
 mod other;
@@ -16,7 +17,7 @@ use crate::value::prop;
 
 pub use cluster::node_trees;
 pub use definitions::groups;
-pub use other::properties;
+pub use other::{properties, replies};
 pub use resources::involved;
 pub use v0::flatten;
 
@@ -26,7 +27,7 @@ pub fn table(view: &View, document: &Value, look: &Look) -> Option<Table> {
     Some(match view {
         View::Nodes => cluster::nodes(rows, look),
         View::NodeInfo => cluster::node_info(rows, look),
-        View::Interfaces => cluster::interfaces(rows),
+        View::Interfaces(node) => cluster::interfaces(rows, node),
         View::Pools => cluster::pools(rows, look),
         View::PoolDefinitions => cluster::pool_definitions(rows, look),
         View::Groups => definitions::groups(rows, &[], look),

@@ -1,5 +1,6 @@
 //! Properties, texts kept for others, reports, disks, sizes.
 
+use berth_client::{Reply, Severity};
 use serde_json::{Map, Value};
 
 use crate::plan::Look;
@@ -119,6 +120,25 @@ pub fn size_info(document: &Value) -> Table {
             size("capacity_in_kib").into(),
             next.join("\n").into(),
         ]);
+    }
+    table
+}
+
+/// The entries of a change's answer.
+pub fn replies(rows: &[Value]) -> Table {
+    let mut table = Table::new(["RetCode", "Severity", "Message", "Cause", "Correction", "Details"]);
+    for row in rows {
+        let code = row.get("ret_code").and_then(Value::as_i64).unwrap_or_default();
+        let reply = Reply { ret_code: code, ..Reply::default() };
+        let severity = match reply.severity() {
+            Severity::Success => "SUCCESS",
+            Severity::Info => "INFO",
+            Severity::Warning => "WARNING",
+            Severity::Error => "ERROR",
+        };
+        let mut cells: Vec<Cell> = vec![code.to_string().into(), severity.into()];
+        cells.extend(["message", "cause", "correction", "details"].map(|member| text(row, member).into()));
+        table.rows.push(cells);
     }
     table
 }

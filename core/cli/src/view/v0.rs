@@ -21,7 +21,7 @@ pub fn flatten(view: &View, document: &Value) -> Option<Value> {
         View::Snapshots => json!({"snapshot_dfns": each(snapshot)}),
         View::NodeInfo
         | View::NodeTree
-        | View::Interfaces
+        | View::Interfaces(_)
         | View::Involved { .. }
         | View::Props(_)
         | View::KeyValues

@@ -20,7 +20,7 @@ pub use change::{Deprecated, PropChange, PropOutcome, SetProp, change};
 pub use check::{Checked, PropError, check, check_delete, value_text};
 pub use inherit::{Chain, Effective, Source, order};
 pub use rule::{parse_bool, parse_range, parse_ranges};
-pub use table::{Effect, INFO_SECTIONS, Owner, PropInfo, infos};
+pub use table::{Effect, INFO_SECTIONS, Owner, PropInfo, effect, infos};
 
 /// Storage pool that volumes are placed in.
 pub const STOR_POOL_NAME: &str = "StorPoolName";

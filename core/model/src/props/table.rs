@@ -224,6 +224,12 @@ pub fn infos(owner: Owner) -> impl Iterator<Item = &'static PropInfo> {
     table().rows.iter().filter(move |row| row.shown && column.is_some_and(|name| row.owners.contains(&name))).map(|row| &row.info)
 }
 
+/// Whether anything acts upon `key` on `owner`; `None`: it does not take the key.
+#[must_use]
+pub fn effect(owner: Owner, key: &str) -> Option<Effect> {
+    table().find(owner, key).map(|row| row.effect)
+}
+
 /// Names of the lists in `GET /v1/controller/properties/info/all`; `None`: that list is empty.
 pub const INFO_SECTIONS: [(&str, Option<Owner>); 30] = [
     ("CTRL", Some(Owner::Controller)),
