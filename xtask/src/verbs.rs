@@ -153,9 +153,14 @@ fn test(options: &TestOptions) -> Result<u8> {
     }
     if !options.long {
         eprintln!(
-            "note: left out without --long: {LONG_SEEDS} seeds of the simulated world, and ten minutes of 100 readers beside writers"
+            "note: left out without --long: a hundred times as many cases of the engine's laws, {LONG_SEEDS} seeds of the simulated world, \
+             and ten minutes of 100 readers beside writers"
         );
         return Ok(0);
+    }
+    let cases = status(cargo().args(["test", "--release", "--package", "berth-engine", "--lib"]).env("BERTH_CASES_MANY", "1"))?;
+    if !cases.success() {
+        return Ok(code(cases));
     }
     match sim(&["--seeds".to_owned(), LONG_SEEDS.to_string()])? {
         0 => bench(&["--load".to_owned(), "--strict".to_owned()]),

@@ -25,7 +25,7 @@ mod numbers;
 
 /// Cases of a property; many more of them in a long run.
 fn cases(usual: u32) -> ProptestConfig {
-    ProptestConfig { cases: if std::env::var_os("BERTH_LONG").is_some() { 5000 } else { usual }, ..ProptestConfig::default() }
+    ProptestConfig { cases: if std::env::var_os("BERTH_CASES_MANY").is_some() { 5000 } else { usual }, ..ProptestConfig::default() }
 }
 
 const NODES: [&str; 2] = ["alpha", "bravo"];

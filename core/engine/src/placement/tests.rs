@@ -256,7 +256,7 @@ proptest! {
 
 /// So many cases, or a hundred times as many with `--long`.
 fn cases(usual: u64) -> std::ops::Range<u64> {
-    0..if std::env::var_os("BERTH_LONG").is_some() { usual * 100 } else { usual }
+    0..if std::env::var_os("BERTH_CASES_MANY").is_some() { usual * 100 } else { usual }
 }
 
 /// The choice and the reason for every other place are those of a second placer, which tries all sets.
