@@ -9,6 +9,7 @@
 
 pub mod balance;
 pub mod definition;
+pub mod event;
 pub mod explain;
 pub mod group;
 pub mod job;

@@ -90,6 +90,14 @@ counters! {
     log_trimmed = "berth_log_entries_trimmed_total", Counter;
     /// Records that cannot be used.
     quarantined = "berth_quarantined_records", Gauge;
+    /// Times that events were handed to their streams.
+    event_rounds = "berth_event_rounds_total", Counter;
+    /// Pages of the log that were read for streams of events that were behind.
+    event_log_reads = "berth_event_log_reads_total", Counter;
+    /// Streams of events that missed some and were told so.
+    event_resyncs = "berth_event_resyncs_total", Counter;
+    /// Open streams of events.
+    event_streams = "berth_event_streams", Gauge;
     /// Serial of the last committed transaction.
     serial = "berth_serial", Gauge;
 }
@@ -103,6 +111,11 @@ fn as_float(value: u64) -> f64 {
 /// One more; for what needs no words.
 pub(crate) fn count(counter: &AtomicU64) {
     add(counter, 1);
+}
+
+/// A number that goes up and down.
+pub(crate) fn set(gauge: &AtomicU64, value: u64) {
+    gauge.store(value, Ordering::Relaxed);
 }
 
 fn add(counter: &AtomicU64, by: u64) {

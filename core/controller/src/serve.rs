@@ -21,10 +21,12 @@ use crate::happenings::{Counters, LogTrimmed, Ready};
 use crate::load::{Start, load};
 use crate::outside::{Outside, World};
 use crate::reports::Reports;
-use crate::session::{Common, supervise};
+use crate::session::{Common, Signs, supervise};
 use crate::state::{Controller, Health, Inner, View};
 use crate::writer::{Hands, QUEUE, Writer};
 
+/// A client that acknowledges nothing of what was sent for so long has gone, milliseconds.
+const CLIENT_GONE_MS: u32 = 60_000;
 /// Requests under way have so long to end when the controller stops.
 const GRACE: Duration = Duration::from_secs(2);
 /// So have the sessions, the writer and the store, each.
@@ -138,6 +140,10 @@ async fn with_store(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a client's connection cannot be told to send at once");
         }
+        // A client that has gone, or reads nothing, must not hold what is on its way to it for ever.
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&*stream, CLIENT_GONE_MS) {
+            tracing::debug!(%error, "a client's connection gets no limit of silence");
+        }
     });
     let mut server = std::pin::pin!(axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
     let ended = tokio::select! {
@@ -245,7 +251,9 @@ pub(crate) async fn core(
     let (wakes, woken) = mpsc::channel(64);
     let (publish, view) = watch::channel(View { cluster: Arc::clone(&cluster), observed: Arc::new(Observed::default()) });
     let (tell_health, health) = watch::channel(Health::default());
+    let (feed, signs) = (Arc::new(crate::http::Feed::new()), Arc::<Signs>::default());
     let hands = Hands {
+        feed: Arc::clone(&feed),
         store: Arc::clone(&store),
         reports: Arc::clone(&reports),
         counters: Arc::clone(&counters),
@@ -256,6 +264,7 @@ pub(crate) async fn core(
     };
     let quit = CancellationToken::new();
     let writer = tokio::spawn(Writer::new(hands, cluster, warnings).run(messages, quit.clone()));
+    tokio::spawn(crate::http::pump(Arc::clone(&feed), Arc::clone(&signs), Arc::clone(&counters), stop.clone()));
     let controller = Controller::new(Inner {
         view,
         queue,
@@ -267,7 +276,8 @@ pub(crate) async fn core(
         patience: config.patience,
         started: world.now(),
         world,
-        signs: Arc::default(),
+        signs,
+        feed,
         lists: crate::http::Lists::new(),
     });
     Ok(Core { controller, records, writer, quit, woken })

@@ -83,6 +83,7 @@ pub(crate) struct Inner {
     pub started: Timestamp,
     pub signs: Arc<Signs>,
     pub lists: crate::http::Lists,
+    pub feed: Arc<crate::http::Feed>,
 }
 
 impl std::fmt::Debug for Controller {
@@ -170,6 +171,10 @@ impl Controller {
     #[must_use]
     pub fn last_heard(&self, node: Id<kind::Node>) -> Option<Timestamp> {
         self.0.signs.last(node)
+    }
+
+    pub(crate) fn feed(&self) -> &Arc<crate::http::Feed> {
+        &self.0.feed
     }
 
     pub(crate) fn lists(&self) -> &crate::http::Lists {

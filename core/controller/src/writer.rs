@@ -3,6 +3,7 @@
 
 mod balance;
 mod group;
+mod news;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub(crate) use waiting::JobNews;
 use waiting::Waiting;
 
 use crate::happenings::Counters;
+use crate::http::{Feed, News};
 use crate::outside::World;
 use crate::reports::Reports;
 use crate::session::Link;
@@ -131,6 +133,8 @@ pub(crate) struct Hands {
     pub health: watch::Sender<Health>,
     /// Nodes to connect anew at once.
     pub wakes: mpsc::Sender<NodeName>,
+    /// The way of what happens to streams of events.
+    pub feed: Arc<Feed>,
     /// Clock and chance.
     pub world: Arc<dyn World>,
 }
@@ -177,6 +181,8 @@ pub(crate) struct Writer {
     gone: BTreeMap<NodeName, BTreeSet<Uuid>>,
     sweep_at: Instant,
     rounds: balance::Rounds,
+    /// What led to the state that is published next.
+    news: News,
 }
 
 impl Writer {
@@ -196,6 +202,7 @@ impl Writer {
             gone: BTreeMap::new(),
             sweep_at: Instant::now() + SWEEP,
             rounds: balance::Rounds::new(),
+            news: News::default(),
         };
         let cluster = Arc::clone(&this.cluster);
         let now = this.hands.world.now();
@@ -246,7 +253,10 @@ impl Writer {
     fn publish(&mut self) {
         let observed = Arc::new(self.seen.observed.clone());
         self.seen.dirty = false;
-        self.hands.view.send_replace(View { cluster: Arc::clone(&self.cluster), observed });
+        let view = View { cluster: Arc::clone(&self.cluster), observed };
+        self.hands.view.send_replace(view.clone());
+        // Only now: whoever begins to listen looks at the state after that.
+        self.hands.feed.published(&view, std::mem::take(&mut self.news));
     }
 
     fn tell_health(&self) {

@@ -29,6 +29,7 @@ pub mod placement;
 pub mod places;
 pub mod plan;
 pub mod pools;
+pub mod promotion;
 pub mod reconcile;
 pub mod resources;
 pub mod risk;

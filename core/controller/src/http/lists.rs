@@ -7,7 +7,7 @@
 //! Nobody having asked for [`IDLE`], all of it is dropped.
 //! `measure` (tests) prints what all of it costs.
 
-mod changes;
+pub(super) mod changes;
 mod column;
 mod gzip;
 mod index;

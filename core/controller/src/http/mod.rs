@@ -6,6 +6,7 @@
 mod answer;
 mod call;
 mod dry;
+mod events;
 mod lists;
 mod metrics;
 mod query;
@@ -14,6 +15,8 @@ mod routes;
 mod tests;
 mod views;
 
+pub use events::Feed;
+pub(crate) use events::{News, NodeChange, pump};
 pub use lists::Lists;
 
 use axum::Router;
@@ -23,7 +26,7 @@ use axum::response::Response;
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use crate::Controller;
 
@@ -43,7 +46,13 @@ pub fn router(controller: Controller) -> Router {
         .layer(axum::middleware::map_response(finish))
         .layer(CatchPanicLayer::custom(move |panic| answer::panicked(&on_panic, panic)))
         // The fastest level: lists of megabytes are asked for often, and mostly over a local network.
-        .layer(CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest).compress_when(SizeAbove::new(GZIP_FROM)))
+        // Events go out one by one.
+        .layer(
+            CompressionLayer::new()
+                .gzip(true)
+                .quality(CompressionLevel::Fastest)
+                .compress_when(SizeAbove::new(GZIP_FROM).and(NotForContentType::SSE)),
+        )
         .with_state(controller)
 }
 

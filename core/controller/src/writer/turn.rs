@@ -17,12 +17,13 @@ use berth_model::names::{NodeName, ResourceName};
 use berth_model::observed::Fault;
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
-use berth_store::{NO_DECISION, StoreError};
+use berth_store::{LogEntry, NO_DECISION, StoreError};
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::group::Unfit;
+use super::news;
 use super::{
     By, FromSession, GROUP, Group, Message, RETRY, STEPS, SWEEP, SessionEvent, Submission, Verdict, Writer, Writing, fence_correction,
     json_text,
@@ -362,6 +363,8 @@ impl Writer {
         }
         let entries = turn.group.len();
         let transaction = turn.group.transaction();
+        let entries_told =
+            if self.hands.feed.listened() { transaction.entries.iter().map(|entry| entry.log.clone()).collect() } else { Vec::new() };
         let begun = Clock::now();
         match self.hands.store.commit(transaction).await {
             Ok(serial) => {
@@ -371,7 +374,7 @@ impl Writer {
                     self.writing = Writing::Well;
                     self.tell_health();
                 }
-                self.committed(turn);
+                self.committed(turn, entries_told);
             }
             Err(error) => {
                 CommitFailed { serial: self.cluster.serial, entries, cause: &error }.emit(&self.hands.counters);
@@ -381,9 +384,10 @@ impl Writer {
     }
 
     /// The group is on disk: everybody may know.
-    fn committed(&mut self, mut turn: Turn) {
+    fn committed(&mut self, mut turn: Turn, entries: Vec<LogEntry>) {
         let changes = std::mem::take(&mut turn.group.changes);
         let before = std::mem::replace(&mut self.cluster, Arc::new(turn.group.cluster.clone()));
+        self.news = news::of(&before, &changes, entries);
         let touches = plan::touched(&before, &self.cluster, &changes);
         for name in changes.iter().filter_map(|change| if let Key::Node(name) = change.key() { Some(name) } else { None }) {
             self.seen.follow(&self.cluster, [&name], turn.now);

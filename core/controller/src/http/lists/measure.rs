@@ -38,6 +38,7 @@ fn controller(view: View) -> (watch::Sender<View>, Controller) {
         world,
         signs: Arc::default(),
         lists: super::Lists::new(),
+        feed: Arc::new(crate::http::Feed::new()),
     };
     (publish, Controller::new(inner))
 }

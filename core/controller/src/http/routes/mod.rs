@@ -35,4 +35,5 @@ pub fn all() -> Router<Controller> {
         .merge(bundle::routes())
         .merge(risk::routes())
         .merge(place::routes())
+        .merge(super::events::routes())
 }
