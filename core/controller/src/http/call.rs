@@ -102,6 +102,14 @@ impl Call {
         }
     }
 
+    /// The body as it is; `null` where there is none. For operations that read no document of it.
+    pub fn any(&self) -> Result<serde_json::Value, Response> {
+        match self.body.trim_ascii() {
+            b"" => Ok(serde_json::Value::Null),
+            body => serde_json::from_slice(body).map_err(|error| answer::unreadable(&error.to_string())),
+        }
+    }
+
     /// The state of now.
     pub fn view(&self) -> View {
         self.controller.view()

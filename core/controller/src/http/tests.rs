@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+mod absent;
 mod balance;
 mod dry;
 mod explain;

@@ -1,5 +1,6 @@
 //! The operations, by kind of object.
 
+pub mod absent;
 mod balance;
 mod bundle;
 mod definitions;
@@ -22,6 +23,7 @@ use crate::Controller;
 /// Every operation with its path.
 pub fn all() -> Router<Controller> {
     Router::new()
+        .merge(absent::routes())
         .merge(nodes::routes())
         .merge(groups::routes())
         .merge(definitions::routes())
