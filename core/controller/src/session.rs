@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_model::cluster::Cluster;
+use berth_model::flags::NodeFlag;
 use berth_model::names::NodeName;
 use berth_model::objects::{Encryption, Node};
 use berth_model::observed::ConnectionStatus;
@@ -130,7 +131,9 @@ fn name_of<'a>(item: &DiffItem<'a, 'a, NodeName, Arc<Node>>) -> &'a NodeName {
 
 /// Starts or stops the task of one node.
 fn reconcile(common: &Arc<Common>, cluster: &Cluster, name: NodeName, tasks: &mut BTreeMap<NodeName, Task>, stop: &CancellationToken) {
-    let wanted = cluster.nodes.get(&name).and_then(|node| wanted(node));
+    // Nobody talks to an evicted node: what it says of replicas that were replaced would only mislead.
+    let kept = |node: &&Arc<Node>| !node.flags.has(NodeFlag::Evicted);
+    let wanted = cluster.nodes.get(&name).filter(kept).and_then(|node| wanted(node));
     if let Some(task) = tasks.get(&name) {
         if !task.handle.is_finished() && wanted.as_ref() == Some(&task.wanted) {
             return;

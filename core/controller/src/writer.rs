@@ -2,6 +2,7 @@
 //! when that is on disk anybody is told (law 1).
 
 mod balance;
+mod eviction;
 mod group;
 mod news;
 mod seen;
@@ -183,6 +184,8 @@ pub(crate) struct Writer {
     rounds: balance::Rounds,
     /// What led to the state that is published next.
     news: News,
+    /// Nodes whose eviction was due and held, as the log knows.
+    held_evictions: BTreeSet<NodeName>,
 }
 
 impl Writer {
@@ -203,6 +206,7 @@ impl Writer {
             sweep_at: Instant::now() + SWEEP,
             rounds: balance::Rounds::new(),
             news: News::default(),
+            held_evictions: BTreeSet::new(),
         };
         let cluster = Arc::clone(&this.cluster);
         let now = this.hands.world.now();

@@ -58,6 +58,7 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         | Command::LoseNode { .. }
         | Command::ReconnectNode { .. }
         | Command::EvacuateNode { .. }
+        | Command::EvictNode { .. }
         | Command::RestoreNode { .. }
         | Command::CreateNetIf { .. }
         | Command::ModifyNetIf { .. }

@@ -100,6 +100,10 @@ pub enum Command {
         target: Vec<String>,
         do_not_target: Vec<String>,
     },
+    /// Gives a node up for now that does not answer: what is on it is replaced elsewhere.
+    EvictNode {
+        node: String,
+    },
     RestoreNode {
         node: String,
         delete_resources: bool,
@@ -398,6 +402,7 @@ impl Command {
         "lose_node",
         "reconnect_node",
         "evacuate_node",
+        "evict_node",
         "restore_node",
         "create_net_if",
         "modify_net_if",

@@ -4,6 +4,7 @@
 mod cancelling;
 mod deleting;
 mod evacuating;
+mod evicting;
 mod filling;
 mod keeping;
 mod leaving;
@@ -241,6 +242,7 @@ fn nonsense(look: &mut Look<'_>, job: &Job) {
 fn advance_on_node(look: &mut Look<'_>, job: &Job, node: &NodeName) {
     match &job.task {
         Task::Evacuate { target, do_not_target } => evacuating::evacuate(look, job, node, target, do_not_target),
+        Task::Evict => evicting::evict(look, job, node),
         Task::Return { delete_resources, delete_snapshots } => leaving::take_back(look, job, node, *delete_resources, *delete_snapshots),
         Task::Lose => leaving::lose(look, job, node),
         Task::Create { .. }
@@ -272,7 +274,7 @@ fn advance_on_resource(look: &mut Look<'_>, job: &On<'_>) {
         Task::Rollback { snapshot, step, .. } => snapshotting::roll_back(look, job, snapshot, *step),
         Task::Keep { deletion, refused } => keeping::keep(look, job, deletion, refused.as_ref()),
         Task::Move { from, to, step } => moving::advance(look, job, from, to, *step),
-        Task::Evacuate { .. } | Task::Return { .. } | Task::Lose => nonsense(look, job),
+        Task::Evacuate { .. } | Task::Evict | Task::Return { .. } | Task::Lose => nonsense(look, job),
     }
 }
 

@@ -18,6 +18,7 @@ pub mod definitions;
 pub mod deletion;
 pub mod draft;
 pub mod drift;
+pub mod eviction;
 pub mod explain;
 pub mod groups;
 pub mod import;

@@ -1,6 +1,7 @@
 //! Nodes: made, changed, connected anew, given back.
 
 mod emptying;
+mod evicting;
 mod interfaces;
 mod leaving;
 
@@ -57,6 +58,10 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         Command::RestoreNode { node, delete_resources, delete_snapshots } => {
             draft.about(Operation::Modify, ObjectMask::Node, &[("Node", node)]);
             emptying::restore(draft, node, *delete_resources, *delete_snapshots)
+        }
+        Command::EvictNode { node } => {
+            draft.about(Operation::Modify, ObjectMask::Node, &[("Node", node)]);
+            evicting::evict(draft, node)
         }
         Command::EvacuateNode { node, target, do_not_target } => {
             draft.about(Operation::Modify, ObjectMask::Node, &[("Node", node)]);

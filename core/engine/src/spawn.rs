@@ -286,14 +286,28 @@ fn adjust(draft: &mut Draft<'_>, group: Option<&str>, request: &FilterRequest) -
 /// 996, 988, 985 or what else keeps replicas from being made, about the resource.
 #[allow(clippy::result_large_err)] // Once for each request; callers push the entry as it is.
 pub fn place_missing(draft: &mut Draft<'_>, resource: &ResourceName) -> Result<(), Reply> {
+    place_up_to(draft, resource, None)
+}
+
+/// The same, where `count` replicas with a disk are wanted whatever the group says of their number; `None`: as many as it says.
+///
+/// # Errors
+/// As [`place_missing`].
+#[allow(clippy::result_large_err)] // As there.
+pub fn place_up_to(draft: &mut Draft<'_>, resource: &ResourceName, count: Option<usize>) -> Result<(), Reply> {
     let Some(definition) = draft.cluster.definitions.get(resource).cloned() else { return Ok(()) };
     let Some(group) = draft.cluster.groups.get(&definition.group).cloned() else { return Ok(()) };
-    if definition.flags.has(DefinitionFlag::Delete) || missing(draft, &definition, &group.filter) <= 0 {
+    let mut filter = group.filter.clone();
+    if let Some(count) = count {
+        let place_count = Some(i32::try_from(count).unwrap_or(i32::MAX));
+        filter = SelectFilter { place_count, additional_place_count: None, diskless_type: None, ..filter };
+    }
+    if definition.flags.has(DefinitionFlag::Delete) || missing(draft, &definition, &filter) <= 0 {
         return Ok(());
     }
     let about = |reply: Reply| reply.of(Operation::Create, ObjectMask::Resource).refer("RscDfn", resource);
     let from = draft.applied.replies.len();
-    match attempt(draft, |draft| place(draft, resource, &group.filter, &[], Made::Replicas)) {
+    match attempt(draft, |draft| place(draft, resource, &filter, &[], Made::Replicas)) {
         Ok(()) => {
             let told = draft.applied.replies.split_off(from);
             draft.applied.replies.extend(told.into_iter().map(about));

@@ -150,7 +150,7 @@ pub enum Family {
     Keep,
     /// Moves a replica.
     Move,
-    /// Empties a node, by moves.
+    /// Empties a node, or replaces what is on it, by jobs on its resources.
     Evacuate,
     /// Changes a node's records; waits for nothing.
     Node,
@@ -304,6 +304,8 @@ pub enum Task {
         #[serde(default)]
         do_not_target: Vec<NodeName>,
     },
+    /// Replaces the replicas of a node that was given up for now, as far as that can be done without it.
+    Evict,
     /// Takes an evicted or evacuated node back.
     Return {
         /// Delete its evicted replicas.
@@ -335,6 +337,7 @@ impl Task {
             | Self::DeleteSnapshot { .. }
             | Self::Move { .. }
             | Self::Evacuate { .. }
+            | Self::Evict
             | Self::Return { .. }
             | Self::Lose => None,
         }
@@ -357,7 +360,7 @@ impl Task {
             Self::Keep { deletion, .. } => deletion.awaited(),
             Self::Move { to, step: MoveStep::Fill, .. } => std::slice::from_ref(to),
             Self::Move { from, step: MoveStep::Leave, .. } => std::slice::from_ref(from),
-            Self::Evacuate { .. } | Self::Return { .. } | Self::Lose => &[],
+            Self::Evacuate { .. } | Self::Evict | Self::Return { .. } | Self::Lose => &[],
         }
     }
 
@@ -372,7 +375,7 @@ impl Task {
             Self::Rollback { .. } => Family::Rollback,
             Self::Keep { .. } => Family::Keep,
             Self::Move { .. } => Family::Move,
-            Self::Evacuate { .. } => Family::Evacuate,
+            Self::Evacuate { .. } | Self::Evict => Family::Evacuate,
             Self::Return { .. } | Self::Lose => Family::Node,
         }
     }
@@ -391,6 +394,7 @@ impl Task {
             | Self::Activate { .. }
             | Self::Move { .. }
             | Self::Evacuate { .. }
+            | Self::Evict
             | Self::Return { .. }
             | Self::Lose => Part::All,
         }
@@ -441,6 +445,7 @@ impl Task {
             | Self::Keep { .. }
             | Self::Move { .. }
             | Self::Evacuate { .. }
+            | Self::Evict
             | Self::Return { .. }
             | Self::Lose => false,
         };
@@ -470,6 +475,7 @@ impl Task {
         "keep",
         "move",
         "evacuate",
+        "evict",
         "return",
         "lose",
     ];
@@ -493,6 +499,7 @@ impl Task {
             Self::Keep { .. } => "keep",
             Self::Move { .. } => "move",
             Self::Evacuate { .. } => "evacuate",
+            Self::Evict => "evict",
             Self::Return { .. } => "return",
             Self::Lose => "lose",
         }
@@ -541,7 +548,8 @@ mod tests {
                 Task::Activate { active: false, .. } => Some(Task::Keep { deletion: Box::new(deletion()), refused: None }),
                 Task::Keep { .. } => Some(Task::Move { from: item(), to: item(), step: MoveStep::Fill }),
                 Task::Move { .. } => Some(Task::Evacuate { target: Vec::new(), do_not_target: Vec::new() }),
-                Task::Evacuate { .. } => Some(Task::Return { delete_resources: false, delete_snapshots: false }),
+                Task::Evacuate { .. } => Some(Task::Evict),
+                Task::Evict => Some(Task::Return { delete_resources: false, delete_snapshots: false }),
                 Task::Return { .. } => Some(Task::Lose),
                 Task::Lose => None,
             };

@@ -106,6 +106,7 @@ impl Writer {
             let (answer, _nobody) = oneshot::channel();
             self.submit(turn, Submission { command, actor: SELF.to_owned(), origin: "sweep".to_owned(), answer });
         }
+        self.evict(turn);
         if matches!(self.writing, Writing::Failing { .. }) {
             let command = json!({ "command": "probe" }).to_string();
             turn.group.add_probe(&By { now: turn.now, actor: SELF, origin: "health", command, decision: NO_DECISION.to_owned() });

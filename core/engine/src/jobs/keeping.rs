@@ -105,6 +105,7 @@ pub(super) fn mark(sheet: &mut impl Sheet, name: &ResourceName, deletion: &Task,
         | Task::Keep { .. }
         | Task::Move { .. }
         | Task::Evacuate { .. }
+        | Task::Evict
         | Task::Return { .. }
         | Task::Lose => {}
     }

@@ -2,7 +2,7 @@
 
 use berth_model::cluster::Cluster;
 use berth_model::flags::{ResourceFlag, SnapshotFlag};
-use berth_model::job::{Awaited, DeleteStep, Family, Job, Made, MoveStep, RollbackStep, Task};
+use berth_model::job::{Awaited, DeleteStep, Family, Job, Made, MoveStep, RollbackStep, Subject, Task};
 use berth_model::names::ResourceName;
 use berth_model::observed::Observed;
 
@@ -81,6 +81,12 @@ fn cancel(cluster: &Cluster, observed: &Observed, job: &Job) -> Result<String, S
         Task::Evacuate { .. } => {
             yes("what was moved stays moved, new replicas that are not ready are removed, the node takes resources again")
         }
+        Task::Evict => Err(match &job.subject {
+            Subject::Node(node) => {
+                format!("Its replicas were given up already; take the node back with 'linstor node restore {node}', which ends it")
+            }
+            Subject::Resource(_) => "It works on a node".to_owned(),
+        }),
         Task::Return { .. } => no("It only takes marks off, and ends by itself"),
         Task::Lose => no("The node was given up; create it anew if it comes back"),
     }

@@ -20,6 +20,7 @@ use crate::{jobs, plan, stack};
 mod balance;
 mod cancel;
 mod empty;
+mod evict;
 mod late;
 mod numbers;
 

@@ -221,6 +221,10 @@ pub fn view(cluster: &Cluster, observed: &Observed, job: &Job, now: Timestamp) -
         }
         blockers.extend(left_on(cluster, observed, (node, job.id), (target, do_not_target), now));
     }
+    if let (Subject::Node(node), Task::Evict) = (&job.subject, &job.task) {
+        let missed = super::evicting::missed(cluster, observed, node, now);
+        blockers.extend(missed.iter().map(|(name, reply)| from_reply(reply, format!("resource {name}"), node)));
+    }
     JobView {
         id: job.id,
         task: job.task.word(),
@@ -267,6 +271,7 @@ fn steps(task: &Task) -> Vec<StepView> {
         Task::Move { step: MoveStep::Fill, .. } => (&["fill", "leave"], 0),
         Task::Move { step: MoveStep::Leave, .. } => (&["fill", "leave"], 1),
         Task::Evacuate { .. } => (&["move"], 0),
+        Task::Evict => (&["replace"], 0),
         Task::Return { .. } => (&["unmark"], 0),
         Task::Lose => (&["forget"], 0),
     };

@@ -16,7 +16,7 @@ use crate::lookup;
 const MOST_CHANGES: usize = 70;
 
 /// Refusals name no objects (recorded behaviour of the API).
-fn alone(refused: Refused) -> Refused {
+pub(super) fn alone(refused: Refused) -> Refused {
     Refused { replies: refused.replies.into_iter().map(Reply::alone).collect() }
 }
 
@@ -90,7 +90,8 @@ fn give_back(draft: &mut Draft<'_>, name: &NodeName, delete_resources: bool, del
     back.flags.clear(NodeFlag::Evicted);
     back.flags.clear(NodeFlag::Evacuate);
     draft.put(Object::Node(back));
-    let open: Vec<_> = draft.cluster.jobs_on_node(name).filter(|job| matches!(job.task, Task::Evacuate { .. })).map(|job| job.id).collect();
+    let open: Vec<_> =
+        draft.cluster.jobs_on_node(name).filter(|job| matches!(job.task, Task::Evacuate { .. } | Task::Evict)).map(|job| job.id).collect();
     open.into_iter().for_each(|id| draft.delete(Key::Job(id)));
     if take_marks_off(draft, name, delete_resources, delete_snapshots, None)? {
         draft.start_on(Subject::Node(name.clone()), Task::Return { delete_resources, delete_snapshots });
@@ -125,7 +126,9 @@ pub(crate) fn take_marks_off(
         let Some(resource) = draft.cluster.resource(&resource.name, name).cloned() else { continue };
         let evicted = resource.flags.has(ResourceFlag::Evicted);
         let mut back = (*resource).clone();
+        // One that was inactive before stays so.
         back.flags.clear(ResourceFlag::Evicted);
+        back.flags.clear(ResourceFlag::InactiveBeforeEviction);
         back.flags.clear(ResourceFlag::Evacuate);
         if back != *resource {
             draft.put(Object::Resource(back));

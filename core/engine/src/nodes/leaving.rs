@@ -67,7 +67,7 @@ pub(super) fn delete(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
 }
 
 /// Whether the node's satellite answers.
-fn connected(observed: &Observed, node: &NodeName) -> bool {
+pub(super) fn connected(observed: &Observed, node: &NodeName) -> bool {
     let Some(seen) = observed.nodes.get(node) else { return false };
     match seen.status {
         ConnectionStatus::Connected
@@ -162,7 +162,7 @@ fn warn_of(draft: &mut Draft<'_>, node: &Node, losses: &Capped<DataLoss>) {
     }
 }
 
-fn is_leaving(node: &Node) -> bool {
+pub(super) fn is_leaving(node: &Node) -> bool {
     node.flags.has(NodeFlag::Delete) && !node.flags.has(NodeFlag::Evicted)
 }
 

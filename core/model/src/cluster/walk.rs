@@ -62,6 +62,7 @@ pub(super) fn departures(job: &Job) -> impl Iterator<Item = (&NodeName, (Resourc
         | Task::Activate { .. }
         | Task::Keep { .. }
         | Task::Evacuate { .. }
+        | Task::Evict
         | Task::Return { .. }
         | Task::Lose => &[],
     };

@@ -31,6 +31,7 @@ pub fn routes() -> Router<Controller> {
         .route("/v1/nodes/{node}/reconnect", put(reconnect))
         .route("/v1/nodes/{node}/restore", put(restore))
         .route("/v1/nodes/{node}/evacuate", put(evacuate))
+        .route("/v1/nodes/{node}/evict", put(evict))
         .route("/v1/nodes/{node}/net-interfaces", get(interfaces).post(create_interface))
         .route("/v1/nodes/{node}/net-interfaces/{interface}", get(interface).put(modify_interface).delete(remove_interface))
         .route("/v1/nodes/{node}/storage-pools", get(pools_of).post(create_pool))
@@ -104,6 +105,10 @@ async fn restore(call: Call) -> Answered {
         delete_snapshots: truth(body.delete_snapshots).unwrap_or(false),
     };
     Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn evict(call: Call) -> Answered {
+    Ok(call.submit(Command::EvictNode { node: call.text("node") }, StatusCode::OK).await)
 }
 
 async fn evacuate(call: Call) -> Answered {

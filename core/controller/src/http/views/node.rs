@@ -62,7 +62,7 @@ pub fn node(view: &View, node: &Node, heard: Option<Timestamp>) -> NodeDocument 
         resource_layers: able.layers.iter().map(|kind| kind.word()).collect(),
         unsupported_providers: reasons(&able.unsupported_providers, ProviderKind::word),
         unsupported_layers: reasons(&able.unsupported_layers, LayerKind::word),
-        eviction_timestamp: None,
+        eviction_timestamp: berth_engine::eviction::planned(&view.cluster, &view.observed, node).map(|at| at.0),
         platform: capabilities.map(|_| "LINUX"),
         os_variant: capabilities.map(|able| able.os.clone()).unwrap_or_default(),
         reports,

@@ -1,0 +1,82 @@
+//! The timer of automatic eviction: with each sweep the nodes are evicted whose moment has come.
+
+use std::collections::BTreeSet;
+
+use berth_engine::command::Command;
+use berth_engine::eviction;
+use tokio::sync::oneshot;
+
+use super::balance::SELF;
+use super::turn::Turn;
+use super::{Submission, Writer, Writing};
+
+impl Writer {
+    /// Evicts the nodes that are due. One that is held because many are away is named once in the log, not in each sweep.
+    pub(super) fn evict(&mut self, turn: &mut Turn) {
+        // Satellites that have had no time to connect since the start are not away.
+        if self.held.is_some() || !matches!(self.writing, Writing::Well) {
+            return;
+        }
+        let due = eviction::due(&turn.group.cluster, &self.seen.observed, turn.now);
+        let mut held = BTreeSet::new();
+        for one in due {
+            match one.held {
+                None => {
+                    let (answer, _nobody) = oneshot::channel();
+                    let command = Command::EvictNode { node: one.node.to_string() };
+                    self.submit(turn, Submission { command, actor: SELF.to_owned(), origin: "eviction".to_owned(), answer });
+                    tracing::warn!(node = %one.node, "node is evicted: it has been away too long");
+                }
+                Some(why) => {
+                    if !self.held_evictions.contains(&one.node) {
+                        tracing::warn!(node = %one.node, why, "node is due for eviction and not evicted");
+                    }
+                    held.insert(one.node);
+                }
+            }
+        }
+        self.held_evictions = held;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_model::flags::NodeFlag;
+    use berth_model::observed::ConnectionStatus;
+
+    use crate::testkit::{Kit, node_name, until};
+
+    #[tokio::test]
+    async fn a_node_that_stays_away_is_evicted_by_itself_and_its_replica_stays_in_the_books() {
+        let kit = Kit::new().await;
+        let mut alpha = kit.node("alpha").await;
+        let _others = (kit.node("bravo").await, kit.node("charlie").await);
+        kit.definition("one").await;
+        let put = crate::testkit::replica("one", "alpha");
+        let (made, ()) = tokio::join!(kit.submit(put), async {
+            alpha.take().await;
+            alpha.report(false, |_| berth_model::observed::Standing::Settled).await;
+        });
+        assert!(!made.is_error(), "{made:?}");
+        let props = berth_model::props::PropChange {
+            override_props: [("DrbdOptions/AutoEvictAfterTime".to_owned(), "0".to_owned())].into(),
+            ..Default::default()
+        };
+        kit.must([berth_engine::command::Command::ModifyNode { node: "alpha".into(), node_type: None, props }]).await;
+        assert!(kit.controller.view().cluster.nodes[&node_name("alpha")].flags.is_empty(), "it answers");
+        alpha.leave().await;
+        // With the next sweep.
+        let name = node_name("alpha");
+        let view = until(&kit.controller, |view| view.cluster.nodes[&name].flags.has(NodeFlag::Evicted)).await;
+        assert_eq!(view.observed.nodes[&name].status, ConnectionStatus::Offline);
+        until(&kit.controller, |view| view.cluster.jobs.is_empty()).await;
+        let view = kit.controller.view();
+        let shown: Vec<_> = view.cluster.resources_on(&name).map(|one| one.flags.shown()).collect();
+        assert_eq!(shown, [["INACTIVE", "EVICTED"]]);
+        let log = kit.controller.audit(berth_store::LogFilter::default(), 5).await.unwrap();
+        assert!(
+            log.iter().any(|entry| entry.actor == "berth" && entry.origin == "eviction" && entry.command.contains("evict_node")),
+            "{log:?}"
+        );
+    }
+}
