@@ -14,6 +14,7 @@ pub mod explain;
 pub mod group;
 pub mod job;
 pub mod lenient;
+pub mod machine;
 pub mod node;
 pub mod place;
 pub mod pool;

@@ -3,15 +3,16 @@
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use berth_model::inquiry::LogControl;
 use clap::ArgMatches;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::settings::{Known, Settings};
 use crate::words::SimulateWords;
@@ -60,13 +61,13 @@ pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
         print!("{}", settings.print());
         return Ok(());
     }
-    start_logging(&settings)?;
+    let log = start_logging(&settings)?;
     let data = PathBuf::from(settings.require("data")?);
     let listen = address(&settings)?;
     let stdin = words.get_flag("until_stdin_closes");
     runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
-        let config = berth_controller::Config::new(data, listen);
+        let config = berth_controller::Config { log, ..berth_controller::Config::new(data, listen) };
         berth_controller::serve(config, stop, |address| ready(&format!("http://{address}"))).await.map_err(|error| {
             let text = format!("{error}. {}", error.correction());
             if error.needs_hands() { NeedsHands(text).into() } else { anyhow::Error::msg(text) }
@@ -98,8 +99,9 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
         print!("{}", settings.print());
         return Ok(());
     }
-    start_logging(&settings)?;
+    let log = start_logging(&settings)?;
     let mut config = berth_satellite::Config::new(settings.require("data")?, address(&settings)?);
+    config.log = log;
     config.name = settings.get("name").map(str::to_owned);
     config.dev_dir = settings.require("dev_dir")?.into();
     let stdin = words.get_flag("until_stdin_closes");
@@ -127,7 +129,7 @@ pub fn simulate(options: &SimulateWords) -> anyhow::Result<()> {
         options.listen.len(),
         options.name.len()
     );
-    init_logging("warn", "text")?;
+    let _log = crate::logs::start("warn", "text")?;
     let mut configs = Vec::new();
     let mut addresses = Vec::new();
     for (listen, name) in options.listen.iter().zip(&options.name) {
@@ -171,20 +173,8 @@ fn address(settings: &Settings) -> anyhow::Result<SocketAddr> {
     text.parse().with_context(|| format!("'{text}' is not an address to listen on; write it as 0.0.0.0:3370 or [::]:3370"))
 }
 
-fn start_logging(settings: &Settings) -> anyhow::Result<()> {
-    init_logging(settings.require("log")?, settings.require("log_format")?)
-}
-
-fn init_logging(filter: &str, format: &str) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(filter).with_context(|| format!("'{filter}' is not a log filter; write info or berth_controller=debug"))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        "text" => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        "json" => log.json().init(),
-        other => anyhow::bail!("'{other}' is not a log format; write text or json"),
-    }
-    Ok(())
+fn start_logging(settings: &Settings) -> anyhow::Result<Arc<dyn LogControl>> {
+    crate::logs::start(settings.require("log")?, settings.require("log_format")?)
 }
 
 /// Says on standard output, as one line, where the daemon can be reached, and tells the service manager.

@@ -20,6 +20,7 @@ mod dev;
 mod explain;
 mod job;
 mod local;
+mod logs;
 mod migrate;
 mod place;
 mod settings;

@@ -135,12 +135,27 @@ pub enum View {
     ErrorReports,
     /// `physical-storage list`
     PhysicalStorage,
+    /// `remote list`: three lists in one document.
+    Remotes,
+    /// Members of each element of a list as they are.
+    Fields(&'static Fields),
+    /// `space-reporting query`: a text.
+    SpaceReport,
     /// `controller version`
     Version,
     /// `… query-max-volume-size`
     MaxVolumeSize,
     /// `resource-group query-size-info`
     SizeInfo,
+}
+
+/// A table whose cells are members of a list's elements.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fields {
+    /// The member of the document that holds the list, or a map of elements.
+    pub rows: &'static str,
+    /// Headings, and the members below them.
+    pub columns: &'static [(&'static str, &'static str)],
 }
 
 /// How a table is to look.

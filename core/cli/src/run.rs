@@ -244,6 +244,7 @@ impl<'t> Runner<'t> {
                     format!("linstor controller {}; GIT-hash: {}\n", value::text(&document, "version"), value::text(&document, "git_hash"));
                 self.terminal.print(&line);
             }
+            View::SpaceReport => self.terminal.print(&format!("{}\n", value::text(&document, "reportText"))),
             View::Props(member) => {
                 let mut table = Table::new(["Key", "Value"]);
                 table.rows.extend(view::properties(&document, *member).into_iter().map(|(key, value)| vec![key.into(), value.into()]));

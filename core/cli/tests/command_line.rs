@@ -139,7 +139,7 @@ async fn wrong_arguments_end_with_two() {
 
 #[tokio::test]
 async fn what_is_not_supported_says_so() {
-    for line in ["backup create r s", "rc opt a b c --protocol A", "ps cdp lvm n1 /dev/sdx", "sp lo alpha p", "e cp"] {
+    for line in ["n create-openflex-target", "rc opt a b c --protocol A", "sp lo alpha p", "e cp"] {
         let ran = run(line).await;
         assert_eq!(ran.code, 4, "{line}");
         assert!(ran.err.contains("not supported yet"), "{}", ran.err);
@@ -560,4 +560,25 @@ async fn a_dry_run_is_asked_for_and_never_taken_for_the_real_thing() {
     let ran = run(&format!("--controllers {stranger} --dry-run node delete alpha")).await;
     assert_eq!((ran.code, lines.lock().expect("no writer panicked").len()), (4, 0), "{}", ran.err);
     assert!(ran.err.contains("does not know dry runs"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn remotes_and_schedules_are_tables_also_where_there_are_none() {
+    let remotes = r#"{"s3_remotes":[{"remote_name":"vault","endpoint":"s3.example.com","bucket":"b","region":"eu-1"}],"linstor_remotes":[{"remote_name":"far","url":"http://far:3370"}]}"#;
+    let at = controller(200, remotes).await;
+    let ran = run(&format!("--no-utf8 --no-color --controllers {at} remote list")).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for text in ["Name", "Type", "Info", "vault", "eu-1.s3.example.com/b", "far", "Linstor", "http://far:3370"] {
+        assert!(ran.out.contains(text), "{text}: {}", ran.out);
+    }
+    let at = controller(200, r#"{"data":[{"schedule_name":"nightly","full_cron":"0 2 * * *","keep_local":3}]}"#).await;
+    let ran = run(&format!("--no-utf8 --no-color --controllers {at} schedule list")).await;
+    assert!(ran.out.contains("nightly") && ran.out.contains("0 2 * * *") && ran.out.contains('3'), "{}{}", ran.out, ran.err);
+    let at = controller(200, "{}").await;
+    for line in ["remote list", "schedule list", "schedule list-by-resource", "backup queue list", "backup list vault"] {
+        let ran = run(&format!("--controllers {at} {line}")).await;
+        assert_eq!(ran.code, 0, "{line}: {}", ran.err);
+    }
+    let at = controller(200, r#"{"reportText":"Nothing is tracked."}"#).await;
+    assert_eq!(run(&format!("--controllers {at} space-reporting query")).await.out, "Nothing is tracked.\n");
 }

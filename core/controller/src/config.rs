@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use berth_model::inquiry::{LogControl, RememberedLog};
+
 /// How a controller runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Folder of the database; made if it is missing.
     pub data: PathBuf,
@@ -13,6 +16,8 @@ pub struct Config {
     pub reports: Option<PathBuf>,
     /// Where the REST API listens; port 0: any free one.
     pub listen: SocketAddr,
+    /// The log of this process.
+    pub log: Arc<dyn LogControl>,
     /// How long an answer waits for a job that shows no sign of life.
     pub patience: Duration,
     /// How long log entries are kept.
@@ -32,6 +37,7 @@ impl Config {
             reports: Some(data.join("error-reports")),
             data,
             listen,
+            log: Arc::new(RememberedLog::default()),
             patience: Duration::from_secs(30),
             log_kept: Duration::from_secs(30 * 24 * 3600),
             ping: Duration::from_secs(1),

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod copies;
 mod happenings;
 pub mod http;
 mod load;
@@ -28,4 +29,5 @@ pub use config::Config;
 pub use happenings::{Counters, Sample, SampleKind};
 pub use reports::{ErrorReport, NewReport, Reports};
 pub use serve::{ControllerError, Running, serve, start};
+pub use session::Silent;
 pub use state::{Answer, Controller, Health, View};

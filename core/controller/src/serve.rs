@@ -210,6 +210,7 @@ pub async fn start(config: &Config, store: Arc<dyn Store>, outside: Outside, sto
         numbers: AtomicU64::new(0),
         counters: controller.shared_counters(),
         signs: controller.shared_signs(),
+        lines: controller.shared_lines(),
         whole: Semaphore::new(1),
         leader: uuid::Uuid::from_bytes(outside.world.chance()).to_string(),
         ping: config.ping,
@@ -278,6 +279,10 @@ pub(crate) async fn core(
         world,
         signs,
         feed,
+        lines: Arc::default(),
+        data: config.data.clone(),
+        listen: config.listen,
+        log: config.log.clone(),
         lists: crate::http::Lists::new(),
     });
     Ok(Core { controller, records, writer, quit, woken })

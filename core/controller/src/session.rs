@@ -1,6 +1,7 @@
 //! The sessions: one task for each node that has a satellite, started and stopped by looking at the published cluster.
 
 mod connect;
+mod lines;
 mod link;
 mod signs;
 #[cfg(test)]
@@ -25,6 +26,10 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use connect::Common;
 use connect::{End, Peer, connection, next_number};
+pub(crate) use lines::Lines;
+pub use lines::Silent;
+#[cfg(test)]
+pub(crate) use lines::{Asked, Line, Open};
 pub(crate) use link::Link;
 pub(crate) use signs::Signs;
 

@@ -1,5 +1,7 @@
 //! What request handlers hold: the published state to read, a door to change it, and the waiting for what comes of it.
 
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use berth_engine::explain::{Preview, foresee};
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::ids::{Id, kind};
+use berth_model::inquiry::{Answer as Told, LogControl, Question};
 use berth_model::names::NodeName;
 use berth_model::observed::{ConnectionStatus, Observed};
 use berth_model::reply::Reply;
@@ -23,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::happenings::{Counters, count};
 use crate::outside::World;
 use crate::reports::Reports;
-use crate::session::Signs;
+use crate::session::{Lines, Signs, Silent};
 use crate::story::{Story, story};
 use crate::writer::{By, Group, JobNews, Message, Submission, Verdict, json_text, unfit_reply};
 
@@ -82,6 +85,10 @@ pub(crate) struct Inner {
     pub world: Arc<dyn World>,
     pub started: Timestamp,
     pub signs: Arc<Signs>,
+    pub lines: Arc<Lines>,
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    pub log: Arc<dyn LogControl>,
     pub lists: crate::http::Lists,
     pub feed: Arc<crate::http::Feed>,
 }
@@ -175,6 +182,40 @@ impl Controller {
 
     pub(crate) fn feed(&self) -> &Arc<crate::http::Feed> {
         &self.0.feed
+    }
+
+    /// Asks the satellite of a node something beside its plan, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`Silent`], if none came.
+    pub async fn ask(&self, node: Id<kind::Node>, question: &Question) -> Result<Told, Silent> {
+        self.0.lines.ask(node, question).await
+    }
+
+    pub(crate) fn shared_lines(&self) -> Arc<Lines> {
+        Arc::clone(&self.0.lines)
+    }
+
+    /// The folder of the database.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.0.data
+    }
+
+    /// Where the REST API was told to listen.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.0.listen
+    }
+
+    /// The log of this process.
+    #[must_use]
+    pub fn log_control(&self) -> &dyn LogControl {
+        &*self.0.log
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.0.store
     }
 
     pub(crate) fn lists(&self) -> &crate::http::Lists {

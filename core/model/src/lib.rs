@@ -13,6 +13,7 @@ pub mod codes;
 pub mod few;
 pub mod flags;
 pub mod ids;
+pub mod inquiry;
 pub mod job;
 pub mod layers;
 pub mod names;

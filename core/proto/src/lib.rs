@@ -7,6 +7,8 @@
 
 tonic::include_proto!("berth.satellite.v1");
 
+/// Feature of a satellite that answers questions (`Ask`).
+pub const ASK: &str = "ask";
 /// Oldest protocol that this build still speaks.
 pub const PROTOCOL_MIN: u32 = 1;
 /// Newest protocol that this build speaks.

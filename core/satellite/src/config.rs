@@ -3,8 +3,10 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use berth_model::inquiry::{LogControl, RememberedLog};
 use tokio::sync::oneshot;
 
 /// Port that controllers expect a satellite at.
@@ -29,6 +31,8 @@ pub struct Config {
     pub scan_interval: Duration,
     /// Told the address once it listens.
     pub announce: Option<oneshot::Sender<SocketAddr>>,
+    /// The log of this process.
+    pub log: Arc<dyn LogControl>,
 }
 
 impl Config {
@@ -43,6 +47,7 @@ impl Config {
             tool_timeout: Duration::from_secs(45),
             scan_interval: Duration::from_secs(300),
             announce: None,
+            log: Arc::new(RememberedLog::default()),
         }
     }
 }

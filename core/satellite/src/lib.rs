@@ -9,11 +9,13 @@
 
 #![forbid(unsafe_code)]
 
+mod about;
 mod bench;
 mod capabilities;
 mod config;
 mod core;
 mod crew;
+mod devices;
 mod folders;
 mod hands;
 mod holders;
@@ -43,6 +45,7 @@ pub use crate::satellite::Satellite;
 pub use crate::sim::{SimConfig, serve_simulated, simulated};
 pub use crate::site::{Site, synchronised};
 
+use crate::about::About;
 use crate::folders::Folders;
 use crate::hands::Hands;
 use crate::keep::{Keep, Remembered};
@@ -120,7 +123,7 @@ async fn belongings_at_last(
 /// # Errors
 /// [`SatelliteError`] if it cannot begin (a data folder that cannot be used is waited for), or serving controllers ends by itself.
 pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), SatelliteError> {
-    let Config { data, listen: address, name, dev_dir, tool_timeout, scan_interval, announce } = config;
+    let Config { data, listen: address, name, dev_dir, tool_timeout, scan_interval, announce, log } = config;
     let listener = listen(address).await?;
     let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address, source })?;
     let announced = || {
@@ -145,7 +148,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
     let Belongings { keep, remembered, socket, folders } = belongings;
     let (capabilities, attaches) = capabilities::probe();
     let shared = Arc::new(Shared { hands: Hands::new(tool_timeout), loops: Loops::default(), folders, attaches });
-    let site = HostSite::new(Arc::clone(&shared), &usable(dev_dir, &data, attaches), capabilities);
+    let about = About { data: data.clone(), address: bound, name: name.clone(), log };
+    let site = HostSite::new(Arc::clone(&shared), &usable(dev_dir, &data, attaches), capabilities, about);
     // Whatever ends first ends the others.
     let inner = stop.child_token();
     let satellite = Satellite::start(Settings { site: Arc::new(site), keep, remembered, name, scan_interval }, &inner);

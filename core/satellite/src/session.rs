@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+use berth_model::inquiry::Question;
 use berth_model::plan::PlanBody;
 use berth_proto::refusal::Reason;
 use berth_proto::satellite_server::{Satellite, SatelliteServer};
@@ -172,6 +173,12 @@ async fn listen(
             }
             Some(down::Message::Ping(Ping { number, generation })) => {
                 core.send(Event::Ping { session, number, generation }).await.map_err(|_| gone())?;
+            }
+            Some(down::Message::Ask(ask)) => {
+                // What cannot be read is a question of a later version, and is answered as such.
+                let question = serde_json::from_slice(&ask.body).unwrap_or(Question::Unknown);
+                let event = Event::Ask { session, number: ask.number, question: Box::new(question) };
+                core.send(event).await.map_err(|_| gone())?;
             }
             Some(down::Message::NeedReport(_)) => core.send(Event::NeedReport(session)).await.map_err(|_| gone())?,
             Some(down::Message::Hello(_)) => return Err(Status::failed_precondition("a session has one hello")),

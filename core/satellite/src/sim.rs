@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use berth_model::inquiry::{Answer, FreeDevice, LogControl, Question, Ran, RememberedLog, SatelliteSettings};
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, Holder};
@@ -225,6 +226,8 @@ struct SimSite {
     pools: Mutex<BTreeMap<String, Memory>>,
     links: Mutex<BTreeMap<(ResourceName, VolumeNumber), String>>,
     holding: Holding,
+    address: SocketAddr,
+    log: RememberedLog,
 }
 
 impl SimSite {
@@ -239,6 +242,8 @@ impl SimSite {
             pools: Mutex::default(),
             links: Mutex::default(),
             holding,
+            address: config.listen,
+            log: RememberedLog::default(),
         }
     }
 
@@ -321,6 +326,40 @@ impl Site for SimSite {
     fn copy(&self, pool: &Pool, from: &str, to: &str) -> Result<(), Fault> {
         self.memory(pool).copy(from, to);
         Ok(())
+    }
+
+    fn answer(&self, question: &Question) -> Answer {
+        match question {
+            Question::Settings => Answer::Settings(SatelliteSettings {
+                data: String::new(),
+                address: self.address.ip().to_string(),
+                port: self.address.port(),
+                tls: false,
+                name: Some(self.name.clone()),
+                log: self.log.levels(),
+            }),
+            Question::Log { change } => match self.log.change(*change) {
+                Ok(levels) => Answer::Log(levels),
+                Err(why) => Answer::Refused { why, correction: String::new() },
+            },
+            // One that is free on every simulated machine.
+            Question::Devices => Answer::Devices {
+                devices: vec![FreeDevice {
+                    device: "/dev/berth-sim/free".into(),
+                    size: POOL_SIZE.0 << 10,
+                    rotational: false,
+                    model: "simulated".into(),
+                    serial: self.name.clone(),
+                    wwn: String::new(),
+                }],
+            },
+            Question::Reactor { .. } => Answer::Ran(Ran {
+                code: -1,
+                stdout: String::new(),
+                stderr: "drbd-reactorctl cannot be run: this machine is simulated.".into(),
+            }),
+            Question::Unknown => crate::about::unknown(),
+        }
     }
 
     fn scan(&self) {}

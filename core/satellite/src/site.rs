@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use berth_model::inquiry::{Answer, Question};
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, Holder};
@@ -12,6 +13,7 @@ use berth_plugin_sdk::{Fault, FaultKind, Machine, Pool, Provider};
 use berth_provider_file::FileProvider;
 use uuid::Uuid;
 
+use crate::about::About;
 use crate::links::Links;
 use crate::machine::{HostMachine, Shared, remember_folder};
 
@@ -86,6 +88,11 @@ pub trait Site: Send + Sync + 'static {
         None
     }
 
+    /// Answers a question of the controller that no plan is about. May block.
+    fn answer(&self, _question: &Question) -> Answer {
+        crate::about::unknown()
+    }
+
     /// Whether calls never wait for anything, so that no thread is needed for them (simulated machines only). Then all that the satellite
     /// does are tasks of one runtime, in an order that is the same each time if the runtime has one thread.
     fn is_quick(&self) -> bool {
@@ -99,14 +106,15 @@ pub struct HostSite {
     shared: Arc<Shared>,
     links: Links,
     capabilities: Capabilities,
+    about: About,
     file: FileProvider,
 }
 
 impl HostSite {
-    /// This machine, with stable paths below `dev_dir`.
+    /// This machine, with stable paths below `dev_dir`, and what the process knows of itself.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, dev_dir: &Path, capabilities: Capabilities) -> Self {
-        Self { shared, links: Links::new(dev_dir), capabilities, file: FileProvider }
+    pub fn new(shared: Arc<Shared>, dev_dir: &Path, capabilities: Capabilities, about: About) -> Self {
+        Self { shared, links: Links::new(dev_dir), capabilities, about, file: FileProvider }
     }
 
     fn link_fault(&self, resource: &ResourceName, volume: VolumeNumber, error: &std::io::Error) -> Fault {
@@ -181,6 +189,10 @@ impl Site for HostSite {
         // `dd` writes into the file that is there and keeps its length, so the target stays at least as large as wanted.
         let argv = ["dd", &format!("if={source}"), &format!("of={target}"), "bs=1M", "conv=notrunc,sparse,fsync", "status=none"];
         self.shared.hands.change(|| self.shared.hands.need_long(&argv)).map(|_| ())
+    }
+
+    fn answer(&self, question: &Question) -> Answer {
+        self.about.answer(question, &self.shared.hands)
     }
 
     fn scan(&self) {

@@ -386,6 +386,7 @@ fn word_down(message: &Down) -> String {
         }
         Some(down::Message::Ping(ping)) => format!("↓ ping {} at {}", ping.number, ping.generation),
         Some(down::Message::NeedReport(need)) => format!("↓ needs reports after {}", need.number),
+        Some(down::Message::Ask(ask)) => format!("↓ question {}", ask.number),
         None => "↓ nothing".to_owned(),
     }
 }
@@ -398,6 +399,7 @@ fn word_up(message: &Result<Up, Status>) -> String {
             up::Message::Refusal(refusal) => format!("↑ refusal: {}", refusal.detail),
             up::Message::Observation(seen) => format!("↑ report {} at {}: {}", seen.number, seen.generation, word_report(&seen.body)),
             up::Message::NeedWhole(need) => format!("↑ needs a whole plan at {}", need.generation),
+            up::Message::Told(told) => format!("↑ answer {}", told.number),
             up::Message::Pong(pong) => format!("↑ pong {} after {}", pong.number, pong.observations),
             up::Message::StalePlan(stale) => format!("↑ stale plan {}, holds {}.{}", stale.offered, stale.held_epoch, stale.held),
         },

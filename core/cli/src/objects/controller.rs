@@ -48,7 +48,10 @@ pub fn command() -> Command {
             ),
         )
         .subcommand(leaf("which", &[], "Show which controller answers", "controller which"))
-        .subcommand(words::later("backupdb", &["bakdb"], "Copy the controller's database"))
+        .subcommand(
+            leaf("backupdb", &["bakdb"], "Copy the controller's database, on its machine", "controller backupdb nightly")
+                .arg(need("NAME", "Beginning of the name of the copy")),
+        )
 }
 
 pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
@@ -74,7 +77,7 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
             Plan::show(call, View::MaxVolumeSize, look(m))
         }
         "which" => Plan::Which,
-        "backupdb" => Plan::Later("controller backupdb".to_owned()),
+        "backupdb" => Plan::write(Call::post(&["controller", "backup", "db"]).body(json!({"backup_name": must(m, "NAME")}))),
         _ => return Err(unknown("controller", word)),
     })
 }

@@ -3,6 +3,7 @@
 //! Words in, [`Plan`] out, without a controller; only `node create` without an address asks the resolver. Names and shapes are those of LINSTOR's client.
 
 mod advise;
+mod backup;
 mod common;
 mod controller;
 mod error_report;
@@ -11,11 +12,14 @@ mod node;
 mod physical_storage;
 mod pool;
 mod pool_definition;
+mod remote;
 mod resource;
 mod resource_definition;
 mod resource_group;
+mod schedule;
 pub mod select;
 mod snapshot;
+mod space_reporting;
 mod volume;
 mod volume_definition;
 mod volume_group;
@@ -66,6 +70,10 @@ const OBJECTS: &[Object] = &[
     object("error-reports", "err", error_report::command, error_report::plan),
     object("physical-storage", "ps", physical_storage::command, physical_storage::plan),
     object("advise", "adv", advise::command, advise::plan),
+    object("remote", "remote", remote::command, remote::plan),
+    object("backup", "b", backup::command, backup::plan),
+    object("schedule", "sched", schedule::command, schedule::plan),
+    object("space-reporting", "spr", space_reporting::command, space_reporting::plan),
 ];
 
 /// Objects that are known by name only.
@@ -74,12 +82,8 @@ const LATER: &[(&str, &[&str], &str)] = &[
     ("resource-connection", &["rc"], "Properties and paths of a resource between two nodes"),
     ("drbd-proxy", &["proxy"], "DRBD Proxy between two nodes"),
     ("encryption", &["e"], "The passphrase of encrypted volumes"),
-    ("backup", &["b"], "Backups in remotes"),
-    ("remote", &[], "Places for backups"),
     ("file", &["f"], "Files kept on nodes beside resources"),
-    ("schedule", &["sched"], "Times of backups"),
     ("sos-report", &["sos"], "Everything that support asks for"),
-    ("space-reporting", &["spr"], "Used space by day"),
     ("dm-migrate", &[], "Move from drbdmanage"),
 ];
 
@@ -95,7 +99,9 @@ pub fn commands() -> Vec<Command> {
 
 /// Names and short forms of all objects.
 pub fn words() -> Vec<&'static str> {
-    let known = OBJECTS.iter().flat_map(|object| [object.name, object.alias]);
+    // An object without a short form has its name there.
+    let short = |object: &Object| (object.alias != object.name).then_some(object.alias);
+    let known = OBJECTS.iter().flat_map(move |object| std::iter::once(object.name).chain(short(object)));
     let later = LATER.iter().flat_map(|(name, aliases, _)| std::iter::once(*name).chain(aliases.iter().copied()));
     known.chain(later).collect()
 }

@@ -45,7 +45,11 @@ pub fn command() -> Command {
             .arg(opt("api-pw", "Password").value_name("PASSWORD"))
             .arg(opt("api-pw-env", "Environment variable of the controller that holds the password").value_name("VARIABLE")),
         )
-        .subcommand(words::later("create-ebs-target", &["cebst"], "Add an EBS target"))
+        .subcommand(
+            quiet(leaf("create-ebs-target", &["cebst"], "Add an EBS target", "node create-ebs-target amazon myRemote"))
+                .arg(need("NAME", "Name of the node"))
+                .arg(need("REMOTE", "Name of the EBS remote")),
+        )
         .subcommand(words::later("create-openflex-target", &[], "Add an OpenFlex target"))
         .subcommand(
             leaf("modify", &["m"], "Change a node's type", "node modify alpha --node-type combined")
@@ -84,6 +88,10 @@ pub fn command() -> Command {
                 .arg(maybe(NODE.0, NODE.1))
                 .arg(many("target", "Only to these nodes").value_name("NODE"))
                 .arg(many("do-not-target", "Not to these nodes").value_name("NODE")),
+        )
+        .subcommand(
+            leaf("evict", &[], "Give nodes up for now that do not answer, and replace what is on them", "node evict alpha")
+                .arg(need_many("NODE")),
         )
         .subcommand(
             leaf("set-log-level", &["setloglevel"], "Set how much a satellite logs", "node set-log-level alpha DEBUG")
@@ -132,7 +140,11 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
     Ok(match word {
         "create" => Plan::write(create(m)?),
         "create-remote-spdk-target" => Plan::write(create_spdk(m)?),
-        "create-ebs-target" | "create-openflex-target" => Plan::Later(format!("node {word}")),
+        "create-ebs-target" => {
+            Plan::write(Call::post(&["nodes", "ebs"]).body(json!({"name": must(m, "NAME"), "ebs_remote_name": must(m, "REMOTE")})))
+        }
+        "evict" => each("NODE", &|name| Call::put(&["nodes", name, "evict"])),
+        "create-openflex-target" => Plan::Later(format!("node {word}")),
         "modify" => Plan::write(Call::put(&["nodes", node]).body(json!({"node_type": node_type(must(m, "node-type"))?}))),
         "describe" => {
             let call = Call::get(&["nodes"]).query_each("nodes", one(m, "NODE"));

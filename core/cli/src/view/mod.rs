@@ -46,7 +46,9 @@ pub fn table(view: &View, document: &Value, look: &Look) -> Option<Table> {
         View::PhysicalStorage => other::physical_storage(rows),
         View::MaxVolumeSize => other::max_volume_size(document),
         View::SizeInfo => other::size_info(document),
-        View::NodeTree | View::Props(_) | View::Version => return None,
+        View::Remotes => other::remotes(document),
+        View::Fields(fields) => other::fields(document, fields),
+        View::NodeTree | View::Props(_) | View::SpaceReport | View::Version => return None,
     })
 }
 

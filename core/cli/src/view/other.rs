@@ -3,7 +3,7 @@
 use berth_client::{Reply, Severity};
 use serde_json::{Map, Value};
 
-use crate::plan::Look;
+use crate::plan::{Fields, Look};
 use crate::size::render_kib;
 use crate::table::{Cell, Table};
 use crate::value::{count, items, local_time, shown, text, texts};
@@ -88,6 +88,36 @@ pub fn physical_storage(rows: &[Value]) -> Table {
             if rotational { "True" } else { "False" }.into(),
             nodes.join("\n").into(),
         ]);
+    }
+    table
+}
+
+/// Remotes of all kinds, each with what says most about it.
+pub fn remotes(document: &Value) -> Table {
+    let mut table = Table::new(["Name", "Type", "Info"]);
+    for (member, kind) in [("s3_remotes", "S3"), ("linstor_remotes", "Linstor"), ("ebs_remotes", "EBS")] {
+        for row in items(document, member) {
+            let info = match kind {
+                "S3" => format!("{}.{}/{}", text(row, "region"), text(row, "endpoint"), text(row, "bucket")),
+                "Linstor" => text(row, "url").to_owned(),
+                _ => format!("{}.{}", text(row, "availability_zone"), text(row, "endpoint")),
+            };
+            table.rows.push(vec![text(row, "remote_name").into(), kind.into(), info.into()]);
+        }
+    }
+    table
+}
+
+/// A table of members as they are; one that is no text or number is an empty cell.
+pub fn fields(document: &Value, fields: &Fields) -> Table {
+    let mut table = Table { headings: fields.columns.iter().map(|(heading, _)| (*heading).to_owned()).collect(), rows: Vec::new() };
+    let rows: Vec<&Value> = match document.get(fields.rows) {
+        Some(Value::Array(rows)) => rows.iter().collect(),
+        Some(Value::Object(rows)) => rows.values().collect(),
+        _ => Vec::new(),
+    };
+    for row in rows {
+        table.rows.push(fields.columns.iter().map(|(_, member)| shown(row, member).into()).collect());
     }
     table
 }

@@ -28,6 +28,9 @@ pub fn flatten(view: &View, document: &Value) -> Option<Value> {
         | View::KeyValue(_)
         | View::ErrorReports
         | View::PhysicalStorage
+        | View::Remotes
+        | View::Fields(_)
+        | View::SpaceReport
         | View::Version
         | View::MaxVolumeSize
         | View::SizeInfo => return None,

@@ -10,6 +10,7 @@ mod balance;
 mod dry;
 mod explain;
 mod lists;
+mod machine;
 mod names;
 mod place;
 

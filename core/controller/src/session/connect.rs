@@ -9,13 +9,14 @@ use std::time::Duration;
 use berth_model::ids::{Id, kind};
 use berth_model::names::NodeName;
 use berth_model::observed::{Capabilities, ConnectionStatus, Observation};
-use berth_proto::{Down, Hello, NeedReport, PROTOCOL_MAX, PROTOCOL_MIN, Ping, Plan, Refusal, Up, Welcome, down, refusal, up};
+use berth_proto::{ASK, Ask, Down, Hello, NeedReport, PROTOCOL_MAX, PROTOCOL_MIN, Ping, Plan, Refusal, Up, Welcome, down, refusal, up};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::lines::{Asked, Line, Lines, Open};
 use super::link::{Link, Order};
 use super::signs::Signs;
 use crate::happenings::{Counters, PlanSent, count};
@@ -49,6 +50,8 @@ pub(crate) struct Common {
     pub outside: Outside,
     /// When each satellite was heard last.
     pub signs: Arc<Signs>,
+    /// Ways to ask satellites something.
+    pub lines: Arc<Lines>,
     /// Tells this controller from another one that leads a copy of its database in the same epoch.
     pub leader: String,
     /// Whoever makes a whole plan holds this: one at a time, so that a thousand satellites that come back together leave a processor to
@@ -98,6 +101,9 @@ pub(crate) async fn connection(common: &Common, peer: &Peer, session: u64, wake:
         Err(reason) => return End::Failed(ConnectionStatus::VersionMismatch, reason),
     };
     common.signs.heard(peer.id, common.outside.world.now());
+    let asks = welcome.features.iter().any(|feature| feature == ASK);
+    let (line, asked) = if asks { Line::open() } else { Line::none() };
+    let _open: Open = common.lines.open(peer.id, session, line);
     let link = Arc::new(Link::default());
     common.tell(peer, session, SessionEvent::Opened { link: Arc::clone(&link), capabilities: Box::new(capabilities) }).await;
     let mut running = Running {
@@ -111,6 +117,7 @@ pub(crate) async fn connection(common: &Common, peer: &Peer, session: u64, wake:
         pings: 0,
         heard: 0,
         behind: false,
+        questions: Asked::new(asked),
     };
     tokio::select! {
         biased;
@@ -143,9 +150,13 @@ async fn open(common: &Common, peer: &Peer) -> Result<(Wire, Welcome), (Connecti
         match first.and_then(|up| up.message) {
             Some(up::Message::Welcome(welcome)) => Ok(((down, up), welcome)),
             Some(up::Message::Refusal(refusal)) => Err(refused(&refusal)),
-            Some(up::Message::Observation(_) | up::Message::NeedWhole(_) | up::Message::Pong(_) | up::Message::StalePlan(_)) => {
-                Err((ConnectionStatus::VersionMismatch, "The satellite's first message is neither a welcome nor a refusal.".to_owned()))
-            }
+            Some(
+                up::Message::Observation(_)
+                | up::Message::NeedWhole(_)
+                | up::Message::Pong(_)
+                | up::Message::StalePlan(_)
+                | up::Message::Told(_),
+            ) => Err((ConnectionStatus::VersionMismatch, "The satellite's first message is neither a welcome nor a refusal.".to_owned())),
             None => Err(offline("The satellite ended the connection without an answer.".to_owned())),
         }
     };
@@ -196,6 +207,8 @@ struct Running<'a> {
     heard: u64,
     /// Observations are missing, and no whole one came since.
     behind: bool,
+    /// What the satellite is asked beside its plan.
+    questions: Asked,
 }
 
 impl Running<'_> {
@@ -229,6 +242,13 @@ impl Running<'_> {
                     self.pings = self.pings.wrapping_add(1);
                     // A full queue is a satellite that does not read; the deadline deals with it.
                     let _ = self.down.try_send(Down { message: Some(down::Message::Ping(Ping { number: self.pings, generation: self.sent })) });
+                }
+                question = self.questions.next() => {
+                    let (number, body) = question;
+                    if self.down.try_send(Down { message: Some(down::Message::Ask(Ask { number, body })) }).is_err() {
+                        // It does not read: whoever asks learns at once that nothing comes.
+                        self.questions.drop_question(number);
+                    }
                 }
                 message = up.next() => {
                     deadline = Instant::now() + self.common.silence;
@@ -283,6 +303,10 @@ impl Running<'_> {
             up::Message::NeedWhole(_) => {
                 let cluster = Arc::clone(&self.common.view.borrow().cluster);
                 self.link.whole(cluster);
+                Ok(())
+            }
+            up::Message::Told(told) => {
+                self.questions.told(told.number, &told.body);
                 Ok(())
             }
             up::Message::Observation(observation) => {

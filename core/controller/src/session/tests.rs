@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use berth_model::codes::Code;
+use berth_model::inquiry::{Answer, Question};
 use berth_model::observed::{ConnectionStatus, Standing};
 use berth_proto::satellite_server::{Satellite, SatelliteServer};
-use berth_proto::{Down, Hello, NeedWhole, Observation, PROTOCOL_MAX, Pong, Refusal, Up, Welcome, down, refusal, up};
+use berth_proto::{ASK, Down, Hello, NeedWhole, Observation, PROTOCOL_MAX, Pong, Refusal, Told, Up, Welcome, down, refusal, up};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -90,9 +91,19 @@ impl Machine {
                 let capabilities = serde_json::to_vec(&capabilities("machine")).unwrap();
                 let generation = state.held.generation;
                 state.hellos.push(hello);
-                vec![up::Message::Welcome(Welcome { protocol: PROTOCOL_MAX, capabilities, generation, ..Welcome::default() })]
+                vec![up::Message::Welcome(Welcome {
+                    protocol: PROTOCOL_MAX,
+                    capabilities,
+                    generation,
+                    features: vec![ASK.to_owned()],
+                    ..Welcome::default()
+                })]
             }
             (_, down::Message::NeedReport(_)) => Vec::new(),
+            (_, down::Message::Ask(ask)) => {
+                let body = serde_json::to_vec(&Answer::Devices { devices: Vec::new() }).unwrap();
+                vec![up::Message::Told(Told { number: ask.number, body })]
+            }
             (_, down::Message::Ping(ping)) => vec![up::Message::Pong(Pong { number: ping.number, observations: 0 })],
             (Mood::Babbles, down::Message::Plan(plan)) => {
                 vec![up::Message::Observation(Observation { generation: plan.generation, body: b"{\"items\":7}".to_vec(), number: 0 })]
@@ -148,6 +159,7 @@ async fn with_sessions() -> Kit {
         queue: kit.controller.queue(),
         numbers: Default::default(),
         signs: Arc::default(),
+        lines: kit.controller.shared_lines(),
         whole: tokio::sync::Semaphore::new(1),
         leader: "test".to_owned(),
         counters: kit.controller.shared_counters(),
@@ -189,10 +201,13 @@ async fn a_request_goes_to_the_satellite_and_back() {
         assert_eq!(state.bases[0], 0, "the first plan is whole");
         assert!(state.bases[1..].iter().all(|base| *base > 0), "{:?}", state.bases);
     }
+    let id = kit.controller.view().cluster.nodes[&node_name("alpha")].id;
+    assert_eq!(kit.controller.ask(id, &Question::Devices).await, Ok(Answer::Devices { devices: Vec::new() }));
     // Gone and back on the same address.
     machine.1.cancel();
     served.await.unwrap();
     until(&kit.controller, |view| status(view) == Some(ConnectionStatus::Offline)).await;
+    assert_eq!(kit.controller.ask(id, &Question::Devices).await, Err(super::Silent::Offline));
     let (_, _served) = machine.restarted().serve(address).await;
     until(&kit.controller, |view| status(view) == Some(ConnectionStatus::Online)).await;
     kit.stop.cancel();

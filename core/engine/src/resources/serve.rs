@@ -3,7 +3,7 @@
 use berth_model::change::{NumberClaim, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{ResourceFlag, ResourceFlags};
-use berth_model::job::{Awaited, Made, Task};
+use berth_model::job::{Awaited, Made, MoveStep, Task};
 use berth_model::layers::LayerKind;
 use berth_model::names::{NodeName, StorPoolName};
 use berth_model::objects::{Resource, ResourceDefinition, SelectFilter};
@@ -229,23 +229,11 @@ pub(super) fn toggle_disk(
 ) -> Result<(), Refused> {
     draft.about(Operation::Modify, ObjectMask::Resource, &refs(name, node));
     let definition = lookup::definition(&draft.cluster, name)?.clone();
-    if migrate_from.is_some() {
-        return Err(Reply::new(Code::FAIL_INVLD_REQUEST, "Moving a disk from another node is not possible in this version.")
-            .cause("It needs DRBD to copy the data.")
-            .correction("Create the new replica, wait until it is synchronised, then delete the old one.")
-            .into());
-    }
     let resource = (**lookup::resource(&draft.cluster, name, node)?).clone();
-    if !resource.layers.contains(&LayerKind::Drbd) {
-        return Err(Reply::new(Code::FAIL_INVLD_LAYER_STACK, format!("Resource '{name}' has no DRBD layer."))
-            .cause("Only DRBD can serve a node without a disk.")
-            .correction("Create the definition with the layers DRBD,STORAGE.")
-            .into());
-    }
     let diskless = resource.flags.has(ResourceFlag::Diskless);
     match operation.to_ascii_uppercase().as_str() {
         "INTO_DRBD_DISKFUL" if !diskless => draft.say(Code::INFO_NOOP, format!("Resource '{name}' on '{node}' has a disk already.")),
-        "INTO_DRBD_DISKFUL" => return into_diskful(draft, &definition, &resource, pool),
+        "INTO_DRBD_DISKFUL" => return into_diskful(draft, &definition, &resource, pool, migrate_from),
         "INTO_DRBD_DISKLESS" | "INTO_DRBD_CLIENT" if diskless => {
             draft.say(Code::INFO_NOOP, format!("Resource '{name}' on '{node}' is diskless already."));
         }
@@ -260,13 +248,58 @@ pub(super) fn toggle_disk(
 }
 
 /// A new replica takes the place of the diskless one: another object, with data of its own.
-fn into_diskful(draft: &mut Draft<'_>, definition: &ResourceDefinition, resource: &Resource, pool: Option<&str>) -> Result<(), Refused> {
+fn into_diskful(
+    draft: &mut Draft<'_>,
+    definition: &ResourceDefinition,
+    resource: &Resource,
+    pool: Option<&str>,
+    migrate_from: Option<&str>,
+) -> Result<(), Refused> {
+    without_disk(resource)?;
     idle(&draft.cluster, &resource.name, "given a disk")?;
+    let from = migrate_from.map(|node| source(draft, resource, node)).transpose()?;
     let pool = match pool {
         Some(text) => Some(lookup::pool(&draft.cluster, resource.node.as_str(), text)?.name.clone()),
         None => None,
     };
-    give_disk(draft, definition, resource, pool.as_ref())
+    let Some(from) = from else { return give_disk(draft, definition, resource, pool.as_ref()) };
+    let full = make_disk(draft, definition, resource, pool.as_ref())?;
+    let to = Awaited { node: full.node.clone(), item: full.id.uuid() };
+    draft.say(
+        Code::MODIFIED,
+        format!(
+            "Resource '{}' moves its disk from node '{}' to '{}'; the old one goes when the new one holds the data.",
+            full.name, from.node, full.node
+        ),
+    );
+    draft.start(&resource.name, Task::Move { from, to, step: MoveStep::Fill });
+    Ok(())
+}
+
+/// The replica whose disk moves. Errors 300, 302, and 243 for one that has none.
+fn source(draft: &Draft<'_>, resource: &Resource, node: &str) -> Result<Awaited, Refused> {
+    let from = lookup::resource(&draft.cluster, resource.name.as_str(), node)?;
+    if from.flags.has(ResourceFlag::Diskless) || from.flags.has(ResourceFlag::Delete) {
+        return Err(Reply::new(
+            Code::FAIL_INVLD_RSC_STATE,
+            format!("Resource '{}' has no disk on node '{}' that could move.", from.name, from.node),
+        )
+        .cause("It is diskless there, or is being deleted.")
+        .correction(format!("Name a node that has one: 'linstor resource list -r {}'.", from.name))
+        .into());
+    }
+    Ok(Awaited { node: from.node.clone(), item: from.id.uuid() })
+}
+
+/// Refuses what only DRBD can do. Error 225.
+fn without_disk(resource: &Resource) -> Result<(), Refused> {
+    if resource.layers.contains(&LayerKind::Drbd) {
+        return Ok(());
+    }
+    Err(Reply::new(Code::FAIL_INVLD_LAYER_STACK, format!("Resource '{}' has no DRBD layer.", resource.name))
+        .cause("Only DRBD can serve a node without a disk.")
+        .correction("Create the definition with the layers DRBD,STORAGE.")
+        .into())
 }
 
 /// Makes volumes in `pool` for a diskless replica (`None`: as its properties say), and starts the job for it. The caller has checked that
@@ -277,6 +310,21 @@ pub(crate) fn give_disk(
     resource: &Resource,
     pool: Option<&StorPoolName>,
 ) -> Result<(), Refused> {
+    let full = make_disk(draft, definition, resource, pool)?;
+    let replicas = awaited(&full);
+    draft.say(Code::MODIFIED, format!("Resource '{}' on '{}' gets a disk.", resource.name, resource.node));
+    let made = Made::Disks { flags: resource.flags.clone() };
+    draft.start(&resource.name, Task::Create { replicas, made });
+    Ok(())
+}
+
+/// The same replica with volumes in `pool`.
+fn make_disk(
+    draft: &mut Draft<'_>,
+    definition: &ResourceDefinition,
+    resource: &Resource,
+    pool: Option<&StorPoolName>,
+) -> Result<Resource, Refused> {
     let mut full = resource.clone();
     full.flags = ResourceFlags::default();
     draft.new_replicas.insert(full.id.uuid());
@@ -285,13 +333,9 @@ pub(crate) fn give_disk(
         let volume = super::new_volume(draft, definition, *number, &full, pool, source)?;
         full.volumes.insert(*number, volume);
     }
-    let replicas = awaited(&full);
-    draft.put(Object::Resource(full));
+    draft.put(Object::Resource(full.clone()));
     super::follow_quorum(draft, definition);
-    draft.say(Code::MODIFIED, format!("Resource '{}' on '{}' gets a disk.", resource.name, resource.node));
-    let made = Made::Disks { flags: resource.flags.clone() };
-    draft.start(&resource.name, Task::Create { replicas, made });
-    Ok(())
+    Ok(full)
 }
 
 fn into_diskless(draft: &mut Draft<'_>, resource: &Resource) -> Result<(), Refused> {
@@ -303,6 +347,7 @@ fn into_diskless(draft: &mut Draft<'_>, resource: &Resource) -> Result<(), Refus
             .correction("Create a replica on another node first.")
             .into());
     }
+    without_disk(resource)?;
     draft.say(Code::MODIFIED, format!("Resource '{}' on '{}' becomes diskless.", resource.name, resource.node));
     drop_disk(draft, resource, [ResourceFlag::DrbdDiskless].into_iter().collect())
 }

@@ -4,6 +4,7 @@
 //! in as plans, what was seen by workers goes out as observations. Data is changed only while a session is up whose controller
 //! has confirmed the plan; without one, what is there is served (attach, link, and the same by hand).
 
+mod asked;
 mod by_hand;
 mod looks;
 mod plans;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use berth_model::inquiry::{Answer, Question};
 use berth_model::names::{ResourceName, StorPoolName};
 use berth_model::observed::{Capabilities, ItemSeen, PoolSeen, Stranger};
 use berth_model::plan::{PlanBody, PlanItem};
@@ -99,6 +101,24 @@ pub enum Event {
         number: u64,
         /// Generation of the plan that was sent last; 0: none.
         generation: u64,
+    },
+    /// The controller asks something beside the plan.
+    Ask {
+        /// Session that it came by.
+        session: u64,
+        /// To be returned.
+        number: u64,
+        /// What it asks.
+        question: Box<Question>,
+    },
+    /// A question of a session was answered.
+    Answered {
+        /// The session.
+        session: u64,
+        /// The number of the question.
+        number: u64,
+        /// The answer.
+        answer: Box<Answer>,
     },
     /// The controller missed observations of this session.
     NeedReport(u64),
@@ -191,6 +211,8 @@ pub struct Core {
     unsent_pools: BTreeSet<StorPoolName>,
     strangers: strangers::Strangers,
     waiting: Vec<by_hand::Waiting>,
+    /// Questions that are being answered.
+    asked: usize,
     events: mpsc::Receiver<Event>,
     door: mpsc::Sender<Event>,
     scan_interval: Duration,
@@ -242,6 +264,7 @@ impl Core {
             unsent_pools: BTreeSet::new(),
             strangers: strangers::Strangers::default(),
             waiting: Vec::new(),
+            asked: 0,
             events,
             door: door.clone(),
             scan_interval: settings.scan_interval,
@@ -329,6 +352,8 @@ impl Core {
             }
             Event::Plan { session, epoch, generation, base, body } => self.plan(session, epoch, generation, base, *body).await,
             Event::Ping { session, number, generation } => self.ping(session, number, generation),
+            Event::Ask { session, number, question } => self.asked(session, number, *question),
+            Event::Answered { session, number, answer } => self.answered(session, number, &answer),
             Event::NeedReport(session) => self.report_anew(session),
             Event::Started(pools) => {
                 self.started = true;

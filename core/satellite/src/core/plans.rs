@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use berth_model::plan::{PlanBody, PlanItem};
 use berth_proto::refusal::Reason;
-use berth_proto::{Hello, NeedWhole, PROTOCOL_MAX, PROTOCOL_MIN, Pong, Refusal, StalePlan, Up, Welcome, up};
+use berth_proto::{ASK, Hello, NeedWhole, PROTOCOL_MAX, PROTOCOL_MIN, Pong, Refusal, StalePlan, Up, Welcome, up};
 use tokio::time::Instant;
 use tonic::Status;
 use uuid::Uuid;
@@ -108,7 +108,7 @@ impl Core {
             protocol: agreed,
             satellite_version: env!("CARGO_PKG_VERSION").to_owned(),
             uname: self.capabilities.uname.clone(),
-            features: Vec::new(),
+            features: vec![ASK.to_owned()],
             capabilities: serde_json::to_vec(&*self.capabilities).map_err(|error| Unwelcome::Broken(error.to_string()))?,
             generation: self.held.generation,
         };
@@ -159,6 +159,11 @@ impl Core {
         if let Some(session) = &mut self.session {
             session.confirm_at = None;
         }
+        self.push(message);
+    }
+
+    /// Says something that is no observation, as soon as there is room.
+    pub(super) fn push(&mut self, message: up::Message) {
         self.outbox.push_back(message);
         if self.outbox.len() > OUTBOX_MAX {
             tracing::warn!("the controller does not read its answers; session ended");

@@ -147,6 +147,7 @@ impl Controller {
             }
             up::Message::NeedWhole(_) => self.need_whole += 1,
             up::Message::StalePlan(stale) => self.stale.push(stale),
+            up::Message::Told(_) => {}
             up::Message::Pong(_) => {}
             other => panic!("unexpected: {other:?}"),
         }

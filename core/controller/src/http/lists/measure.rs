@@ -37,6 +37,10 @@ fn controller(view: View) -> (watch::Sender<View>, Controller) {
         started: world.now(),
         world,
         signs: Arc::default(),
+        lines: Arc::default(),
+        data: std::path::PathBuf::new(),
+        listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        log: Arc::new(berth_model::inquiry::RememberedLog::default()),
         lists: super::Lists::new(),
         feed: Arc::new(crate::http::Feed::new()),
     };

@@ -8,6 +8,7 @@ mod explain;
 mod groups;
 mod inputs;
 pub mod jobs;
+mod machine;
 mod nodes;
 mod place;
 mod queries;
@@ -25,6 +26,7 @@ pub fn all() -> Router<Controller> {
     Router::new()
         .merge(absent::routes())
         .merge(nodes::routes())
+        .merge(machine::routes())
         .merge(groups::routes())
         .merge(definitions::routes())
         .merge(resources::routes())

@@ -39,6 +39,8 @@ pub fn routes() -> Router<Controller> {
         .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskless/{pool}", put(into_diskless))
         .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskful", put(into_diskful))
         .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskful/{pool}", put(into_diskful))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/migrate-disk/{from}", put(migrate_disk))
+        .route("/v1/resource-definitions/{resource}/resources/{node}/migrate-disk/{from}/{pool}", put(migrate_disk))
         .route("/v1/resource-definitions/{resource}/resources/{node}/volumes", get(volumes))
         .route(
             "/v1/resource-definitions/{resource}/resources/{node}/volumes/properties/info",
@@ -194,6 +196,12 @@ async fn into_diskless(call: Call) -> Answered {
 async fn into_diskful(call: Call) -> Answered {
     let pool = Some(call.text("pool")).filter(|pool| !pool.is_empty());
     Ok(toggle(&call, "INTO_DRBD_DISKFUL".to_owned(), pool, None).await)
+}
+
+/// The old form of a move: the replica on `node` gets the disk that the one on `from` has.
+async fn migrate_disk(call: Call) -> Answered {
+    let pool = Some(call.text("pool")).filter(|pool| !pool.is_empty());
+    Ok(toggle(&call, "INTO_DRBD_DISKFUL".to_owned(), pool, Some(call.text("from"))).await)
 }
 
 async fn toggle(call: &Call, operation: String, storage_pool: Option<String>, migrate_from: Option<String>) -> axum::response::Response {

@@ -156,3 +156,30 @@ fn an_inactive_replica_is_inactive_again_afterwards_and_an_evacuation_ends() {
     assert!(!machines.world.cluster.nodes[&node("alpha")].flags.has(NodeFlag::Evacuate));
     assert!(machines.world.cluster.jobs.is_empty(), "{:?}", machines.world.cluster.jobs);
 }
+
+#[test]
+fn a_disk_moves_to_a_diskless_replica_and_the_old_one_goes_when_the_new_one_holds_the_data() {
+    let mut machines = mirrored();
+    let input = crate::command::ResourceInput { node: "delta".to_owned(), flags: vec!["DISKLESS".to_owned()], ..Default::default() };
+    assert!(machines.give(&Command::CreateResources { resource: "web".to_owned(), replicas: vec![input] }));
+    machines.quiet(&FOUR);
+    let migrate = |to: &str, from: &str| Command::ToggleDisk {
+        resource: "web".to_owned(),
+        node: to.to_owned(),
+        operation: "INTO_DRBD_DISKFUL".to_owned(),
+        storage_pool: Some("thin".to_owned()),
+        migrate_from: Some(from.to_owned()),
+    };
+    assert_eq!(told(&machines.world.give(&migrate("alpha", "bravo"))), ["INFO Resource 10007 Node=alpha RscDfn=web"], "it has a disk");
+    assert_eq!(told(&machines.world.give(&migrate("charlie", "alpha"))), ["ERROR Resource 302 Node=charlie RscDfn=web"]);
+    assert_eq!(told(&machines.world.give(&migrate("delta", "charlie"))), ["ERROR Resource 302 Node=delta RscDfn=web"]);
+    assert_eq!(told(&machines.world.give(&migrate("delta", "delta"))), ["ERROR Resource 243 Node=delta RscDfn=web"]);
+    assert!(machines.give(&migrate("delta", "alpha")));
+    machines.look("delta", Deed::Fail(FaultKind::NoSpace));
+    machines.look("alpha", Deed::Do);
+    assert_eq!(on(&machines, "web"), ["alpha", "bravo", "delta"], "the old one stays while the new one is made");
+    machines.quiet(&FOUR);
+    assert_eq!(on(&machines, "web"), ["bravo", "delta"]);
+    assert!(flags(&machines, "web", "delta").is_empty(), "it has a disk now");
+    assert!(machines.world.cluster.jobs.is_empty(), "{:?}", machines.world.cluster.jobs);
+}

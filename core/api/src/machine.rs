@@ -1,0 +1,163 @@
+//! Machines and processes: configuration, devices that nobody uses, tools that run there, copies of the database.
+#![allow(missing_docs)] // The members are those of the API's documents.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lenient::{Flag, Text};
+
+/// `ControllerConfigConfig`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConfigFolder {
+    pub dir: String,
+}
+
+/// `ControllerConfigDebug`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ConfigDebug {
+    pub console_enabled: bool,
+}
+
+/// `SatelliteConfigLog`, and that of the controller with the members that only it has.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConfigLog {
+    pub print_stack_trace: bool,
+    pub directory: &'static str,
+    pub level: &'static str,
+    pub level_linstor: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest_access_mode: Option<&'static str>,
+}
+
+/// `SatelliteConfigNet`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConfigNet {
+    pub bind_address: String,
+    pub port: u16,
+    pub com_type: &'static str,
+}
+
+/// `SatelliteConfig`.
+#[derive(Debug, Clone, Serialize)]
+pub struct SatelliteConfig {
+    pub config: ConfigFolder,
+    pub debug: ConfigDebug,
+    pub log: ConfigLog,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stlt_override_node_name: Option<String>,
+    pub remote_spdk: bool,
+    pub ebs: bool,
+    pub special_satellite: bool,
+    pub net: ConfigNet,
+}
+
+/// `ControllerConfigDb`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConfigDb {
+    pub connection_url: String,
+    pub version_check_disabled: bool,
+}
+
+/// `ControllerConfigHttp`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ConfigHttp {
+    pub enabled: bool,
+    pub listen_address: String,
+    pub port: u16,
+}
+
+/// `ControllerConfig`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ControllerConfig {
+    pub config: ConfigFolder,
+    pub debug: ConfigDebug,
+    pub log: ConfigLog,
+    pub db: ConfigDb,
+    pub http: ConfigHttp,
+}
+
+/// The part of `ControllerConfig` and `SatelliteConfig` that can be changed.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ConfigIn {
+    pub log: Option<ConfigLogIn>,
+}
+
+/// How much to log; what is left out stays.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ConfigLogIn {
+    pub level: Option<Text>,
+    pub level_linstor: Option<Text>,
+    /// Of the controller and all satellites.
+    pub level_global: Option<Text>,
+    /// Of the controller and all satellites.
+    pub level_linstor_global: Option<Text>,
+}
+
+/// `PhysicalStorageDevice`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Device {
+    pub device: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub serial: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub wwn: String,
+}
+
+/// `PhysicalStorage`: devices of one size and kind.
+#[derive(Debug, Clone, Serialize)]
+pub struct Devices {
+    /// Bytes.
+    pub size: u64,
+    pub rotational: bool,
+    pub nodes: BTreeMap<String, Vec<Device>>,
+}
+
+/// `PhysicalStorageNode`.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeDevice {
+    /// Bytes.
+    pub size: u64,
+    pub rotational: bool,
+    #[serde(flatten)]
+    pub device: Device,
+}
+
+/// `PhysicalStorageCreate`, as far as it is looked at.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct DevicePoolCreate {
+    pub provider_kind: Option<Text>,
+}
+
+/// `ReactorExecRequest` and `ReactorPluginRequest`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ReactorIn {
+    pub nodes: Option<Vec<Text>>,
+    pub resource: Option<Text>,
+    pub config: Option<Text>,
+    pub now: Option<Flag>,
+}
+
+/// `ReactorExecResponse`.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReactorOut {
+    pub node: String,
+    pub exit_code: i32,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stdout_utf8: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stderr_utf8: String,
+}
+
+/// `DatabaseBackupRequest`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct BackupIn {
+    pub backup_name: Option<Text>,
+}
