@@ -7,6 +7,7 @@ use tower::ServiceExt;
 
 mod absent;
 mod balance;
+mod deploy;
 mod dry;
 mod explain;
 mod lists;
