@@ -150,6 +150,18 @@ pub const FIGURES: &[Figure] = &[
     promised("idle_satellite", "satellite: idle CPU, 300 resources", "ms per s", 2.0, 0.5),
     promised("place_1000", "place one volume among 1,000 nodes with all filters set (the engine alone)", "ms", 2.0, 0.3),
     promised("restart_500", "restart of a satellite with 500 unchanged resources to the first spawn ready", "ms", 3000.0, 1000.0),
+    Figure {
+        aim: None,
+        ..promised(
+            "streams_writes",
+            "a write beside 2,000 open streams of events (100 slow, 100 dead), against one without them",
+            "times",
+            1.5,
+            1.0,
+        )
+    },
+    promised("streams_told", "the same: from the answer of a write until all 1,800 lively ones have it", "ms", 1000.0, 250.0),
+    promised("streams_rss", "the same: what they take of the controller's memory (RSS)", "MiB", 128.0, 64.0),
     promised("binary", "one binary, stripped", "MiB", 60.0, 35.0),
     told(Chapter::Limits, "sync", "4 KiB over a file that is there, and `fdatasync`", "ms"),
     told(Chapter::Limits, "losetup", "`losetup --find FILE`", "ms"),

@@ -19,6 +19,7 @@ mod network;
 mod python;
 mod rest;
 mod scratch;
+mod streams;
 mod wait;
 
 pub use cluster::{Cluster, POOL, SIMULATED_POOL};
@@ -36,6 +37,7 @@ pub use network::{Cut, Network};
 pub use python::python_with_client;
 pub use rest::{Entry, Reply, Rest, Severity};
 pub use scratch::Scratch;
+pub use streams::{Pace, Streams};
 pub use wait::{lasts, until, within};
 
 /// Whether we are root: only then are there loop devices and mounts.

@@ -16,6 +16,8 @@ mod dev;
 mod disks;
 #[path = "all/durability.rs"]
 mod durability;
+#[path = "all/events.rs"]
+mod events;
 #[path = "all/explaining.rs"]
 mod explaining;
 #[path = "all/failures.rs"]

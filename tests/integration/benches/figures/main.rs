@@ -19,6 +19,7 @@ mod picture;
 mod place;
 mod publish;
 mod scale;
+mod streams;
 mod volumes;
 mod world;
 
@@ -90,6 +91,7 @@ fn run(bench: &mut Bench, options: &Options) -> usize {
     } else {
         note("without root there are no loop devices; their figures are left out");
     }
+    part("streams", streams::measure(bench));
     part("lists", lists::measure(bench));
     part("memory", memory::measure(bench));
     if let Some(minutes) = options.load_minutes {

@@ -1,0 +1,107 @@
+//! Streams of events over the wire, from a process of their own.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use berth_integration::{Cluster, Pace, Rest, Streams};
+use serde_json::{Value, json};
+
+/// On a busy machine.
+const LIMIT: Duration = Duration::from_secs(90);
+/// What 2,000 streams, a tenth of them slow or dead, may take of the controller's memory: some KiB for each connection, and the ring.
+const MEMORY_MIB: u64 = 256;
+/// Bytes of one written value: in all far more than the buffers of a dead connection hold.
+const VALUE: usize = 16 << 10;
+/// Writes while the streams are open.
+const WRITES: usize = 400;
+
+fn write(rest: &Rest, at: usize) -> Result<()> {
+    // Texts that do not compress into nothing anywhere.
+    let value: String = (0..VALUE).map(|place| char::from(b'a' + u8::try_from((place * 7 + at * 13) % 26).unwrap_or(0))).collect();
+    rest.put("/v1/key-value-store/crowd", &json!({"override_props": {"key": value}}))?.ok().map(drop)
+}
+
+fn serial(rest: &Rest) -> Result<u64> {
+    let newest = rest.get("/v1/berth/audit?limit=1")?.ok()?.json;
+    newest["entries"][0]["serial"].as_u64().context("a serial")
+}
+
+fn rss_mib(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok());
+    kib.map(|kib| kib / 1024).context("no VmRSS")
+}
+
+#[test]
+fn two_thousand_streams_miss_nothing_and_hold_up_nobody() -> Result<()> {
+    let mut cluster = Cluster::empty()?;
+    let pid = cluster.controller()?.pid();
+    let rest = cluster.rest();
+    write(&rest, 0)?;
+    let before = rss_mib(pid)?;
+    let streams = Streams::open(cluster.address(), &[(Pace::Lively, 1800), (Pace::Slow, 100), (Pace::Dead, 100)])?;
+    for at in 0..WRITES {
+        write(&rest, at)?;
+    }
+    // The writer did not wait for the dead ones; whoever reads has all of it.
+    let last = serial(&rest)?;
+    streams.wait_for(LIMIT, &[Pace::Lively], last)?;
+    let grown = rss_mib(pid)?.saturating_sub(before);
+    ensure!(grown <= MEMORY_MIB, "2,000 streams took {grown} MiB");
+    // One that comes back to life finds in the log what the ring has no more.
+    streams.revive();
+    streams.wait_for(LIMIT, &[Pace::Lively, Pace::Dead], last)?;
+    ensure!(streams.ended() == 0, "{} streams have ended", streams.ended());
+    drop(streams);
+    rest.wait_for(LIMIT, "/v1/controller/version", Value::is_object)?;
+    Ok(())
+}
+
+#[test]
+fn a_stream_ends_with_the_controller_and_goes_on_with_the_next() -> Result<()> {
+    let mut cluster = Cluster::empty()?;
+    let rest = cluster.rest();
+    write(&rest, 0)?;
+    let streams = Streams::open(cluster.address(), &[(Pace::Lively, 3)])?;
+    cluster.kill_controller();
+    berth_integration::until(LIMIT, "the streams end with the controller", || streams.ended() == 3)?;
+    drop(streams);
+    cluster.start_controller()?;
+    let rest = cluster.rest();
+    let last = serial(&rest)?;
+    let streams = Streams::open(cluster.address(), &[(Pace::Lively, 3)])?;
+    write(&rest, 1)?;
+    ensure!(serial(&rest)? > last);
+    streams.wait_for(LIMIT, &[Pace::Lively], last + 1)
+}
+
+#[test]
+fn a_watched_list_is_shown_again_when_it_changes() -> Result<()> {
+    let cluster = Cluster::empty()?;
+    let rest = cluster.rest();
+    write(&rest, 0)?;
+    let words = ["--controllers", cluster.address(), "resource-group", "list", "--watch", "--pastable"];
+    let mut watched = std::process::Command::new(berth_integration::berth()?).args(words).stdout(Stdio::piped()).spawn()?;
+    let shown = (|| {
+        let mut lines = BufReader::new(watched.stdout.take().context("its output")?).lines();
+        let mut until = |text: &str| -> Result<()> {
+            for line in &mut lines {
+                if line?.contains(text) {
+                    return Ok(());
+                }
+            }
+            anyhow::bail!("it ended without {text}")
+        };
+        until("DfltRscGrp")?;
+        for name in ["first", "second"] {
+            rest.post("/v1/resource-groups", &json!({"name": name}))?.ok()?;
+            until(name)?;
+        }
+        Ok(())
+    })();
+    watched.kill()?;
+    watched.wait()?;
+    shown
+}
