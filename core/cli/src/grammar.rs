@@ -75,8 +75,18 @@ pub fn globals() -> Command {
 }
 
 /// Names of the global options that take no value.
-pub const FLAGS: &[&str] =
-    &["no-color", "no-utf8", "warn-as-error", "curl", "dry-run", "machine-readable", "verbose", "disable-config", "allow-insecure-auth"];
+pub const FLAGS: &[&str] = &[
+    "no-color",
+    "no-utf8",
+    "warn-as-error",
+    "curl",
+    "dry-run",
+    "watch",
+    "machine-readable",
+    "verbose",
+    "disable-config",
+    "allow-insecure-auth",
+];
 /// Names of the global options that take one.
 pub const VALUES: &[&str] =
     &["controllers", "output", "pager", "output-version", "timeout", "user", "password", "certfile", "keyfile", "cafile"];
@@ -91,6 +101,7 @@ fn root(command: Command) -> Command {
         .arg(flag("warn-as-error", "A warning is an error for the exit code"))
         .arg(flag("curl", "Print the request as a curl command and send nothing"))
         .arg(flag("dry-run", "Say what a command would change, and change nothing; also after the command's words"))
+        .arg(flag("watch", "Show a list again whenever it changes, until it is interrupted; also after the command's words"))
         .arg(opt("controllers", "Controllers, tried in order: HOST[:PORT], linstor://HOST, http://HOST:PORT").value_name("LIST"))
         .arg(flag("machine-readable", "Print JSON").short('m'))
         .arg(opt("output", "Form of the output; also after the command's words").short('o').value_name("FORM").value_parser(FORMATS))

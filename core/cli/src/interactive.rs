@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::plan::{Plan, Transaction};
 use crate::run::{Runner, Trouble};
-use crate::settings::{Settings, Surroundings, take_dry_run, take_output};
+use crate::settings::{Settings, Surroundings, take_dry_run, take_output, take_watch};
 use crate::terminal::Terminal;
 use crate::{NotUnderstood, Task, command_list, complain, complete, exit, understand};
 
@@ -228,6 +228,7 @@ async fn one_command(
 ) -> Option<u8> {
     let (mut words, mut settings) = (words.to_vec(), settings.clone());
     settings.dry_run |= take_dry_run(&mut words);
+    settings.watch |= take_watch(&mut words);
     match take_output(&mut words) {
         Ok(format) => settings.format = format.or(settings.format),
         Err(bad) => {

@@ -30,6 +30,13 @@ pub enum Plan {
     },
     /// Print several reports, one call each.
     Reports(Vec<Call>),
+    /// Keep a document in a file.
+    Download {
+        /// The request.
+        call: Call,
+        /// A file, or a folder; `None`: here, under the name that the controller gives it.
+        to: Option<PathBuf>,
+    },
     /// Which controller answers.
     Which,
     /// What could be safer.
@@ -216,6 +223,7 @@ impl Plan {
             Self::Show(_)
             | Self::WaitSync { .. }
             | Self::Reports(_)
+            | Self::Download { .. }
             | Self::Which
             | Self::Advise { .. }
             | Self::Explain { .. }
@@ -229,7 +237,7 @@ impl Plan {
         match self {
             Self::Write(calls) | Self::Reports(calls) => calls.iter().collect(),
             Self::Show(show) => vec![&show.call],
-            Self::Clone { call, .. } | Self::WaitSync { call, .. } => vec![call],
+            Self::Clone { call, .. } | Self::WaitSync { call, .. } | Self::Download { call, .. } => vec![call],
             Self::Explain { calls, .. } => calls.iter().map(|(_, call)| call).collect(),
             Self::Which | Self::Advise { .. } | Self::Transaction(_) | Self::Later(_) => Vec::new(),
         }

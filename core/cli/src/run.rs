@@ -1,5 +1,9 @@
 //! Carries out plans against controllers and prints what comes back.
 
+mod download;
+mod watch;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use berth_client::{Call, Client, ClientError, Endpoint, Login, Options, Reply, Response, Severity};
@@ -61,7 +65,9 @@ impl From<ClientError> for Trouble {
             ClientError::Unreachable { .. } => {
                 Self::Connection(format!("{error}; is the controller running? --controllers or LS_CONTROLLERS says where"))
             }
-            ClientError::NoController | ClientError::Broken { .. } | ClientError::Setup(_) => Self::Connection(error.to_string()),
+            ClientError::NoController | ClientError::Broken { .. } | ClientError::Refused { .. } | ClientError::Setup(_) => {
+                Self::Connection(error.to_string())
+            }
         }
     }
 }
@@ -69,7 +75,7 @@ impl From<ClientError> for Trouble {
 /// A connection to controllers with the settings of this run; several commands may share it.
 pub struct Runner<'t> {
     settings: Settings,
-    client: Client,
+    client: Arc<Client>,
     terminal: &'t mut Terminal,
 }
 
@@ -84,7 +90,7 @@ impl<'t> Runner<'t> {
         }
         let login = login(&settings, around, terminal)?;
         let options = Options { timeout: Some(settings.timeout), login, ..Options::default() };
-        let client = Client::new(settings.controllers.clone(), options)?;
+        let client = Arc::new(Client::new(settings.controllers.clone(), options)?);
         Ok(Self { settings, client, terminal })
     }
 
@@ -126,9 +132,14 @@ impl<'t> Runner<'t> {
     }
 
     async fn ask(&mut self, plan: &Plan) -> Result<u8, Trouble> {
+        if self.settings.watch && !matches!(plan, Plan::Show(_)) {
+            return Err(Trouble::Usage("--watch: this command shows no list".to_owned()));
+        }
         match plan {
             Plan::Write(calls) => self.write(calls).await,
+            Plan::Show(show) if self.settings.watch => self.watch(show).await,
             Plan::Show(show) => self.show(show).await,
+            Plan::Download { call, to } => self.download(call, to.as_deref()).await,
             Plan::Clone { call, source, wait } => self.clone(call, source, *wait).await,
             Plan::WaitSync { call, within } => self.wait_sync(call, *within).await,
             Plan::Reports(calls) => self.reports(calls).await,

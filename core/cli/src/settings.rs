@@ -63,6 +63,8 @@ pub struct Settings {
     pub curl: bool,
     /// Only ask what would happen.
     pub dry_run: bool,
+    /// Show a list anew whenever it changes.
+    pub watch: bool,
     /// Print JSON.
     pub machine: bool,
     /// Another form of output than tables for people.
@@ -140,6 +142,7 @@ pub fn resolve(args: &[OsString], around: &Surroundings) -> Result<(Settings, Ve
         None => Vec::new(),
     };
     let dry_after = take_dry_run(&mut words);
+    let watch_after = take_watch(&mut words);
     let format_after = take_output(&mut words)?;
     let settings = Settings {
         colour: !set(&matches, "no-color") && around.env.get("NO_COLOR").is_none_or(String::is_empty),
@@ -147,6 +150,7 @@ pub fn resolve(args: &[OsString], around: &Surroundings) -> Result<(Settings, Ve
         warn_as_error: set(&matches, "warn-as-error"),
         curl: set(&matches, "curl"),
         dry_run: dry_after || set(&matches, "dry-run"),
+        watch: watch_after || set(&matches, "watch"),
         machine: set(&matches, "machine-readable"),
         format: format_after.or_else(|| one(&matches, "output").and_then(Format::parse)),
         pager: one(&matches, "pager").map(str::to_owned),
@@ -167,10 +171,19 @@ pub fn resolve(args: &[OsString], around: &Surroundings) -> Result<(Settings, Ve
 
 /// Takes `--dry-run` out of a command's words, where it may stand as well as before them; what follows `--` is left alone.
 pub fn take_dry_run(words: &mut Vec<OsString>) -> bool {
+    take_flag(words, "--dry-run")
+}
+
+/// As [`take_dry_run`] for `--watch`.
+pub fn take_watch(words: &mut Vec<OsString>) -> bool {
+    take_flag(words, "--watch")
+}
+
+fn take_flag(words: &mut Vec<OsString>, flag: &str) -> bool {
     let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
     let rest = words.split_off(end);
     let before = words.len();
-    words.retain(|word| word != "--dry-run");
+    words.retain(|word| word != flag);
     let found = words.len() < before;
     words.extend(rest);
     found

@@ -15,6 +15,7 @@ pub struct Terminal {
     pub width: Option<u16>,
     /// Lines of the terminal on standard output.
     pub height: Option<usize>,
+    closed: bool,
 }
 
 impl Terminal {
@@ -28,17 +29,23 @@ impl Terminal {
             err_is_terminal: io::stderr().is_terminal(),
             width: if out_is_terminal { comfy_table::Table::new().width() } else { None },
             height: if out_is_terminal { std::env::var("LINES").ok().and_then(|lines| lines.parse().ok()) } else { None },
+            closed: false,
         }
     }
 
     /// Streams of the caller's own, which are no terminals.
     pub fn captured(out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
-        Self { out, err, out_is_terminal: false, err_is_terminal: false, width: None, height: None }
+        Self { out, err, out_is_terminal: false, err_is_terminal: false, width: None, height: None, closed: false }
     }
 
     /// Text for standard output.
     pub fn print(&mut self, text: &str) {
-        let _closed = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        self.closed |= self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).is_err();
+    }
+
+    /// Whether nobody reads standard output any more.
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Text for standard output that may be longer than the terminal: then `pager` shows it. Without a terminal it is printed.

@@ -13,6 +13,9 @@ use crate::{Call, Endpoint};
 /// How long a controller may take to accept a connection before the next one is tried.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
+/// A stream has no end to wait for.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// Who asks.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Login {
@@ -74,6 +77,14 @@ pub enum ClientError {
         endpoint: Endpoint,
         /// What the transport said.
         why: String,
+    },
+    /// The controller does not open a stream.
+    #[error("{endpoint} refused with status {status}; does this version of it have it?")]
+    Refused {
+        /// Who was asked.
+        endpoint: Endpoint,
+        /// What it answered.
+        status: u16,
     },
     /// The HTTP client could not be set up.
     #[error("cannot set up the HTTP client: {0}")]
@@ -152,6 +163,29 @@ impl Client {
     /// # Errors
     /// No controller reachable, timeout, or a connection that broke half way.
     pub async fn send(&self, call: &Call) -> Result<Response, ClientError> {
+        let answer = self.ask(call, |request| request).await?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        match answer.bytes().await {
+            Ok(body) => Ok(Response { status, headers, body: body.to_vec() }),
+            Err(why) if why.is_timeout() => Err(ClientError::Timeout { endpoint: self.current().clone() }),
+            Err(why) => Err(ClientError::Broken { endpoint: self.current().clone(), why: reason(&why) }),
+        }
+    }
+
+    /// Sends `call` with what `edit` adds, and returns the answer as soon as its head is there; reading it may take for ever.
+    pub(crate) async fn open(
+        &self,
+        call: &Call,
+        edit: impl Fn(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, ClientError> {
+        self.ask(call, |request| edit(request).timeout(FOR_EVER)).await
+    }
+
+    async fn ask(
+        &self,
+        call: &Call,
+        edit: impl Fn(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, ClientError> {
         let start = self.current.load(Ordering::Relaxed);
         let mut tried = Vec::new();
         for step in 0..self.endpoints.len() {
@@ -164,7 +198,7 @@ impl Client {
                 tried.push((endpoint.clone(), "needs TLS, which this version cannot do".to_owned()));
                 continue;
             }
-            match self.send_to(endpoint, call).await {
+            match self.send_to(endpoint, call, &edit).await {
                 Ok(response) => {
                     self.current.store(at, Ordering::Relaxed);
                     return Ok(response);
@@ -177,7 +211,12 @@ impl Client {
         Err(ClientError::Unreachable { tried })
     }
 
-    async fn send_to(&self, endpoint: &Endpoint, call: &Call) -> Result<Response, reqwest::Error> {
+    async fn send_to(
+        &self,
+        endpoint: &Endpoint,
+        call: &Call,
+        edit: impl Fn(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, reqwest::Error> {
         let mut request = self.http.request(call.method.clone(), format!("{}{}", endpoint.base(), call.target()));
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
@@ -187,10 +226,7 @@ impl Client {
             Login::Basic { user, password } => request.basic_auth(user, Some(password)),
             Login::Bearer(token) => request.bearer_auth(token),
         };
-        let answer = request.send().await?;
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let body = answer.bytes().await?.to_vec();
-        Ok(Response { status, headers, body })
+        edit(request).send().await
     }
 }
 

@@ -8,10 +8,12 @@
 mod call;
 mod client;
 mod endpoint;
+mod events;
 mod reply;
 
 pub use call::{Call, escape};
 pub use client::{Client, ClientError, Login, Options, Response};
 pub use endpoint::{BadEndpoint, Endpoint, parse_controllers};
+pub use events::{Event, Events};
 pub use reply::{Reply, Severity, parse_replies};
 pub use reqwest::Method;

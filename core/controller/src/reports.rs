@@ -122,6 +122,12 @@ impl Reports {
         Self { folder: None, start: 0, total: AtomicU64::new(0), kept: Mutex::default() }
     }
 
+    /// Where they are written; `None`: nowhere.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// How many were made since the start.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -72,7 +72,7 @@ pub fn plan(matches: &ArgMatches, now: &Now) -> Result<Plan, BadUsage> {
 }
 
 /// `--since` as milliseconds since 1970.
-fn since(m: &ArgMatches, now: &Now) -> Result<Option<i64>, BadUsage> {
+pub(super) fn since(m: &ArgMatches, now: &Now) -> Result<Option<i64>, BadUsage> {
     let Some(text) = one(m, "since") else { return Ok(None) };
     let bad = || BadUsage::new(format!("'{text}' is no age; write days, hours and minutes, such as 1d10h or 5m"));
     let age: Span = text.parse().map_err(|_| bad())?;

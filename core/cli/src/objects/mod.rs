@@ -19,6 +19,7 @@ mod resource_group;
 mod schedule;
 pub mod select;
 mod snapshot;
+mod sos_report;
 mod space_reporting;
 mod volume;
 mod volume_definition;
@@ -69,6 +70,7 @@ const OBJECTS: &[Object] = &[
     object("key-value-store", "kv", key_value::command, key_value::plan),
     object("error-reports", "err", error_report::command, error_report::plan),
     object("physical-storage", "ps", physical_storage::command, physical_storage::plan),
+    object("sos-report", "sos", sos_report::command, sos_report::plan),
     object("advise", "adv", advise::command, advise::plan),
     object("remote", "remote", remote::command, remote::plan),
     object("backup", "b", backup::command, backup::plan),
@@ -83,7 +85,6 @@ const LATER: &[(&str, &[&str], &str)] = &[
     ("drbd-proxy", &["proxy"], "DRBD Proxy between two nodes"),
     ("encryption", &["e"], "The passphrase of encrypted volumes"),
     ("file", &["f"], "Files kept on nodes beside resources"),
-    ("sos-report", &["sos"], "Everything that support asks for"),
     ("dm-migrate", &[], "Move from drbdmanage"),
 ];
 

@@ -11,6 +11,7 @@ mod lists;
 mod metrics;
 mod query;
 mod routes;
+mod sos;
 #[cfg(test)]
 mod tests;
 mod views;

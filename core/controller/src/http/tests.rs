@@ -14,6 +14,7 @@ mod lists;
 mod machine;
 mod names;
 mod place;
+mod sos;
 
 use super::{BODY_MAX, answer, normal_path, router};
 use crate::testkit::{Kit, definition, kvs, node, replica};

@@ -40,4 +40,5 @@ pub fn all() -> Router<Controller> {
         .merge(risk::routes())
         .merge(place::routes())
         .merge(super::events::routes())
+        .merge(super::sos::routes())
 }
