@@ -520,6 +520,54 @@ async fn commands_of_the_guide_are_understood() {
     assert!(seen > 150, "only {seen} commands found");
 }
 
+/// The options of DRBD are those that LINSTOR's client has, for the same objects, with the same words and ranges. The facts are no part of the
+/// project: without them the test says so and passes.
+#[tokio::test]
+async fn drbd_options_are_those_of_linstor() {
+    let shared =
+        std::env::var_os("BERTH_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let Ok(facts) = std::fs::read_to_string(shared.join("linstor/drbdoptions.json")) else {
+        eprintln!("skipped: no linstor/drbdoptions.json under {}", shared.display());
+        return;
+    };
+    let facts: Value = serde_json::from_str(&facts).expect("JSON");
+    let mut grammar = berth_cli::command();
+    grammar.build();
+    let texts =
+        |value: &Value| -> Vec<String> { value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect() };
+    for (object, path) in [
+        ("controller", ["controller", "drbd-options"]),
+        ("resource-definition", ["resource-definition", "drbd-options"]),
+        ("resource-definition", ["resource-group", "drbd-options"]),
+        ("volume-definition", ["volume-definition", "drbd-options"]),
+        ("volume-definition", ["volume-group", "drbd-options"]),
+        ("rsc-conn", ["resource", "drbd-peer-options"]),
+    ] {
+        let command = grammar.find_subcommand(path[0]).and_then(|object| object.find_subcommand(path[1])).expect("a command");
+        let mut ours: Vec<&str> =
+            command.get_arguments().filter(|arg| arg.get_help_heading() == Some("DRBD options")).filter_map(|arg| arg.get_long()).collect();
+        let mut theirs = texts(&facts["objects"][object]);
+        ours.sort_unstable();
+        theirs.sort_unstable();
+        assert_eq!(ours, theirs, "{path:?}");
+    }
+    for (name, option) in facts["properties"].as_object().expect("options") {
+        let taken = async |value: &str| {
+            let ran = run(&format!("--curl rd opt --{name} {value} r1")).await;
+            (ran.code == 0).then(|| parts(&ran.out).2.expect("a body")["override_props"][option["key"].as_str().expect("a key")].clone())
+        };
+        for word in texts(&option["values"]) {
+            assert_eq!(taken(&word).await, Some(word.clone().into()), "--{name} {word}");
+        }
+        let number = |key: &str| option[key].as_u64().or_else(|| option[key].as_str()?.parse().ok());
+        if let (Some(min), Some(max)) = (number("min"), number("max")) {
+            assert_eq!(taken(&max.to_string()).await, Some(max.to_string().into()), "--{name} {max}");
+            assert_eq!(taken(&(max + 1).to_string()).await, None, "--{name} {}", max + 1);
+            assert!(min == 0 || taken(&(min - 1).to_string()).await.is_none(), "--{name} {}", min - 1);
+        }
+    }
+}
+
 /// A controller that says what it was asked; it refuses unknown dry runs if it `knows` them.
 async fn asked(knows: bool) -> (String, Arc<Mutex<Vec<String>>>) {
     let lines: Arc<Mutex<Vec<String>>> = Arc::default();

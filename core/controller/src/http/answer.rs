@@ -2,7 +2,8 @@
 
 use std::any::Any;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use berth_api::reply::ApiCallRc;
@@ -93,16 +94,17 @@ pub fn unreadable(why: &str) -> Response {
     with_status(StatusCode::BAD_REQUEST, &reply)
 }
 
-/// No operation has this path.
-pub async fn no_such_path(uri: Uri) -> Response {
+/// No operation has this path. The body is read all the same: a connection with an unread one is closed, which clients that send the next
+/// request on it take for a controller that has gone.
+pub async fn no_such_path(uri: Uri, _body: Result<Bytes, BytesRejection>) -> Response {
     let reply = Reply::new(Code::FAIL_UNKNOWN_ERROR, format!("Path '{}' not found on server.", uri.path()))
         .correction("Check the path; the API's operations begin with /v1/.");
     with_status(StatusCode::NOT_FOUND, &reply)
 }
 
 /// The path has no operation with this verb. A browser that asks whether it may send one gets a plain yes: the headers of every reply
-/// say the rest.
-pub async fn no_such_verb(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+/// say the rest. The body is read as in [`no_such_path`].
+pub async fn no_such_verb(method: Method, uri: Uri, headers: HeaderMap, _body: Result<Bytes, BytesRejection>) -> Response {
     if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         return (StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]).into_response();
     }

@@ -33,6 +33,14 @@ fn the_low_level_calls_work() -> Result<()> {
     script("low_level.py", &Cluster::with_nodes(&["alpha", "bravo"])?)
 }
 
+/// Simulated satellites: no method of the client's classes is left out, the script sees to that.
+#[test]
+fn every_method_is_answered() -> Result<()> {
+    let mut cluster = Cluster::empty()?;
+    cluster.add_simulated(&["alpha", "bravo", "charlie"])?;
+    script("every_method.py", &cluster)
+}
+
 #[test]
 fn the_resource_object_works() -> Result<()> {
     if !is_root() {
