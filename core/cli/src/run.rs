@@ -4,20 +4,21 @@ mod download;
 mod watch;
 
 use std::sync::Arc;
+mod told;
+
 use std::time::{Duration, Instant};
 
 use berth_client::{Call, Client, ClientError, Endpoint, Login, Options, Reply, Response, Severity};
-use berth_model::props::Source;
 use serde_json::Value;
 
 use crate::exit;
 use crate::output::{self, Format};
-use crate::plan::{Advise, Look, Plan, Show, View};
+use crate::plan::{Look, Plan, Show, View};
 use crate::progress::while_waiting;
 use crate::settings::{OutputVersion, Settings, Surroundings};
 use crate::table::{Screen, Table};
 use crate::terminal::Terminal;
-use crate::{curl, explain, hints, json, reply_text, value, view};
+use crate::{curl, json, reply_text, value, view};
 
 /// How often a job is asked whether it is done.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -200,34 +201,6 @@ impl<'t> Runner<'t> {
         self.settings.machine || matches!(self.settings.format, Some(Format::Json | Format::Yaml | Format::Csv))
     }
 
-    /// Names the command that usually comes next, to who sits at a terminal.
-    fn hint(&mut self, call: &Call, replies: &[Reply]) {
-        if self.terminal.out_is_terminal
-            && self.terminal.err_is_terminal
-            && !self.settings.dry_run
-            && let Some(next) = hints::next(call, replies)
-        {
-            self.terminal.note(&format!("Next: {next}"));
-        }
-    }
-
-    /// Prints a document as `-o` has it; `table` is its table.
-    fn print_form(&mut self, document: &Value, table: impl FnOnce(&Value) -> Table) -> Result<(), Trouble> {
-        match self.settings.format {
-            Some(Format::Json) => self.print_json(document.to_string().as_bytes()),
-            Some(Format::Yaml) => {
-                self.terminal.print(&output::yaml(document));
-                Ok(())
-            }
-            Some(Format::Csv) => {
-                self.terminal.print(&output::csv(&table(document)));
-                Ok(())
-            }
-            Some(Format::Wide) => self.print_table(table(document), &Look { wide: true, ..Look::default() }),
-            None => self.print_table(table(document), &Look::default()),
-        }
-    }
-
     async fn show(&mut self, show: &Show) -> Result<u8, Trouble> {
         let body = match &show.look.from_file {
             Some(path) => std::fs::read(path).map_err(|why| Trouble::NotFound(format!("{}: {why}", path.display())))?,
@@ -290,103 +263,6 @@ impl<'t> Runner<'t> {
             }
         }
         Ok(exit::OK)
-    }
-
-    /// The document as it came, of some views the part that is meant.
-    fn show_document(&mut self, show: &Show, document: &Value, form: Format) -> Result<u8, Trouble> {
-        let part = match &show.view {
-            View::Props(Some(member)) => document.get(*member).cloned().unwrap_or_default(),
-            View::KeyValue(instance) => value::rows(document)
-                .iter()
-                .find(|row| value::text(row, "name").eq_ignore_ascii_case(instance))
-                .cloned()
-                .ok_or_else(|| Trouble::NotFound(format!("there is no {}", named(&show.view))))?,
-            View::Involved { node, in_use, diskful, at_most } => {
-                Value::Array(view::involved(value::rows(document), node, *in_use, *diskful, *at_most))
-            }
-            _ => document.clone(),
-        };
-        match form {
-            Format::Yaml => self.terminal.print(&output::yaml(&part)),
-            Format::Json | Format::Csv | Format::Wide => self.print_json(part.to_string().as_bytes())?,
-        }
-        Ok(exit::OK)
-    }
-
-    async fn advise(&mut self, what: &Advise, look: &Look) -> Result<u8, Trouble> {
-        let resources = self.must_read(&Call::get(&["view", "resources"])).await?;
-        let advice = match what {
-            Advise::Resources(only) => {
-                let definitions = self.must_read(&Call::get(&["resource-definitions"])).await?;
-                let groups = self.must_read(&Call::get(&["resource-groups"])).await?;
-                let nodes = self.must_read(&Call::get(&["nodes"])).await?;
-                let rows = value::rows;
-                view::advise::resources(rows(&resources), rows(&definitions), rows(&groups), rows(&nodes), only)
-            }
-            Advise::Maintenance(node) => {
-                let nodes = self.must_read(&Call::get(&["nodes"])).await?;
-                if !value::rows(&nodes).iter().any(|one| value::text(one, "name").eq_ignore_ascii_case(node)) {
-                    return Err(Trouble::NotFound(format!("there is no node '{node}'; linstor node list")));
-                }
-                view::advise::maintenance(value::rows(&resources), node)
-            }
-        };
-        if self.as_document() {
-            let document = view::advise::document(&advice);
-            if self.settings.machine {
-                return self.print_value(&document);
-            }
-            self.print_form(&document, |_| view::advise::table(&advice))?;
-            return Ok(exit::OK);
-        }
-        self.print_table(view::advise::table(&advice), look)?;
-        Ok(exit::OK)
-    }
-
-    async fn explain(&mut self, key: &str, about: &str, calls: &[(Source, Call)]) -> Result<u8, Trouble> {
-        let mut levels = Vec::new();
-        for (source, call) in calls {
-            let document = self.must_read(call).await?;
-            if *source == Source::ResourceDefinition
-                && let Some((group, call)) = explain::group_call(&document)
-            {
-                levels.push((Source::ResourceGroup, group, self.must_read(&call).await?));
-            }
-            let name = value::text(&document, "name").to_owned();
-            levels.push((*source, name, document));
-        }
-        let table = explain::levels(key, &levels);
-        if self.as_document() {
-            let rows: Vec<Value> = table
-                .rows
-                .iter()
-                .map(|row| serde_json::json!({"where": row[0].text, "value": row[1].text, "holds": !row[2].text.is_empty()}))
-                .collect();
-            let document = serde_json::json!({"key": key, "values": rows});
-            if self.settings.machine {
-                return self.print_value(&document);
-            }
-            self.print_form(&document, |_| table)?;
-            return Ok(exit::OK);
-        }
-        self.terminal.print(about);
-        if table.rows.is_empty() {
-            self.terminal.print("Set nowhere.\n");
-        } else {
-            self.print_table(table, &Look::default())?;
-        }
-        Ok(exit::OK)
-    }
-
-    /// Reads one more document that cannot be done without.
-    async fn must_read(&mut self, call: &Call) -> Result<Value, Trouble> {
-        let response = self.send(call).await?;
-        if !response.ok() {
-            self.refused(&response)?;
-            // It was told already.
-            return Err(Trouble::NotFound(String::new()));
-        }
-        response.json().ok_or_else(|| unexpected(&response))
     }
 
     fn show_machine(&mut self, show: &Show, body: &[u8], document: &Value) -> Result<u8, Trouble> {

@@ -31,7 +31,7 @@ enum Outcome {
     Exit(Vec<i32>),
     /// The controller says no: exit code 10.
     Refused,
-    /// Typed at a terminal whose input ends.
+    /// Typed at a terminal, then `exit`.
     Terminal,
     /// As [`Outcome::Done`], where the names of [`HOSTS`] are known.
     Hosts,
@@ -159,7 +159,8 @@ impl World {
         let finished = match &row.outcome {
             Outcome::Done if command.starts_with("source ") => Some(self.shell(&[], &self.sourced(&command)?)?),
             Outcome::Done | Outcome::Exit(_) | Outcome::Refused | Outcome::Pending | Outcome::Partly => Some(self.shell(&[], &command)?),
-            Outcome::Terminal => Some(self.shell(&[], &format!("script --quiet --return --command '{command}' /dev/null"))?),
+            // A session is left as people leave it.
+            Outcome::Terminal => Some(self.shell(&[], &format!("echo exit | script --quiet --return --command '{command}' /dev/null"))?),
             Outcome::Hosts => self.shell_with_hosts(&command)?,
             Outcome::Tab(expected) => return self.complete(&command, expected),
         };
