@@ -8,7 +8,9 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod balance;
+pub mod connection;
 pub mod definition;
+pub mod encryption;
 pub mod event;
 pub mod explain;
 pub mod group;

@@ -23,6 +23,7 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 const CONTROLLER: &[Known] = &[
     Known { name: "data", variable: "BERTH_CONTROLLER_DATA", default: Some("/var/lib/berth/controller") },
     Known { name: "listen", variable: "BERTH_CONTROLLER_LISTEN", default: Some("[::]:3370") },
+    Known { name: "master_passphrase", variable: "MASTER_PASSPHRASE", default: None },
     Known { name: "log", variable: "BERTH_LOG", default: Some("info") },
     Known { name: "log_format", variable: "BERTH_LOG_FORMAT", default: Some("text") },
 ];
@@ -64,10 +65,11 @@ pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
     let log = start_logging(&settings)?;
     let data = PathBuf::from(settings.require("data")?);
     let listen = address(&settings)?;
+    let passphrase = settings.get("master_passphrase").map(|text| berth_controller::Passphrase::new(text.to_owned()));
     let stdin = words.get_flag("until_stdin_closes");
     runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
-        let config = berth_controller::Config { log, ..berth_controller::Config::new(data, listen) };
+        let config = berth_controller::Config { log, passphrase, ..berth_controller::Config::new(data, listen) };
         berth_controller::serve(config, stop, |address| ready(&format!("http://{address}"))).await.map_err(|error| {
             let text = format!("{error}. {}", error.correction());
             if error.needs_hands() { NeedsHands(text).into() } else { anyhow::Error::msg(text) }

@@ -16,6 +16,13 @@ pub struct Known {
     pub default: Option<&'static str>,
 }
 
+impl Known {
+    /// Whether the file wins over the environment: so it is with the master passphrase of LINSTOR's controllers (guide, `[encrypt]`).
+    fn file_first(&self) -> bool {
+        self.name == "master_passphrase"
+    }
+}
+
 /// A value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
@@ -49,6 +56,8 @@ impl Settings {
         for one in known {
             let (value, origin) = if let Some(value) = flag(matches, one.name) {
                 (Some(value), "flag".to_owned())
+            } else if let Some(value) = file.get(one.name).filter(|_| one.file_first()) {
+                (Some(text(value)), format!("file {}", path.display()))
             } else if let Some(value) = environment(one.variable) {
                 (Some(value), format!("environment {}", one.variable))
             } else if let Some(value) = file.get(one.name) {
@@ -79,6 +88,10 @@ impl Settings {
     #[must_use]
     pub fn print(&self) -> String {
         let line = |setting: &Setting| match &setting.value {
+            // What is printed for a look ends in tickets.
+            Some(_) if berth_model::secrets::is_secret(setting.name) => {
+                format!("{} = \"{}\"  # {}\n", setting.name, berth_model::secrets::HIDDEN, setting.origin)
+            }
             Some(value) => format!("{} = {}  # {}\n", setting.name, toml::Value::String(value.clone()), setting.origin),
             None => format!("# {} is not set\n", setting.name),
         };
@@ -148,6 +161,14 @@ mod tests {
         assert_eq!(get(&[], &none, &file).value.as_deref(), Some("/file"));
         assert_eq!(get(&[], &set, &file).value.as_deref(), Some("/env"));
         assert_eq!(get(&["--data", "/flag"], &set, &file).value.as_deref(), Some("/flag"));
+        std::fs::write(&file, "master_passphrase = \"hush\"\n").unwrap();
+        let secret = [Known { name: "master_passphrase", variable: "MASTER_PASSPHRASE", default: None }];
+        let set = |name: &str| (name == "MASTER_PASSPHRASE").then(|| "other".to_owned());
+        let settings = Settings::resolve(&secret, &words(&[]), set, &missing).unwrap();
+        assert_eq!(settings.get("master_passphrase"), Some("other"));
+        let settings = Settings::resolve(&secret, &words(&["--config", file.to_str().unwrap()]), set, &missing).unwrap();
+        assert_eq!(settings.get("master_passphrase"), Some("hush"));
+        assert!(settings.print().starts_with("master_passphrase = \"(hidden)\"  # file "), "{}", settings.print());
         std::fs::write(&file, "dta = 1\n").unwrap();
         let error = Settings::resolve(KNOWN, &words(&[]), none, &file).unwrap_err().to_string();
         assert!(error.contains("unknown key 'dta'"), "{error}");

@@ -25,6 +25,7 @@ mod plan;
 mod progress;
 mod reply_text;
 mod run;
+mod secret;
 mod settings;
 mod size;
 mod table;

@@ -12,6 +12,13 @@ pub enum Plan {
     Write(Vec<Call>),
     /// Read one document and show it.
     Show(Box<Show>),
+    /// Change something, with passphrases that are asked for first.
+    Secret {
+        /// The request, without them.
+        call: Call,
+        /// What is asked for, in order.
+        asked: Vec<Asked>,
+    },
     /// Start a clone and, unless told otherwise, wait for it.
     Clone {
         /// The request that starts it.
@@ -79,6 +86,17 @@ pub enum Transaction {
     Abort,
     /// Make it all.
     Commit,
+}
+
+/// A passphrase that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The words of the question.
+    pub prompt: &'static str,
+    /// Where it goes in the body of the request; `None`: it is the whole body.
+    pub member: Option<&'static str>,
+    /// Asked for twice, so that a slip is found.
+    pub twice: bool,
 }
 
 /// A document to read and the form to show it in.
@@ -154,6 +172,12 @@ pub enum View {
     MaxVolumeSize,
     /// `resource-group query-size-info`
     SizeInfo,
+    /// `node-connection list`
+    NodeConnections,
+    /// `resource-connection list`
+    ResourceConnections,
+    /// `… path list`: the paths of one connection.
+    Paths,
 }
 
 /// A table whose cells are members of a list's elements.
@@ -218,6 +242,7 @@ impl Plan {
         let dry = |call: &Call| call.clone().query("dry_run", how);
         match self {
             Self::Write(calls) => Some(Self::Write(calls.iter().map(dry).collect())),
+            Self::Secret { call, asked } => Some(Self::Secret { call: dry(call), asked: asked.clone() }),
             // There is nothing to wait for.
             Self::Clone { call, source, .. } => Some(Self::Clone { call: dry(call), source: source.clone(), wait: None }),
             Self::Show(_)
@@ -237,7 +262,7 @@ impl Plan {
         match self {
             Self::Write(calls) | Self::Reports(calls) => calls.iter().collect(),
             Self::Show(show) => vec![&show.call],
-            Self::Clone { call, .. } | Self::WaitSync { call, .. } | Self::Download { call, .. } => vec![call],
+            Self::Clone { call, .. } | Self::WaitSync { call, .. } | Self::Download { call, .. } | Self::Secret { call, .. } => vec![call],
             Self::Explain { calls, .. } => calls.iter().map(|(_, call)| call).collect(),
             Self::Which | Self::Advise { .. } | Self::Transaction(_) | Self::Later(_) => Vec::new(),
         }

@@ -139,6 +139,10 @@ impl<'t> Runner<'t> {
         match plan {
             Plan::Write(calls) => self.write(calls).await,
             Plan::Show(show) if self.settings.watch => self.watch(show).await,
+            Plan::Secret { call, asked } => {
+                let call = crate::secret::filled(self.terminal, call, asked)?;
+                self.write(&[call]).await
+            }
             Plan::Show(show) => self.show(show).await,
             Plan::Download { call, to } => self.download(call, to.as_deref()).await,
             Plan::Clone { call, source, wait } => self.clone(call, source, *wait).await,

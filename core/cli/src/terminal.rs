@@ -73,6 +73,11 @@ impl Terminal {
         let _closed = writeln!(self.err, "{text}").and_then(|()| self.err.flush());
     }
 
+    /// Whether a person is there to answer.
+    pub fn asks_somebody() -> bool {
+        io::stdin().is_terminal()
+    }
+
     /// Asks for a password without showing it; without a terminal reads a line.
     pub fn ask_password(&mut self, prompt: &str) -> Result<String, String> {
         if io::stdin().is_terminal() {

@@ -139,7 +139,7 @@ async fn wrong_arguments_end_with_two() {
 
 #[tokio::test]
 async fn what_is_not_supported_says_so() {
-    for line in ["n create-openflex-target", "rc opt a b c --protocol A", "sp lo alpha p", "e cp"] {
+    for line in ["n create-openflex-target", "sp lo alpha p"] {
         let ran = run(line).await;
         assert_eq!(ran.code, 4, "{line}");
         assert!(ran.err.contains("not supported yet"), "{}", ran.err);

@@ -42,6 +42,11 @@ impl Call {
         Self::new(Method::PUT, segments)
     }
 
+    /// `PATCH` on `segments`.
+    pub fn patch(segments: &[&str]) -> Self {
+        Self::new(Method::PATCH, segments)
+    }
+
     /// `DELETE` on `segments`.
     pub fn delete(segments: &[&str]) -> Self {
         Self::new(Method::DELETE, segments)

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use berth_model::inquiry::{LogControl, RememberedLog};
 
+use crate::vault::Passphrase;
+
 /// How a controller runs.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -26,6 +28,8 @@ pub struct Config {
     pub ping: Duration,
     /// Silence after which a satellite counts as lost.
     pub silence: Duration,
+    /// The master passphrase, entered at each start and set at the first one; `None`: somebody enters it by hand.
+    pub passphrase: Option<Passphrase>,
 }
 
 impl Config {
@@ -42,6 +46,7 @@ impl Config {
             log_kept: Duration::from_secs(30 * 24 * 3600),
             ping: Duration::from_secs(1),
             silence: Duration::from_secs(5),
+            passphrase: None,
         }
     }
 }

@@ -23,6 +23,7 @@ mod state;
 mod story;
 #[cfg(test)]
 mod testkit;
+mod vault;
 mod writer;
 
 pub use config::Config;
@@ -30,4 +31,6 @@ pub use happenings::{Counters, Sample, SampleKind};
 pub use reports::{ErrorReport, NewReport, Reports};
 pub use serve::{ControllerError, Running, serve, start};
 pub use session::Silent;
+pub use vault::Passphrase;
+
 pub use state::{Answer, Controller, Health, View};

@@ -284,7 +284,13 @@ pub(crate) async fn core(
         listen: config.listen,
         log: config.log.clone(),
         lists: crate::http::Lists::new(),
+        vault: crate::vault::Vault::new(),
     });
+    if let Some(passphrase) = &config.passphrase
+        && let Some(why) = crate::vault::enter_configured(&controller, passphrase).await
+    {
+        tracing::warn!(why, "master key stays locked");
+    }
     Ok(Core { controller, records, writer, quit, woken })
 }
 

@@ -91,6 +91,7 @@ pub(crate) struct Inner {
     pub log: Arc<dyn LogControl>,
     pub lists: crate::http::Lists,
     pub feed: Arc<crate::http::Feed>,
+    pub vault: crate::vault::Vault,
 }
 
 impl std::fmt::Debug for Controller {
@@ -216,6 +217,10 @@ impl Controller {
 
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.0.store
+    }
+
+    pub(crate) fn vault(&self) -> &crate::vault::Vault {
+        &self.0.vault
     }
 
     pub(crate) fn lists(&self) -> &crate::http::Lists {

@@ -83,6 +83,12 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         | Command::DeleteKeyValueStore { .. }
         | Command::ModifyController { .. }
         | Command::DeleteControllerProperty { .. } => crate::settings::apply(draft, command),
+        Command::ModifyNodeConnection { .. } | Command::ModifyResourceConnection { .. } => crate::connections::apply(draft, command),
+        Command::ModifyDrbdProxy { .. } | Command::SwitchDrbdProxy { .. } => crate::proxy::apply(draft, command),
+        Command::CreateMasterPassphrase { .. }
+        | Command::ModifyMasterPassphrase { .. }
+        | Command::EnterMasterPassphrase { .. }
+        | Command::ModifyVolumePassphrase { .. } => crate::vault::apply(draft, command),
         Command::SpawnResource { .. } | Command::AdjustResourceGroup { .. } | Command::Autoplace { .. } => {
             crate::spawn::apply(draft, command)
         }

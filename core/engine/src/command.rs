@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use berth_model::objects::SelectFilter;
 use berth_model::props::PropChange;
+use berth_model::vault::{MasterKey, Sealed};
 use serde::Serialize;
 
 /// A net interface in a request.
@@ -36,8 +37,8 @@ pub struct VolumeDefinitionInput {
     pub props: BTreeMap<String, String>,
     /// A fixed DRBD minor.
     pub drbd_minor_number: Option<i64>,
-    /// Whether a pass phrase came with it (its text does not belong into a command).
-    pub has_passphrase: bool,
+    /// The pass phrase that came with it, as far as it could be sealed (its text does not belong into a command).
+    pub passphrase: Given,
 }
 
 /// A replica in a request.
@@ -66,6 +67,19 @@ pub struct FilterRequest {
     pub layer_stack: Option<Vec<String>>,
     /// Provider words; `None`: not given; empty: clear.
     pub provider_list: Option<Vec<String>>,
+}
+
+/// A pass phrase of a request, which the shell has sealed by the master key. The log keeps that there was one, and no more.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Given {
+    /// None was given.
+    #[default]
+    Nothing,
+    /// One was given, and the master key is not there to seal it.
+    Locked,
+    /// One was given and sealed.
+    Sealed(#[serde(skip)] Sealed),
 }
 
 /// What is asked for.
@@ -182,8 +196,8 @@ pub enum Command {
         /// Properties of the new definition.
         props: BTreeMap<String, String>,
         peer_slots: Option<i64>,
-        /// Number of pass phrases that came with it.
-        passphrases: usize,
+        /// Pass phrases of its volumes, in their order.
+        passphrases: Vec<Given>,
     },
     /// `group` `None`: every group.
     AdjustResourceGroup {
@@ -238,7 +252,8 @@ pub enum Command {
         group: Option<String>,
         props: PropChange,
         use_zfs_clone: Option<bool>,
-        passphrases: usize,
+        /// Pass phrases of its volumes, in their order.
+        passphrases: Vec<Given>,
     },
     CreateVolumeDefinition {
         resource: String,
@@ -348,6 +363,57 @@ pub enum Command {
         zfs_rollback_strategy: Option<String>,
     },
 
+    // Connections
+    ModifyNodeConnection {
+        node_a: String,
+        node_b: String,
+        props: PropChange,
+    },
+    ModifyResourceConnection {
+        resource: String,
+        node_a: String,
+        node_b: String,
+        props: PropChange,
+    },
+    /// Options of DRBD Proxy on a definition, and of its compression.
+    ModifyDrbdProxy {
+        resource: String,
+        props: PropChange,
+        /// `none`, `zlib`, `lzma`, `lz4`, `zstd`; `None`: not given.
+        compression_type: Option<String>,
+        compression_props: BTreeMap<String, String>,
+    },
+    /// DRBD Proxy between two replicas, on or off.
+    SwitchDrbdProxy {
+        resource: String,
+        node_a: String,
+        node_b: String,
+        on: bool,
+    },
+
+    // Secrets. What they carry is sealed, and the log keeps none of it.
+    /// Keeps a new master key.
+    CreateMasterPassphrase {
+        #[serde(skip)]
+        key: MasterKey,
+    },
+    /// Keeps the master key under another passphrase.
+    ModifyMasterPassphrase {
+        /// The same key, sealed anew; `None`: the old passphrase is wrong.
+        #[serde(skip)]
+        key: Option<MasterKey>,
+    },
+    /// Opens the master key, in memory only.
+    EnterMasterPassphrase {
+        /// Whether the passphrase is the right one.
+        right: bool,
+    },
+    ModifyVolumePassphrase {
+        resource: String,
+        number: i64,
+        passphrase: Given,
+    },
+
     // The rest
     ModifyKeyValueStore {
         name: String,
@@ -444,6 +510,14 @@ impl Command {
         "restore_volume_definitions",
         "restore_resources",
         "rollback_snapshot",
+        "modify_node_connection",
+        "modify_resource_connection",
+        "modify_drbd_proxy",
+        "switch_drbd_proxy",
+        "create_master_passphrase",
+        "modify_master_passphrase",
+        "enter_master_passphrase",
+        "modify_volume_passphrase",
         "modify_key_value_store",
         "delete_key_value_store",
         "modify_controller",

@@ -14,12 +14,12 @@ use berth_model::props::{Owner, PropChange, Props};
 use berth_model::reply::Reply;
 use berth_model::snapshot::Snapshot;
 
-use crate::command::Command;
+use crate::command::{Command, Given};
 use crate::draft::{Draft, Refused};
 use crate::placement::{self, PlaceError, Placement, Refusal, Request, Tried};
 use crate::places::{self, Asked, Kind, Place};
 use crate::resources::{NewReplica, deploy, misdirected};
-use crate::{lookup, stack};
+use crate::{lookup, stack, vault};
 
 /// Commands that copy.
 ///
@@ -35,11 +35,17 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
             draft.about(Operation::Create, ObjectMask::Resource, &[("RscDfn", to_resource)]);
             restore_resources(draft, resource, name, to_resource, nodes, stor_pool_rename)
         }
-        Command::CloneResourceDefinition { source, name, external_name, layers, group, props, use_zfs_clone: _, passphrases: _ } => {
+        Command::CloneResourceDefinition { source, name, external_name, layers, group, props, use_zfs_clone: _, passphrases } => {
             let shown = name.clone().unwrap_or_default();
             draft.about(Operation::Create, ObjectMask::ResourceDefinition, &[("RscDfn", &shown)]);
-            let request =
-                CloneRequest { name: name.as_deref(), external_name: external_name.as_deref(), layers, group: group.as_deref(), props };
+            let request = CloneRequest {
+                name: name.as_deref(),
+                external_name: external_name.as_deref(),
+                layers,
+                group: group.as_deref(),
+                props,
+                passphrases,
+            };
             clone(draft, source, &request)
         }
         other => Err(misdirected(other)),
@@ -260,6 +266,7 @@ struct CloneRequest<'a> {
     layers: &'a [String],
     group: Option<&'a str>,
     props: &'a PropChange,
+    passphrases: &'a [Given],
 }
 
 /// Makes a definition like the source's, with replicas on the nodes of its disks that take its data.
@@ -303,9 +310,21 @@ fn clone(draft: &mut Draft<'_>, source: &str, request: &CloneRequest<'_>) -> Res
         volumes: Few::new(),
         created: draft.context.now,
     };
+    if !request.passphrases.is_empty() && request.passphrases.len() != source.volumes.len() {
+        return Err(Reply::new(
+            Code::FAIL_INVLD_VLM_COUNT,
+            format!("{} passphrases were given for {} volumes.", request.passphrases.len(), source.volumes.len()),
+        )
+        .correction("Give one for each volume of the source, in the order of their numbers, or leave them out.")
+        .into());
+    }
+    let mut passphrases = request.passphrases.iter();
     for (number, volume) in &source.volumes {
-        let copy =
+        let mut copy =
             crate::definitions::new_volume(draft, &definition.layers, volume.size_kib, volume.flags.clone(), volume.props.clone(), None)?;
+        let given = passphrases.next().map(|given| vault::sealed(&draft.cluster, given)).transpose()?.flatten();
+        // The data of the copy is encrypted as that of its source is.
+        copy.passphrase = given.or_else(|| volume.passphrase.clone());
         definition.volumes.insert(*number, copy);
     }
     let id = definition.id;

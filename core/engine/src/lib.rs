@@ -12,6 +12,7 @@ pub mod apply;
 pub mod balance;
 pub mod change_props;
 pub mod command;
+pub mod connections;
 pub mod content;
 pub mod copies;
 pub mod definitions;
@@ -31,6 +32,7 @@ pub mod places;
 pub mod plan;
 pub mod pools;
 pub mod promotion;
+pub mod proxy;
 pub mod reconcile;
 pub mod resources;
 pub mod risk;
@@ -39,6 +41,7 @@ pub mod sizes;
 pub mod snapshots;
 pub mod spawn;
 pub mod stack;
+pub mod vault;
 
 #[cfg(test)]
 mod testkit;

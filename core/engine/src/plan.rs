@@ -216,7 +216,11 @@ pub fn touched(before: &Cluster, after: &Cluster, changes: &[Change]) -> BTreeMa
             | Key::ResourceGroup(_)
             | Key::ResourceDefinition(_)
             | Key::KeyValueStore(_)
-            | Key::Number(_) => {}
+            | Key::Number(_)
+            | Key::MasterKey
+            | Key::NodeConnection(_)
+            | Key::ResourceConnection(..)
+            | Key::ExternalFile(_) => {}
         }
     }
     for node in pools {

@@ -75,6 +75,7 @@ pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused
     let definition = lookup::definition(&draft.cluster, new.resource.as_str())?.clone();
     let node = lookup::node(&draft.cluster, new.node.as_str())?.clone();
     whole(&draft.cluster, &definition)?;
+    crate::vault::keeps_promise(&definition, &new.layers)?;
     staying(&node)?;
     lookup::unreserved(&draft.cluster, &berth_model::change::Key::Resource(definition.name.clone(), node.name.clone()))?;
     let id = draft.context.ids.next();
@@ -336,6 +337,7 @@ pub fn add_volume(draft: &mut Draft<'_>, name: &ResourceName, number: VolumeNumb
         if resource.flags.has(ResourceFlag::Delete) {
             continue;
         }
+        crate::vault::keeps_promise(&definition, &resource.layers)?;
         let volume = new_volume(draft, &definition, number, &resource, None, ContentSource::Fresh)?;
         resource.volumes.insert(number, volume);
         awaited.push(Awaited { node: resource.node.clone(), item: resource.id.uuid() });

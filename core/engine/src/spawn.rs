@@ -14,13 +14,13 @@ use berth_model::props::{Owner, Props};
 use berth_model::reply::Reply;
 use berth_model::size::Kib;
 
-use crate::command::{Command, FilterRequest};
+use crate::command::{Command, FilterRequest, Given};
 use crate::draft::{Draft, Refused};
 use crate::groups::{AS_MANY_AS_FIT, DEFAULT_PLACE_COUNT};
 use crate::placement::{self, PlaceError, Placement, Request};
 use crate::places::{Asked, Kind};
 use crate::resources::{self, NewReplica, deploy, misdirected};
-use crate::{change_props, definitions, groups, lookup, numbers, stack};
+use crate::{change_props, definitions, groups, lookup, numbers, stack, vault};
 
 /// Changes after which a request about many definitions stops, so that it stays one transaction (at most 100 puts).
 const MOST_CHANGES: usize = 80;
@@ -36,7 +36,7 @@ struct Spawn<'a> {
     filter: &'a FilterRequest,
     props: &'a BTreeMap<String, String>,
     peer_slots: Option<i64>,
-    passphrases: usize,
+    passphrases: &'a [Given],
 }
 
 /// Commands that place.
@@ -71,7 +71,7 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
                 filter,
                 props,
                 peer_slots: *peer_slots,
-                passphrases: *passphrases,
+                passphrases,
             };
             spawn(draft, &asked)
         }
@@ -126,8 +126,11 @@ fn spawn(draft: &mut Draft<'_>, asked: &Spawn<'_>) -> Result<(), Refused> {
         volumes: Few::new(),
         created: draft.context.now,
     };
+    let mut passphrases = asked.passphrases.iter();
     for (number, size_kib, flags) in volumes {
-        let volume = definitions::new_volume(draft, &definition.layers, size_kib, flags, Props::default(), None)?;
+        let mut volume = definitions::new_volume(draft, &definition.layers, size_kib, flags, Props::default(), None)?;
+        volume.passphrase = passphrases.next().map(|given| vault::sealed(&draft.cluster, given)).transpose()?.flatten();
+        vault::tell_unused(draft, &definition.layers, &volume);
         definition.volumes.insert(number, volume);
         draft.reply(
             Reply::new(Code::CREATED, format!("Volume definition {number} of '{name}' created."))
@@ -164,12 +167,12 @@ fn volume_wishes(group: &ResourceGroup, asked: &Spawn<'_>) -> Result<Vec<(Volume
             "Give one size for each volume group, or ask for a partial spawn.",
         ));
     }
-    if asked.passphrases > 0 {
+    if !asked.passphrases.is_empty() && asked.passphrases.len() != asked.sizes.len() {
         return Err(bad_request(
-            Code::FAIL_NOT_FOUND_CRYPT_KEY,
-            "Passphrases for volumes need a master passphrase first.".to_owned(),
-            "Keys of volumes are kept under a key that the master passphrase opens.",
-            "Leave out the passphrases.",
+            Code::FAIL_INVLD_VLM_COUNT,
+            format!("{} passphrases were given for {} volumes.", asked.passphrases.len(), asked.sizes.len()),
+            "Each volume takes the passphrase at its place.",
+            "Give one for each volume, or null for a volume without one; or leave them out.",
         ));
     }
     let mut free =

@@ -3,14 +3,17 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::connections::{NodeConnection, Pair, ResourceConnection};
+use crate::files::ExternalFile;
 use crate::ids::{Id, kind};
 use crate::job::Job;
 use crate::layers::words;
-use crate::names::{KvsName, NodeName, ResourceGroupName, ResourceName, SnapshotName, StorPoolName};
+use crate::names::{FilePath, KvsName, NodeName, ResourceGroupName, ResourceName, SnapshotName, StorPoolName};
 use crate::objects::{
     ControllerObject, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup, StorPool, StorPoolDfn, Tombstone,
 };
 use crate::snapshot::Snapshot;
+use crate::vault::MasterKey;
 
 words!(
     /// Kind of a record of the store.
@@ -39,6 +42,14 @@ words!(
         Tombstone = "tombstone",
         /// Allocated number.
         Number = "number",
+        /// The master key; one record.
+        MasterKey = "master_key",
+        /// Node connection.
+        NodeConnection = "node_connection",
+        /// Resource connection.
+        ResourceConnection = "resource_connection",
+        /// External file.
+        ExternalFile = "external_file",
     }
 );
 
@@ -117,6 +128,14 @@ pub enum Key {
     Tombstone(Uuid),
     /// Allocated number.
     Number(NumberKey),
+    /// The master key.
+    MasterKey,
+    /// Node connection.
+    NodeConnection(Pair),
+    /// Resource connection.
+    ResourceConnection(ResourceName, Pair),
+    /// External file.
+    ExternalFile(FilePath),
 }
 
 impl Key {
@@ -136,6 +155,10 @@ impl Key {
             Self::Job(_) => RecordKind::Job,
             Self::Tombstone(_) => RecordKind::Tombstone,
             Self::Number(_) => RecordKind::Number,
+            Self::MasterKey => RecordKind::MasterKey,
+            Self::NodeConnection(_) => RecordKind::NodeConnection,
+            Self::ResourceConnection(..) => RecordKind::ResourceConnection,
+            Self::ExternalFile(_) => RecordKind::ExternalFile,
         }
     }
 
@@ -158,6 +181,12 @@ impl Key {
             Self::Number(NumberKey::Minor { minor }) => format!("minor/{minor}"),
             Self::Number(NumberKey::Port { node, port }) => format!("port/{}/{port}", up(node.as_str())),
             Self::Number(NumberKey::NodeId { resource, node_id }) => format!("node-id/{}/{node_id}", up(resource.as_str())),
+            Self::MasterKey => "MASTER".to_owned(),
+            Self::NodeConnection(nodes) => format!("{}/{}", up(nodes.first().as_str()), up(nodes.second().as_str())),
+            Self::ResourceConnection(name, nodes) => {
+                format!("{}/{}/{}", up(name.as_str()), up(nodes.first().as_str()), up(nodes.second().as_str()))
+            }
+            Self::ExternalFile(path) => up(path.as_str()),
         }
     }
 }
@@ -190,6 +219,14 @@ pub enum Object {
     Tombstone(Tombstone),
     /// Allocated number.
     Number(NumberClaim),
+    /// The master key.
+    MasterKey(MasterKey),
+    /// Node connection.
+    NodeConnection(NodeConnection),
+    /// Resource connection.
+    ResourceConnection(ResourceConnection),
+    /// External file.
+    ExternalFile(ExternalFile),
 }
 
 impl Object {
@@ -209,6 +246,10 @@ impl Object {
             Self::Job(o) => Key::Job(o.id),
             Self::Tombstone(o) => Key::Tombstone(o.item.id()),
             Self::Number(o) => Key::Number(o.key.clone()),
+            Self::MasterKey(_) => Key::MasterKey,
+            Self::NodeConnection(o) => Key::NodeConnection(o.nodes.clone()),
+            Self::ResourceConnection(o) => Key::ResourceConnection(o.resource.clone(), o.nodes.clone()),
+            Self::ExternalFile(o) => Key::ExternalFile(o.path.clone()),
         }
     }
 }

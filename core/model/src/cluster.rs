@@ -11,17 +11,24 @@ use uuid::Uuid;
 
 use crate::change::{Change, Key, NumberClaim, NumberKey, Object};
 use crate::codec::Residue;
+use crate::connections::{NodeConnection, Pair, ResourceConnection};
+use crate::files::{ExternalFile, of_property};
 use crate::ids::{Id, kind};
 use crate::job::{Job, Subject};
-use crate::names::{KvsName, NodeName, ResourceGroupName, ResourceName, SnapshotName, StorPoolName, VolumeNumber};
+use crate::names::{FilePath, KvsName, NodeName, ResourceGroupName, ResourceName, SnapshotName, StorPoolName, VolumeNumber};
 use crate::objects::{
     ControllerObject, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup, StorPool, StorPoolDfn, Tombstone,
 };
 use crate::snapshot::Snapshot;
+use crate::vault::MasterKey;
 
 mod aside;
+mod between;
 mod pools;
+mod runs;
 mod walk;
+
+use runs::Runs;
 
 pub use pools::{PoolUse, Unsettled};
 
@@ -80,6 +87,14 @@ pub struct Cluster {
     pub tombstones: OrdMap<Uuid, Arc<Tombstone>>,
     /// Taken numbers and who holds them.
     pub numbers: OrdMap<NumberKey, Uuid>,
+    /// The master key as it is kept; `None`: no master passphrase was ever set.
+    pub master_key: Option<Arc<MasterKey>>,
+    /// Connections of nodes.
+    pub node_connections: OrdMap<Pair, Arc<NodeConnection>>,
+    /// Connections of replicas by definition. No empty inner maps.
+    pub resource_connections: OrdMap<ResourceName, OrdMap<Pair, Arc<ResourceConnection>>>,
+    /// External files.
+    pub files: OrdMap<FilePath, Arc<ExternalFile>>,
     /// Records that could not be decoded or trusted; set by [`Cluster::set_aside`].
     pub quarantined: Arc<Vec<Quarantined>>,
     /// Fields of documents that this version does not know.
@@ -99,60 +114,12 @@ pub struct Cluster {
     departures: OrdMap<NodeName, OrdSet<(ResourceName, Id<kind::Job>)>>,
     pool_use: OrdMap<(NodeName, StorPoolName), PoolUse>,
     unsettled: OrdMap<(NodeName, StorPoolName), OrdMap<(Uuid, VolumeNumber), Unsettled>>,
+    connected: OrdMap<NodeName, OrdSet<Pair>>,
+    deployed: OrdMap<FilePath, OrdSet<ResourceName>>,
     minors: Runs,
     ports: OrdMap<NodeName, Runs>,
     /// Numbers of quarantined records: nobody is known to hold them, and nobody gets them.
     reserved_numbers: Arc<BTreeSet<NumberKey>>,
-}
-
-/// Taken numbers as runs without gaps, so that the lowest free one is found without looking at each.
-#[derive(Debug, Clone, Default)]
-struct Runs(OrdMap<u32, u32>);
-
-impl Runs {
-    fn insert(&mut self, number: u32) {
-        if self.contains(number) {
-            return;
-        }
-        let mut start = number;
-        let mut end = number;
-        if let Some((s, _)) = number.checked_sub(1).and_then(|before| self.run_of(before)) {
-            start = s;
-        }
-        if let Some((s, e)) = number.checked_add(1).and_then(|after| self.run_of(after)) {
-            end = e;
-            self.0.remove(&s);
-        }
-        self.0.insert(start, end);
-    }
-
-    fn remove(&mut self, number: u32) {
-        if let Some((start, end)) = self.run_of(number) {
-            self.0.remove(&start);
-            if start < number {
-                self.0.insert(start, number - 1);
-            }
-            if number < end {
-                self.0.insert(number + 1, end);
-            }
-        }
-    }
-
-    fn run_of(&self, number: u32) -> Option<(u32, u32)> {
-        self.0.range(..=number).next_back().map(|(s, e)| (*s, *e)).filter(|(_, end)| number <= *end)
-    }
-
-    fn contains(&self, number: u32) -> bool {
-        self.run_of(number).is_some()
-    }
-
-    fn lowest_free(&self, from: u32, to: u32) -> Option<u32> {
-        let free = match self.run_of(from) {
-            Some((_, end)) => end.checked_add(1)?,
-            None => from,
-        };
-        (free <= to).then_some(free)
-    }
 }
 
 impl Cluster {
@@ -191,6 +158,12 @@ impl Cluster {
             departures: OrdMap::new(),
             pool_use: OrdMap::new(),
             unsettled: OrdMap::new(),
+            master_key: None,
+            node_connections: OrdMap::new(),
+            resource_connections: OrdMap::new(),
+            files: OrdMap::new(),
+            connected: OrdMap::new(),
+            deployed: OrdMap::new(),
             minors: Runs::default(),
             ports: OrdMap::new(),
             reserved_numbers: Arc::default(),
@@ -232,6 +205,9 @@ impl Cluster {
                     self.by_external_name.insert(external.clone(), o.name.clone());
                 }
                 self.by_group.entry(o.group.clone()).or_default().insert(o.name.clone());
+                for path in o.props.iter().filter_map(|(key, _)| of_property(key)) {
+                    self.deployed.entry(path).or_default().insert(o.name.clone());
+                }
                 self.definitions.remove(&o.name);
                 self.definitions.insert(o.name.clone(), Arc::new(o.clone()));
             }
@@ -285,6 +261,20 @@ impl Cluster {
                 }
                 self.numbers.insert(key.clone(), *holder);
             }
+            Object::MasterKey(o) => self.master_key = Some(Arc::new(o.clone())),
+            Object::NodeConnection(o) => {
+                for node in [o.nodes.first(), o.nodes.second()] {
+                    self.connected.entry(node.clone()).or_default().insert(o.nodes.clone());
+                }
+                self.node_connections.insert(o.nodes.clone(), Arc::new(o.clone()));
+            }
+            Object::ResourceConnection(o) => {
+                self.resource_connections.entry(o.resource.clone()).or_default().insert(o.nodes.clone(), Arc::new(o.clone()));
+            }
+            Object::ExternalFile(o) => {
+                self.files.remove(&o.path);
+                self.files.insert(o.path.clone(), Arc::new(o.clone()));
+            }
         }
     }
 
@@ -319,6 +309,14 @@ impl Cluster {
             Key::Number(number) => {
                 self.numbers.remove(number);
             }
+            Key::MasterKey => self.master_key = None,
+            Key::NodeConnection(nodes) => {
+                self.node_connections.remove(nodes);
+            }
+            Key::ResourceConnection(name, nodes) => remove_inner(&mut self.resource_connections, name, nodes),
+            Key::ExternalFile(path) => {
+                self.files.remove(path);
+            }
         }
     }
 
@@ -331,6 +329,9 @@ impl Cluster {
                         self.by_external_name.remove(external);
                     }
                     remove_member(&mut self.by_group, &old.group, name);
+                    for path in old.props.iter().filter_map(|(key, _)| of_property(key)) {
+                        remove_member(&mut self.deployed, &path, name);
+                    }
                 }
             }
             Key::Resource(name, node) => {
@@ -385,7 +386,15 @@ impl Cluster {
                 }
             }
             Key::StorPool(node, name) => remove_member(&mut self.nodes_by_pool, name, node),
+            Key::NodeConnection(nodes) => {
+                for node in [nodes.first(), nodes.second()] {
+                    remove_member(&mut self.connected, node, nodes);
+                }
+            }
             Key::Controller
+            | Key::MasterKey
+            | Key::ResourceConnection(..)
+            | Key::ExternalFile(_)
             | Key::Node(_)
             | Key::StorPoolDfn(_)
             | Key::ResourceGroup(_)
@@ -510,7 +519,7 @@ impl Cluster {
     fn free_port(&mut self, node: &NodeName, port: u16) {
         if let Some(taken) = self.ports.get_mut(node) {
             taken.remove(u32::from(port));
-            if taken.0.is_empty() {
+            if taken.is_empty() {
                 self.ports.remove(node);
             }
         }
@@ -540,6 +549,10 @@ impl Cluster {
             .chain(self.jobs.values().map(|o| Object::Job((**o).clone())))
             .chain(self.tombstones.values().map(|o| Object::Tombstone((**o).clone())))
             .chain(self.numbers.iter().map(|(key, holder)| Object::Number(NumberClaim { key: key.clone(), holder: *holder })))
+            .chain(self.master_key.iter().map(|o| Object::MasterKey((**o).clone())))
+            .chain(self.node_connections.values().map(|o| Object::NodeConnection((**o).clone())))
+            .chain(self.resource_connections.values().flat_map(|m| m.values()).map(|o| Object::ResourceConnection((**o).clone())))
+            .chain(self.files.values().map(|o| Object::ExternalFile((**o).clone())))
     }
 }
 
@@ -557,25 +570,6 @@ fn remove_member<A: Ord + Clone, B: Ord + Clone>(index: &mut OrdMap<A, OrdSet<B>
         members.remove(b);
         if members.is_empty() {
             index.remove(a);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// Runs behave as a set of numbers.
-        #[test]
-        fn runs_are_a_set(ops in prop::collection::vec((any::<bool>(), 0u32..40), 0..200)) {
-            let (mut runs, mut set) = (Runs::default(), BTreeSet::new());
-            for (add, number) in ops {
-                if add { runs.insert(number); set.insert(number); } else { runs.remove(number); set.remove(&number); }
-                for n in 0..42 { prop_assert_eq!(runs.contains(n), set.contains(&n)); }
-                prop_assert_eq!(runs.lowest_free(5, 30), (5..=30).find(|n| !set.contains(n)));
-            }
         }
     }
 }

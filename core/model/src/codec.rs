@@ -56,17 +56,22 @@ pub const fn version(kind: RecordKind) -> u32 {
     match kind {
         // 2: a job can work on a node, and knows what a cancelled one takes back.
         RecordKind::Job => 2,
+        // 2: a volume has a passphrase of its own.
+        RecordKind::ResourceDefinition => 2,
         RecordKind::Controller
         | RecordKind::Node
         | RecordKind::StorPoolDfn
         | RecordKind::StorPool
         | RecordKind::ResourceGroup
-        | RecordKind::ResourceDefinition
         | RecordKind::Resource
         | RecordKind::Snapshot
         | RecordKind::KeyValueStore
         | RecordKind::Tombstone
-        | RecordKind::Number => 1,
+        | RecordKind::Number
+        | RecordKind::MasterKey
+        | RecordKind::NodeConnection
+        | RecordKind::ResourceConnection
+        | RecordKind::ExternalFile => 1,
     }
 }
 
@@ -86,6 +91,10 @@ pub fn encode(object: &Object, residue: Option<&Residue>) -> String {
         Object::Job(o) => text(o, residue),
         Object::Tombstone(o) => text(o, residue),
         Object::Number(o) => text(o, residue),
+        Object::MasterKey(o) => text(o, residue),
+        Object::NodeConnection(o) => text(o, residue),
+        Object::ResourceConnection(o) => text(o, residue),
+        Object::ExternalFile(o) => text(o, residue),
     };
     plain.unwrap_or_default()
 }
@@ -122,6 +131,10 @@ pub fn decode(kind: &str, key: &str, version_found: u32, body: &str) -> Result<(
         RecordKind::Job => read(body, record, newer, Object::Job)?,
         RecordKind::Tombstone => read(body, record, newer, Object::Tombstone)?,
         RecordKind::Number => read(body, record, newer, Object::Number)?,
+        RecordKind::MasterKey => read(body, record, newer, Object::MasterKey)?,
+        RecordKind::NodeConnection => read(body, record, newer, Object::NodeConnection)?,
+        RecordKind::ResourceConnection => read(body, record, newer, Object::ResourceConnection)?,
+        RecordKind::ExternalFile => read(body, record, newer, Object::ExternalFile)?,
     };
     let wanted = object.key().text();
     if wanted == key { Ok((object, residue)) } else { Err(BadRecord::WrongKey { wanted, found: key.to_owned() }) }

@@ -113,6 +113,14 @@ pub mod kind {
         Content,
         /// A durable job.
         Job,
+        /// The master key.
+        MasterKey,
+        /// What is said about the way between two nodes.
+        NodeConnection,
+        /// What is said about the connection of two replicas.
+        ResourceConnection,
+        /// An external file.
+        ExternalFile,
     );
 }
 

@@ -276,6 +276,28 @@ name!(
     }
 );
 
+name!(
+    /// Path of an external file: absolute, 2 to 1024 printable ASCII characters, no `//`, no `.` or `..` component, no `/` at the end.
+    FilePath,
+    |t| {
+        check_length("file", t, 2, 1024)?;
+        let bad = |at: usize, found: char| BadName::Character { kind: "file", text: shorten(t), at: at + 1, found };
+        for (at, found) in t.chars().enumerate() {
+            if (at == 0 && found != '/') || !(found == ' ' || found.is_ascii_graphic()) {
+                return Err(bad(at, found));
+            }
+        }
+        let mut at = 1;
+        for part in t.split('/').skip(1) {
+            if matches!(part, "" | "." | "..") {
+                return Err(bad(at - 1, '/'));
+            }
+            at += part.len() + 1;
+        }
+        Ok(())
+    }
+);
+
 /// The storage pool of diskless replicas; every node has one, nobody may delete it.
 pub const DISKLESS_POOL: &str = "DfltDisklessStorPool";
 /// The storage pool that is used where none is named.
@@ -352,6 +374,11 @@ mod tests {
         check(NodeName::parse, &["n1", "a.b", "1a", "10"], &["n", ".a", "-a", "a-", "a..b", "a.", "a_b", &"x".repeat(64)]);
         check(StorPoolName::parse, &["abc"], &["ab", "1ab"]);
         check(NetIfName::parse, &["10G_nic", "default"], &["ab", "123"]);
+        check(
+            FilePath::parse,
+            &["/a", "/etc/x y.conf", "/a/.b/c..d"],
+            &["a", "/", "/a/", "//a", "/a//b", "/a/../b", "/.", "/\u{e4}", "/a\n"],
+        );
         check(SharedSpaceName::parse, &["a", "1", "x.y"], &["", "n;p", "-x"]);
     }
 

@@ -16,6 +16,7 @@ use crate::plan::Content;
 use crate::props::Props;
 use crate::size::Kib;
 use crate::time::Timestamp;
+use crate::vault::Sealed;
 
 words!(
     /// What a node is for (REST API v1: `NodeType`).
@@ -352,6 +353,9 @@ pub struct VolumeDefinition {
     /// Properties.
     #[serde(default)]
     pub props: Props,
+    /// A passphrase of its own for its encryption, sealed by the master key; `None`: none was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<Sealed>,
 }
 
 /// DRBD's part of one replica.

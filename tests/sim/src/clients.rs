@@ -187,7 +187,7 @@ fn single(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Comma
             filter: FilterRequest::default(),
             props: props(&[]),
             peer_slots: None,
-            passphrases: 0,
+            passphrases: Vec::new(),
         };
     };
     let snapshot_name = SNAPSHOTS[rng.usize(..SNAPSHOTS.len())].to_owned();
@@ -214,7 +214,7 @@ fn single(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Comma
             group: None,
             props: Default::default(),
             use_zfs_clone: None,
-            passphrases: 0,
+            passphrases: Vec::new(),
         },
         74..80 => Command::DeactivateResource { resource: name, node },
         80..88 => Command::ActivateResource { resource: name, node },

@@ -99,7 +99,7 @@ fn spawn(name: String, pool: &str) -> Command {
         filter,
         props: BTreeMap::new(),
         peer_slots: None,
-        passphrases: 0,
+        passphrases: Vec::new(),
     }
 }
 

@@ -5,13 +5,16 @@
 mod advise;
 mod backup;
 mod common;
+mod connection;
 mod controller;
+mod encryption;
 mod error_report;
 mod key_value;
 mod node;
 mod physical_storage;
 mod pool;
 mod pool_definition;
+mod proxy;
 mod remote;
 mod resource;
 mod resource_definition;
@@ -66,7 +69,11 @@ const OBJECTS: &[Object] = &[
     object("resource", "r", resource::command, resource::plan),
     object("volume", "v", volume::command, volume::plan),
     object("snapshot", "s", snapshot::command, snapshot::plan),
+    object("node-connection", "nc", connection::of_nodes, connection::plan_nodes),
+    object("resource-connection", "rc", connection::of_replicas, connection::plan_replicas),
+    object("drbd-proxy", "proxy", proxy::command, proxy::plan),
     object("controller", "c", controller::command, controller::plan),
+    object("encryption", "e", encryption::command, encryption::plan),
     object("key-value-store", "kv", key_value::command, key_value::plan),
     object("error-reports", "err", error_report::command, error_report::plan),
     object("physical-storage", "ps", physical_storage::command, physical_storage::plan),
@@ -79,14 +86,8 @@ const OBJECTS: &[Object] = &[
 ];
 
 /// Objects that are known by name only.
-const LATER: &[(&str, &[&str], &str)] = &[
-    ("node-connection", &["nc"], "Properties and paths between two nodes"),
-    ("resource-connection", &["rc"], "Properties and paths of a resource between two nodes"),
-    ("drbd-proxy", &["proxy"], "DRBD Proxy between two nodes"),
-    ("encryption", &["e"], "The passphrase of encrypted volumes"),
-    ("file", &["f"], "Files kept on nodes beside resources"),
-    ("dm-migrate", &[], "Move from drbdmanage"),
-];
+const LATER: &[(&str, &[&str], &str)] =
+    &[("file", &["f"], "Files kept on nodes beside resources"), ("dm-migrate", &[], "Move from drbdmanage")];
 
 /// All commands about objects.
 pub fn commands() -> Vec<Command> {

@@ -8,7 +8,7 @@ use super::Now;
 use super::common::{self, ShortS, look, unknown, verb};
 use super::volume_group::VOLUME_NUMBERS;
 use crate::drbd::Scope;
-use crate::plan::{Plan, View};
+use crate::plan::{Asked, Plan, View};
 use crate::size::parse_kib;
 use crate::words::{self, BadUsage, flag, leaf, list, many, must, need, number, object, one, opt, put, quiet, set};
 
@@ -44,7 +44,18 @@ pub fn command() -> Command {
                 .arg(need("SIZE", "New size; without a unit in GiB"))
                 .arg(flag("gross", "The size is that of the backing storage")),
         )
-        .subcommand(words::later("modify-passphrase", &["mp"], "Change the pass phrase of an encrypted volume"))
+        .subcommand(
+            quiet(common::named(
+                leaf(
+                    "modify-passphrase",
+                    &["mp"],
+                    "Change the pass phrase of an encrypted volume; without one it is asked for",
+                    "volume-definition modify-passphrase backups 0",
+                ),
+                &NAMES,
+            ))
+            .arg(opt("passphrase", "The new pass phrase; others may see it here").short('p').value_name("TEXT")),
+        )
 }
 
 pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
@@ -73,7 +84,16 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
             put(&mut body, "flags", set(m, "gross").then(|| json!(["GROSS_SIZE"])));
             Plan::write(Call::put(&single).body(Value::Object(body)))
         }
-        "modify-passphrase" => Plan::Later("volume-definition modify-passphrase".to_owned()),
+        "modify-passphrase" => {
+            let call = Call::put(&[TOP, resource, "volume-definitions", nr, "encryption-passphrase"]);
+            match one(m, "passphrase") {
+                Some(passphrase) => Plan::write(call.body(json!({"new_passphrase": passphrase}))),
+                None => {
+                    let asked = vec![Asked { prompt: "New passphrase of the volume", member: Some("new_passphrase"), twice: true }];
+                    Plan::Secret { call, asked }
+                }
+            }
+        }
         _ => return Err(unknown("volume-definition", word)),
     })
 }

@@ -2,6 +2,7 @@
 
 pub mod advise;
 mod cluster;
+mod connections;
 mod definitions;
 mod other;
 mod resources;
@@ -48,6 +49,9 @@ pub fn table(view: &View, document: &Value, look: &Look) -> Option<Table> {
         View::SizeInfo => other::size_info(document),
         View::Remotes => other::remotes(document),
         View::Fields(fields) => other::fields(document, fields),
+        View::NodeConnections => connections::of_nodes(rows, look),
+        View::ResourceConnections => connections::of_replicas(rows, look),
+        View::Paths => connections::paths(document),
         View::NodeTree | View::Props(_) | View::SpaceReport | View::Version => return None,
     })
 }

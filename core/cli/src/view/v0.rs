@@ -33,7 +33,10 @@ pub fn flatten(view: &View, document: &Value) -> Option<Value> {
         | View::SpaceReport
         | View::Version
         | View::MaxVolumeSize
-        | View::SizeInfo => return None,
+        | View::SizeInfo
+        | View::NodeConnections
+        | View::ResourceConnections
+        | View::Paths => return None,
     })
 }
 

@@ -89,6 +89,11 @@ impl Call {
         read(&self.body, b'{')
     }
 
+    /// The text in the body.
+    pub fn text_body(&self) -> Result<String, Response> {
+        read(&self.body, b'"')
+    }
+
     /// The list of documents in the body.
     pub fn list<T: DeserializeOwned>(&self) -> Result<Vec<T>, Response> {
         read(&self.body, b'[')
@@ -145,5 +150,9 @@ fn read<T: DeserializeOwned>(body: &[u8], first: u8) -> Result<T, Response> {
     if body.trim_ascii_start().first() == Some(&first) {
         return Ok(value);
     }
-    Err(answer::unreadable(if first == b'{' { "the body is not a JSON object" } else { "the body is not a JSON list" }))
+    Err(answer::unreadable(match first {
+        b'{' => "the body is not a JSON object",
+        b'"' => "the body is not a JSON text",
+        _ => "the body is not a JSON list",
+    }))
 }

@@ -7,8 +7,10 @@ use tower::ServiceExt;
 
 mod absent;
 mod balance;
+mod connections;
 mod deploy;
 mod dry;
+mod encryption;
 mod explain;
 mod lists;
 mod machine;

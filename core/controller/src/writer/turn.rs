@@ -257,7 +257,11 @@ impl Writer {
                 | Key::ResourceGroup(_)
                 | Key::KeyValueStore(_)
                 | Key::Tombstone(_)
-                | Key::Number(_) => {}
+                | Key::Number(_)
+                | Key::MasterKey
+                | Key::NodeConnection(_)
+                | Key::ResourceConnection(..)
+                | Key::ExternalFile(_) => {}
             }
         }
         concerned.extend(resources.iter().flat_map(|name| before.jobs_on(name)).map(|job| job.id));

@@ -16,7 +16,7 @@ use berth_model::size::Kib;
 use crate::change_props;
 use crate::command::VolumeDefinitionInput;
 use crate::draft::{Draft, Refused};
-use crate::{lookup, numbers};
+use crate::{lookup, numbers, vault};
 
 /// Property of a volume definition: DRBD's generation id with which all of its first replicas begin.
 const CURRENT_GENERATION: &str = "DrbdCurrentGi";
@@ -55,7 +55,7 @@ pub fn new_volume(
         minor = Some(taken);
     }
     props.insert_internal(CURRENT_GENERATION, day_zero(draft));
-    Ok(VolumeDefinition { id, size_kib, flags, minor, props })
+    Ok(VolumeDefinition { id, size_kib, flags, minor, props, passphrase: None })
 }
 
 /// 64 bits in hexadecimal, the lowest one clear (DRBD's mark of a primary).
@@ -85,10 +85,7 @@ fn apply_flags(flags: &mut VolumeDefinitionFlags, words: &[String], changing: bo
             Some(VolumeDefinitionFlag::GrossSize) if on => flags.set(VolumeDefinitionFlag::GrossSize),
             Some(VolumeDefinitionFlag::GrossSize) => flags.clear(VolumeDefinitionFlag::GrossSize),
             Some(VolumeDefinitionFlag::Encrypted) if !changing && on => {
-                return Err(Reply::new(Code::FAIL_NOT_FOUND_CRYPT_KEY, "The volume cannot be encrypted: there is no master passphrase.")
-                    .cause("Keys of volumes are kept under a key that the master passphrase opens.")
-                    .correction("Leave out --encrypt; without it nothing pretends to be encrypted.")
-                    .into());
+                flags.set(VolumeDefinitionFlag::Encrypted);
             }
             Some(
                 VolumeDefinitionFlag::Encrypted
@@ -121,11 +118,10 @@ pub(super) fn create(draft: &mut Draft<'_>, text: &str, input: &VolumeDefinition
     };
     let mut flags = VolumeDefinitionFlags::default();
     apply_flags(&mut flags, &input.flags, false)?;
-    if input.has_passphrase {
-        return Err(Reply::new(Code::FAIL_NOT_FOUND_CRYPT_KEY, "A passphrase for a volume needs a master passphrase first.")
-            .correction("Leave out the passphrase.")
-            .into());
+    if flags.has(VolumeDefinitionFlag::Encrypted) {
+        vault::may_encrypt(&draft.cluster)?;
     }
+    let passphrase = vault::sealed(&draft.cluster, &input.passphrase)?;
     let name = definition.name.clone();
     let with_props = change_props::first(Owner::VolumeDefinition, &input.props)?;
     // From here on entries name the volume, too; those about properties came first and do not.
@@ -137,7 +133,9 @@ pub(super) fn create(draft: &mut Draft<'_>, text: &str, input: &VolumeDefinition
             .into());
     }
     let size_kib = check_size(input.size_kib)?;
-    let volume = new_volume(draft, &definition.layers, size_kib, flags, props, input.drbd_minor_number)?;
+    let mut volume = new_volume(draft, &definition.layers, size_kib, flags, props, input.drbd_minor_number)?;
+    volume.passphrase = passphrase;
+    vault::tell_unused(draft, &definition.layers, &volume);
     let (id, minor) = (volume.id, volume.minor);
     definition.volumes.insert(number, volume);
     draft.put(Object::ResourceDefinition(definition));

@@ -221,7 +221,11 @@ impl Play {
                 | Key::ResourceGroup(_)
                 | Key::KeyValueStore(_)
                 | Key::Tombstone(_)
-                | Key::Number(_) => {}
+                | Key::Number(_)
+                | Key::MasterKey
+                | Key::NodeConnection(_)
+                | Key::ResourceConnection(..)
+                | Key::ExternalFile(_) => {}
             }
         }
         for name in &resources {

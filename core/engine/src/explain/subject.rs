@@ -3,8 +3,9 @@
 use berth_model::change::{Key, RecordKind};
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
+use berth_model::connections::Pair;
 use berth_model::ids::Id;
-use berth_model::names::{NodeName, ResourceName, SnapshotName, VolumeNumber};
+use berth_model::names::{FilePath, NodeName, ResourceName, SnapshotName, VolumeNumber};
 use berth_model::reply::Reply;
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ pub enum Subject {
 }
 
 /// The words for kinds of objects, as they stand in paths and on the command line, with the names that follow.
-pub const KINDS: [(&str, &str); 12] = [
+pub const KINDS: [(&str, &str); 16] = [
     ("node", "NODE"),
     ("resource-definition", "RESOURCE"),
     ("resource", "RESOURCE NODE"),
@@ -35,6 +36,10 @@ pub const KINDS: [(&str, &str); 12] = [
     ("resource-group", "GROUP"),
     ("key-value-store", "STORE"),
     ("job", "UUID"),
+    ("master-key", ""),
+    ("node-connection", "NODE NODE"),
+    ("resource-connection", "RESOURCE NODE NODE"),
+    ("file", "PATH"),
     ("controller", ""),
 ];
 
@@ -53,6 +58,18 @@ fn number(text: &str) -> Result<VolumeNumber, Refused> {
         )
     };
     text.parse::<i64>().map_err(|_| bad()).and_then(lookup::volume_number)
+}
+
+fn absolute(parts: &[&str]) -> String {
+    let joined = parts.join("/");
+    if joined.starts_with('/') { joined } else { format!("/{joined}") }
+}
+
+fn pair(one: &str, other: &str) -> Result<Pair, Refused> {
+    Pair::new(lookup::node_name(one)?, lookup::node_name(other)?).ok_or_else(|| {
+        let reply = Reply::new(Code::FAIL_INVLD_REQUEST, format!("'{one}' has no connection with itself."));
+        reply.correction("Name two different nodes.").into()
+    })
 }
 
 /// The object of a kind and its names.
@@ -77,6 +94,13 @@ pub fn parse(kind: &str, names: &[&str]) -> Result<Subject, Refused> {
             Err(error) => return Err(usage(kind, names, format!("'{id}' is not the id of a job: {error}."))),
         },
         ("controller", []) => record(Key::Controller),
+        ("master-key", []) => record(Key::MasterKey),
+        ("node-connection", [one, other]) => record(Key::NodeConnection(pair(one, other)?)),
+        ("resource-connection", [name, one, other]) => record(Key::ResourceConnection(lookup::resource_name(name)?, pair(one, other)?)),
+        // The path of a request is taken apart at each '/', that of a file among them.
+        ("file", parts @ [_, ..]) => record(Key::ExternalFile(FilePath::parse(&absolute(parts)).map_err(|error| {
+            Refused::from(Reply::new(Code::FAIL_INVLD_EXT_FILE_NAME, format!("{error}.")).correction("Give the absolute path of the file."))
+        })?)),
         _ => match KINDS.iter().find(|(known, _)| *known == kind) {
             Some((_, wanted)) => {
                 return Err(usage(kind, names, format!("After '{kind}' come {} names: {wanted}.", wanted.split_whitespace().count())));
@@ -149,6 +173,7 @@ impl Subject {
             Key::ResourceDefinition(_) => {
                 records.push(of(RecordKind::Resource, format!("{}/", own.text())));
                 records.push(of(RecordKind::Snapshot, format!("{}/", own.text())));
+                records.push(of(RecordKind::ResourceConnection, format!("{}/", own.text())));
             }
             Key::Resource(name, _) => records.push(of(RecordKind::ResourceDefinition, Key::ResourceDefinition(name.clone()).text())),
             Key::Node(_) => records.push(of(RecordKind::StorPool, format!("{}/", own.text()))),
@@ -160,7 +185,11 @@ impl Subject {
             | Key::KeyValueStore(_)
             | Key::Job(_)
             | Key::Tombstone(_)
-            | Key::Number(_) => {}
+            | Key::Number(_)
+            | Key::MasterKey
+            | Key::NodeConnection(_)
+            | Key::ResourceConnection(..)
+            | Key::ExternalFile(_) => {}
         }
         records
     }
@@ -182,6 +211,12 @@ impl Subject {
             Self::Record(Key::KeyValueStore(name)) => format!("key-value-store {name}"),
             Self::Record(Key::Job(id)) => format!("job {id}"),
             Self::Record(Key::Tombstone(id)) => format!("tombstone {id}"),
+            Self::Record(Key::MasterKey) => "master-key".to_owned(),
+            Self::Record(Key::NodeConnection(nodes)) => format!("node-connection {} {}", nodes.first(), nodes.second()),
+            Self::Record(Key::ResourceConnection(name, nodes)) => {
+                format!("resource-connection {name} {} {}", nodes.first(), nodes.second())
+            }
+            Self::Record(Key::ExternalFile(path)) => format!("file {path}"),
             Self::Record(Key::Number(number)) => format!("number {number:?}"),
         }
     }
@@ -213,7 +248,11 @@ impl Subject {
                 | Key::KeyValueStore(_)
                 | Key::Job(_)
                 | Key::Tombstone(_)
-                | Key::Number(_),
+                | Key::Number(_)
+                | Key::MasterKey
+                | Key::NodeConnection(_)
+                | Key::ResourceConnection(..)
+                | Key::ExternalFile(_),
             ) => false,
         }
     }

@@ -136,7 +136,7 @@ impl Build<'_> {
             let props = self.props.take(&format!("/VLM_DFNS/{key}/{number}"), Owner::VolumeDefinition, &mut self.left);
             let flags = volume_flags(row.bits("vlm_flags"));
             *self.counts.entry("volume-definition").or_default() += 1;
-            definition.volumes.insert(number, VolumeDefinition { id: own_id, size_kib, flags, minor, props });
+            definition.volumes.insert(number, VolumeDefinition { id: own_id, size_kib, flags, minor, props, passphrase: None });
         }
     }
 

@@ -114,6 +114,8 @@ pub(super) enum Tomb {
 pub(super) fn remove(look: &mut Look<'_>, job: &On<'_>, node: &NodeName, tomb: Tomb) {
     let Some(resource) = look.cluster.resource(job.resource, node).cloned() else { return };
     look.remove(Key::Resource(resource.name.clone(), node.clone()));
+    let connections: Vec<Key> = look.cluster.ending_with_replica(&resource.name, node).collect();
+    connections.into_iter().for_each(|key| look.remove(key));
     match tomb {
         Tomb::None => {
             for change in release(&look.cluster, resource.id.uuid(), numbers_of(&resource)) {

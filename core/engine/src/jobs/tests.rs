@@ -163,7 +163,7 @@ fn spawn(name: &str, group: &str) -> Command {
         filter: FilterRequest::default(),
         props: BTreeMap::new(),
         peer_slots: None,
-        passphrases: 0,
+        passphrases: Vec::new(),
     }
 }
 
@@ -190,7 +190,7 @@ fn command(kind: u8, which: u8) -> Command {
             group: None,
             props: PropChange::default(),
             use_zfs_clone: None,
-            passphrases: 0,
+            passphrases: Vec::new(),
         },
         7 => Command::ModifyVolumeDefinition {
             resource: name,

@@ -182,6 +182,8 @@ pub(crate) fn lose_some(draft: &mut Draft<'_>, name: &NodeName) -> bool {
         }
         let tombstone = crate::jobs::tombstone_of(&draft.cluster, &resource, draft.context.now);
         draft.delete(Key::Resource(resource.name.clone(), name.clone()));
+        let connections: Vec<Key> = draft.cluster.ending_with_replica(&resource.name, name).collect();
+        connections.into_iter().for_each(|key| draft.delete(key));
         // Nobody honours it, as a node of this name that comes later is another one: it tells what was given up, and holds no number.
         for change in crate::jobs::release(&draft.cluster, resource.id.uuid(), crate::jobs::numbers_of(&resource)) {
             draft.change(change);
@@ -207,6 +209,13 @@ pub(crate) fn lose_some(draft: &mut Draft<'_>, name: &NodeName) -> bool {
             draft.change(change);
         }
         draft.put(Object::Tombstone(Tombstone { ports: BTreeSet::new(), drbd_node_id: None, ..(*tombstone).clone() }));
+    }
+    let connections: Vec<Key> = draft.cluster.ending_with_node(name).collect();
+    for key in connections {
+        if draft.applied.changes.len() >= MOST_CHANGES {
+            return true;
+        }
+        draft.delete(key);
     }
     if draft.applied.changes.len() + 2 * draft.cluster.pools_of(name).count() > MOST_CHANGES + 10 {
         return true;
@@ -245,8 +254,10 @@ pub fn unfinished(cluster: &Cluster) -> impl Iterator<Item = Command> + '_ {
     cluster.nodes.values().filter(leaving).map(|node| Command::LoseNode { node: node.name.to_string() })
 }
 
-/// Removes the node, its pools and the definitions that only its pools needed.
+/// Removes the node, what is said about its connections, its pools and the definitions that only its pools needed.
 fn remove(draft: &mut Draft<'_>, name: &NodeName) {
+    let connections: Vec<Key> = draft.cluster.ending_with_node(name).collect();
+    connections.into_iter().for_each(|key| draft.delete(key));
     let pools: Vec<StorPoolName> = draft.cluster.pools_of(name).map(|pool| pool.name.clone()).collect();
     for pool in pools {
         draft.delete(Key::StorPool(name.clone(), pool.clone()));

@@ -105,7 +105,7 @@ fn what_is_beside() {
             },
             props: Default::default(),
             peer_slots: None,
-            passphrases: 0,
+            passphrases: Vec::new(),
         };
         assert!(world.give(&command).result.is_ok());
     }
@@ -186,7 +186,7 @@ fn pools_of_explicit_replicas() {
         filter: Default::default(),
         props: Default::default(),
         peer_slots: None,
-        passphrases: 0,
+        passphrases: Vec::new(),
     };
     assert!(world.give(&command).result.is_ok());
     let definition = world.cluster.definitions.get(&crate::testkit::resource("data")).unwrap();
@@ -347,7 +347,7 @@ fn absurd_requests_are_refused() {
         filter: Default::default(),
         props: Default::default(),
         peer_slots: None,
-        passphrases: 0,
+        passphrases: Vec::new(),
     };
     assert!(world.give(&command).result.is_ok());
     let long = "x".repeat(10_000);

@@ -129,7 +129,7 @@ impl Question {
                 filter,
                 props: Default::default(),
                 peer_slots: None,
-                passphrases: 0,
+                passphrases: Vec::new(),
             }],
             Self::Existing { resource, filter, diskless_on_remaining, layers } => {
                 vec![Command::Autoplace { resource, filter, diskless_on_remaining, layers }]
@@ -145,7 +145,7 @@ impl Question {
                 group,
                 props: unchanged(),
                 use_zfs_clone: None,
-                passphrases: 0,
+                passphrases: Vec::new(),
             }],
             Self::Restore { resource, snapshot, nodes, group } => vec![
                 Command::CreateResourceDefinition {

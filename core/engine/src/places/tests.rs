@@ -39,7 +39,7 @@ fn spawn(name: &str, size: i64, filter: FilterRequest) -> Command {
         filter,
         props: Default::default(),
         peer_slots: None,
-        passphrases: 0,
+        passphrases: Vec::new(),
     }
 }
 
@@ -262,7 +262,7 @@ fn clone_into(name: &str, group: Option<&str>) -> Command {
         group: group.map(str::to_owned),
         props: Default::default(),
         use_zfs_clone: None,
-        passphrases: 0,
+        passphrases: Vec::new(),
     }
 }
 

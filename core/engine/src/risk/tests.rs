@@ -75,6 +75,7 @@ impl World {
             flags: Default::default(),
             minor: None,
             props: Default::default(),
+            passphrase: None,
         };
         definition.volumes.insert(VolumeNumber::new(0).unwrap(), volume);
         self.put(Object::ResourceDefinition(definition));

@@ -18,7 +18,7 @@ fn spawn_of(group: &str, name: &str, sizes: &[i64]) -> Command {
         filter: FilterRequest::default(),
         props: BTreeMap::new(),
         peer_slots: None,
-        passphrases: 0,
+        passphrases: Vec::new(),
     }
 }
 

@@ -67,6 +67,8 @@ impl Cluster {
                     RecordKind::StorPool => first == text,
                     RecordKind::Resource => second == text,
                     RecordKind::Number => first == "port" && second == text,
+                    RecordKind::NodeConnection => first == text || second == text,
+                    RecordKind::ResourceConnection => second == text || parts.next() == Some(text.as_str()),
                     RecordKind::Controller
                     | RecordKind::Node
                     | RecordKind::StorPoolDfn
@@ -75,10 +77,12 @@ impl Cluster {
                     | RecordKind::Snapshot
                     | RecordKind::KeyValueStore
                     | RecordKind::Job
-                    | RecordKind::Tombstone => false,
+                    | RecordKind::Tombstone
+                    | RecordKind::MasterKey
+                    | RecordKind::ExternalFile => false,
                 },
                 Key::ResourceDefinition(_) => match kind {
-                    RecordKind::Resource | RecordKind::Snapshot => first == text,
+                    RecordKind::Resource | RecordKind::Snapshot | RecordKind::ResourceConnection => first == text,
                     RecordKind::Number => first == "node-id" && second == text,
                     RecordKind::Controller
                     | RecordKind::Node
@@ -88,7 +92,10 @@ impl Cluster {
                     | RecordKind::ResourceDefinition
                     | RecordKind::KeyValueStore
                     | RecordKind::Job
-                    | RecordKind::Tombstone => false,
+                    | RecordKind::Tombstone
+                    | RecordKind::MasterKey
+                    | RecordKind::NodeConnection
+                    | RecordKind::ExternalFile => false,
                 },
                 Key::StorPoolDfn(_) => kind == RecordKind::StorPool && second == text,
                 Key::Controller
@@ -99,7 +106,11 @@ impl Cluster {
                 | Key::KeyValueStore(_)
                 | Key::Job(_)
                 | Key::Tombstone(_)
-                | Key::Number(_) => false,
+                | Key::Number(_)
+                | Key::MasterKey
+                | Key::NodeConnection(_)
+                | Key::ResourceConnection(..)
+                | Key::ExternalFile(_) => false,
             }
         })
     }
@@ -128,6 +139,8 @@ mod tests {
             broken("number", "node-id/DATA/3"),
             broken("number", "nonsense"),
             broken("resource", "DATA/BRAVO"),
+            broken("resource_connection", "LOGS/DELTA/ECHO"),
+            broken("node_connection", "FOXTROT/GOLF"),
         ]);
         assert_eq!(cluster.lowest_free_minor(1000, 2000), Some(1003));
         assert!(cluster.is_taken(&minor(1001)) && cluster.is_taken(&minor(1000)) && !cluster.is_taken(&minor(1003)));
@@ -142,6 +155,9 @@ mod tests {
             (Key::Node(node), Some("port/ALPHA/7000")),
             (Key::Node(bravo.clone()), Some("DATA/BRAVO")),
             (Key::Node(NodeName::parse("charlie").unwrap()), None),
+            (Key::Node(NodeName::parse("echo").unwrap()), Some("LOGS/DELTA/ECHO")),
+            (Key::ResourceDefinition(ResourceName::parse("logs").unwrap()), Some("LOGS/DELTA/ECHO")),
+            (Key::Node(NodeName::parse("golf").unwrap()), Some("FOXTROT/GOLF")),
             (Key::Resource(name, bravo), None),
         ] {
             assert_eq!(cluster.broken_part(&key).map(|record| record.key.as_str()), part, "{key:?}");

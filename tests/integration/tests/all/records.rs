@@ -81,6 +81,8 @@ fn populate(cluster: &mut Cluster) -> Result<PathBuf> {
         rest.post("/v1/resource-groups/grp/spawn", &body)?.ok()?;
     }
     rest.post("/v1/resource-definitions/web/snapshots", &json!({"name": "snap"}))?.ok()?;
+    rest.post("/v1/encryption/passphrase", &json!({"new_passphrase": "old"}))?.ok()?;
+    rest.put("/v1/encryption/passphrase", &json!({"old_passphrase": "old", "new_passphrase": "new"}))?.ok()?;
     for value in ["old", "new"] {
         rest.put("/v1/key-value-store/kvs", &json!({"override_props": {"key": value}}))?.ok()?;
         rest.post("/v1/controller/properties", &json!({"override_props": {"Aux/controller": value}}))?.ok()?;
@@ -111,7 +113,13 @@ fn victims(all: &Records) -> Result<Vec<(String, String)>> {
             RecordKind::ResourceGroup => &["GRP"],
             RecordKind::StorPoolDfn => &["SIM"],
             RecordKind::StorPool => &["ALPHA/SIM"],
-            RecordKind::Controller | RecordKind::Node | RecordKind::KeyValueStore | RecordKind::Job | RecordKind::Tombstone => &[""],
+            RecordKind::Controller
+            | RecordKind::Node
+            | RecordKind::KeyValueStore
+            | RecordKind::Job
+            | RecordKind::Tombstone
+            | RecordKind::MasterKey => &[""],
+            RecordKind::NodeConnection | RecordKind::ResourceConnection | RecordKind::ExternalFile => &[],
         };
         for sort in sorts {
             let mut of_kind = all.keys().filter(|(found, key)| found == kind.word() && key.starts_with(sort));
@@ -150,7 +158,14 @@ fn take(rest: &Rest, kind: RecordKind, key: &str, all: &Records) -> Result<Optio
         }
         RecordKind::Snapshot => rest.post(&format!("/v1/resource-definitions/{}/snapshots", parts[0]), &json!({"name": last}))?,
         RecordKind::KeyValueStore => rest.put(&format!("/v1/key-value-store/{key}"), &json!({"override_props": {"key": "other"}}))?,
-        RecordKind::Job | RecordKind::Tombstone => return Ok(None),
+        RecordKind::MasterKey => rest.post("/v1/encryption/passphrase", &json!({"new_passphrase": "another"}))?,
+        RecordKind::Job
+        | RecordKind::Tombstone
+        | RecordKind::NodeConnection
+        | RecordKind::ResourceConnection
+        | RecordKind::ExternalFile => {
+            return Ok(None);
+        }
         RecordKind::Number => {
             let definition = json!({"name": "taker", "layer_data": [{"type": "DRBD"}, {"type": "STORAGE"}]});
             rest.post("/v1/resource-definitions", &json!({"resource_definition": definition}))?.ok()?;

@@ -145,7 +145,11 @@ fn going(cluster: &Cluster, key: &Key) -> Vec<Uuid> {
         | Key::ResourceDefinition(_)
         | Key::KeyValueStore(_)
         | Key::Job(_)
-        | Key::Number(_) => Vec::new(),
+        | Key::Number(_)
+        | Key::MasterKey
+        | Key::NodeConnection(_)
+        | Key::ResourceConnection(..)
+        | Key::ExternalFile(_) => Vec::new(),
     }
 }
 

@@ -43,6 +43,7 @@ fn controller(view: View) -> (watch::Sender<View>, Controller) {
         log: Arc::new(berth_model::inquiry::RememberedLog::default()),
         lists: super::Lists::new(),
         feed: Arc::new(crate::http::Feed::new()),
+        vault: crate::vault::Vault::new(),
     };
     (publish, Controller::new(inner))
 }

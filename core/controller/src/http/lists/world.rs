@@ -158,6 +158,7 @@ impl World {
             flags: Default::default(),
             minor: Some(u32::try_from(1000 + number).unwrap()),
             props: Props::default(),
+            passphrase: None,
         };
         let definition = ResourceDefinition {
             id: self.id(),

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use berth_api::definition::{
     AutoPlaceRequest, CloneRequest, CloneStarted, CloneStatus, ResourceDefinitionCreate, ResourceDefinitionModify, SyncStatus,
     VolumeDefinitionCreate, VolumeDefinitionModify,
 };
+use berth_api::encryption::VolumePassphrase;
 use berth_api::lenient::{int, plain, text, texts, truth};
 use berth_api::settings::Count;
 use berth_engine::command::{Command, VolumeDefinitionInput};
@@ -45,6 +46,7 @@ pub fn routes() -> Router<Controller> {
             get(|| infos(berth_model::props::Owner::VolumeDefinition)),
         )
         .route("/v1/resource-definitions/{resource}/volume-definitions/{number}", get(volume).put(modify_volume).delete(remove_volume))
+        .route("/v1/resource-definitions/{resource}/volume-definitions/{number}/encryption-passphrase", put(modify_passphrase))
         .route("/v1/stats/resource-definitions", get(async |call: Call| document(&Count { count: call.view().cluster.definitions.len() })))
 }
 
@@ -123,7 +125,7 @@ async fn clone(call: Call) -> Answered {
         group: text(body.resource_group),
         props: inputs::change(body.props),
         use_zfs_clone: truth(body.use_zfs_clone),
-        passphrases: body.volume_passphrases.map_or(0, |list| list.iter().flatten().count()),
+        passphrases: call.all_sealed(body.volume_passphrases)?,
     };
     let answer = call.submit_plain(command).await?;
     // The name that was made of an external one stands in the entries.
@@ -206,7 +208,7 @@ async fn create_volume(call: Call) -> Answered {
         flags: texts(input.flags).unwrap_or_default(),
         props: plain(input.props),
         drbd_minor_number: int(body.drbd_minor_number),
-        has_passphrase: body.passphrase.is_some(),
+        passphrase: call.sealed(body.passphrase)?,
     };
     Ok(call.submit(Command::CreateVolumeDefinition { resource: call.text("resource"), volume }, StatusCode::OK).await)
 }
@@ -221,6 +223,13 @@ async fn modify_volume(call: Call) -> Answered {
         props: inputs::change(body.props),
     };
     Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn modify_passphrase(call: Call) -> Answered {
+    let body: VolumePassphrase = call.body()?;
+    let (resource, number) = (call.text("resource"), call.number("number")?);
+    let passphrase = call.sealed(body.new_passphrase)?;
+    Ok(call.submit(Command::ModifyVolumePassphrase { resource, number, passphrase }, StatusCode::OK).await)
 }
 
 async fn remove_volume(call: Call) -> Answered {

@@ -235,6 +235,10 @@ fn never_seen(what: &str, subject: &Subject, oldest: Option<&LogEntry>) -> Respo
             Key::Resource(..) => Code::FAIL_NOT_FOUND_RSC,
             Key::Snapshot(..) => Code::FAIL_NOT_FOUND_SNAPSHOT_DFN,
             Key::KeyValueStore(_) => Code::FAIL_NOT_FOUND_KVS,
+            Key::MasterKey => Code::FAIL_NOT_FOUND_CRYPT_KEY,
+            Key::NodeConnection(_) => Code::FAIL_NOT_FOUND_NODE_CONN,
+            Key::ResourceConnection(..) => Code::FAIL_NOT_FOUND_RSC_CONN,
+            Key::ExternalFile(_) => Code::FAIL_NOT_FOUND_EXT_FILE,
             Key::Controller | Key::Job(_) | Key::Tombstone(_) | Key::Number(_) => Code::FAIL_INVLD_REQUEST,
         },
     };

@@ -90,7 +90,7 @@ async fn spawn(call: Call) -> Answered {
         filter: inputs::filter(body.select_filter),
         props: plain(body.resource_definition_props),
         peer_slots: int(body.peer_slots),
-        passphrases: body.volume_passphrases.map_or(0, |list| list.iter().flatten().count()),
+        passphrases: call.all_sealed(body.volume_passphrases)?,
     };
     Ok(call.submit(command, StatusCode::CREATED).await)
 }

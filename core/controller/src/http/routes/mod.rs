@@ -3,7 +3,9 @@
 pub mod absent;
 mod balance;
 mod bundle;
+mod connections;
 mod definitions;
+mod encryption;
 mod explain;
 mod groups;
 mod inputs;
@@ -32,6 +34,8 @@ pub fn all() -> Router<Controller> {
         .merge(resources::routes())
         .merge(snapshots::routes())
         .merge(settings::routes())
+        .merge(encryption::routes())
+        .merge(connections::routes())
         .merge(queries::routes())
         .merge(explain::routes())
         .merge(jobs::routes())

@@ -59,7 +59,8 @@ pub async fn infos(owner: Owner) -> Response {
     document(&section(owner))
 }
 
-fn section(owner: Owner) -> BTreeMap<&'static str, &'static PropInfo> {
+/// The properties of one kind of object with their rules, by key.
+pub fn section(owner: Owner) -> BTreeMap<&'static str, &'static PropInfo> {
     berth_model::props::infos(owner).map(|info| (info.key, info)).collect()
 }
 

@@ -9,10 +9,11 @@ use berth_model::observed::{ItemRecord, ItemSeen, Standing, Stranger, VolumeSeen
 use berth_model::plan::Wanted;
 use berth_model::props::PropChange;
 use berth_model::size::Kib;
+use berth_model::vault::{MasterKey, Sealed};
 use uuid::Uuid;
 
 use super::NOW;
-use crate::command::{Command, FilterRequest, NetIfInput, ResourceInput, SnapshotInput, VolumeDefinitionInput};
+use crate::command::{Command, FilterRequest, Given, NetIfInput, ResourceInput, SnapshotInput, VolumeDefinitionInput};
 use crate::testkit::{World, node, told};
 use crate::{jobs, plan};
 
@@ -74,6 +75,14 @@ commands!(
     RestoreVolumeDefinitions,
     RestoreResources,
     RollbackSnapshot,
+    ModifyNodeConnection,
+    ModifyResourceConnection,
+    ModifyDrbdProxy,
+    SwitchDrbdProxy,
+    CreateMasterPassphrase,
+    ModifyMasterPassphrase,
+    EnterMasterPassphrase,
+    ModifyVolumePassphrase,
     ModifyKeyValueStore,
     DeleteKeyValueStore,
     ModifyController,
@@ -104,7 +113,7 @@ pub(super) fn spawn(name: &str, group: &str) -> Command {
         filter: FilterRequest::default(),
         props: BTreeMap::new(),
         peer_slots: None,
-        passphrases: 0,
+        passphrases: Vec::new(),
     }
 }
 
@@ -210,6 +219,7 @@ pub(super) fn world() -> World {
         Command::CreateStorPoolDfn { name: text("lone"), props: BTreeMap::new() },
         Command::ModifyController { props: set("Aux/here", "1") },
         Command::ModifyController { props: set("Aux/stays", "1") },
+        Command::CreateMasterPassphrase { key: master_key("b2xk") },
         Command::ModifyKeyValueStore {
             name: text("store"),
             override_props: [(text("db-password"), text("hush"))].into(),
@@ -232,6 +242,14 @@ pub(super) fn world() -> World {
     charlie.status = berth_model::observed::ConnectionStatus::Offline;
     charlie.reason = Some("It was unplugged.".to_owned());
     world
+}
+
+/// A master key as the shell makes it.
+pub(super) fn master_key(secret: &str) -> MasterKey {
+    let id = berth_model::ids::Id::from_uuid(Uuid::nil());
+    let (memory_kib, passes, lanes) = (8, 1, 1);
+    let (created, changed) = (NOW, NOW);
+    MasterKey { id, memory_kib, passes, lanes, salt: text("salt"), secret: Sealed::new(secret), created, changed }
 }
 
 /// A volume and a snapshot's copy on `alpha` that nobody names.
@@ -316,7 +334,7 @@ pub(super) fn samples() -> Vec<Command> {
             group: None,
             props: PropChange::default(),
             use_zfs_clone: None,
-            passphrases: 0,
+            passphrases: Vec::new(),
         },
         volume("web", 4096),
         Command::ModifyVolumeDefinition {
@@ -378,6 +396,23 @@ pub(super) fn samples() -> Vec<Command> {
             stor_pool_rename: BTreeMap::new(),
         },
         Command::RollbackSnapshot { resource: web, name: text("s1"), zfs_rollback_strategy: None },
+        Command::ModifyNodeConnection { node_a: text("bravo"), node_b: text("alpha"), props: set("Aux/link", "10g") },
+        Command::ModifyResourceConnection {
+            resource: text("mirror"),
+            node_a: text("alpha"),
+            node_b: text("bravo"),
+            props: set("Aux/link", "10g"),
+        },
+        Command::ModifyDrbdProxy {
+            resource: text("mirror"),
+            props: set("DrbdOptions/Proxy/memlimit", "100000000"),
+            compression_type: Some(text("zlib")),
+            compression_props: [(text("level"), text("9"))].into(),
+        },
+        Command::SwitchDrbdProxy { resource: text("mirror"), node_a: text("alpha"), node_b: text("bravo"), on: false },
+        Command::ModifyMasterPassphrase { key: Some(master_key("b3RoZXI=")) },
+        Command::EnterMasterPassphrase { right: true },
+        Command::ModifyVolumePassphrase { resource: text("bare"), number: 0, passphrase: Given::Sealed(Sealed::new("c2VhbGVk")) },
         Command::ModifyKeyValueStore {
             name: text("store"),
             override_props: [(text("db-password"), text("sesame"))].into(),
@@ -401,6 +436,9 @@ pub(super) fn cases() -> Vec<(World, Command)> {
     let evacuate = Command::EvacuateNode { node: text("charlie"), target: Vec::new(), do_not_target: Vec::new() };
     assert!(busy.give(&evacuate).result.is_ok());
     let id = busy.cluster.jobs.keys().next().expect("an evacuation").to_string();
+    let mut keyless = copy(&rest);
+    keyless.cluster.fold([&berth_model::change::Change::Delete(berth_model::change::Key::MasterKey)]);
+    let first = (keyless, Command::CreateMasterPassphrase { key: master_key("bmV3") });
     // One replica too many.
     let mut full = copy(&rest);
     let mut group = (**full.cluster.groups.values().find(|group| group.name.as_str() == "drbd").expect("the group")).clone();
@@ -429,5 +467,5 @@ pub(super) fn cases() -> Vec<(World, Command)> {
     let balance = (full, Command::Balance { resources: vec![text("mirror")] });
     let of_rest = samples().into_iter().map(|command| (copy(&rest), command));
     let of_busy = [Command::CancelJob { id: id.clone() }, Command::RetryJob { id }].map(|command| (copy(&busy), command));
-    of_rest.chain(of_busy).chain([balance]).collect()
+    of_rest.chain(of_busy).chain([balance, first]).collect()
 }

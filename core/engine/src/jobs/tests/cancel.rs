@@ -222,7 +222,7 @@ fn starts() -> Vec<Command> {
             group: None,
             props: PropChange::default(),
             use_zfs_clone: None,
-            passphrases: 0,
+            passphrases: Vec::new(),
         },
         Command::DeleteResourceDefinition { name: three.clone() },
         Command::DeleteResource { resource: two.clone(), node: "bravo".to_owned(), keep_tiebreaker: None },

@@ -72,7 +72,7 @@ fn a_replica_in_use_stays_until_it_is_free_and_one_that_cannot_be_copied_is_name
         },
         props: BTreeMap::new(),
         peer_slots: None,
-        passphrases: 0,
+        passphrases: Vec::new(),
     }));
     machines.quiet(&THREE);
     let item = machines.world.cluster.resource(&resource("web"), &node("alpha")).unwrap().id.uuid();

@@ -378,7 +378,7 @@ fn make_resource(world: &mut World, dice: &mut Dice, name: &str, nodes: &[&str])
         if gross {
             flags.set(VolumeDefinitionFlag::GrossSize);
         }
-        VolumeDefinition { id, size_kib: Kib(volumes[at]), flags, minor: None, props: Props::default() }
+        VolumeDefinition { id, size_kib: Kib(volumes[at]), flags, minor: None, props: Props::default(), passphrase: None }
     };
     let mut ids = world.ids();
     let made = ResourceDefinition {

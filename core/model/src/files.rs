@@ -1,0 +1,63 @@
+//! External files: kept by the controller, written on the nodes of the definitions that they are deployed with.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Id, kind};
+use crate::names::FilePath;
+use crate::time::Timestamp;
+
+/// Namespace of the properties of a definition that say which files are deployed with it: `files/<path>`.
+pub const FILES: &str = "files";
+/// Value of such a property.
+pub const DEPLOYED: &str = "True";
+/// Largest content of one file, bytes.
+pub const CONTENT_MAX: usize = 1 << 20;
+/// Most alternative suffixes of one file.
+pub const SUFFIXES_MAX: usize = 16;
+/// Longest suffix, bytes.
+pub const SUFFIX_MAX: usize = 64;
+
+/// The property by which a definition deploys a file.
+#[must_use]
+pub fn property(path: &FilePath) -> String {
+    format!("{FILES}{path}")
+}
+
+/// The file that a property deploys; `None`: the key is none of these.
+#[must_use]
+pub fn of_property(key: &str) -> Option<FilePath> {
+    FilePath::parse(key.strip_prefix(FILES)?).ok()
+}
+
+/// A file that is kept for nodes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExternalFile {
+    /// Generation id.
+    pub id: Id<kind::ExternalFile>,
+    /// Where it lies on a node.
+    pub path: FilePath,
+    /// What is in it, base64.
+    #[serde(default)]
+    pub content: String,
+    /// Suffixes: where a file with one of them is there, that one is written in place of the path itself.
+    #[serde(default)]
+    pub alt_suffixes: Vec<String>,
+    /// When it was changed last.
+    #[serde(default)]
+    pub changed: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_property_names_its_file() {
+        let path = FilePath::parse("/etc/a b/x.conf").unwrap();
+        assert_eq!(property(&path), "files/etc/a b/x.conf");
+        assert_eq!(of_property("files/etc/a b/x.conf"), Some(path));
+        for key in ["files", "filesx", "Aux/files/x", "files/", "files/a/../b"] {
+            assert_eq!(of_property(key), None, "{key}");
+        }
+    }
+}
