@@ -13,6 +13,7 @@ pub mod definition;
 pub mod encryption;
 pub mod event;
 pub mod explain;
+pub mod files;
 pub mod group;
 pub mod job;
 pub mod lenient;

@@ -19,6 +19,13 @@ pub enum Plan {
         /// What is asked for, in order.
         asked: Vec<Asked>,
     },
+    /// Write an external file: its content comes from standard input or an editor.
+    File {
+        /// Its path on the nodes.
+        path: String,
+        /// How it is only asked what would happen; `None`: it is done.
+        dry: Option<String>,
+    },
     /// Start a clone and, unless told otherwise, wait for it.
     Clone {
         /// The request that starts it.
@@ -178,6 +185,10 @@ pub enum View {
     ResourceConnections,
     /// `… path list`: the paths of one connection.
     Paths,
+    /// `file list`
+    Files,
+    /// `file show`: what is in it, as it is.
+    FileContent,
 }
 
 /// A table whose cells are members of a list's elements.
@@ -245,6 +256,7 @@ impl Plan {
             Self::Secret { call, asked } => Some(Self::Secret { call: dry(call), asked: asked.clone() }),
             // There is nothing to wait for.
             Self::Clone { call, source, .. } => Some(Self::Clone { call: dry(call), source: source.clone(), wait: None }),
+            Self::File { path, .. } => Some(Self::File { path: path.clone(), dry: Some(how.to_owned()) }),
             Self::Show(_)
             | Self::WaitSync { .. }
             | Self::Reports(_)
@@ -264,7 +276,7 @@ impl Plan {
             Self::Show(show) => vec![&show.call],
             Self::Clone { call, .. } | Self::WaitSync { call, .. } | Self::Download { call, .. } | Self::Secret { call, .. } => vec![call],
             Self::Explain { calls, .. } => calls.iter().map(|(_, call)| call).collect(),
-            Self::Which | Self::Advise { .. } | Self::Transaction(_) | Self::Later(_) => Vec::new(),
+            Self::Which | Self::Advise { .. } | Self::Transaction(_) | Self::Later(_) | Self::File { .. } => Vec::new(),
         }
     }
 }

@@ -143,6 +143,18 @@ impl<'t> Runner<'t> {
                 let call = crate::secret::filled(self.terminal, call, asked)?;
                 self.write(&[call]).await
             }
+            Plan::File { path, dry } => {
+                let before = self.send(&Call::get(&["files", path])).await?;
+                match crate::secret::file_content(self.terminal, &before)? {
+                    Some(content) => {
+                        let body = serde_json::json!({"path": path, "content": content});
+                        let call = Call::put(&["files", path]).body(body);
+                        let call = dry.iter().fold(call, |call, how| call.query("dry_run", how));
+                        self.write(&[call]).await
+                    }
+                    None => Ok(exit::OK),
+                }
+            }
             Plan::Show(show) => self.show(show).await,
             Plan::Download { call, to } => self.download(call, to.as_deref()).await,
             Plan::Clone { call, source, wait } => self.clone(call, source, *wait).await,
@@ -237,6 +249,10 @@ impl<'t> Runner<'t> {
                 let mut table = Table::new(["Key", "Value"]);
                 table.rows.extend(view::properties(&document, *member).into_iter().map(|(key, value)| vec![key.into(), value.into()]));
                 self.print_table(table, &show.look)?;
+            }
+            View::FileContent => {
+                let content = crate::secret::decoded(value::text(&document, "content"))?;
+                self.terminal.print(&String::from_utf8_lossy(&content));
             }
             View::NodeTree => {
                 let pools = self.read(&Call::get(&["view", "storage-pools"])).await?;

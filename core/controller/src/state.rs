@@ -142,7 +142,8 @@ impl Controller {
         let (applied, mut preview) = foresee(&view.cluster, &view.observed, command, actor, now).map_err(|refused| refused.replies)?;
         let by = By { now, actor, origin: "", command: json_text(command), decision: json_text(&said(&applied.replies)) };
         if !applied.changes.is_empty() {
-            let fits = Group::new(&view.cluster).add(&by, applied.changes);
+            let mut group = Group::new(&view.cluster);
+            let fits = if command.is_large() { group.add_split(&by, applied.changes) } else { group.add(&by, applied.changes) };
             fits.map_err(|unfit| vec![unfit_reply(&unfit).created_at(now)])?;
             preview.unforeseen.extend(self.health().failures.into_iter().map(|why| format!("Whether it can be stored: {why}")));
         }

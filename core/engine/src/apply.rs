@@ -83,8 +83,12 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         | Command::DeleteKeyValueStore { .. }
         | Command::ModifyController { .. }
         | Command::DeleteControllerProperty { .. } => crate::settings::apply(draft, command),
+        Command::RenameResourceDefinition { .. } | Command::RenameResourceGroup { .. } | Command::RenameSnapshot { .. } => {
+            crate::rename::apply(draft, command)
+        }
         Command::ModifyNodeConnection { .. } | Command::ModifyResourceConnection { .. } => crate::connections::apply(draft, command),
         Command::ModifyDrbdProxy { .. } | Command::SwitchDrbdProxy { .. } => crate::proxy::apply(draft, command),
+        Command::PutFile { .. } | Command::DeleteFile { .. } | Command::DeployFile { .. } => crate::files::apply(draft, command),
         Command::CreateMasterPassphrase { .. }
         | Command::ModifyMasterPassphrase { .. }
         | Command::EnterMasterPassphrase { .. }

@@ -363,6 +363,21 @@ pub enum Command {
         zfs_rollback_strategy: Option<String>,
     },
 
+    // Names
+    RenameResourceDefinition {
+        name: String,
+        new_name: String,
+    },
+    RenameResourceGroup {
+        name: String,
+        new_name: String,
+    },
+    RenameSnapshot {
+        resource: String,
+        name: String,
+        new_name: String,
+    },
+
     // Connections
     ModifyNodeConnection {
         node_a: String,
@@ -389,6 +404,24 @@ pub enum Command {
         node_a: String,
         node_b: String,
         on: bool,
+    },
+
+    // External files
+    PutFile {
+        path: String,
+        /// Base64; `None`: stays. It may be a secret.
+        #[serde(skip)]
+        content: Option<String>,
+        alt_suffixes: Option<Vec<String>>,
+    },
+    DeleteFile {
+        path: String,
+    },
+    /// Marks a file as deployed with a definition, or not any more.
+    DeployFile {
+        resource: String,
+        path: String,
+        deployed: bool,
     },
 
     // Secrets. What they carry is sealed, and the log keeps none of it.
@@ -460,6 +493,12 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it may write more than one entry of the log holds: all of it is one transaction all the same.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        matches!(self, Self::RenameResourceDefinition { .. } | Self::RenameResourceGroup { .. } | Self::RenameSnapshot { .. })
+    }
+
     /// The word of each command in the log, as `command`.
     pub const WORDS: &'static [&'static str] = &[
         "create_node",
@@ -510,10 +549,16 @@ impl Command {
         "restore_volume_definitions",
         "restore_resources",
         "rollback_snapshot",
+        "rename_resource_definition",
+        "rename_resource_group",
+        "rename_snapshot",
         "modify_node_connection",
         "modify_resource_connection",
         "modify_drbd_proxy",
         "switch_drbd_proxy",
+        "put_file",
+        "delete_file",
+        "deploy_file",
         "create_master_passphrase",
         "modify_master_passphrase",
         "enter_master_passphrase",

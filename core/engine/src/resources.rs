@@ -271,16 +271,19 @@ fn backing_name(resource: &ResourceName, number: VolumeNumber) -> String {
     format!("{resource}_{:05}", number.get())
 }
 
-/// `wanted`, with a suffix where something of that name may still be in the pool (an object that a tombstone names).
+/// `wanted`, with a suffix where something of that name may still be in the pool (an object that a tombstone names, or of something
+/// that has another name now).
 /// The suffix `.-N` cannot come out of a resource's or snapshot's name.
 #[must_use]
 pub fn free_backing(cluster: &Cluster, node: &NodeName, pool: &StorPoolName, wanted: &str) -> String {
     let taken = |name: &str| {
         let same = |text: &str, in_pool: &StorPoolName| in_pool == pool && text.eq_ignore_ascii_case(name);
-        cluster.tombstones_on(node).any(|tombstone| match &tombstone.item {
-            PlanItem::Resource(plan) => plan.volumes.iter().any(|volume| same(&volume.backing, &volume.pool)),
-            PlanItem::Snapshot(plan) => plan.volumes.iter().any(|volume| same(&volume.backing, &volume.pool)),
-        })
+        // What was renamed keeps its backing objects.
+        cluster.has_strange_backing(node, pool, name)
+            || cluster.tombstones_on(node).any(|tombstone| match &tombstone.item {
+                PlanItem::Resource(plan) => plan.volumes.iter().any(|volume| same(&volume.backing, &volume.pool)),
+                PlanItem::Snapshot(plan) => plan.volumes.iter().any(|volume| same(&volume.backing, &volume.pool)),
+            })
     };
     if !taken(wanted) {
         return wanted.to_owned();

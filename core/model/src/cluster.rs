@@ -26,9 +26,11 @@ mod aside;
 mod between;
 mod pools;
 mod runs;
+mod strange;
 mod walk;
 
 use runs::Runs;
+use strange::{is_natural_copy, strange};
 
 pub use pools::{PoolUse, Unsettled};
 
@@ -114,6 +116,8 @@ pub struct Cluster {
     departures: OrdMap<NodeName, OrdSet<(ResourceName, Id<kind::Job>)>>,
     pool_use: OrdMap<(NodeName, StorPoolName), PoolUse>,
     unsettled: OrdMap<(NodeName, StorPoolName), OrdMap<(Uuid, VolumeNumber), Unsettled>>,
+    /// Backing objects that are not named after what they belong to now, in upper case.
+    strange: OrdSet<(NodeName, StorPoolName, String)>,
     connected: OrdMap<NodeName, OrdSet<Pair>>,
     deployed: OrdMap<FilePath, OrdSet<ResourceName>>,
     minors: Runs,
@@ -162,6 +166,7 @@ impl Cluster {
             node_connections: OrdMap::new(),
             resource_connections: OrdMap::new(),
             files: OrdMap::new(),
+            strange: OrdSet::new(),
             connected: OrdMap::new(),
             deployed: OrdMap::new(),
             minors: Runs::default(),
@@ -223,6 +228,9 @@ impl Cluster {
                     let owner = ItemOwner::Snapshot(o.resource.clone(), o.name.clone(), node.clone());
                     self.items.insert(copy.id.uuid(), owner);
                     for volume in copy.volumes.values() {
+                        if !is_natural_copy(&o.name, volume) {
+                            self.strange.insert(strange(node, &volume.pool, &volume.backing));
+                        }
                         self.pool_use.entry((node.clone(), volume.pool.clone())).or_default().snapshot_volumes += 1;
                     }
                 }
@@ -347,6 +355,9 @@ impl Cluster {
                         remove_member(&mut self.snapshots_by_node, node, &(name.clone(), snapshot.clone()));
                         self.items.remove(&copy.id.uuid());
                         for volume in copy.volumes.values() {
+                            if !is_natural_copy(&old.name, volume) {
+                                self.strange.remove(&strange(node, &volume.pool, &volume.backing));
+                            }
                             self.unuse(node, &volume.pool, |used| used.snapshot_volumes = used.snapshot_volumes.saturating_sub(1));
                         }
                     }

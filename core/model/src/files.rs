@@ -11,7 +11,7 @@ pub const FILES: &str = "files";
 /// Value of such a property.
 pub const DEPLOYED: &str = "True";
 /// Largest content of one file, bytes.
-pub const CONTENT_MAX: usize = 1 << 20;
+pub const CONTENT_MAX: usize = 512 << 10;
 /// Most alternative suffixes of one file.
 pub const SUFFIXES_MAX: usize = 16;
 /// Longest suffix, bytes.
@@ -36,8 +36,8 @@ pub struct ExternalFile {
     pub id: Id<kind::ExternalFile>,
     /// Where it lies on a node.
     pub path: FilePath,
-    /// What is in it, base64.
-    #[serde(default)]
+    /// What is in it, base64. It may be a secret: the name of the member hides it wherever records are shown.
+    #[serde(default, rename = "secret_content")]
     pub content: String,
     /// Suffixes: where a file with one of them is there, that one is written in place of the path itself.
     #[serde(default)]

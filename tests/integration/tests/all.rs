@@ -46,6 +46,8 @@ mod night;
 mod python;
 #[path = "all/records.rs"]
 mod records;
+#[path = "all/rename.rs"]
+mod rename;
 #[path = "all/rounds.rs"]
 mod rounds;
 #[path = "all/seen.rs"]

@@ -91,6 +91,17 @@ pub fn set_property(names: &[(&'static str, &'static str)], example: &'static st
         .arg(words::maybe("VALUE", "Value; nothing or an empty text removes the property").allow_negative_numbers(true))
 }
 
+/// `rename` of an object named by `names`.
+pub fn rename(names: &[(&'static str, &'static str)], example: &'static str) -> Command {
+    let command = words::leaf("rename", &["rn"], "Give it another name while it is in use; an extension of Berth", example);
+    words::quiet(named(command, names)).arg(words::need("NEW_NAME", "The name from now on"))
+}
+
+/// The body of [`rename`].
+pub fn rename_body(matches: &ArgMatches) -> serde_json::Value {
+    serde_json::json!({"new_name": words::must(matches, "NEW_NAME")})
+}
+
 /// `drbd-options` of an object named by `names`.
 pub fn drbd_options(scope: Scope, names: &[(&'static str, &'static str)], example: &'static str) -> Command {
     let command = words::leaf("drbd-options", &["opt"], "Set or unset options of DRBD", example);

@@ -9,6 +9,7 @@ mod connection;
 mod controller;
 mod encryption;
 mod error_report;
+mod file;
 mod key_value;
 mod node;
 mod physical_storage;
@@ -75,6 +76,7 @@ const OBJECTS: &[Object] = &[
     object("controller", "c", controller::command, controller::plan),
     object("encryption", "e", encryption::command, encryption::plan),
     object("key-value-store", "kv", key_value::command, key_value::plan),
+    object("file", "f", file::command, file::plan),
     object("error-reports", "err", error_report::command, error_report::plan),
     object("physical-storage", "ps", physical_storage::command, physical_storage::plan),
     object("sos-report", "sos", sos_report::command, sos_report::plan),
@@ -86,8 +88,7 @@ const OBJECTS: &[Object] = &[
 ];
 
 /// Objects that are known by name only.
-const LATER: &[(&str, &[&str], &str)] =
-    &[("file", &["f"], "Files kept on nodes beside resources"), ("dm-migrate", &[], "Move from drbdmanage")];
+const LATER: &[(&str, &[&str], &str)] = &[("dm-migrate", &[], "Move from drbdmanage")];
 
 /// All commands about objects.
 pub fn commands() -> Vec<Command> {

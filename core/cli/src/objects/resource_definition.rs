@@ -74,6 +74,7 @@ pub fn command() -> Command {
                 .arg(Arg::new("external").long("external-name").short('e').action(clap::ArgAction::SetTrue).help("Show external names"))
                 .arg(flag("ports", "Show TCP ports")),
         )
+        .subcommand(common::rename(&NAMES, "resource-definition rename backups archive"))
         .subcommand(common::list_properties(&NAMES, "resource-definition list-properties backups"))
         .subcommand(common::set_property(&NAMES, "resource-definition set-property backups DrbdOptions/auto-diskful 5"))
         .subcommand(common::drbd_options(Scope::All, &NAMES, "resource-definition drbd-options --al-extents 6007 backups"))
@@ -109,6 +110,7 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
                 .query_each("props", list(m, "props").unwrap_or_default());
             Plan::show(call, View::Definitions, look(m))
         }
+        "rename" => Plan::write(Call::post(&["berth", TOP, single[1], "rename"]).body(common::rename_body(m))),
         "list-properties" => common::show_properties(m, Call::get(&single), Some("props")),
         "set-property" => Plan::write(Call::put(&single).body(common::property_body(m))),
         "drbd-options" => Plan::write(Call::put(&single).body(common::drbd_body(m, Scope::All)?)),

@@ -37,6 +37,7 @@ pub fn command() -> Command {
                 .arg(many("resource-groups", "Only these groups").short('r').value_name("GROUP"))
                 .arg(common::props_filter()),
         )
+        .subcommand(common::rename(&NAMES, "resource-group rename gold platinum"))
         .subcommand(common::list_properties(&NAMES, "resource-group list-properties web"))
         .subcommand(common::set_property(&NAMES, "resource-group set-property web DrbdOptions/Net/protocol A"))
         .subcommand(common::drbd_options(Scope::All, &NAMES, "resource-group drbd-options --verify-alg crc32c web"))
@@ -102,6 +103,7 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
                 .query_each("props", list(m, "props").unwrap_or_default());
             Plan::show(call, View::Groups, look(m))
         }
+        "rename" => Plan::write(Call::post(&["berth", TOP, name, "rename"]).body(common::rename_body(m))),
         "list-properties" => common::show_properties(m, Call::get(&[TOP, name]), Some("props")),
         "set-property" => Plan::write(Call::put(&[TOP, name]).body(common::property_body(m))),
         "drbd-options" => Plan::write(Call::put(&[TOP, name]).body(common::drbd_body(m, Scope::All)?)),

@@ -47,6 +47,7 @@ pub fn command() -> Command {
                 .arg(common::nodes_filter())
                 .arg(common::resources_filter()),
         )
+        .subcommand(common::rename(&NAMES, "snapshot rename backups before-upgrade monday"))
         .subcommand(common::list_properties(&NAMES, "snapshot list-properties backups monday"))
         .subcommand(common::set_property(&NAMES, "snapshot set-property --aux backups monday keep yes"))
         .subcommand(words::later("ship", &[], "Send a snapshot to another node"))
@@ -108,6 +109,7 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
                 .query_each("resources", list(m, "resources").unwrap_or_default());
             Plan::show(call, View::Snapshots, look(m))
         }
+        "rename" => Plan::write(Call::post(&["berth", TOP, resource, "snapshots", snapshot, "rename"]).body(common::rename_body(m))),
         "list-properties" => common::show_properties(m, Call::get(&path), Some("snapshot_definition_props")),
         "set-property" => Plan::write(Call::put(&path).body(common::property_body(m))),
         "ship" => Plan::Later("snapshot ship".to_owned()),

@@ -52,7 +52,8 @@ pub fn table(view: &View, document: &Value, look: &Look) -> Option<Table> {
         View::NodeConnections => connections::of_nodes(rows, look),
         View::ResourceConnections => connections::of_replicas(rows, look),
         View::Paths => connections::paths(document),
-        View::NodeTree | View::Props(_) | View::SpaceReport | View::Version => return None,
+        View::Files => other::files(rows),
+        View::FileContent | View::NodeTree | View::Props(_) | View::SpaceReport | View::Version => return None,
     })
 }
 

@@ -27,6 +27,12 @@ pub fn key_values(rows: &[Value]) -> Table {
     table
 }
 
+pub fn files(rows: &[Value]) -> Table {
+    let mut table = Table::new(["Path"]);
+    table.rows.extend(rows.iter().map(|row| vec![text(row, "path").into()]));
+    table
+}
+
 /// `None` if there is no such instance.
 pub fn key_value(rows: &[Value], instance: &str) -> Option<Table> {
     let row = rows.iter().find(|row| text(row, "name").eq_ignore_ascii_case(instance))?;

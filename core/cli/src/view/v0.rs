@@ -36,7 +36,9 @@ pub fn flatten(view: &View, document: &Value) -> Option<Value> {
         | View::SizeInfo
         | View::NodeConnections
         | View::ResourceConnections
-        | View::Paths => return None,
+        | View::Paths
+        | View::Files
+        | View::FileContent => return None,
     })
 }
 

@@ -31,6 +31,8 @@ pub struct Call {
     /// Whether the client takes gzip.
     pub takes_gzip: bool,
     path: Vec<(String, String)>,
+    /// The path as it was sent.
+    raw_path: String,
     body: Bytes,
     origin: String,
 }
@@ -48,10 +50,11 @@ impl FromRequest<Controller> for Call {
         let query = Pairs::new(Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(IntoResponse::into_response)?.0);
         query.check()?;
         let mode = Mode::of(&query)?;
+        let raw_path = parts.uri.path().to_owned();
         let origin = parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(String::new, |peer| peer.0.to_string());
         let takes_gzip = super::lists::takes_gzip(&parts.headers);
         let body = Bytes::from_request(Request::from_parts(parts, body), controller).await.map_err(IntoResponse::into_response)?;
-        Ok(Self { controller: controller.clone(), query, mode, takes_gzip, path, body, origin })
+        Ok(Self { controller: controller.clone(), query, mode, takes_gzip, path, raw_path, body, origin })
     }
 }
 
@@ -59,6 +62,15 @@ impl Call {
     /// A part of the path, decoded; empty: the path has none of that name.
     pub fn part(&self, name: &str) -> &str {
         self.path.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// The part of the path after `before`, decoded as forms are: `+` is a blank there. Known clients send names of files like this.
+    pub fn form_part(&self, before: &str) -> String {
+        let mut parts = self.raw_path.split('/');
+        let raw = parts.by_ref().find(|part| *part == before).and_then(|_| parts.next()).unwrap_or_default();
+        let pair = format!("/?part={}", raw.replace('&', "%26")).parse().ok();
+        let decoded = pair.and_then(|uri| Query::<Vec<(String, String)>>::try_from_uri(&uri).ok());
+        decoded.and_then(|Query(pairs)| pairs.into_iter().next()).map(|(_, value)| value).unwrap_or_default()
     }
 
     /// The part of the path as text.

@@ -12,6 +12,7 @@ mod deploy;
 mod dry;
 mod encryption;
 mod explain;
+mod files;
 mod lists;
 mod machine;
 mod names;

@@ -145,7 +145,8 @@ impl Writer {
                 decision: json_text(&decision::decided(&applied.replies, &asked)),
             };
             let concerned = self.concerned(&turn.group.cluster, &changes);
-            turn.group.add(&by, changes).map_err(|unfit| vec![unfit_reply(&unfit)])?;
+            let added = if command.is_large() { turn.group.add_split(&by, changes) } else { turn.group.add(&by, changes) };
+            added.map_err(|unfit| vec![unfit_reply(&unfit)])?;
             self.look.extend(concerned);
             self.look.extend(applied.jobs.iter().copied());
             Ok((applied, true))

@@ -17,3 +17,6 @@ mod tests;
 pub use fields::FieldChange;
 pub use preview::{FRESH_AT, Op, Preview, RecordChange, foresee, preview};
 pub use rehearsal::Step;
+
+#[cfg(test)]
+pub(crate) use tests::settled_for_tests;

@@ -22,6 +22,11 @@ use crate::testkit::{World, node, resource};
 use berth_model::secrets::HIDDEN;
 use samples::{ALL, cases, definition, samples, settle, spawn, text, word, world};
 
+/// Satellites do all that they are told until nothing is left to do.
+pub(crate) fn settled_for_tests(world: &mut World) {
+    settle(world);
+}
+
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 fn objects(cluster: &Cluster) -> BTreeMap<Key, Object> {

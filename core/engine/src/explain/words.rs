@@ -109,6 +109,9 @@ fn resource(old: Option<&ResourcePlan>, new: &ResourcePlan) -> Vec<String> {
         let words = |layers: &[berth_model::layers::LayerKind]| layers.iter().map(|layer| layer.word()).collect::<Vec<_>>().join(",");
         actions.push(format!("rebuild the stack of '{name}': {} becomes {}", words(&old.layers), words(&new.layers)));
     }
+    if let Some(old) = old.filter(|old| old.resource != new.resource && new.wanted == Wanted::Active) {
+        actions.push(format!("move the stable paths of '{}' to by-res/{name}; its devices stay open", old.resource));
+    }
     for volume in &new.volumes {
         let before = old.and_then(|old| old.volumes.iter().find(|old| old.id == volume.id));
         actions.extend(self::volume(name, new.diskless, before, volume));

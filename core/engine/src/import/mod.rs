@@ -3,6 +3,7 @@
 //! The export names every object by an upper-cased key and keeps its spelling beside it; ids that it has become our generation ids.
 //! Whatever has no place here is told ([`Left`]), never dropped in silence.
 
+mod between;
 mod objects;
 mod props;
 mod tables;
@@ -90,6 +91,8 @@ pub fn from_linstor(document: &str, now: Timestamp, mut ids: IdSource) -> Result
     build.resources();
     build.snapshots();
     build.stores();
+    build.connections();
+    build.files();
     build.what_has_no_place();
     Ok(build.done(cluster))
 }

@@ -374,7 +374,7 @@ impl<'t> Build<'t> {
 
     /// Tells what was not looked at: kinds of objects that are not built, and properties of objects that were not taken.
     pub(super) fn what_has_no_place(&mut self) {
-        const READ: [&str; 15] = [
+        const READ: [&str; 17] = [
             "NODES",
             "NODE_NET_INTERFACES",
             "STOR_POOL_DEFINITIONS",
@@ -390,6 +390,8 @@ impl<'t> Build<'t> {
             "LAYER_DRBD_RESOURCE_DEFINITIONS",
             "LAYER_DRBD_VOLUME_DEFINITIONS",
             "LAYER_DRBD_RESOURCES",
+            "NODE_CONNECTIONS",
+            "FILES",
         ];
         for (table, rows) in self.tables.all() {
             if rows.is_empty() || READ.contains(&table) || matches!(table, "PROPS_CONTAINERS" | "KEY_VALUE_STORE") {
@@ -398,10 +400,7 @@ impl<'t> Build<'t> {
             let why = match table {
                 _ if table.starts_with("SEC_") => "Access control of an older design, which no client uses.",
                 "LINSTOR_REMOTES" | "S3_REMOTES" | "EBS_REMOTES" | "SCHEDULES" => "Backups are not built: create it again when they are.",
-                "NODE_CONNECTIONS" | "RESOURCE_CONNECTIONS" | "VOLUME_CONNECTIONS" => {
-                    "Connections are not built: set their properties again."
-                }
-                "FILES" => "External files are not built: create them again.",
+                "RESOURCE_CONNECTIONS" | "VOLUME_CONNECTIONS" => "Connections of resources are not taken: set their properties again.",
                 "AUTH_TOKENS" => "Tokens are not taken over: make new ones.",
                 _ => "There is nothing like it here.",
             };

@@ -83,5 +83,5 @@ impl Instances {
 
 /// Whether a key says what was found out once and holds on: it is kept though no user may set it.
 fn is_derived(key: &str) -> bool {
-    key == "DrbdCurrentGi" || key.starts_with("StorDriver/internal/")
+    key == "DrbdCurrentGi" || key.starts_with("StorDriver/internal/") || berth_model::files::of_property(key).is_some()
 }

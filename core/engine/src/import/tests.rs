@@ -104,7 +104,16 @@ fn sample() -> Value {
         "KEY_VALUE_STORE": [{ "uuid": uuid(27), "kvs_name": "NOTES", "kvs_dsp_name": "notes" }],
         "S3_REMOTES": [{ "name": "FAR", "dsp_name": "far", "secret_key": "hidden" }],
         "SEC_TYPES": [{ "type_name": "SYSTEM" }],
+        "NODE_CONNECTIONS": [
+            { "uuid": uuid(60), "node_name_src": "NODE-A", "node_name_dst": "NODE-B" },
+            { "uuid": uuid(61), "node_name_src": "CLOUD", "node_name_dst": "NODE-B" },
+        ],
+        "FILES": [
+            { "uuid": uuid(62), "path": "/etc/x.conf", "content": "eAo=", "alt_suffixes": "WyIuYmFrIl0=" },
+            { "uuid": uuid(63), "path": "relative", "content": "eAo=" },
+        ],
         "PROPS_CONTAINERS": props(&[
+            ("/NODE_CONNS/NODE-A/NODE-B", "Paths/fast/node-a", "fast"),
             ("/CTRL", "Cluster/LocalID", "11111111-2222-4333-8444-555555555555"),
             ("/CTRL", "NetCom/PlainConnector/Port", "3376"),
             ("/CTRL", "TcpPortAutoRange", "7100-7300"),
@@ -203,6 +212,15 @@ fn what_is_not_taken_is_told_and_no_secret_with_it() {
     assert!(left(&imported, "property No/such/key of /CTRL").contains("No/such/key"));
     assert!(left(&imported, "/RSC_DFNS/GONE").contains("not taken"));
     assert!(left(&imported, "encrypted/masterkey").contains("passphrase"));
+    assert!(left(&imported, "connection of nodes CLOUD and NODE-B").contains("two nodes"));
+    assert!(left(&imported, "file relative").contains("relative"));
+    let made = folded(&imported);
+    assert_eq!(made.node_connections.values().next().unwrap().props.get("Paths/fast/node-a"), Some("fast"));
+    let file = made.files.values().next().unwrap();
+    assert_eq!(
+        (file.path.as_str(), file.content.as_str(), file.alt_suffixes.as_slice()),
+        ("/etc/x.conf", "eAo=", [".bak".to_owned()].as_slice())
+    );
     let told = format!("{:?}", imported.left);
     assert!(!told.contains("c2VjcmV0") && !told.contains("hidden") && !told.contains("hush"));
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::Cluster;
+use super::strange::{is_natural, strange};
 use crate::flags::VolumeFlag;
 use crate::names::{NodeName, StorPoolName, VolumeNumber};
 use crate::objects::{Resource, Volume};
@@ -46,6 +47,9 @@ impl Cluster {
     pub(super) fn use_pools(&mut self, resource: &Resource) {
         let item = resource.id.uuid();
         for (number, volume) in &resource.volumes {
+            if !is_natural(&resource.name, *number, volume) {
+                self.strange.insert(strange(&resource.node, &volume.pool, &volume.backing));
+            }
             let place = (resource.node.clone(), volume.pool.clone());
             let unsettled = is_unsettled(volume);
             if unsettled {
@@ -69,6 +73,9 @@ impl Cluster {
             self.unuse(&resource.node, pool, |used| used.resources = used.resources.saturating_sub(1));
         }
         for (number, volume) in &resource.volumes {
+            if !is_natural(&resource.name, *number, volume) {
+                self.strange.remove(&strange(&resource.node, &volume.pool, &volume.backing));
+            }
             let unsettled = is_unsettled(volume);
             if unsettled {
                 super::remove_inner(&mut self.unsettled, &(resource.node.clone(), volume.pool.clone()), &(item, *number));

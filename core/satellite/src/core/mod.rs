@@ -172,6 +172,10 @@ struct Entry {
     retry_at: Option<Instant>,
     /// The last work on it failed: what it did may be there, and not on disk.
     unsure: bool,
+    /// Names that its resource had before: stable paths under them are to go.
+    former: BTreeSet<ResourceName>,
+    /// Those of them that its worker takes care of now.
+    clearing: BTreeSet<ResourceName>,
 }
 
 #[derive(Debug, Default)]
@@ -180,6 +184,10 @@ struct Queue {
     items: BTreeSet<Uuid>,
     running: bool,
     ready: bool,
+    /// Former names of its items: nobody works on these while its worker does.
+    borrowed: BTreeSet<ResourceName>,
+    /// Resources that wait until nobody works on this one.
+    followers: BTreeSet<ResourceName>,
 }
 
 /// The state, and the doors to it.

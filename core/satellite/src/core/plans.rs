@@ -1,7 +1,9 @@
 //! Controllers and their plans: who is obeyed, and what is taken (law 4).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use berth_model::names::ResourceName;
 use berth_model::plan::{PlanBody, PlanItem};
 use berth_proto::refusal::Reason;
 use berth_proto::{ASK, Hello, NeedWhole, PROTOCOL_MAX, PROTOCOL_MIN, Pong, Refusal, StalePlan, Up, Welcome, up};
@@ -31,6 +33,12 @@ fn protocol(hello: &Hello) -> Result<u32, Unwelcome> {
         "the controller speaks versions {from} to {to} of the protocol, this satellite {PROTOCOL_MIN} to {PROTOCOL_MAX}; upgrade the older one"
     );
     Err(refuse(Reason::VersionMismatch, detail))
+}
+
+/// An item that was not looked at yet.
+fn fresh(item: Arc<PlanItem>, named: u64) -> Entry {
+    let (former, clearing) = (BTreeSet::new(), BTreeSet::new());
+    Entry { item, seen: None, named, attempts: 0, retry_at: None, unsure: false, former, clearing }
 }
 
 impl Core {
@@ -281,6 +289,9 @@ impl Core {
         self.no_strangers(&item);
         if let Some(before) = self.entries.get(&id).map(|entry| Arc::clone(&entry.item)) {
             self.leaves(&before);
+            if before.resource() != item.resource() {
+                self.renamed(id, before.resource(), item.resource());
+            }
         }
         match self.entries.get_mut(&id) {
             Some(entry) => {
@@ -292,10 +303,23 @@ impl Core {
             None => {
                 self.looks.turned(id, None, None);
                 let named = self.held.generation;
-                self.entries.insert(id, Entry { item, seen: None, named, attempts: 0, retry_at: None, unsure: false });
+                self.entries.insert(id, fresh(item, named));
             }
         }
         self.wake(id);
+    }
+
+    /// Its resource has another name from now on: it is worked on under that one, and its old paths go.
+    fn renamed(&mut self, id: Uuid, old: &ResourceName, new: &ResourceName) {
+        if let Some(queue) = self.queues.get_mut(old) {
+            queue.items.remove(&id);
+            queue.dirty.remove(&id);
+        }
+        self.overrides.remove(old.as_str());
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.former.insert(old.clone());
+            entry.former.remove(new);
+        }
     }
 
     /// Forgets an item. Nothing on the machine is touched.

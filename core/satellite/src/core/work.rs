@@ -35,6 +35,9 @@ struct Job {
     unsure: BTreeSet<Uuid>,
     /// Stable paths of what shall stay of the resource.
     taken: Paths,
+    /// Names that items had before, and the stable paths under these that are others' now.
+    former: BTreeMap<Uuid, BTreeSet<ResourceName>>,
+    others: Paths,
 }
 
 impl Core {
@@ -218,8 +221,34 @@ impl Core {
                 self.parked.push(resource);
                 continue;
             }
-            queue.dirty.clear();
             queue.ready = false;
+            let ids: Vec<Uuid> = items.iter().map(|item| item.id()).collect();
+            let former: BTreeSet<ResourceName> =
+                ids.iter().filter_map(|id| self.entries.get(id)).flat_map(|entry| entry.former.clone()).collect();
+            if let Some(busy) = former.iter().find(|name| self.queues.get(*name).is_some_and(|queue| queue.running)) {
+                // Somebody may set paths under the old name just now.
+                if let Some(busy) = self.queues.get_mut(busy) {
+                    busy.followers.insert(resource);
+                }
+                continue;
+            }
+            for name in &former {
+                self.queues.entry(name.clone()).or_default().running = true;
+            }
+            let others =
+                |name: &ResourceName| self.queues.get(name).into_iter().flat_map(|queue| &queue.items).copied().collect::<Vec<Uuid>>();
+            let others: Vec<Uuid> = former.iter().flat_map(others).collect();
+            let others = paths(others.iter().filter_map(|id| self.entries.get(id)).map(|entry| &*entry.item));
+            let mut former_of = BTreeMap::new();
+            for id in &ids {
+                if let Some(entry) = self.entries.get_mut(id).filter(|entry| !entry.former.is_empty()) {
+                    entry.clearing.clone_from(&entry.former);
+                    former_of.insert(*id, entry.former.clone());
+                }
+            }
+            let Some(queue) = self.queues.get_mut(&resource) else { continue };
+            queue.borrowed = former;
+            queue.dirty.clear();
             if items.is_empty() {
                 if queue.items.is_empty() {
                     self.queues.remove(&resource);
@@ -234,6 +263,8 @@ impl Core {
             let all = queue.items.iter().filter_map(|id| self.entries.get(id)).map(|entry| &*entry.item);
             let job = Job {
                 unsure,
+                former: former_of,
+                others,
                 taken: paths(all),
                 site: Arc::clone(&self.site),
                 crew: self.crew.clone(),
@@ -281,6 +312,10 @@ impl Core {
             Standing::Settled | Standing::Gone => false,
             Standing::Working => entry.unsure,
         };
+        if matches!(seen.standing, Standing::Settled | Standing::Gone) {
+            let cleared = std::mem::take(&mut entry.clearing);
+            entry.former.retain(|name| !cleared.contains(name));
+        }
         let again = seen.standing == Standing::Working && leave == Leave::All;
         self.looks.turned(id, entry.seen.as_ref(), Some(&seen));
         entry.seen = Some(seen);
@@ -304,6 +339,21 @@ impl Core {
 
     pub(super) async fn free(&mut self, resource: &ResourceName) {
         self.running = self.running.saturating_sub(1);
+        let borrowed = self.queues.get_mut(resource).map(|queue| std::mem::take(&mut queue.borrowed)).unwrap_or_default();
+        self.release(resource).await;
+        for name in borrowed {
+            self.release(&name).await;
+        }
+    }
+
+    /// Nobody works on a resource any more.
+    async fn release(&mut self, resource: &ResourceName) {
+        for follower in self.queues.get_mut(resource).map(|queue| std::mem::take(&mut queue.followers)).unwrap_or_default() {
+            if let Some(queue) = self.queues.get_mut(&follower).filter(|queue| !queue.running && !queue.ready) {
+                queue.ready = true;
+                self.ready.push_back(follower);
+            }
+        }
         if let Some(queue) = self.queues.get_mut(resource) {
             queue.running = false;
             if !queue.dirty.is_empty() {
@@ -399,8 +449,15 @@ async fn work(job: Job, resource: ResourceName, items: Vec<Arc<PlanItem>>) {
         let (site, capabilities, pools) = (Arc::clone(&job.site), Arc::clone(&job.capabilities), Arc::clone(&job.pools));
         let (terms, thing) = ((job.cluster, job.leave, job.generation, job.unsure.contains(&id)), Arc::clone(&item));
         let taken = job.taken.clone();
+        let (former, others) = (job.former.get(&id).cloned().unwrap_or_default(), job.others.clone());
         let delay = site.latency();
-        let mut handle = job.crew.aside(delay, move || work_on(&site, &capabilities, &pools, terms, taken, &thing));
+        let mut handle = job.crew.aside(delay, move || {
+            let done = work_on(&site, &capabilities, &pools, terms, taken, &thing);
+            if matches!(done.0.standing, Standing::Settled | Standing::Gone) {
+                clear_former(&*site, &thing, &former, &others);
+            }
+            done
+        });
         let end = Instant::now() + ITEM_TIMEOUT;
         let mut late = false;
         let joined = loop {
@@ -432,6 +489,21 @@ async fn work(job: Job, resource: ResourceName, items: Vec<Arc<PlanItem>>) {
         drop(job.door.send(Event::Done(Box::new(seen), pools)).await);
     }
     drop(job.door.send(Event::Free(resource)).await);
+}
+
+/// Removes the stable paths that an item had under other names; what has such a name now keeps its own.
+fn clear_former(site: &dyn Site, item: &PlanItem, former: &BTreeSet<ResourceName>, others: &Paths) {
+    let PlanItem::Resource(plan) = item else { return };
+    for (name, volume) in former.iter().flat_map(|name| plan.volumes.iter().map(move |volume| (name, volume.number))) {
+        let Some(old) = site.link(name, volume) else { continue };
+        let ours = site.link(&plan.resource, volume).is_some_and(|new| new == old);
+        if (ours || !others.contains(&(name.as_str().to_owned(), volume)))
+            && let Err(fault) = site.remove_link(name, volume)
+        {
+            // The next start sweeps it.
+            tracing::warn!(resource = %name, %volume, message = %fault.message, "an old stable path stays");
+        }
+    }
 }
 
 fn work_on(

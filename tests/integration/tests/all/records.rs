@@ -83,7 +83,14 @@ fn populate(cluster: &mut Cluster) -> Result<PathBuf> {
     rest.post("/v1/resource-definitions/web/snapshots", &json!({"name": "snap"}))?.ok()?;
     rest.post("/v1/encryption/passphrase", &json!({"new_passphrase": "old"}))?.ok()?;
     rest.put("/v1/encryption/passphrase", &json!({"old_passphrase": "old", "new_passphrase": "new"}))?.ok()?;
+    let of_web = rest.get("/v1/resource-definitions/web/resources")?.ok()?.json;
+    let on: Vec<&str> = of_web.as_array().into_iter().flatten().filter_map(|one| one["node_name"].as_str()).collect();
+    let [one, other, ..] = on[..] else { bail!("web has no two replicas: {on:?}") };
     for value in ["old", "new"] {
+        rest.put("/v1/node-connections/alpha/bravo", &json!({"override_props": {"Aux/link": value}}))?.ok()?;
+        let connection = format!("/v1/resource-definitions/web/resource-connections/{one}/{other}");
+        rest.put(&connection, &json!({"override_props": {"Aux/link": value}}))?.ok()?;
+        rest.put("/v1/files/%2Fetc%2Fx.conf", &json!({"content": if value == "old" { "bw==" } else { "bg==" }}))?.ok()?;
         rest.put("/v1/key-value-store/kvs", &json!({"override_props": {"key": value}}))?.ok()?;
         rest.post("/v1/controller/properties", &json!({"override_props": {"Aux/controller": value}}))?.ok()?;
         rest.put("/v1/resource-groups/grp", &json!({"override_props": {"Aux/grp": value}}))?.ok()?;
@@ -118,8 +125,10 @@ fn victims(all: &Records) -> Result<Vec<(String, String)>> {
             | RecordKind::KeyValueStore
             | RecordKind::Job
             | RecordKind::Tombstone
-            | RecordKind::MasterKey => &[""],
-            RecordKind::NodeConnection | RecordKind::ResourceConnection | RecordKind::ExternalFile => &[],
+            | RecordKind::MasterKey
+            | RecordKind::NodeConnection
+            | RecordKind::ExternalFile => &[""],
+            RecordKind::ResourceConnection => &["WEB"],
         };
         for sort in sorts {
             let mut of_kind = all.keys().filter(|(found, key)| found == kind.word() && key.starts_with(sort));
@@ -159,13 +168,15 @@ fn take(rest: &Rest, kind: RecordKind, key: &str, all: &Records) -> Result<Optio
         RecordKind::Snapshot => rest.post(&format!("/v1/resource-definitions/{}/snapshots", parts[0]), &json!({"name": last}))?,
         RecordKind::KeyValueStore => rest.put(&format!("/v1/key-value-store/{key}"), &json!({"override_props": {"key": "other"}}))?,
         RecordKind::MasterKey => rest.post("/v1/encryption/passphrase", &json!({"new_passphrase": "another"}))?,
-        RecordKind::Job
-        | RecordKind::Tombstone
-        | RecordKind::NodeConnection
-        | RecordKind::ResourceConnection
-        | RecordKind::ExternalFile => {
-            return Ok(None);
+        RecordKind::NodeConnection => {
+            rest.put(&format!("/v1/node-connections/{}/{last}", parts[0]), &json!({"override_props": {"Aux/other": "1"}}))?
         }
+        RecordKind::ResourceConnection => rest.put(
+            &format!("/v1/resource-definitions/{}/resource-connections/{}/{last}", parts[0], parts[1]),
+            &json!({"override_props": {"Aux/other": "1"}}),
+        )?,
+        RecordKind::ExternalFile => rest.put(&format!("/v1/files/{}", key.replace('/', "%2F")), &json!({"content": "eA=="}))?,
+        RecordKind::Job | RecordKind::Tombstone => return Ok(None),
         RecordKind::Number => {
             let definition = json!({"name": "taker", "layer_data": [{"type": "DRBD"}, {"type": "STORAGE"}]});
             rest.post("/v1/resource-definitions", &json!({"resource_definition": definition}))?.ok()?;

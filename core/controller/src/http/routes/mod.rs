@@ -7,6 +7,7 @@ mod connections;
 mod definitions;
 mod encryption;
 mod explain;
+mod files;
 mod groups;
 mod inputs;
 pub mod jobs;
@@ -14,6 +15,7 @@ mod machine;
 mod nodes;
 mod place;
 mod queries;
+mod rename;
 mod resources;
 mod risk;
 mod settings;
@@ -36,6 +38,8 @@ pub fn all() -> Router<Controller> {
         .merge(settings::routes())
         .merge(encryption::routes())
         .merge(connections::routes())
+        .merge(rename::routes())
+        .merge(files::routes())
         .merge(queries::routes())
         .merge(explain::routes())
         .merge(jobs::routes())

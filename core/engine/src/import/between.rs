@@ -1,0 +1,54 @@
+//! Connections of nodes and external files, out of the rows of an export.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use berth_model::change::Object;
+use berth_model::connections::{NodeConnection, Pair};
+use berth_model::files::{CONTENT_MAX, ExternalFile};
+use berth_model::names::FilePath;
+use berth_model::props::Owner;
+
+use super::objects::Build;
+
+impl Build<'_> {
+    /// Those that have properties and whose nodes were taken.
+    pub(super) fn connections(&mut self) {
+        for row in self.tables.rows("NODE_CONNECTIONS") {
+            let (from, to) = (row.text("node_name_src"), row.text("node_name_dst"));
+            let props = self.props.take(&format!("/NODE_CONNS/{from}/{to}"), Owner::NodeConnection, &mut self.left);
+            let ends = self.nodes.get(from).cloned().zip(self.nodes.get(to).cloned());
+            match ends.and_then(|(one, other)| Pair::new(one, other)) {
+                Some(nodes) if !props.is_empty() => {
+                    let id = self.id(row.uuid());
+                    self.put("node-connection", Object::NodeConnection(NodeConnection { id, nodes, props }));
+                }
+                Some(_) => {}
+                None => self.leave(format!("connection of nodes {from} and {to}"), "It has no two nodes that were taken."),
+            }
+        }
+    }
+
+    /// Files with their contents; which definitions deploy them is a property of these.
+    pub(super) fn files(&mut self) {
+        for row in self.tables.rows("FILES") {
+            let text = row.text("path");
+            let path = match FilePath::parse(text) {
+                Ok(path) => path,
+                Err(error) => {
+                    self.leave(format!("file {text}"), format!("{error}."));
+                    continue;
+                }
+            };
+            let content = row.text("content").to_owned();
+            if STANDARD.decode(&content).ok().is_none_or(|bytes| bytes.len() > CONTENT_MAX) {
+                self.leave(format!("file {text}"), format!("Its content is no base64, or longer than {CONTENT_MAX} bytes."));
+                continue;
+            }
+            // A list in JSON, once more in base64.
+            let suffixes = STANDARD.decode(row.text("alt_suffixes")).unwrap_or_default();
+            let alt_suffixes: Vec<String> = serde_json::from_slice(&suffixes).unwrap_or_default();
+            let (id, changed) = (self.id(row.uuid()), self.now);
+            self.put("file", Object::ExternalFile(ExternalFile { id, path, content, alt_suffixes, changed }));
+        }
+    }
+}
