@@ -62,7 +62,7 @@ mod tests {
             filter: FilterRequest::default(),
             props: Default::default(),
             peer_slots: None,
-            passphrases: 0,
+            passphrases: Vec::new(),
         });
         assert!(decision.result.is_ok(), "{:?}", decision.result);
         world
