@@ -40,7 +40,11 @@ struct Ran {
 
 /// Splits as a shell would, as far as these tests need it: blanks and single quotes.
 fn words(line: &str) -> Vec<OsString> {
-    line.split(' ').filter(|word| !word.is_empty()).map(|word| word.trim_matches('\'').into()).collect()
+    let part = |(at, part): (usize, &str)| -> Vec<OsString> {
+        // What is between two quotes is one word.
+        if at % 2 == 1 { vec![part.into()] } else { part.split(' ').filter(|word| !word.is_empty()).map(Into::into).collect() }
+    };
+    line.split('\'').enumerate().flat_map(part).collect()
 }
 
 async fn run_around(line: &str, around: &Surroundings) -> Ran {
