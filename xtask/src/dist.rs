@@ -32,6 +32,19 @@ pub fn dist() -> Result<()> {
     fs::create_dir_all(&units)?;
     copy(&target.join("dist").join("berth"), &bin.join("berth"))?;
     symlink("berth", bin.join("linstor"))?;
+    for (shell, place) in [
+        ("bash", "share/bash-completion/completions/linstor"),
+        ("zsh", "share/zsh/vendor-completions/_linstor"),
+        ("fish", "share/fish/vendor_completions.d/linstor.fish"),
+    ] {
+        let file = folder.join(place);
+        fs::create_dir_all(file.parent().context("a file lies in a folder")?)?;
+        let script = Command::new(bin.join("berth")).args(["completions", shell]).output().context("cannot start the program")?;
+        if !script.status.success() {
+            bail!("the completion for {shell} could not be written: {}", String::from_utf8_lossy(&script.stderr).trim());
+        }
+        fs::write(&file, &script.stdout).with_context(|| format!("cannot write {}", file.display()))?;
+    }
     for unit in ["berth-controller.service", "berth-satellite.service"] {
         copy(&root().join("deploy").join(unit), &units.join(unit))?;
     }
