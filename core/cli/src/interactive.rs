@@ -37,7 +37,7 @@ impl Completer for Names {
         let typed = &line[..at];
         let start = typed.rfind(char::is_whitespace).map_or(0, |blank| blank + 1);
         // An open quote: what it will hold is not known.
-        let Some(mut before) = split(&typed[..start]) else { return Ok((at, Vec::new())) };
+        let Some(mut before) = shlex::split(&typed[..start]) else { return Ok((at, Vec::new())) };
         before.push(typed[start..].to_owned());
         let words: Vec<OsString> = std::iter::once(OsString::from("linstor"))
             .chain(self.globals.iter().cloned())
@@ -208,7 +208,7 @@ fn read_line(line: Result<String, ReadlineError>, editor: &mut LineEditor, termi
         return Line::Nothing;
     }
     let _unstored = editor.add_history_entry(line);
-    match split(line) {
+    match shlex::split(line) {
         Some(words) if words.len() == 1 && (words[0] == "exit" || words[0] == "quit") => Line::End,
         Some(words) => Line::Words(words.into_iter().map(OsString::from).collect()),
         None => {
@@ -268,38 +268,12 @@ async fn one_command(
     lost.then_some(code)
 }
 
-/// Splits a line as a shell does: blanks, quotes of both kinds, backslashes. `None` if a quote is not closed.
-fn split(line: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            c if c.is_whitespace() => words.extend(word.take()),
-            '\\' => word.get_or_insert_default().extend(chars.next()),
-            quote @ ('\'' | '"') => {
-                let word = word.get_or_insert_default();
-                loop {
-                    match chars.next()? {
-                        c if c == quote => break,
-                        '\\' if quote == '"' => word.extend(chars.next()),
-                        c => word.push(c),
-                    }
-                }
-            }
-            c => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    Some(words)
-}
-
 #[cfg(test)]
 mod tests {
     use berth_client::Call;
     use serde_json::json;
 
-    use super::{State, split};
+    use super::State;
     use crate::plan::{Plan, Transaction};
 
     #[test]
@@ -330,9 +304,9 @@ mod tests {
 
     #[test]
     fn lines_are_split_like_in_a_shell() {
-        let check = |line: &str, words: &[&str]| assert_eq!(split(line).expect("closed"), words, "{line}");
+        let check = |line: &str, words: &[&str]| assert_eq!(shlex::split(line).expect("closed"), words, "{line}");
         check("  node  list ", &["node", "list"]);
         check("c sp k 'a b' \"c \\\" d\" e\\ f ''", &["c", "sp", "k", "a b", "c \" d", "e f", ""]);
-        assert!(split("c sp k 'a").is_none());
+        assert!(shlex::split("c sp k 'a").is_none());
     }
 }

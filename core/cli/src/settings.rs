@@ -189,31 +189,33 @@ fn take_flag(words: &mut Vec<OsString>, flag: &str) -> bool {
     found
 }
 
-/// Takes `-o FORM` and `--output FORM` out of a command's words, where they may stand as well as before them.
+/// Takes `-o FORM` and `--output FORM` out of a command's words, where they may stand as well as before them. Some commands have a `-o` of
+/// their own: one that no form follows is left to them.
 ///
 /// # Errors
-/// A form that does not exist, or none.
+/// `--output` with a form that does not exist, or with none.
 pub fn take_output(words: &mut Vec<OsString>) -> Result<Option<Format>, BadUsage> {
     let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
-    let mut found = None;
-    let mut at = 0;
+    let (mut found, mut at) = (None, 0);
     while at < end.min(words.len()) {
-        let word = words[at].to_string_lossy().into_owned();
-        let (form, taken) =
-            match (word.as_str(), word.strip_prefix("--output=").or_else(|| word.strip_prefix("-o").filter(|form| !form.is_empty()))) {
-                ("-o" | "--output", _) => (words.get(at + 1).map(|form| form.to_string_lossy().into_owned()), 2),
-                (_, Some(form)) => (Some(form.trim_start_matches('=').to_owned()), 1),
-                (_, None) => {
-                    at += 1;
-                    continue;
-                }
-            };
-        let form = form.unwrap_or_default();
-        found = Some(
-            Format::parse(&form)
-                .ok_or_else(|| BadUsage::new(format!("-o: '{form}' is no form of output; there are {}", FORMATS.join(", "))))?,
-        );
-        words.drain(at..(at + taken).min(words.len()));
+        let text = |at: usize| words.get(at).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+        let (word, next) = (text(at), text(at + 1));
+        let (form, taken, is_long) = match word.strip_prefix("--output=") {
+            Some(form) => (form.to_owned(), 1, true),
+            None if word == "--output" => (next, 2, true),
+            None if word == "-o" => (next, 2, false),
+            None => (word.strip_prefix("-o").unwrap_or_default().trim_start_matches('=').to_owned(), 1, false),
+        };
+        match Format::parse(&form) {
+            Some(form) => {
+                found = Some(form);
+                words.drain(at..(at + taken).min(words.len()));
+            }
+            None if is_long => {
+                return Err(BadUsage::new(format!("--output: '{form}' is no form of output; there are {}", FORMATS.join(", "))));
+            }
+            None => at += 1,
+        }
     }
     Ok(found)
 }

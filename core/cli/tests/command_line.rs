@@ -309,7 +309,7 @@ async fn a_form_of_output_is_chosen_before_or_after_the_words() {
     assert!(yaml.out.starts_with("- ") && yaml.out.contains("name: bravo\n"), "{}", yaml.out);
     let wide = run(&format!("--controllers {address} -o wide n l")).await;
     assert!(wide.out.contains("AuxProps"), "{}", wide.out);
-    let bad = run(&format!("--controllers {address} n l -o xml")).await;
+    let bad = run(&format!("--controllers {address} n l --output xml")).await;
     assert!(bad.code == 2 && bad.err.contains("json, yaml, csv, wide"), "{}", bad.err);
     let kept = run("--curl n sp a k -- -o").await;
     assert!(kept.out.contains(r#"{"k":"-o"}"#), "{}{}", kept.out, kept.err);
