@@ -26,6 +26,7 @@ const CONTROLLER: &[Known] = &[
     Known { name: "master_passphrase", variable: "MASTER_PASSPHRASE", default: None },
     Known { name: "log", variable: "BERTH_LOG", default: Some("info") },
     Known { name: "log_format", variable: "BERTH_LOG_FORMAT", default: Some("text") },
+    Known { name: "traces", variable: "BERTH_TRACES", default: None },
 ];
 
 const SATELLITE: &[Known] = &[
@@ -35,6 +36,7 @@ const SATELLITE: &[Known] = &[
     Known { name: "dev_dir", variable: "BERTH_SATELLITE_DEV_DIR", default: Some("/dev/berth") },
     Known { name: "log", variable: "BERTH_LOG", default: Some("info") },
     Known { name: "log_format", variable: "BERTH_LOG_FORMAT", default: Some("text") },
+    Known { name: "traces", variable: "BERTH_TRACES", default: None },
 ];
 
 /// Takes as many open files as the system lets this process have: each satellite and each client is one, and what a login shell gives
@@ -62,19 +64,21 @@ pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
         print!("{}", settings.print());
         return Ok(());
     }
-    let log = start_logging(&settings)?;
+    let log = start_logging(&settings, "berth-controller")?;
     let data = PathBuf::from(settings.require("data")?);
     let listen = address(&settings)?;
     let passphrase = settings.get("master_passphrase").map(|text| berth_controller::Passphrase::new(text.to_owned()));
     let stdin = words.get_flag("until_stdin_closes");
-    runtime(2)?.block_on(async move {
+    let ended = runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
         let config = berth_controller::Config { log, passphrase, ..berth_controller::Config::new(data, listen) };
         berth_controller::serve(config, stop, |address| ready(&format!("http://{address}"))).await.map_err(|error| {
             let text = format!("{error}. {}", error.correction());
             if error.needs_hands() { NeedsHands(text).into() } else { anyhow::Error::msg(text) }
         })
-    })
+    });
+    crate::traces::end();
+    ended
 }
 
 /// Why a daemon ended where starting it again would end the same way: its exit code tells systemd not to try.
@@ -101,13 +105,13 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
         print!("{}", settings.print());
         return Ok(());
     }
-    let log = start_logging(&settings)?;
+    let log = start_logging(&settings, "berth-satellite")?;
     let mut config = berth_satellite::Config::new(settings.require("data")?, address(&settings)?);
     config.log = log;
     config.name = settings.get("name").map(str::to_owned);
     config.dev_dir = settings.require("dev_dir")?.into();
     let stdin = words.get_flag("until_stdin_closes");
-    runtime(2)?.block_on(async move {
+    let ended = runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
         let (announce, announced) = oneshot::channel::<SocketAddr>();
         config.announce = Some(announce);
@@ -120,7 +124,9 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
             let correction = error.correction();
             anyhow::anyhow!("{:#}. {correction}", anyhow::Error::new(error))
         })
-    })
+    });
+    crate::traces::end();
+    ended
 }
 
 /// `berth simulate`.
@@ -131,7 +137,7 @@ pub fn simulate(options: &SimulateWords) -> anyhow::Result<()> {
         options.listen.len(),
         options.name.len()
     );
-    let _log = crate::logs::start("warn", "text")?;
+    let _log = crate::logs::start("warn", "text", None)?;
     let mut configs = Vec::new();
     let mut addresses = Vec::new();
     for (listen, name) in options.listen.iter().zip(&options.name) {
@@ -175,8 +181,10 @@ fn address(settings: &Settings) -> anyhow::Result<SocketAddr> {
     text.parse().with_context(|| format!("'{text}' is not an address to listen on; write it as 0.0.0.0:3370 or [::]:3370"))
 }
 
-fn start_logging(settings: &Settings) -> anyhow::Result<Arc<dyn LogControl>> {
-    crate::logs::start(settings.require("log")?, settings.require("log_format")?)
+fn start_logging(settings: &Settings, service: &'static str) -> anyhow::Result<Arc<dyn LogControl>> {
+    let collector = settings.get("traces").filter(|collector| !collector.is_empty());
+    let tracer = collector.map(|collector| crate::traces::tracer(collector, service)).transpose()?;
+    crate::logs::start(settings.require("log")?, settings.require("log_format")?, tracer)
 }
 
 /// Says on standard output, as one line, where the daemon can be reached, and tells the service manager.

@@ -5,7 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use berth_model::inquiry::{LogChange, LogControl, LogLevel, LogLevels};
+use opentelemetry_sdk::trace::SdkTracer;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Beginning of the names of Berth's own parts.
 const OWN: &str = "berth";
@@ -58,11 +61,11 @@ fn levels(filter: &str) -> LogLevels {
     levels
 }
 
-/// Begins to log to standard error.
+/// Begins to log to standard error, and to make spans with `tracer`, if there is one.
 ///
 /// # Errors
 /// For a filter or a format that there is not.
-pub fn start(text: &str, format: &str) -> anyhow::Result<Arc<dyn LogControl>> {
+pub fn start(text: &str, format: &str, tracer: Option<SdkTracer>) -> anyhow::Result<Arc<dyn LogControl>> {
     let parsed = EnvFilter::try_new(text).with_context(|| format!("'{text}' is not a log filter; write info or berth_controller=debug"))?;
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let put: Put = match format {
@@ -70,14 +73,14 @@ pub fn start(text: &str, format: &str) -> anyhow::Result<Arc<dyn LogControl>> {
             let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(terminal).with_env_filter(parsed);
             let log = log.with_filter_reloading();
             let handle = log.reload_handle();
-            log.init();
+            log.finish().with(tracer.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer))).init();
             Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
         }
         "json" => {
             let log = tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(parsed);
             let log = log.with_filter_reloading();
             let handle = log.reload_handle();
-            log.init();
+            log.finish().with(tracer.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer))).init();
             Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
         }
         other => anyhow::bail!("'{other}' is not a log format; write text or json"),

@@ -24,6 +24,7 @@ mod logs;
 mod migrate;
 mod place;
 mod settings;
+mod traces;
 mod what_if;
 mod words;
 

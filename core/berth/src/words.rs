@@ -90,6 +90,9 @@ pub struct CommonWords {
     /// `text` or `json`.
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<String>,
+    /// Collector of OpenTelemetry that gets traces (OTLP over HTTP), e.g. `http://127.0.0.1:4318`; without it none are made.
+    #[arg(long, value_name = "URL")]
+    pub traces: Option<String>,
     /// Print every setting with its value and where it comes from, and end.
     #[arg(long)]
     pub print_config: bool,

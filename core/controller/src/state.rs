@@ -22,6 +22,7 @@ use berth_store::{LogEntry, LogFilter, Past, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::happenings::{Counters, count};
 use crate::outside::World;
@@ -124,13 +125,19 @@ impl Controller {
     pub async fn submit(&self, command: Command, actor: &str, origin: &str) -> Answer {
         let (answer, verdict) = oneshot::channel();
         let submission = Submission { command, actor: actor.to_owned(), origin: origin.to_owned(), answer };
-        if self.0.queue.send(Message::Submit(Box::new(submission))).await.is_err() {
-            return Answer { replies: vec![stopping()] };
+        let span = tracing::info_span!("command");
+        async {
+            if self.0.queue.send(Message::Submit(Box::new(submission))).await.is_err() {
+                return Answer { replies: vec![stopping()] };
+            }
+            // Decided and committed, and then carried out by satellites, as far as the answer waits for them.
+            match verdict.instrument(tracing::info_span!("commit")).await {
+                Ok(verdict) => self.wait(verdict).instrument(tracing::info_span!("plan")).await,
+                Err(_) => Answer { replies: vec![stopping()] },
+            }
         }
-        match verdict.await {
-            Ok(verdict) => self.wait(verdict).await,
-            Err(_) => Answer { replies: vec![stopping()] },
-        }
+        .instrument(span)
+        .await
     }
 
     /// What a command would do, and the answer that it would begin with. Nothing is changed, and nobody is asked.

@@ -23,11 +23,14 @@ pub use lists::Lists;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Uri, header};
+use axum::middleware::Next;
 use axum::response::Response;
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+
+use tracing::Instrument;
 
 use crate::Controller;
 
@@ -54,7 +57,16 @@ pub fn router(controller: Controller) -> Router {
                 .quality(CompressionLevel::Fastest)
                 .compress_when(SizeAbove::new(GZIP_FROM).and(NotForContentType::SSE)),
         )
+        .layer(axum::middleware::from_fn(traced))
         .with_state(controller)
+}
+
+/// A span for each request. Its query is left out: it may hold what is nobody's business.
+async fn traced(request: Request, next: Next) -> Response {
+    let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path(), status = tracing::field::Empty);
+    let response = next.run(request).instrument(span.clone()).await;
+    span.record("status", response.status().as_u16());
+    response
 }
 
 /// `x/` and `x?` mean `x`: to be applied before routing (see `serve`).

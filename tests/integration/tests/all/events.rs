@@ -1,11 +1,12 @@
 //! Streams of events over the wire, from a process of their own.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use berth_integration::{Cluster, Pace, Rest, Streams};
+use berth_integration::{Cluster, Daemon, Pace, Rest, Scratch, Streams};
 use serde_json::{Value, json};
 
 /// On a busy machine.
@@ -104,4 +105,66 @@ fn a_watched_list_is_shown_again_when_it_changes() -> Result<()> {
     watched.kill()?;
     watched.wait()?;
     shown
+}
+
+/// Takes what is posted to it, as a collector of traces does, until it has bytes that hold all of `texts`.
+fn collect(listener: &TcpListener, texts: &[&str]) -> Result<Vec<u8>> {
+    listener.set_nonblocking(true)?;
+    let mut posted = Vec::new();
+    berth_integration::within(LIMIT, "the traces arrive", || {
+        let (mut stream, _) = listener.accept().map_err(|error| error.to_string())?;
+        let mut taken = || -> Result<()> {
+            stream.set_nonblocking(false)?;
+            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            let mut piece = vec![0; 64 << 10];
+            let mut request = Vec::new();
+            loop {
+                let text = String::from_utf8_lossy(&request).to_lowercase();
+                let length = text.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse::<usize>().ok());
+                if let (Some(head), Some(length)) = (request.windows(4).position(|four| four == b"\r\n\r\n"), length)
+                    && request.len() >= head + 4 + length
+                {
+                    ensure!(text.starts_with("post /v1/traces "), "{}", text.lines().next().unwrap_or_default());
+                    break;
+                }
+                let count = stream.read(&mut piece)?;
+                ensure!(count > 0, "the request was cut off");
+                request.extend_from_slice(&piece[..count]);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+            posted.extend_from_slice(&request);
+            Ok(())
+        };
+        taken().map_err(|error| format!("{error:#}"))?;
+        let missing: Vec<&&str> = texts.iter().filter(|text| !posted.windows(text.len()).any(|part| part == text.as_bytes())).collect();
+        if missing.is_empty() { Ok(posted.clone()) } else { Err(format!("{missing:?} are missing")) }
+    })
+}
+
+#[test]
+fn a_collector_gets_a_trace_of_each_request_from_its_door_to_its_plan() -> Result<()> {
+    let collector = TcpListener::bind("127.0.0.1:0")?;
+    let address = format!("http://{}", collector.local_addr()?);
+    let scratch = Scratch::new()?;
+    let data = scratch.sub("controller")?;
+    let words = [
+        "controller".into(),
+        "--data".into(),
+        data.into_os_string(),
+        "--listen".into(),
+        "127.0.0.1:0".into(),
+        "--traces".into(),
+        address.into(),
+    ];
+    let mut daemon = Daemon::start(&scratch, "controller", words)?;
+    let rest = Rest::new(&format!("http://{}", daemon.host_port()));
+    rest.put("/v1/key-value-store/secret-store?x=hush", &json!({"override_props": {"db-password": "hush"}}))?.ok()?;
+    let posted =
+        collect(&collector, &["berth-controller", "request", "command", "commit", "plan", "/v1/key-value-store/secret-store", "PUT"])?;
+    ensure!(!posted.windows(4).any(|part| part == b"hush"), "a trace holds a secret");
+    // A collector that has gone holds up neither requests nor the end.
+    drop(collector);
+    write(&rest, 1)?;
+    daemon.terminate(LIMIT)?;
+    Ok(())
 }
