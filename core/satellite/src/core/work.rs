@@ -215,6 +215,11 @@ impl Core {
         while self.running < WORKERS_MAX {
             let Some(resource) = self.ready.pop_front() else { return };
             let Some(queue) = self.queues.get_mut(&resource) else { continue };
+            if queue.running {
+                // Borrowed by what had this name before; it is ready again when that is done.
+                queue.ready = false;
+                continue;
+            }
             let items: Vec<Arc<PlanItem>> =
                 queue.dirty.iter().filter_map(|id| self.entries.get(id)).map(|entry| Arc::clone(&entry.item)).collect();
             if items.iter().any(|item| item.pools().into_iter().any(|pool| self.opening.contains(pool))) {
