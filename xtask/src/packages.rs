@@ -28,6 +28,7 @@ const NEEDS: &[Need] = &[
     Need { package: "mount", probe: Probe::Program("mount"), purpose: "mounting the volumes under test" },
     Need { package: "strace", probe: Probe::Program("strace"), purpose: "the trace that shows each change reach the disk" },
     Need { package: "faketime", probe: Probe::Program("faketime"), purpose: "the controller whose clock is ten years off" },
+    Need { package: "slapd", probe: Probe::Program("slapd"), purpose: "a directory that logins are checked against" },
     Need { package: "python3", probe: Probe::Program("python3"), purpose: "the tests with the Python client" },
     Need { package: "python3-venv", probe: Probe::PythonVenv, purpose: "a place of its own for the Python client" },
 ];

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::{Known, Settings};
+use crate::sign_in;
 use crate::words::SimulateWords;
 
 /// Longest time from a signal to the end of the process; past it, it ends at once.
@@ -34,6 +35,9 @@ const SATELLITE: &[Known] = &[
     Known { name: "listen", variable: "BERTH_SATELLITE_LISTEN", default: Some("[::]:3366") },
     Known { name: "name", variable: "BERTH_SATELLITE_NAME", default: None },
     Known { name: "dev_dir", variable: "BERTH_SATELLITE_DEV_DIR", default: Some("/dev/berth") },
+    Known { name: "tls_cert", variable: "BERTH_SATELLITE_TLS_CERT", default: None },
+    Known { name: "tls_key", variable: "BERTH_SATELLITE_TLS_KEY", default: None },
+    Known { name: "tls_ca", variable: "BERTH_SATELLITE_TLS_CA", default: None },
     Known { name: "log", variable: "BERTH_LOG", default: Some("info") },
     Known { name: "log_format", variable: "BERTH_LOG_FORMAT", default: Some("text") },
     Known { name: "traces", variable: "BERTH_TRACES", default: None },
@@ -59,7 +63,7 @@ pub fn runtime(threads: usize) -> anyhow::Result<Runtime> {
 
 /// `berth controller`.
 pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
-    let (words, settings) = resolve(matches, CONTROLLER, "/etc/berth/controller.toml")?;
+    let (words, settings) = resolve(matches, &[CONTROLLER, &sign_in::CONTROLLER].concat(), "/etc/berth/controller.toml")?;
     if words.get_flag("print_config") {
         print!("{}", settings.print());
         return Ok(());
@@ -68,10 +72,13 @@ pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
     let data = PathBuf::from(settings.require("data")?);
     let listen = address(&settings)?;
     let passphrase = settings.get("master_passphrase").map(|text| berth_controller::Passphrase::new(text.to_owned()));
+    let mut config = berth_controller::Config::new(data, listen);
+    config.log = log;
+    config.passphrase = passphrase;
+    sign_in::apply(&mut config, &settings)?;
     let stdin = words.get_flag("until_stdin_closes");
     let ended = runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
-        let config = berth_controller::Config { log, passphrase, ..berth_controller::Config::new(data, listen) };
         berth_controller::serve(config, stop, |address| ready(&format!("http://{address}"))).await.map_err(|error| {
             let text = format!("{error}. {}", error.correction());
             if error.needs_hands() { NeedsHands(text).into() } else { anyhow::Error::msg(text) }
@@ -110,6 +117,13 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
     config.log = log;
     config.name = settings.get("name").map(str::to_owned);
     config.dev_dir = settings.require("dev_dir")?.into();
+    config.tls = match (settings.get("tls_cert"), settings.get("tls_key"), settings.get("tls_ca")) {
+        (Some(certificate), Some(key), Some(ca)) => {
+            Some(berth_satellite::TlsFiles { certificate: certificate.into(), key: key.into(), ca: ca.into() })
+        }
+        (None, None, None) => None,
+        _ => anyhow::bail!("'tls_cert', 'tls_key' and 'tls_ca' are given together; 'berth tls init' makes the files"),
+    };
     let stdin = words.get_flag("until_stdin_closes");
     let ended = runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;

@@ -24,6 +24,8 @@ mod logs;
 mod migrate;
 mod place;
 mod settings;
+mod sign_in;
+mod tls;
 mod traces;
 mod what_if;
 mod words;
@@ -122,6 +124,7 @@ fn run(program: Program, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Program::WhatIf(options) => what_if::what_if(&options),
         Program::Risk(options) => what_if::risk(&options),
         Program::Place(words) => place::place(&words),
+        Program::Tls(words) => tls::run(&words),
         Program::Completions { shell } => {
             print!("{}", berth_cli::registration(&shell, &["linstor", "berth"]).map_err(anyhow::Error::msg)?);
             Ok(())

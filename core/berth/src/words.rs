@@ -6,6 +6,7 @@ use berth_cli::FilterWords;
 use clap::{Args, Parser, Subcommand};
 
 use crate::explain::words::{AuditWords, DiffWords, DriftWords, WhyWords};
+use crate::tls::TlsWords;
 
 /// Storage for hypervisors and container hosts.
 #[derive(Debug, Parser)]
@@ -68,6 +69,11 @@ pub enum Program {
         after_help = "Examples:\n  berth place new 10G --group fast --count 3\n  berth place resource web --count +1\n  berth place available alpha web --diskful"
     )]
     Place(PlaceWords),
+    /// Make certificates for encrypted connections: an authority of the cluster's own, and what it vouches for.
+    #[command(
+        after_help = "Example: for a controller and two satellites, then for a client of HTTPS\n  berth tls init --controller ctrl-1 --address 10.0.0.1 --satellite alpha --satellite bravo\n  berth tls issue client alice"
+    )]
+    Tls(TlsWords),
     /// Run simulated satellites: every layer and provider, no devices.
     Simulate(SimulateWords),
     /// Print what makes a shell complete commands and names of objects.
@@ -110,6 +116,33 @@ pub struct ControllerWords {
     /// Address of the REST API; port 0 takes a free one.
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
+    /// Address of the REST API over HTTPS; port 3371 on the same address if not given.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub https_listen: Option<String>,
+    /// Certificate for HTTPS (PEM); it turns HTTPS on.
+    #[arg(long, value_name = "FILE")]
+    pub https_cert: Option<String>,
+    /// Its key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub https_key: Option<String>,
+    /// Authorities of clients (PEM): only clients with a certificate of theirs get in.
+    #[arg(long, value_name = "FILE")]
+    pub https_client_ca: Option<String>,
+    /// Clients whose certificate signs them in, e.g. `alice,grafana:viewer`.
+    #[arg(long, value_name = "NAME[:ROLE],…")]
+    pub https_clients: Option<String>,
+    /// Certificate to call satellites with by TLS (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub satellite_cert: Option<String>,
+    /// Its key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub satellite_key: Option<String>,
+    /// Authorities of satellites (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub satellite_ca: Option<String>,
+    /// Ask nobody for a token, whatever the property says (`true`): the way back in if the last token is lost; listen on loopback then.
+    #[arg(long, value_name = "true|false")]
+    pub ignore_tokens: Option<String>,
     #[command(flatten)]
     pub common: CommonWords,
 }
@@ -129,6 +162,15 @@ pub struct SatelliteWords {
     /// Folder for stable device paths.
     #[arg(long, value_name = "DIR")]
     pub dev_dir: Option<PathBuf>,
+    /// Certificate with this node's name (PEM): only a controller with a certificate gets in then, by TLS.
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<String>,
+    /// Its key (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<String>,
+    /// Authorities of the controller (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub tls_ca: Option<String>,
     #[command(flatten)]
     pub common: CommonWords,
 }

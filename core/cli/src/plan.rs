@@ -173,6 +173,8 @@ pub enum View {
     Fields(&'static Fields),
     /// `space-reporting query`: a text.
     SpaceReport,
+    /// `controller auth list`
+    Tokens,
     /// `controller version`
     Version,
     /// `… query-max-volume-size`

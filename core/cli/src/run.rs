@@ -8,7 +8,7 @@ mod told;
 
 use std::time::{Duration, Instant};
 
-use berth_client::{Call, Client, ClientError, Endpoint, Login, Options, Reply, Response, Severity};
+use berth_client::{Call, Client, ClientError, Endpoint, Login, Options, Reply, Response, Severity, Tls, Trust};
 use serde_json::Value;
 
 use crate::exit;
@@ -60,9 +60,7 @@ impl From<ClientError> for Trouble {
     fn from(error: ClientError) -> Self {
         match &error {
             ClientError::Timeout { .. } => Self::Timeout(format!("{error}; --timeout gives it more")),
-            ClientError::Tls(_) => {
-                Self::Connection(format!("{error}; use a plain address, such as linstor://HOST:3370, or a proxy that ends TLS"))
-            }
+            ClientError::Certificate(_) => Self::Connection(format!("{error}; --certfile, --keyfile and --cafile name PEM files")),
             ClientError::Unreachable { .. } => {
                 Self::Connection(format!("{error}; is the controller running? --controllers or LS_CONTROLLERS says where"))
             }
@@ -84,13 +82,9 @@ impl<'t> Runner<'t> {
     /// # Errors
     /// A login that must not go over a plain connection, or options that need TLS.
     pub fn new(settings: Settings, around: &Surroundings, terminal: &'t mut Terminal) -> Result<Self, Trouble> {
-        if settings.tls_wanted {
-            return Err(Trouble::Connection(
-                "certificates need TLS, which this version cannot do; leave out --certfile, --keyfile and --cafile".to_owned(),
-            ));
-        }
         let login = login(&settings, around, terminal)?;
-        let options = Options { timeout: Some(settings.timeout), login, ..Options::default() };
+        let tls = Tls { trust: trust(&settings), certificate: settings.certfile.clone(), key: settings.keyfile.clone() };
+        let options = Options { timeout: Some(settings.timeout), login, tls, ..Options::default() };
         let client = Arc::new(Client::new(settings.controllers.clone(), options)?);
         Ok(Self { settings, client, terminal })
     }
@@ -559,7 +553,7 @@ fn login(settings: &Settings, around: &Surroundings, terminal: &mut Terminal) ->
     let Some(user) = &settings.user else {
         return Ok(match token(around) {
             Some(token) => {
-                if !settings.controllers.iter().all(is_this_machine) {
+                if !settings.controllers.iter().all(|endpoint| endpoint.tls || is_this_machine(endpoint)) {
                     terminal.note("Warning: this machine's token goes over a plain connection");
                 }
                 Login::Bearer(token)
@@ -567,8 +561,10 @@ fn login(settings: &Settings, around: &Surroundings, terminal: &mut Terminal) ->
             None => Login::None,
         });
     };
-    if !settings.allow_insecure_auth {
-        return Err(Trouble::Connection("a password is not sent over a plain connection; --allow-insecure-auth permits it".to_owned()));
+    if !settings.allow_insecure_auth && !settings.controllers.iter().all(|endpoint| endpoint.tls) {
+        return Err(Trouble::Connection(
+            "a password is not sent over a plain connection; use linstor+ssl://HOST, or --allow-insecure-auth permits it".to_owned(),
+        ));
     }
     let password = match &settings.password {
         Some(password) => password.clone(),
@@ -576,6 +572,16 @@ fn login(settings: &Settings, around: &Surroundings, terminal: &mut Terminal) ->
         None => terminal.ask_password(&format!("Password of {user}")).map_err(Trouble::Connection)?,
     };
     Ok(Login::Basic { user: user.clone(), password })
+}
+
+/// Whom the settings trust. Without a file of authorities whoever answers is taken for the controller, as LINSTOR's client does; but a
+/// password goes to nobody whom the machine's authorities do not vouch for, unless that is permitted.
+fn trust(settings: &Settings) -> Trust {
+    match &settings.cafile {
+        Some(file) => Trust::File(file.clone()),
+        None if settings.user.is_some() && !settings.allow_insecure_auth => Trust::Machine,
+        None => Trust::Anybody,
+    }
 }
 
 /// Whether the connection stays on this machine, where nobody else can read it.

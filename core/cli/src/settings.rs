@@ -85,8 +85,12 @@ pub struct Settings {
     pub password: Option<String>,
     /// A password may go over a plain connection.
     pub allow_insecure_auth: bool,
-    /// An option that only means something with TLS was given.
-    pub tls_wanted: bool,
+    /// PEM file with the certificate to show, and its key unless `keyfile` names another.
+    pub certfile: Option<PathBuf>,
+    /// PEM file with the key.
+    pub keyfile: Option<PathBuf>,
+    /// PEM file with the authorities that vouch for controllers.
+    pub cafile: Option<PathBuf>,
     /// Print the version and end.
     pub show_version: bool,
     /// Print the help and end.
@@ -161,12 +165,22 @@ pub fn resolve(args: &[OsString], around: &Surroundings) -> Result<(Settings, Ve
         user: one(&matches, "user").map(str::to_owned),
         password: one(&matches, "password").map(str::to_owned),
         allow_insecure_auth: set(&matches, "allow-insecure-auth"),
-        tls_wanted: ["certfile", "keyfile", "cafile"].iter().any(|option| one(&matches, option).is_some()),
+        certfile: file(&matches, around, "certfile", "LS_USER_CERTIFICATE_FILE"),
+        keyfile: file(&matches, around, "keyfile", "LS_USER_KEY_FILE"),
+        cafile: file(&matches, around, "cafile", "LS_ROOT_CA_FILE"),
         show_version: set(&matches, "version"),
         show_help: set(&matches, "help"),
         sections: files,
     };
     Ok((settings, words))
+}
+
+/// A file that an option names, or else the variable that golinstor has for it.
+fn file(matches: &ArgMatches, around: &Surroundings, option: &str, variable: &str) -> Option<PathBuf> {
+    one(matches, option)
+        .map(str::to_owned)
+        .or_else(|| around.env.get(variable).filter(|value| !value.is_empty()).cloned())
+        .map(PathBuf::from)
 }
 
 /// Takes `--dry-run` out of a command's words, where it may stand as well as before them; what follows `--` is left alone.

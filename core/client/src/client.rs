@@ -4,11 +4,11 @@ use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use serde_json::Value;
 
 use crate::reply::{Reply, parse_replies};
-use crate::{Call, Endpoint};
+use crate::{Call, Endpoint, Tls};
 
 /// How long a controller may take to accept a connection before the next one is tried.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -39,13 +39,15 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Who asks.
     pub login: Login,
+    /// How encrypted connections are made.
+    pub tls: Tls,
     /// Value of the `User-Agent` header.
     pub user_agent: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { timeout: None, login: Login::None, user_agent: concat!("berth/", env!("CARGO_PKG_VERSION")).to_owned() }
+        Self { timeout: None, login: Login::None, tls: Tls::default(), user_agent: concat!("berth/", env!("CARGO_PKG_VERSION")).to_owned() }
     }
 }
 
@@ -55,9 +57,9 @@ pub enum ClientError {
     /// The list of controllers is empty.
     #[error("no controller is named")]
     NoController,
-    /// A controller asks for TLS, which this build cannot do.
-    #[error("{0} needs TLS, which this version cannot do")]
-    Tls(Endpoint),
+    /// Certificates for encrypted connections cannot be used.
+    #[error("the certificates cannot be used: {0}")]
+    Certificate(String),
     /// None of the controllers accepted a connection.
     #[error("cannot connect to {}", tried.iter().map(|(endpoint, why)| format!("{endpoint} ({why})")).collect::<Vec<_>>().join(", "))]
     Unreachable {
@@ -140,6 +142,9 @@ impl Client {
             return Err(ClientError::NoController);
         }
         let mut builder = reqwest::Client::builder().user_agent(&options.user_agent).connect_timeout(CONNECT_WITHIN).no_proxy();
+        // A request that is sent elsewhere is sent whole, and only where this client decides (see `send`).
+        builder = builder.redirect(reqwest::redirect::Policy::none());
+        builder = builder.tls_backend_preconfigured(options.tls.config().map_err(ClientError::Certificate)?);
         if let Some(timeout) = options.timeout {
             builder = builder.timeout(timeout);
         }
@@ -191,21 +196,17 @@ impl Client {
         for step in 0..self.endpoints.len() {
             let at = (start + step) % self.endpoints.len();
             let endpoint = &self.endpoints[at];
-            if endpoint.tls {
-                if self.endpoints.len() == 1 {
-                    return Err(ClientError::Tls(endpoint.clone()));
-                }
-                tried.push((endpoint.clone(), "needs TLS, which this version cannot do".to_owned()));
-                continue;
-            }
             match self.send_to(endpoint, call, &edit).await {
                 Ok(response) => {
                     self.current.store(at, Ordering::Relaxed);
-                    return Ok(response);
+                    // A controller with HTTPS carries out nothing that comes plainly (contract 1.4).
+                    return match secure(endpoint, &response) {
+                        Some(secure) => self.send_to(&secure, call, &edit).await.map_err(|why| broken(&secure, &why)),
+                        None => Ok(response),
+                    };
                 }
                 Err(why) if why.is_connect() => tried.push((endpoint.clone(), reason(&why))),
-                Err(why) if why.is_timeout() => return Err(ClientError::Timeout { endpoint: endpoint.clone() }),
-                Err(why) => return Err(ClientError::Broken { endpoint: endpoint.clone(), why: reason(&why) }),
+                Err(why) => return Err(broken(endpoint, &why)),
             }
         }
         Err(ClientError::Unreachable { tried })
@@ -230,6 +231,26 @@ impl Client {
     }
 }
 
+/// The same controller by HTTPS, where it says that it wants to be called so; only the port is its to say.
+fn secure(endpoint: &Endpoint, response: &reqwest::Response) -> Option<Endpoint> {
+    if endpoint.tls || response.status() != 302 {
+        return None;
+    }
+    let place = Endpoint::parse(response.headers().get(LOCATION)?.to_str().ok()?).ok()?;
+    place.tls.then(|| Endpoint { tls: true, host: endpoint.host.clone(), port: place.port })
+}
+
+fn broken(endpoint: &Endpoint, why: &reqwest::Error) -> ClientError {
+    let endpoint = endpoint.clone();
+    if why.is_connect() {
+        ClientError::Unreachable { tried: vec![(endpoint, reason(why))] }
+    } else if why.is_timeout() {
+        ClientError::Timeout { endpoint }
+    } else {
+        ClientError::Broken { endpoint, why: reason(why) }
+    }
+}
+
 /// The innermost reason of a transport error: the outer ones repeat the URL.
 fn reason(error: &reqwest::Error) -> String {
     let mut deepest: &dyn Error = error;
@@ -242,7 +263,7 @@ fn reason(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Client, ClientError, Options};
-    use crate::{Call, Endpoint};
+    use crate::{Call, Endpoint, Tls, Trust};
 
     async fn serve() -> Endpoint {
         let app = axum::Router::new()
@@ -280,9 +301,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tls_is_refused_with_its_reason() {
+    async fn files_that_cannot_be_used_are_named() {
         let endpoint = Endpoint::parse("linstor+ssl://localhost").expect("parses");
-        let client = Client::new(vec![endpoint], Options::default()).expect("a client");
-        assert!(matches!(client.send(&Call::get(&["nodes"])).await, Err(ClientError::Tls(_))));
+        for tls in [
+            Tls { trust: Trust::File("/none.pem".into()), ..Tls::default() },
+            Tls { certificate: Some("/none.pem".into()), ..Tls::default() },
+        ] {
+            match Client::new(vec![endpoint.clone()], Options { tls, ..Options::default() }) {
+                Err(ClientError::Certificate(why)) => assert!(why.contains("/none.pem"), "{why}"),
+                Ok(_) => panic!("a client without its files"),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plain_answer_where_tls_is_asked_for_is_no_answer() {
+        let plain = serve().await;
+        let client = Client::new(vec![Endpoint { tls: true, ..plain }], Options::default()).expect("a client");
+        assert!(matches!(client.send(&Call::get(&["nodes"])).await, Err(ClientError::Unreachable { .. })));
     }
 }

@@ -10,6 +10,7 @@ mod client;
 mod endpoint;
 mod events;
 mod reply;
+mod tls;
 
 pub use call::{Call, escape};
 pub use client::{Client, ClientError, Login, Options, Response};
@@ -17,3 +18,4 @@ pub use endpoint::{BadEndpoint, Endpoint, parse_controllers};
 pub use events::{Event, Events};
 pub use reply::{Reply, Severity, parse_replies};
 pub use reqwest::Method;
+pub use tls::{Tls, Trust};

@@ -64,6 +64,8 @@ counters! {
     commands = "berth_commands_total", Counter;
     /// Commands that were refused.
     commands_refused = "berth_commands_refused_total", Counter;
+    /// Requests of callers who could not sign in.
+    sign_ins_refused = "berth_sign_ins_refused_total", Counter;
     /// Jobs that ended.
     jobs_ended = "berth_jobs_ended_total", Counter;
     /// Answers that did not wait any longer for their jobs.

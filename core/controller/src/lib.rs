@@ -11,6 +11,7 @@
 
 mod config;
 mod copies;
+mod gate;
 mod happenings;
 pub mod http;
 mod load;
@@ -26,10 +27,10 @@ mod testkit;
 mod vault;
 mod writer;
 
-pub use config::Config;
+pub use config::{Config, HTTPS_PORT, Https, Ldap, Limits, SignIn, TlsFiles};
 pub use happenings::{Counters, Sample, SampleKind};
 pub use reports::{ErrorReport, NewReport, Reports};
-pub use serve::{ControllerError, Running, serve, start};
+pub use serve::{BadCertificate, ControllerError, Running, serve, start};
 pub use session::Silent;
 pub use vault::Passphrase;
 

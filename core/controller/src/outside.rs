@@ -15,12 +15,17 @@ use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use tonic::transport::Endpoint;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+use crate::config::TlsFiles;
+use crate::serve::{BadCertificate, tls};
 
 /// A machine that is there answers a TCP connect within this.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Largest message of either side: a whole plan of some 100,000 items.
 const MAX_MESSAGE: usize = 256 * 1024 * 1024;
+/// Why a satellite that wants TLS is not reached.
+const NO_CERTIFICATE: &str = "The interface asks for SSL, and this controller has no certificate; 'berth tls init' makes them.";
 /// Messages on their way down; plans wait in the link instead.
 const DOWN_QUEUE: usize = 4;
 
@@ -43,6 +48,11 @@ pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Wire, String>> + Send 
 pub trait Dial: std::fmt::Debug + Send + Sync {
     /// Begins a conversation with the satellite at an address, with this hello. The text of an error says why there is none.
     fn dial(&self, address: SocketAddr, hello: Hello) -> Dialing<'_>;
+
+    /// The same over TLS: each side shows its certificate, and the satellite's must be that of the node which the hello names.
+    fn dial_secure(&self, _address: SocketAddr, _hello: Hello) -> Dialing<'_> {
+        Box::pin(async { Err(NO_CERTIFICATE.to_owned()) })
+    }
 }
 
 /// All that comes from outside.
@@ -58,7 +68,19 @@ impl Outside {
     /// The clock and the network of this machine.
     #[must_use]
     pub fn real() -> Self {
-        Self { world: Arc::new(ThisMachine), dial: Arc::new(Grpc) }
+        Self { world: Arc::new(ThisMachine), dial: Arc::new(Grpc { certificates: None }) }
+    }
+
+    /// The same, and certificates for satellites that are reached by TLS.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or do not fit each other.
+    pub fn with_certificates(files: &TlsFiles) -> Result<Self, BadCertificate> {
+        let grpc = Grpc { certificates: Some(files.clone()) };
+        tls::key(&files.key)?;
+        tls::certificates(&files.certificate)?;
+        tls::certificates(&files.ca)?;
+        Ok(Self { world: Arc::new(ThisMachine), dial: Arc::new(grpc) })
     }
 }
 
@@ -76,23 +98,49 @@ impl World for ThisMachine {
 }
 
 #[derive(Debug)]
-struct Grpc;
+struct Grpc {
+    /// Read anew for each connection: certificates are renewed while the controller runs.
+    certificates: Option<TlsFiles>,
+}
+
+impl Grpc {
+    async fn talk(endpoint: Endpoint, address: SocketAddr, hello: Hello) -> Result<Wire, String> {
+        let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
+        let channel = endpoint.connect().await.map_err(|error| format!("{address}: {}", chain(&error)))?;
+        let mut client = SatelliteClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
+        let (down, queue) = mpsc::channel(DOWN_QUEUE);
+        // The queue is empty and has room.
+        let _ = down.try_send(Down { message: Some(down::Message::Hello(hello)) });
+        let up = client.session(ReceiverStream::new(queue)).await.map_err(|status| words(&status))?.into_inner();
+        let up: Pin<Box<dyn Stream<Item = Result<Up, Status>> + Send>> = Box::pin(up);
+        Ok((down, up))
+    }
+
+    fn secure(&self, address: SocketAddr, node: &str) -> Result<Endpoint, String> {
+        let files = self.certificates.as_ref().ok_or(NO_CERTIFICATE)?;
+        let read = |file: &std::path::Path| std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()));
+        let tls = ClientTlsConfig::new()
+            .domain_name(node)
+            .ca_certificate(Certificate::from_pem(read(&files.ca)?))
+            .identity(Identity::from_pem(read(&files.certificate)?, read(&files.key)?))
+            .timeout(CONNECT);
+        let endpoint = Endpoint::from_shared(format!("https://{address}")).map_err(|error| chain(&error))?;
+        endpoint.tls_config(tls).map_err(|error| format!("The certificates for satellites cannot be used: {}", chain(&error)))
+    }
+}
 
 impl Dial for Grpc {
     fn dial(&self, address: SocketAddr, hello: Hello) -> Dialing<'_> {
         Box::pin(async move {
-            let endpoint = Endpoint::from_shared(format!("http://{address}"))
-                .map_err(|error| chain(&error))?
-                .connect_timeout(CONNECT)
-                .tcp_nodelay(true);
-            let channel = endpoint.connect().await.map_err(|error| format!("{address}: {}", chain(&error)))?;
-            let mut client = SatelliteClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
-            let (down, queue) = mpsc::channel(DOWN_QUEUE);
-            // The queue is empty and has room.
-            let _ = down.try_send(Down { message: Some(down::Message::Hello(hello)) });
-            let up = client.session(ReceiverStream::new(queue)).await.map_err(|status| words(&status))?.into_inner();
-            let up: Pin<Box<dyn Stream<Item = Result<Up, Status>> + Send>> = Box::pin(up);
-            Ok((down, up))
+            let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| chain(&error))?;
+            Self::talk(endpoint, address, hello).await
+        })
+    }
+
+    fn dial_secure(&self, address: SocketAddr, hello: Hello) -> Dialing<'_> {
+        Box::pin(async move {
+            let endpoint = self.secure(address, &hello.node_name)?;
+            Self::talk(endpoint, address, hello).await
         })
     }
 }

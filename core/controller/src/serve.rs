@@ -1,13 +1,12 @@
 //! A controller from its start to its end.
 
-use std::future::{Future, IntoFuture};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use axum::extract::Request;
 use berth_model::names::NodeName;
 use berth_model::observed::Observed;
 use berth_store::{SqliteStore, Store, StoreError};
@@ -17,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::gate::Gate;
 use crate::happenings::{Counters, LogTrimmed, Ready};
 use crate::load::{Start, load};
 use crate::outside::{Outside, World};
@@ -25,14 +25,19 @@ use crate::session::{Common, Signs, supervise};
 use crate::state::{Controller, Health, Inner, View};
 use crate::writer::{Hands, QUEUE, Writer};
 
-/// A client that acknowledges nothing of what was sent for so long has gone, milliseconds.
-const CLIENT_GONE_MS: u32 = 60_000;
 /// Requests under way have so long to end when the controller stops.
 const GRACE: Duration = Duration::from_secs(2);
 /// So have the sessions, the writer and the store, each.
 const LAST_STEPS: Duration = Duration::from_millis(800);
 /// How often old log entries are removed.
 const TRIM: Duration = Duration::from_secs(3600);
+
+mod https;
+mod listen;
+pub(crate) mod tls;
+
+use listen::Connections;
+pub use tls::BadCertificate;
 
 /// Why a controller cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +61,12 @@ pub enum ControllerError {
     /// The database cannot be opened, read or led.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// The listening socket failed.
-    #[error("the REST API ended: {0}")]
-    Ended(std::io::Error),
+    /// Certificates cannot be used.
+    #[error("{0}")]
+    Certificate(#[from] BadCertificate),
+    /// The directory that logins are checked against cannot be set up.
+    #[error("the directory for logins cannot be used: {0}")]
+    SignIn(String),
     /// The writer ended by itself: a defect.
     #[error("the writer ended: {0}")]
     Died(String),
@@ -85,7 +93,8 @@ impl ControllerError {
                 _ => "Choose another folder with --data.".to_owned(),
             },
             Self::Store(error) => error.correction(),
-            Self::Ended(_) => "Restart the controller.".to_owned(),
+            Self::Certificate(_) => "Give a PEM file with the certificate, and one with its key; 'berth tls init' makes them.".to_owned(),
+            Self::SignIn(_) => "Correct the settings of LDAP.".to_owned(),
             Self::Died(_) => "Restart the controller, and report the defect with its log.".to_owned(),
         }
     }
@@ -96,7 +105,8 @@ impl ControllerError {
         match self {
             Self::Store(error) => error.needs_hands(),
             // An address may be given up or come up, and a folder be mounted.
-            Self::Listen { .. } | Self::Folder { .. } | Self::Ended(_) | Self::Died(_) => false,
+            Self::Listen { .. } | Self::Folder { .. } | Self::Died(_) => false,
+            Self::Certificate(_) | Self::SignIn(_) => true,
         }
     }
 }
@@ -113,9 +123,13 @@ pub async fn serve(config: Config, stop: CancellationToken, ready: impl FnOnce(S
     let listen_error = |source| ControllerError::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
+    let https = match &config.https {
+        Some(files) => Some((https::bind(config.https_listen).await?, Arc::new(tls::server(files)?))),
+        None => None,
+    };
     std::fs::create_dir_all(&config.data).map_err(|source| ControllerError::Folder { folder: config.data.clone(), source })?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data).await?);
-    let result = with_store(&config, Arc::clone(&store), listener, address, stop, ready, begun).await;
+    let result = with_store(&config, Arc::clone(&store), (listener, https), address, stop, ready, begun).await;
     let closed = in_time("store", LAST_STEPS, store.close()).await;
     result?;
     closed.unwrap_or(Ok(())).map_err(ControllerError::Store)
@@ -124,40 +138,49 @@ pub async fn serve(config: Config, stop: CancellationToken, ready: impl FnOnce(S
 async fn with_store(
     config: &Config,
     store: Arc<dyn Store>,
-    listener: TcpListener,
+    (listener, https): (TcpListener, Option<(TcpListener, Arc<rustls::ServerConfig>)>),
     address: SocketAddr,
     stop: CancellationToken,
     ready: impl FnOnce(SocketAddr),
     begun: Instant,
 ) -> Result<(), ControllerError> {
-    let Running { controller, records, mut tasks } = start(config, store, Outside::real(), stop.clone()).await?;
+    let outside = match &config.satellites {
+        Some(files) => Outside::with_certificates(files)?,
+        None => Outside::real(),
+    };
+    let Running { controller, records, mut tasks } = start(config, store, outside, stop.clone()).await?;
     Ready { listen: address, serial: controller.view().cluster.serial, records, after: begun.elapsed() }.emit(controller.counters());
     ready(address);
-    let router = tower::util::MapRequest::new(crate::http::router(controller), crate::http::normal_path);
-    let service = axum::ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(router);
-    // Else the last piece of an answer waits until the client has acknowledged those before, which it may put off for 40 ms.
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a client's connection cannot be told to send at once");
-        }
-        // A client that has gone, or reads nothing, must not hold what is on its way to it for ever.
-        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&*stream, CLIENT_GONE_MS) {
-            tracing::debug!(%error, "a client's connection gets no limit of silence");
-        }
-    });
-    let mut server = std::pin::pin!(axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
+    let mut server = std::pin::pin!(rest(config, controller, listener, https, stop.clone()));
     let ended = tokio::select! {
-        ended = &mut server => ended.map_err(ControllerError::Ended),
+        ended = &mut server => ended,
         died = &mut tasks.writer => {
             stop.cancel();
             let why = died.err().map_or_else(|| "without a reason".to_owned(), |error| error.to_string());
             return Err(ControllerError::Died(why));
         }
-        () = stop.cancelled() => in_time("requests", GRACE, server).await.unwrap_or(Ok(())).map_err(ControllerError::Ended),
+        () = stop.cancelled() => in_time("requests", GRACE, server).await.unwrap_or(Ok(())),
     };
     stop.cancel();
     tasks.end().await;
     ended
+}
+
+/// The REST API on its sockets, until `stop` and until the last request has its answer.
+async fn rest(
+    config: &Config,
+    controller: Controller,
+    listener: TcpListener,
+    https: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
+    stop: CancellationToken,
+) -> Result<(), ControllerError> {
+    let router = tower::util::MapRequest::new(crate::http::router(controller.clone()), crate::http::normal_path);
+    let connections = Connections::new(config.limits.clone());
+    let secure = https::Secure { config, controller, connections: Arc::clone(&connections), service: router.clone(), stop: stop.clone() };
+    let plain = listen::listen(listener, None, Arc::clone(&connections), router, stop);
+    tokio::join!(plain, secure.run(https));
+    connections.ended().await;
+    Ok(())
 }
 
 /// A controller without its REST API.
@@ -285,6 +308,8 @@ pub(crate) async fn core(
         log: config.log.clone(),
         lists: crate::http::Lists::new(),
         vault: crate::vault::Vault::new(),
+        gate: Gate::new(config.sign_in.clone()).map_err(ControllerError::SignIn)?,
+        body_within: config.limits.body,
     });
     if let Some(passphrase) = &config.passphrase
         && let Some(why) = crate::vault::enter_configured(&controller, passphrase).await

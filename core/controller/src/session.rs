@@ -15,8 +15,7 @@ use std::time::Duration;
 use berth_model::cluster::Cluster;
 use berth_model::flags::NodeFlag;
 use berth_model::names::NodeName;
-use berth_model::objects::{Encryption, Node};
-use berth_model::observed::ConnectionStatus;
+use berth_model::objects::Node;
 use imbl::OrdMap;
 use imbl::ordmap::DiffItem;
 use tokio::sync::{Notify, mpsc};
@@ -42,35 +41,15 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// How often it is looked at whether a session's task has died.
 const REVIVE: Duration = Duration::from_secs(60);
 
-/// What a node needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Wanted {
-    /// A session.
-    Session(Peer),
-    /// One that cannot be: why.
-    Impossible(Peer, String),
-}
-
-impl Wanted {
-    fn peer(&self) -> &Peer {
-        match self {
-            Self::Session(peer) | Self::Impossible(peer, _) => peer,
-        }
-    }
-}
-
 /// Whether a node has a satellite to talk to, and where. `None`: nobody is to be reached there.
-fn wanted(node: &Node) -> Option<Wanted> {
+fn wanted(node: &Node) -> Option<Peer> {
     if !node.node_type.has_satellite() {
         return None;
     }
     let interface = node.active_interface()?;
     let satellite = interface.satellite?;
-    let peer = Peer { node: node.name.clone(), id: node.id, address: SocketAddr::new(interface.address, satellite.port) };
-    Some(match satellite.encryption {
-        Encryption::Plain => Wanted::Session(peer),
-        Encryption::Ssl => Wanted::Impossible(peer, "The interface asks for SSL, and this controller has no certificate.".to_owned()),
-    })
+    let address = SocketAddr::new(interface.address, satellite.port);
+    Some(Peer { node: node.name.clone(), id: node.id, address, encryption: satellite.encryption })
 }
 
 /// Whether the controller must reach a satellite there.
@@ -79,7 +58,7 @@ pub(crate) fn has_session(node: &Node) -> bool {
 }
 
 struct Task {
-    wanted: Wanted,
+    wanted: Peer,
     wake: Arc<Notify>,
     stop: CancellationToken,
     handle: JoinHandle<()>,
@@ -144,8 +123,8 @@ fn reconcile(common: &Arc<Common>, cluster: &Cluster, name: NodeName, tasks: &mu
             return;
         }
         task.stop.cancel();
-        if cluster.nodes.get(&name).is_none_or(|node| node.id != task.wanted.peer().id) {
-            common.signs.forget(task.wanted.peer().id);
+        if cluster.nodes.get(&name).is_none_or(|node| node.id != task.wanted.id) {
+            common.signs.forget(task.wanted.id);
         }
         tasks.remove(&name);
     }
@@ -156,16 +135,12 @@ fn reconcile(common: &Arc<Common>, cluster: &Cluster, name: NodeName, tasks: &mu
 }
 
 /// Keeps a session with one satellite: connects, serves, and connects again after a pause.
-async fn keep(common: Arc<Common>, wanted: Wanted, wake: Arc<Notify>, stop: CancellationToken) {
-    let peer = wanted.peer();
+async fn keep(common: Arc<Common>, peer: Peer, wake: Arc<Notify>, stop: CancellationToken) {
+    let peer = &peer;
     let mut failures = 0u32;
     loop {
         let session = next_number(&common);
-        let end = match &wanted {
-            Wanted::Session(peer) => connection(&common, peer, session, &wake, &stop).await,
-            Wanted::Impossible(_, why) => End::Failed(ConnectionStatus::Offline, why.clone()),
-        };
-        match end {
+        match connection(&common, peer, session, &wake, &stop).await {
             End::Stopped => {
                 common.tell(peer, session, SessionEvent::Lost { reason: "The session was ended.".to_owned() }).await;
                 return;

@@ -10,6 +10,7 @@ use berth_engine::draft::{AwaitedPool, RequestContext};
 use berth_engine::explain::decision::said;
 use berth_engine::explain::subject::Subject;
 use berth_engine::explain::{Preview, foresee};
+use berth_model::access::Caller;
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::ids::{Id, kind};
@@ -93,6 +94,9 @@ pub(crate) struct Inner {
     pub lists: crate::http::Lists,
     pub feed: Arc<crate::http::Feed>,
     pub vault: crate::vault::Vault,
+    pub gate: crate::gate::Gate,
+    /// How long the body of a request may take.
+    pub body_within: Duration,
 }
 
 impl std::fmt::Debug for Controller {
@@ -121,10 +125,10 @@ impl Controller {
     /// Carries out a command and waits for what comes of it: the commit, then the jobs that it started, as long as they show
     /// signs of life. Dropping the future only stops the waiting.
     ///
-    /// `actor`: who asks. `origin`: from where, e.g. the peer's address; both stand in the log.
-    pub async fn submit(&self, command: Command, actor: &str, origin: &str) -> Answer {
+    /// `caller`: who asks. `origin`: from where, e.g. the peer's address; both stand in the log.
+    pub async fn submit(&self, command: Command, caller: &Caller, origin: &str) -> Answer {
         let (answer, verdict) = oneshot::channel();
-        let submission = Submission { command, actor: actor.to_owned(), origin: origin.to_owned(), answer };
+        let submission = Submission { command, caller: caller.clone(), origin: origin.to_owned(), answer };
         let span = tracing::info_span!("command");
         async {
             if self.0.queue.send(Message::Submit(Box::new(submission))).await.is_err() {
@@ -144,10 +148,10 @@ impl Controller {
     ///
     /// # Errors
     /// The entries of the refusal that the command would get.
-    pub fn preview(&self, command: &Command, actor: &str) -> Result<Preview, Vec<Reply>> {
+    pub fn preview(&self, command: &Command, caller: &Caller) -> Result<Preview, Vec<Reply>> {
         let (view, now) = (self.view(), now());
-        let (applied, mut preview) = foresee(&view.cluster, &view.observed, command, actor, now).map_err(|refused| refused.replies)?;
-        let by = By { now, actor, origin: "", command: json_text(command), decision: json_text(&said(&applied.replies)) };
+        let (applied, mut preview) = foresee(&view.cluster, &view.observed, command, caller, now).map_err(|refused| refused.replies)?;
+        let by = By { now, actor: &caller.name, origin: "", command: json_text(command), decision: json_text(&said(&applied.replies)) };
         if !applied.changes.is_empty() {
             let mut group = Group::new(&view.cluster);
             let fits = if command.is_large() { group.add_split(&by, applied.changes) } else { group.add(&by, applied.changes) };
@@ -233,6 +237,19 @@ impl Controller {
 
     pub(crate) fn lists(&self) -> &crate::http::Lists {
         &self.0.lists
+    }
+
+    pub(crate) fn gate(&self) -> &crate::gate::Gate {
+        &self.0.gate
+    }
+
+    pub(crate) fn body_within(&self) -> Duration {
+        self.0.body_within
+    }
+
+    /// 32 bytes that nobody can foresee.
+    pub(crate) fn chance(&self) -> [[u8; 16]; 2] {
+        [self.0.world.chance(), self.0.world.chance()]
     }
 
     pub(crate) fn queue(&self) -> mpsc::Sender<Message> {
@@ -357,7 +374,7 @@ impl Controller {
         request.complete(&mut reply, self.0.world.now());
         let take_back = Command::DeleteStorPool { node: pool.node.to_string(), name: pool.name.to_string() };
         let (answer, verdict) = oneshot::channel();
-        let submission = Submission { command: take_back, actor: "berth".to_owned(), origin: String::new(), answer };
+        let submission = Submission { command: take_back, caller: Caller::internal("berth"), origin: String::new(), answer };
         if self.0.queue.send(Message::Submit(Box::new(submission))).await.is_ok() {
             // Whether it worked stands in the log; the pool shows its fault until then.
             let _told = verdict.await;

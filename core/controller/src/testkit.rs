@@ -58,7 +58,7 @@ impl Kit {
     }
 
     pub async fn submit(&self, command: Command) -> Answer {
-        self.controller.submit(command, "tester", "test").await
+        self.controller.submit(command, &berth_model::access::Caller::internal("tester"), "test").await
     }
 
     /// Carries out commands that must succeed.

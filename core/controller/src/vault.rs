@@ -242,7 +242,7 @@ pub(crate) async fn enter_configured(controller: &Controller, passphrase: &Passp
             Err(error) => return Some(format!("The master passphrase of the configuration could not be set: {error}.")),
         },
     };
-    let answer = controller.submit(command, "berth", "start").await;
+    let answer = controller.submit(command, &berth_model::access::Caller::internal("berth"), "start").await;
     if let Some(refused) = answer.replies.iter().find(|reply| reply.is_error()) {
         return Some(format!("The master passphrase of the configuration was not taken: {}", refused.message));
     }

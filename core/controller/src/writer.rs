@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use berth_engine::command::Command;
 use berth_engine::draft::{AwaitedPool, RequestContext};
+use berth_model::access::Caller;
 use berth_model::cluster::Cluster;
 use berth_model::ids::{Id, kind};
 use berth_model::names::NodeName;
@@ -84,7 +85,7 @@ impl Message {
 #[derive(Debug)]
 pub(crate) struct Submission {
     pub command: Command,
-    pub actor: String,
+    pub caller: Caller,
     pub origin: String,
     pub answer: oneshot::Sender<Verdict>,
 }

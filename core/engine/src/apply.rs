@@ -1,5 +1,6 @@
 //! The door of the engine: one command in, one decision out.
 
+use berth_model::access::{Caller, Role};
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::reply::Reply;
@@ -23,11 +24,9 @@ pub struct Decision {
 #[must_use]
 pub fn apply(cluster: &Cluster, command: &Command, context: Context<'_>) -> Decision {
     let mut draft = Draft::new(cluster, context);
-    let outcome = match crate::access::allowed(&draft.context.actor, command) {
+    let outcome = match crate::access::allowed(&draft.context.caller, command) {
         true => dispatch(&mut draft, command),
-        false => Err(Reply::new(Code::FAIL_ACC_DENIED_COMMAND, format!("'{}' may not do this", draft.context.actor))
-            .correction("Sign in as somebody who may, or ask an administrator.")
-            .into()),
+        false => Err(denied(&draft.context.caller, crate::access::needs(command)).into()),
     };
     let request = draft.request_context();
     let asked = std::mem::take(&mut draft.asked);
@@ -47,6 +46,20 @@ pub fn apply(cluster: &Cluster, command: &Command, context: Context<'_>) -> Deci
         }
     };
     Decision { result, request, asked }
+}
+
+/// The answer to somebody whose role does not suffice. `needed`: the least role that might.
+#[must_use]
+pub fn denied(caller: &Caller, needed: Role) -> Reply {
+    let cause = if caller.role < needed {
+        format!("It needs the role '{needed}'; '{caller}' has the role '{}'.", caller.role)
+    } else {
+        format!("It sets what makes machines run programs; '{caller}' has the role '{}'.", caller.role)
+    };
+    Reply::new(Code::FAIL_ACC_DENIED_COMMAND, format!("'{caller}' may not do this."))
+        .cause(cause)
+        .correction("Sign in as somebody who may, or ask an administrator.")
+        .details("Nothing was changed.")
 }
 
 /// Each handler sets the request's context first ([`Draft::about`]), then checks everything, then changes.
@@ -113,6 +126,9 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         | Command::RollbackSnapshot { .. } => crate::snapshots::apply(draft, command),
         Command::RestoreVolumeDefinitions { .. } | Command::RestoreResources { .. } | Command::CloneResourceDefinition { .. } => {
             crate::copies::apply(draft, command)
+        }
+        Command::CreateToken { .. } | Command::InitializeTokens { .. } | Command::ModifyToken { .. } | Command::RevokeToken { .. } => {
+            crate::tokens::apply(draft, command)
         }
         Command::RemoveStranger { .. } | Command::AdoptStranger { .. } => crate::drift::apply(draft, command),
         Command::Balance { .. } => crate::balance::apply(draft, command),

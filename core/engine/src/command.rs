@@ -463,6 +463,31 @@ pub enum Command {
     DeleteControllerProperty {
         key: String,
     },
+    /// The text of the token is not here, only its SHA-256 digest.
+    CreateToken {
+        token_sha256: String,
+        description: Option<String>,
+        expires_at: Option<String>,
+        ip_filter: Option<String>,
+        role: Option<String>,
+    },
+    /// Makes the first token and asks for tokens from then on.
+    InitializeTokens {
+        token_sha256: String,
+        description: Option<String>,
+        only_satellites: bool,
+        no_https: bool,
+    },
+    ModifyToken {
+        id: String,
+        description: Option<String>,
+        ip_filter: Option<String>,
+        is_active: Option<bool>,
+        role: Option<String>,
+    },
+    RevokeToken {
+        id: String,
+    },
     /// Removes an object of ours that no plan names, by its generation id.
     RemoveStranger {
         node: String,
@@ -567,6 +592,10 @@ impl Command {
         "delete_key_value_store",
         "modify_controller",
         "delete_controller_property",
+        "create_token",
+        "initialize_tokens",
+        "modify_token",
+        "revoke_token",
         "remove_stranger",
         "adopt_stranger",
         "balance",

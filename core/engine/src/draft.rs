@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use berth_model::access::Caller;
 use berth_model::change::{Change, Key, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
@@ -28,7 +29,7 @@ pub struct Context<'a> {
     /// Fresh random text of at least 20 letters and digits, for the secret of a new definition.
     pub secret: String,
     /// Who asks.
-    pub actor: String,
+    pub caller: Caller,
     /// What satellites have seen.
     pub observed: &'a Observed,
 }
@@ -162,7 +163,7 @@ impl<'a> Draft<'a> {
     pub fn start_on(&mut self, subject: Subject, task: Task) -> Id<kind::Job> {
         let id = self.context.ids.next();
         let serial = self.serial();
-        let job = Job { id, subject, task, serial, actor: self.context.actor.clone(), created: self.context.now };
+        let job = Job { id, subject, task, serial, actor: self.context.caller.name.clone(), created: self.context.now };
         self.put(Object::Job(job));
         self.applied.jobs.push(id);
         id

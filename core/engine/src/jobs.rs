@@ -23,6 +23,7 @@ pub use view::{Blocker, BlockerKind, JobView, Outlook, Progressed, StepView, Wai
 
 use std::collections::BTreeMap;
 
+use berth_model::access::Caller;
 use berth_model::change::{Change, Key, NumberKey, Object};
 use berth_model::cluster::{Cluster, ItemOwner};
 use berth_model::codes::Code;
@@ -116,8 +117,13 @@ impl Look<'_> {
 
     /// Lets a decision be made as for a command, and takes its changes over; its refusal changes nothing.
     fn decide(&mut self, actor: &str, decide: impl FnOnce(&mut Draft<'_>) -> Result<(), Refused>) -> Result<(), Refused> {
-        let context =
-            Context { now: self.now, ids: self.ids.clone(), secret: String::new(), actor: actor.to_owned(), observed: self.observed };
+        let context = Context {
+            now: self.now,
+            ids: self.ids.clone(),
+            secret: String::new(),
+            caller: Caller::internal(actor),
+            observed: self.observed,
+        };
         let mut draft = Draft::new(&self.cluster, context);
         let outcome = decide(&mut draft);
         self.ids = draft.context.ids.clone();

@@ -43,6 +43,7 @@ pub mod sizes;
 pub mod snapshots;
 pub mod spawn;
 pub mod stack;
+pub mod tokens;
 pub mod vault;
 
 #[cfg(test)]

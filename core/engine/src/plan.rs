@@ -216,6 +216,7 @@ pub fn touched(before: &Cluster, after: &Cluster, changes: &[Change]) -> BTreeMa
             | Key::ResourceGroup(_)
             | Key::ResourceDefinition(_)
             | Key::KeyValueStore(_)
+            | Key::Token(_)
             | Key::Number(_)
             | Key::MasterKey
             | Key::NodeConnection(_)

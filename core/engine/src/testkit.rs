@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use berth_model::access::Caller;
 use berth_model::change::{Change, Object};
 use berth_model::cluster::Cluster;
 use berth_model::ids::{Id, IdSource, kind};
@@ -102,8 +103,13 @@ impl World {
     pub(crate) fn give(&mut self, command: &Command) -> Decision {
         let ids = self.ids();
         let observed = self.observed.clone();
-        let context =
-            Context { now: Timestamp(1), ids, secret: "abcdefghijklmnopqrst".to_owned(), actor: "test".to_owned(), observed: &observed };
+        let context = Context {
+            now: Timestamp(1),
+            ids,
+            secret: "abcdefghijklmnopqrst".to_owned(),
+            caller: Caller::internal("test"),
+            observed: &observed,
+        };
         let decision = apply(&self.cluster, command, context);
         if let Ok(applied) = &decision.result {
             self.cluster.fold(&applied.changes);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::access::Token;
 use crate::connections::{NodeConnection, Pair, ResourceConnection};
 use crate::files::ExternalFile;
 use crate::ids::{Id, kind};
@@ -36,6 +37,8 @@ words!(
         Snapshot = "snapshot",
         /// Key-value store.
         KeyValueStore = "key_value_store",
+        /// API token.
+        Token = "token",
         /// Durable job.
         Job = "job",
         /// Tombstone.
@@ -122,6 +125,8 @@ pub enum Key {
     Snapshot(ResourceName, SnapshotName),
     /// Key-value store.
     KeyValueStore(KvsName),
+    /// API token, by its number.
+    Token(u64),
     /// Durable job.
     Job(Id<kind::Job>),
     /// Tombstone, by the id of the item that must be gone.
@@ -152,6 +157,7 @@ impl Key {
             Self::Resource(..) => RecordKind::Resource,
             Self::Snapshot(..) => RecordKind::Snapshot,
             Self::KeyValueStore(_) => RecordKind::KeyValueStore,
+            Self::Token(_) => RecordKind::Token,
             Self::Job(_) => RecordKind::Job,
             Self::Tombstone(_) => RecordKind::Tombstone,
             Self::Number(_) => RecordKind::Number,
@@ -176,6 +182,7 @@ impl Key {
             Self::Resource(name, node) => format!("{}/{}", up(name.as_str()), up(node.as_str())),
             Self::Snapshot(name, snapshot) => format!("{}/{}", up(name.as_str()), up(snapshot.as_str())),
             Self::KeyValueStore(name) => up(name.as_str()),
+            Self::Token(id) => id.to_string(),
             Self::Job(id) => id.to_string(),
             Self::Tombstone(id) => id.to_string(),
             Self::Number(NumberKey::Minor { minor }) => format!("minor/{minor}"),
@@ -213,6 +220,8 @@ pub enum Object {
     Snapshot(Snapshot),
     /// Key-value store.
     KeyValueStore(KvsName, KeyValueStore),
+    /// API token.
+    Token(Token),
     /// Durable job.
     Job(Job),
     /// Tombstone.
@@ -243,6 +252,7 @@ impl Object {
             Self::Resource(o) => Key::Resource(o.name.clone(), o.node.clone()),
             Self::Snapshot(o) => Key::Snapshot(o.resource.clone(), o.name.clone()),
             Self::KeyValueStore(name, _) => Key::KeyValueStore(name.clone()),
+            Self::Token(o) => Key::Token(o.id),
             Self::Job(o) => Key::Job(o.id),
             Self::Tombstone(o) => Key::Tombstone(o.item.id()),
             Self::Number(o) => Key::Number(o.key.clone()),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use uuid::Uuid;
 
+use crate::access::Token;
 use crate::change::{Change, Key, NumberClaim, NumberKey, Object};
 use crate::codec::Residue;
 use crate::connections::{NodeConnection, Pair, ResourceConnection};
@@ -83,6 +84,8 @@ pub struct Cluster {
     pub snapshots: OrdMap<ResourceName, OrdMap<SnapshotName, Arc<Snapshot>>>,
     /// Key-value stores.
     pub stores: OrdMap<KvsName, Arc<KeyValueStore>>,
+    /// API tokens by their numbers, the revoked ones included.
+    pub tokens: OrdMap<u64, Arc<Token>>,
     /// Open jobs.
     pub jobs: OrdMap<Id<kind::Job>, Arc<Job>>,
     /// Tombstones by the id of the item that must be gone.
@@ -143,6 +146,7 @@ impl Cluster {
             resources: OrdMap::new(),
             snapshots: OrdMap::new(),
             stores: OrdMap::new(),
+            tokens: OrdMap::new(),
             jobs: OrdMap::new(),
             tombstones: OrdMap::new(),
             numbers: OrdMap::new(),
@@ -239,6 +243,9 @@ impl Cluster {
             Object::KeyValueStore(name, o) => {
                 self.stores.insert(name.clone(), Arc::new(o.clone()));
             }
+            Object::Token(o) => {
+                self.tokens.insert(o.id, Arc::new(o.clone()));
+            }
             Object::Job(o) => {
                 match &o.subject {
                     Subject::Resource(name) => self.jobs_by_resource.entry(name.clone()).or_default().insert(o.id),
@@ -307,6 +314,9 @@ impl Cluster {
             Key::Snapshot(name, snapshot) => remove_inner(&mut self.snapshots, name, snapshot),
             Key::KeyValueStore(name) => {
                 self.stores.remove(name);
+            }
+            Key::Token(id) => {
+                self.tokens.remove(id);
             }
             Key::Job(id) => {
                 self.jobs.remove(id);
@@ -410,6 +420,7 @@ impl Cluster {
             | Key::StorPoolDfn(_)
             | Key::ResourceGroup(_)
             | Key::KeyValueStore(_)
+            | Key::Token(_)
             | Key::Number(NumberKey::NodeId { .. }) => {}
         }
     }
@@ -557,6 +568,7 @@ impl Cluster {
             .chain(self.resources.values().flat_map(|m| m.values()).map(|o| Object::Resource((**o).clone())))
             .chain(self.snapshots.values().flat_map(|m| m.values()).map(|o| Object::Snapshot((**o).clone())))
             .chain(self.stores.iter().map(|(name, o)| Object::KeyValueStore(name.clone(), (**o).clone())))
+            .chain(self.tokens.values().map(|o| Object::Token((**o).clone())))
             .chain(self.jobs.values().map(|o| Object::Job((**o).clone())))
             .chain(self.tombstones.values().map(|o| Object::Tombstone((**o).clone())))
             .chain(self.numbers.iter().map(|(key, holder)| Object::Number(NumberClaim { key: key.clone(), holder: *holder })))

@@ -66,6 +66,7 @@ pub const fn version(kind: RecordKind) -> u32 {
         | RecordKind::Resource
         | RecordKind::Snapshot
         | RecordKind::KeyValueStore
+        | RecordKind::Token
         | RecordKind::Tombstone
         | RecordKind::Number
         | RecordKind::MasterKey
@@ -88,6 +89,7 @@ pub fn encode(object: &Object, residue: Option<&Residue>) -> String {
         Object::Resource(o) => text(o, residue),
         Object::Snapshot(o) => text(o, residue),
         Object::KeyValueStore(name, o) => text(&NamedKvs { name: name.clone(), store: o.clone() }, residue),
+        Object::Token(o) => text(o, residue),
         Object::Job(o) => text(o, residue),
         Object::Tombstone(o) => text(o, residue),
         Object::Number(o) => text(o, residue),
@@ -128,6 +130,7 @@ pub fn decode(kind: &str, key: &str, version_found: u32, body: &str) -> Result<(
         RecordKind::Resource => read(body, record, newer, Object::Resource)?,
         RecordKind::Snapshot => read(body, record, newer, Object::Snapshot)?,
         RecordKind::KeyValueStore => read(body, record, newer, |n: NamedKvs| Object::KeyValueStore(n.name, n.store))?,
+        RecordKind::Token => read(body, record, newer, Object::Token)?,
         RecordKind::Job => read(body, record, newer, Object::Job)?,
         RecordKind::Tombstone => read(body, record, newer, Object::Tombstone)?,
         RecordKind::Number => read(body, record, newer, Object::Number)?,

@@ -14,6 +14,17 @@ pub const DEFAULT_PORT: u16 = 3366;
 /// Folder of the stable device paths.
 pub const DEFAULT_DEV_DIR: &str = "/dev/berth";
 
+/// Certificates of a satellite; PEM files, read at the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate with the node's name in it, followed by those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Certificates of the authority that controllers come from.
+    pub ca: PathBuf,
+}
+
 /// Settings of a satellite.
 #[derive(Debug)]
 pub struct Config {
@@ -29,6 +40,8 @@ pub struct Config {
     pub tool_timeout: Duration,
     /// How often everything is looked at again.
     pub scan_interval: Duration,
+    /// Certificates: controllers must come by TLS, with one of the same authority that is made for calling satellites; `None`: plain.
+    pub tls: Option<TlsFiles>,
     /// Told the address once it listens.
     pub announce: Option<oneshot::Sender<SocketAddr>>,
     /// The log of this process.
@@ -46,6 +59,7 @@ impl Config {
             dev_dir: DEFAULT_DEV_DIR.into(),
             tool_timeout: Duration::from_secs(45),
             scan_interval: Duration::from_secs(300),
+            tls: None,
             announce: None,
             log: Arc::new(RememberedLog::default()),
         }
@@ -96,6 +110,7 @@ impl SatelliteError {
             Self::Locked(_) => "Stop the other satellite, or name another folder with --data.".to_owned(),
             Self::Listen { .. } => "Choose an address of this machine that is free with --listen.".to_owned(),
             Self::Serve(_) => "Restart the satellite.".to_owned(),
+            Self::Certificate { .. } => "Give PEM files that fit each other; 'berth tls init' makes them.".to_owned(),
         }
     }
 }
@@ -114,6 +129,14 @@ pub enum SatelliteError {
     /// Another satellite runs with this data folder.
     #[error("data folder {} is used by another satellite", .0.display())]
     Locked(PathBuf),
+    /// Certificates cannot be used.
+    #[error("certificate {}: {why}", file.display())]
+    Certificate {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {

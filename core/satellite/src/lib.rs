@@ -39,7 +39,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError, Unusable};
+pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError, TlsFiles, Unusable};
 pub use crate::core::{LocalStatus, ResourceState, Settings};
 pub use crate::satellite::Satellite;
 pub use crate::sim::{SimConfig, serve_simulated, simulated};
@@ -79,6 +79,7 @@ impl Belongings {
 /// whoever looks for it shall not take it for dead. `None`: it was stopped first.
 async fn belongings_at_last(
     listener: TcpListener,
+    tls: Option<tonic::transport::ServerTlsConfig>,
     data: &Path,
     mut error: SatelliteError,
     stop: &CancellationToken,
@@ -91,7 +92,7 @@ async fn belongings_at_last(
         let detail = format!("{error}. {}", error.correction());
         tracing::error!(cause = %error, correction = error.correction(), "no controller is obeyed");
         let shut = stop.child_token();
-        let door = tokio::spawn(session::refuse_all(another()?, detail.clone(), shut.clone()));
+        let door = tokio::spawn(session::refuse_all(another()?, tls.clone(), detail.clone(), shut.clone()));
         let taken = loop {
             tokio::select! {
                 () = stop.cancelled() => break None,
@@ -123,7 +124,8 @@ async fn belongings_at_last(
 /// # Errors
 /// [`SatelliteError`] if it cannot begin (a data folder that cannot be used is waited for), or serving controllers ends by itself.
 pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), SatelliteError> {
-    let Config { data, listen: address, name, dev_dir, tool_timeout, scan_interval, announce, log } = config;
+    let Config { data, listen: address, name, dev_dir, tool_timeout, scan_interval, tls, announce, log } = config;
+    let tls = tls.as_ref().map(session::tls).transpose()?;
     let listener = listen(address).await?;
     let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address, source })?;
     let announced = || {
@@ -140,7 +142,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
         }
         Err(error @ SatelliteError::Data { .. }) => {
             announced();
-            let Some(later) = belongings_at_last(listener, &data, error, &stop).await? else { return Ok(()) };
+            let Some(later) = belongings_at_last(listener, tls.clone(), &data, error, &stop).await? else { return Ok(()) };
             later
         }
         Err(error) => return Err(error),
@@ -156,7 +158,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
     let door = satellite.door();
     let helpers =
         [tokio::spawn(watch::watch(door.clone(), shared, inner.clone())), tokio::spawn(local::serve(socket, door, inner.clone()))];
-    let served = session::serve(listener, satellite.clone()).await;
+    let served = session::serve(listener, tls, satellite.clone()).await;
     inner.cancel();
     for task in helpers {
         if let Err(error) = task.await {

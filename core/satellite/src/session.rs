@@ -14,11 +14,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::config::SatelliteError;
+use crate::config::{SatelliteError, TlsFiles};
 use crate::core::{Event, Link, Unwelcome};
 use crate::satellite::Satellite as Running;
 
@@ -35,15 +35,48 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct Door(Running);
 
+/// The satellite's side of TLS: it shows its certificate, and asks controllers for theirs.
+///
+/// # Errors
+/// [`SatelliteError::Certificate`] for a file that cannot be read.
+pub fn tls(files: &TlsFiles) -> Result<ServerTlsConfig, SatelliteError> {
+    let read = |file: &std::path::Path| {
+        std::fs::read(file).map_err(|error| SatelliteError::Certificate { file: file.to_owned(), why: error.to_string() })
+    };
+    let tls = ServerTlsConfig::new()
+        .identity(Identity::from_pem(read(&files.certificate)?, read(&files.key)?))
+        .client_ca_root(Certificate::from_pem(read(&files.ca)?));
+    // What does not fit is found now, not when a controller comes.
+    match Server::builder().tls_config(tls.clone()) {
+        Ok(_) => Ok(tls),
+        Err(error) => Err(SatelliteError::Certificate { file: files.certificate.clone(), why: words(&error) }),
+    }
+}
+
+/// An error with what caused it.
+fn words(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn builder(tls: Option<ServerTlsConfig>) -> Result<Server, SatelliteError> {
+    match tls {
+        Some(tls) => Server::builder().tls_config(tls).map_err(SatelliteError::Serve),
+        None => Ok(Server::builder()),
+    }
+}
+
 /// Serves controllers on a listening socket until the satellite ends.
 ///
 /// # Errors
 /// [`SatelliteError::Serve`] if serving ends by itself.
-pub async fn serve(listener: TcpListener, satellite: Running) -> Result<(), SatelliteError> {
+pub async fn serve(listener: TcpListener, tls: Option<ServerTlsConfig>, satellite: Running) -> Result<(), SatelliteError> {
     let stop = satellite.stopping();
     let service = SatelliteServer::new(Door(satellite)).max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = Server::builder()
+    let server = builder(tls)?
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .add_service(service)
@@ -106,9 +139,14 @@ fn unable(detail: String) -> Up {
 ///
 /// # Errors
 /// [`SatelliteError::Serve`] if serving ends by itself.
-pub async fn refuse_all(listener: TcpListener, detail: String, stop: CancellationToken) -> Result<(), SatelliteError> {
+pub async fn refuse_all(
+    listener: TcpListener,
+    tls: Option<ServerTlsConfig>,
+    detail: String,
+    stop: CancellationToken,
+) -> Result<(), SatelliteError> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = Server::builder().add_service(SatelliteServer::new(Shut(detail)));
+    let server = builder(tls)?.add_service(SatelliteServer::new(Shut(detail)));
     let server = server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     let late = async {
         stop.cancelled().await;

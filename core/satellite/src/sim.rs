@@ -95,7 +95,7 @@ pub async fn serve_simulated(configs: Vec<SimConfig>, stop: CancellationToken) -
         config.holding = Arc::clone(&holding);
         let satellite = Satellite::start(simulated(&config), &stop);
         tasks.push(tokio::spawn(async move {
-            if let Err(error) = crate::session::serve(listener, satellite.clone()).await {
+            if let Err(error) = crate::session::serve(listener, None, satellite.clone()).await {
                 tracing::error!(node = %config.name, %error, "a simulated satellite ended");
             }
             satellite.ended().await;

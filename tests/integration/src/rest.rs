@@ -239,5 +239,7 @@ fn runtime() -> &'static Runtime {
 
 fn client() -> &'static reqwest::Client {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    // The HTTP library wants to know whose cryptography it would use, also where nothing is encrypted.
+    drop(rustls::crypto::ring::default_provider().install_default());
     CLIENT.get_or_init(|| reqwest::Client::builder().no_proxy().build().expect("a plain HTTP client needs nothing of the machine"))
 }

@@ -52,6 +52,8 @@ mod rename;
 mod rounds;
 #[path = "all/seen.rs"]
 mod seen;
+#[path = "all/sign_in.rs"]
+mod sign_in;
 #[path = "all/trust.rs"]
 mod trust;
 #[path = "all/volumes.rs"]

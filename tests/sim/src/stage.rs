@@ -252,10 +252,11 @@ impl Stage {
         let Some(Process { controller, died, .. }) = self.controller() else { return Told::Nothing };
         let text = brief(&serde_json::to_value(&command).unwrap_or_default());
         self.world.note(&format!("{actor} asks: {text}"));
+        let caller = berth_model::access::Caller::internal(actor);
         let told = tokio::select! {
             biased;
             () = died.cancelled() => Told::Nothing,
-            answer = controller.submit(command, actor, "sim") => {
+            answer = controller.submit(command, &caller, "sim") => {
                 self.checks.answered(controller.view().cluster.serial);
                 Told::Answer(answer.replies)
             }

@@ -137,7 +137,7 @@ fn filled(resources: usize) -> Cluster {
     cluster.fold(&first);
     let mut give = |cluster: &mut Cluster, observed: &Observed, command: Command| {
         let secret = "abcdefghijklmnopqrst".to_owned();
-        let context = Context { now: Timestamp(1), ids: ids(), secret, actor: "test".to_owned(), observed };
+        let context = Context { now: Timestamp(1), ids: ids(), secret, caller: berth_model::access::Caller::internal("test"), observed };
         let Decision { result, .. } = apply(cluster, &command, context);
         let applied = result.unwrap_or_else(|refused| panic!("{command:?}: {refused:?}"));
         cluster.fold(&applied.changes);
@@ -230,7 +230,7 @@ impl World {
 
     async fn must(&self, command: Command) {
         let text = format!("{command:?}");
-        let answer = self.controller().submit(command, "tester", "test").await;
+        let answer = self.controller().submit(command, &berth_model::access::Caller::internal("tester"), "test").await;
         assert!(!answer.is_error(), "{text}: {answer:?}");
     }
 

@@ -47,6 +47,7 @@ pub fn command() -> Command {
                     .help("At most N replicas for each value of this node property"),
             ),
         )
+        .subcommand(super::controller_auth::command())
         .subcommand(leaf("which", &[], "Show which controller answers", "controller which"))
         .subcommand(
             leaf("backupdb", &["bakdb"], "Copy the controller's database, on its machine", "controller backupdb nightly")
@@ -76,6 +77,7 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
             let call = Call::new(Method::OPTIONS, &["query-max-volume-size"]).body(Value::Object(filter));
             Plan::show(call, View::MaxVolumeSize, look(m))
         }
+        "auth" => super::controller_auth::plan(m)?,
         "which" => Plan::Which,
         "backupdb" => Plan::write(Call::post(&["controller", "backup", "db"]).body(json!({"backup_name": must(m, "NAME")}))),
         _ => return Err(unknown("controller", word)),

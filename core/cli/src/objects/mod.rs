@@ -7,6 +7,7 @@ mod backup;
 mod common;
 mod connection;
 mod controller;
+mod controller_auth;
 mod encryption;
 mod error_report;
 mod file;

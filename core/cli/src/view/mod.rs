@@ -45,6 +45,7 @@ pub fn table(view: &View, document: &Value, look: &Look) -> Option<Table> {
         View::KeyValue(instance) => other::key_value(rows, instance)?,
         View::ErrorReports => other::error_reports(rows, look),
         View::PhysicalStorage => other::physical_storage(rows),
+        View::Tokens => other::tokens(document),
         View::MaxVolumeSize => other::max_volume_size(document),
         View::SizeInfo => other::size_info(document),
         View::Remotes => other::remotes(document),

@@ -128,6 +128,23 @@ pub fn fields(document: &Value, fields: &Fields) -> Table {
     table
 }
 
+pub fn tokens(document: &Value) -> Table {
+    let mut table = Table::new(["Id", "Description", "Role", "Active", "Expires", "From", "Created"]);
+    for row in items(document, "list") {
+        let active = row.get("is_active").and_then(Value::as_bool) != Some(false);
+        table.rows.push(vec![
+            shown(row, "id").into(),
+            text(row, "description").into(),
+            text(row, "role").into(),
+            if active { "Yes" } else { "No" }.into(),
+            text(row, "expires_at").split('T').next().unwrap_or_default().to_owned().into(),
+            text(row, "ip_filter").into(),
+            text(row, "created_at").into(),
+        ]);
+    }
+    table
+}
+
 pub fn max_volume_size(document: &Value) -> Table {
     let mut table = Table::new(["StoragePool", "MaxVolumeSize", "Provisioned", "Nodes"]);
     for row in items(document, "candidates") {

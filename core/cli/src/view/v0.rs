@@ -31,6 +31,7 @@ pub fn flatten(view: &View, document: &Value) -> Option<Value> {
         | View::Remotes
         | View::Fields(_)
         | View::SpaceReport
+        | View::Tokens
         | View::Version
         | View::MaxVolumeSize
         | View::SizeInfo

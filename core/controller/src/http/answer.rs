@@ -94,6 +94,14 @@ pub fn unreadable(why: &str) -> Response {
     with_status(StatusCode::BAD_REQUEST, &reply)
 }
 
+/// The body does not come.
+pub fn too_slow() -> Response {
+    let reply = Reply::new(Code::API_PARSE, "The body of the request did not come in time.")
+        .correction("Send the document in one piece.")
+        .details("Nothing was changed.");
+    with_status(StatusCode::REQUEST_TIMEOUT, &reply)
+}
+
 /// No operation has this path. The body is read all the same: a connection with an unread one is closed, which clients that send the next
 /// request on it take for a controller that has gone.
 pub async fn no_such_path(uri: Uri, _body: Result<Bytes, BytesRejection>) -> Response {

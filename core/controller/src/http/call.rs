@@ -7,15 +7,13 @@ use axum::extract::{ConnectInfo, FromRequest, Query, RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use berth_engine::command::Command;
+use berth_model::access::{Caller, Role};
 use serde::de::DeserializeOwned;
 
 use super::answer;
 use super::dry::{self, Mode};
 use super::query::Pairs;
 use crate::{Controller, View};
-
-/// Whoever reaches the API without signing in.
-pub const ANYBODY: &str = "PUBLIC";
 
 /// What a handler answers: both sides are answers.
 pub type Answered = Result<Response, Response>;
@@ -30,6 +28,8 @@ pub struct Call {
     pub mode: Mode,
     /// Whether the client takes gzip.
     pub takes_gzip: bool,
+    /// Who asks; signed in by `super::guard`.
+    pub caller: Caller,
     path: Vec<(String, String)>,
     /// The path as it was sent.
     raw_path: String,
@@ -52,9 +52,15 @@ impl FromRequest<Controller> for Call {
         let mode = Mode::of(&query)?;
         let raw_path = parts.uri.path().to_owned();
         let origin = parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(String::new, |peer| peer.0.to_string());
+        // Without the guard nobody is known, and nobody may do anything.
+        let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_else(|| Caller::new("", Role::Viewer));
         let takes_gzip = super::lists::takes_gzip(&parts.headers);
-        let body = Bytes::from_request(Request::from_parts(parts, body), controller).await.map_err(IntoResponse::into_response)?;
-        Ok(Self { controller: controller.clone(), query, mode, takes_gzip, path, raw_path, body, origin })
+        let reading = Bytes::from_request(Request::from_parts(parts, body), controller);
+        let body = match tokio::time::timeout(controller.body_within(), reading).await {
+            Ok(read) => read.map_err(IntoResponse::into_response)?,
+            Err(_) => return Err(answer::too_slow()),
+        };
+        Ok(Self { controller: controller.clone(), query, mode, takes_gzip, caller, path, raw_path, body, origin })
     }
 }
 
@@ -144,9 +150,9 @@ impl Call {
     /// The whole answer, if a document is asked for in place of entries.
     pub async fn submit_plain(&self, command: Command) -> Result<Vec<berth_model::reply::Reply>, Response> {
         if self.mode == Mode::Real {
-            return Ok(self.controller.submit(command, ANYBODY, &self.origin).await.replies);
+            return Ok(self.controller.submit(command, &self.caller, &self.origin).await.replies);
         }
-        match self.controller.preview(&command, ANYBODY) {
+        match self.controller.preview(&command, &self.caller) {
             Ok(preview) if self.mode == Mode::Plan => {
                 Err(answer::json(answer::status(&preview.replies, StatusCode::OK), &dry::plan(&preview)))
             }

@@ -7,6 +7,7 @@ mod answer;
 mod call;
 mod dry;
 mod events;
+mod guard;
 mod lists;
 mod metrics;
 mod query;
@@ -46,6 +47,7 @@ pub fn router(controller: Controller) -> Router {
         .fallback(answer::no_such_path)
         .method_not_allowed_fallback(answer::no_such_verb)
         .layer(axum::middleware::from_fn(dry::check))
+        .layer(axum::middleware::from_fn_with_state(controller.clone(), guard::check))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::middleware::map_response(finish))
         .layer(CatchPanicLayer::custom(move |panic| answer::panicked(&on_panic, panic)))

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 mod absent;
+mod auth;
 mod balance;
 mod connections;
 mod deploy;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use berth_model::ids::{Id, kind};
 use berth_model::names::NodeName;
+use berth_model::objects::Encryption;
 use berth_model::observed::{Capabilities, ConnectionStatus, Observation};
 use berth_proto::{ASK, Ask, Down, Hello, NeedReport, PROTOCOL_MAX, PROTOCOL_MIN, Ping, Plan, Refusal, Up, Welcome, down, refusal, up};
 use futures_util::{Stream, StreamExt};
@@ -33,6 +34,8 @@ pub(crate) struct Peer {
     pub id: Id<kind::Node>,
     /// Where its satellite listens.
     pub address: SocketAddr,
+    /// Protection of the connection.
+    pub encryption: Encryption,
 }
 
 /// What all sessions have in common.
@@ -145,7 +148,12 @@ async fn open(common: &Common, peer: &Peer) -> Result<(Wire, Welcome), (Connecti
         leader: common.leader.clone(),
     };
     let talk = async {
-        let (down, mut up) = common.outside.dial.dial(peer.address, hello).await.map_err(offline)?;
+        let dial = &common.outside.dial;
+        let dialing = match peer.encryption {
+            Encryption::Plain => dial.dial(peer.address, hello),
+            Encryption::Ssl => dial.dial_secure(peer.address, hello),
+        };
+        let (down, mut up) = dialing.await.map_err(offline)?;
         let first = up.next().await.transpose().map_err(|status| offline(words(&status)))?;
         match first.and_then(|up| up.message) {
             Some(up::Message::Welcome(welcome)) => Ok(((down, up), welcome)),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use berth_engine::balance::{self, census};
 use berth_engine::command::Command;
+use berth_model::access::Caller;
 use berth_model::cluster::Cluster;
 use berth_model::names::ResourceName;
 use berth_model::observed::Observed;
@@ -112,7 +113,7 @@ impl Writer {
         for name in self.rounds.part(&cluster, acts) {
             let (answer, _nobody) = oneshot::channel();
             let command = Command::Balance { resources: vec![name.to_string()] };
-            self.submit(turn, Submission { command, actor: SELF.to_owned(), origin: "balance".to_owned(), answer });
+            self.submit(turn, Submission { command, caller: Caller::internal(SELF), origin: "balance".to_owned(), answer });
             if turn.group.cluster.jobs_on(&name).next().is_some() {
                 self.rounds.filling.insert(name, now + PATIENCE);
             }

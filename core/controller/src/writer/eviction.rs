@@ -24,7 +24,10 @@ impl Writer {
                 None => {
                     let (answer, _nobody) = oneshot::channel();
                     let command = Command::EvictNode { node: one.node.to_string() };
-                    self.submit(turn, Submission { command, actor: SELF.to_owned(), origin: "eviction".to_owned(), answer });
+                    self.submit(
+                        turn,
+                        Submission { command, caller: berth_model::access::Caller::internal(SELF), origin: "eviction".to_owned(), answer },
+                    );
                     tracing::warn!(node = %one.node, "node is evicted: it has been away too long");
                 }
                 Some(why) => {

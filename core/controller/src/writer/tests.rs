@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use berth_engine::command::Command;
+use berth_model::access::Caller;
 use berth_model::codes::Code;
 use berth_model::names::KvsName;
 use berth_model::observed::{Observation, Standing, Stranger};
@@ -160,7 +161,7 @@ async fn a_session_that_is_over_is_not_heard() {
     kit.definition("one").await;
     let answer = tokio::spawn({
         let controller = kit.controller.clone();
-        async move { controller.submit(replica("one", "alpha"), "tester", "test").await }
+        async move { controller.submit(replica("one", "alpha"), &Caller::internal("tester"), "test").await }
     });
     alpha.take().await;
     let (old, held) = (alpha.session, alpha.held.clone());
@@ -187,7 +188,7 @@ async fn nothing_is_lost_when_the_client_hangs_up() {
     kit.definition("one").await;
     let call = tokio::spawn({
         let controller = kit.controller.clone();
-        async move { controller.submit(replica("one", "alpha"), "tester", "test").await }
+        async move { controller.submit(replica("one", "alpha"), &Caller::internal("tester"), "test").await }
     });
     alpha.take().await;
     call.abort();
@@ -241,7 +242,7 @@ async fn waiting_answers_end_with_the_controller() {
     assert!(answer.replies.iter().any(|reply| reply.code == Code::WARN_NOT_CONNECTED && reply.refs.get("Job") == Some(&job)), "{answer:?}");
     kit.core.quit.cancel();
     kit.core.writer.await.unwrap();
-    assert!(kit.controller.submit(kvs("x", "1"), "tester", "test").await.is_error(), "nobody takes commands any more");
+    assert!(kit.controller.submit(kvs("x", "1"), &Caller::internal("tester"), "test").await.is_error(), "nobody takes commands any more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -278,7 +279,7 @@ async fn commands_that_wait_are_committed_together() {
 
 fn submit(kit: &Kit, command: Command) -> impl Future<Output = Answer> + use<> {
     let controller = kit.controller.clone();
-    async move { controller.submit(command, "tester", "test").await }
+    async move { controller.submit(command, &Caller::internal("tester"), "test").await }
 }
 
 #[tokio::test(start_paused = true)]
@@ -383,8 +384,12 @@ async fn reports_of_many_items_do_not_make_a_turn_long() {
     let mut answers = Vec::new();
     for number in 0..3 {
         let (answer, verdict) = tokio::sync::oneshot::channel();
-        let submission =
-            super::Submission { command: kvs(&format!("kvs{number}"), "x"), actor: "tester".into(), origin: "test".into(), answer };
+        let submission = super::Submission {
+            command: kvs(&format!("kvs{number}"), "x"),
+            caller: Caller::internal("tester"),
+            origin: "test".into(),
+            answer,
+        };
         queue.try_send(super::Message::Submit(Box::new(submission))).unwrap();
         queue.try_send(heavy()).unwrap();
         answers.push(verdict);

@@ -9,6 +9,7 @@ use berth_engine::command::Command;
 use berth_engine::draft::{Applied, Context, Effect, RequestContext};
 use berth_engine::explain::decision;
 use berth_engine::{jobs, plan};
+use berth_model::access::Caller;
 use berth_model::change::{Change, Key};
 use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
@@ -104,7 +105,7 @@ impl Writer {
         let steps: Vec<Command> = berth_engine::nodes::unfinished(&self.cluster).collect();
         for command in steps {
             let (answer, _nobody) = oneshot::channel();
-            self.submit(turn, Submission { command, actor: SELF.to_owned(), origin: "sweep".to_owned(), answer });
+            self.submit(turn, Submission { command, caller: Caller::internal(SELF), origin: "sweep".to_owned(), answer });
         }
         self.evict(turn);
         if matches!(self.writing, Writing::Failing { .. }) {
@@ -115,12 +116,12 @@ impl Writer {
 
     pub(super) fn submit(&mut self, turn: &mut Turn, submission: Submission) {
         count(&self.hands.counters.commands);
-        let Submission { command, actor, origin, answer } = submission;
+        let Submission { command, caller, origin, answer } = submission;
         let context = Context {
             now: turn.now,
             ids: ids(turn.now, self.hands.world.as_ref()),
             secret: uuid::Uuid::from_bytes(self.hands.world.chance()).simple().to_string(),
-            actor: actor.clone(),
+            caller: caller.clone(),
             observed: &self.seen.observed,
         };
         let rests_on_group = turn.group.len() > 0;
@@ -139,7 +140,7 @@ impl Writer {
             }
             let by = By {
                 now: turn.now,
-                actor: &actor,
+                actor: &caller.name,
                 origin: &origin,
                 command: json_text(&command),
                 decision: json_text(&decision::decided(&applied.replies, &asked)),
@@ -156,7 +157,7 @@ impl Writer {
             Err(mut replies) => {
                 replies.iter_mut().for_each(|reply| request.complete(reply, turn.now));
                 let why = replies.iter().find(|reply| reply.is_error()).map(|reply| reply.message.as_str()).unwrap_or_default();
-                CommandRefused { actor: &actor, origin: &origin, why }.emit(&self.hands.counters);
+                CommandRefused { actor: &caller.name, origin: &origin, why }.emit(&self.hands.counters);
                 let applied = Applied { replies, ..Applied::default() };
                 turn.pending.push(Pending { answer, applied, request, rests_on_group });
             }
@@ -257,6 +258,7 @@ impl Writer {
                 | Key::StorPool(..)
                 | Key::ResourceGroup(_)
                 | Key::KeyValueStore(_)
+                | Key::Token(_)
                 | Key::Tombstone(_)
                 | Key::Number(_)
                 | Key::MasterKey

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use berth_model::access::Caller;
 use berth_model::change::{Change, Key, Object};
 use berth_model::cluster::Cluster;
 use berth_model::ids::IdSource;
@@ -89,11 +90,11 @@ pub fn foresee(
     cluster: &Cluster,
     observed: &Observed,
     command: &Command,
-    actor: &str,
+    caller: &Caller,
     now: Timestamp,
 ) -> Result<(Applied, Preview), Refused> {
     let context =
-        Context { now, ids: IdSource::new(FRESH_AT, *b"a preview's seed"), secret: "0".repeat(32), actor: actor.to_owned(), observed };
+        Context { now, ids: IdSource::new(FRESH_AT, *b"a preview's seed"), secret: "0".repeat(32), caller: caller.clone(), observed };
     let decision = apply(cluster, command, context);
     let applied = decision.result?;
     let mut preview = preview(cluster, observed, now, &applied);
@@ -186,6 +187,7 @@ pub(super) fn object(cluster: &Cluster, key: &Key) -> Option<Object> {
         Key::ResourceConnection(name, nodes) => cluster.resource_connection(name, nodes).map(|o| Object::ResourceConnection((**o).clone())),
         Key::ExternalFile(path) => cluster.files.get(path).map(|o| Object::ExternalFile((**o).clone())),
         Key::KeyValueStore(name) => cluster.stores.get(name).map(|o| Object::KeyValueStore(name.clone(), (**o).clone())),
+        Key::Token(id) => cluster.tokens.get(id).map(|o| Object::Token((**o).clone())),
         Key::Job(id) => cluster.jobs.get(id).map(|o| Object::Job((**o).clone())),
         Key::Tombstone(id) => cluster.tombstones.get(id).map(|o| Object::Tombstone((**o).clone())),
         Key::Number(key) => {

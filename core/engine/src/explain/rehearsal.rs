@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use berth_model::access::Caller;
 use berth_model::change::{Change, Key};
 use berth_model::cluster::Cluster;
 use berth_model::ids::{Id, IdSource, kind};
@@ -189,7 +190,7 @@ impl Play {
         }
         for command in nodes::unfinished(&after) {
             let (ids, secret) = (self.ids.clone(), String::new());
-            let context = Context { now: self.now, ids, secret, actor: "berth".to_owned(), observed: &self.observed };
+            let context = Context { now: self.now, ids, secret, caller: Caller::internal("berth"), observed: &self.observed };
             if let Ok(applied) = apply(&after, &command, context).result {
                 changes.extend(applied.changes);
             }
@@ -220,6 +221,7 @@ impl Play {
                 | Key::StorPool(..)
                 | Key::ResourceGroup(_)
                 | Key::KeyValueStore(_)
+                | Key::Token(_)
                 | Key::Tombstone(_)
                 | Key::Number(_)
                 | Key::MasterKey

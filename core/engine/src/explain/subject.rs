@@ -24,7 +24,7 @@ pub enum Subject {
 }
 
 /// The words for kinds of objects, as they stand in paths and on the command line, with the names that follow.
-pub const KINDS: [(&str, &str); 16] = [
+pub const KINDS: [(&str, &str); 17] = [
     ("node", "NODE"),
     ("resource-definition", "RESOURCE"),
     ("resource", "RESOURCE NODE"),
@@ -35,6 +35,7 @@ pub const KINDS: [(&str, &str); 16] = [
     ("storage-pool-definition", "POOL"),
     ("resource-group", "GROUP"),
     ("key-value-store", "STORE"),
+    ("token", "NUMBER"),
     ("job", "UUID"),
     ("master-key", ""),
     ("node-connection", "NODE NODE"),
@@ -92,6 +93,10 @@ pub fn parse(kind: &str, names: &[&str]) -> Result<Subject, Refused> {
         ("job", [id]) => match Uuid::try_parse(id) {
             Ok(id) => record(Key::Job(Id::from_uuid(id))),
             Err(error) => return Err(usage(kind, names, format!("'{id}' is not the id of a job: {error}."))),
+        },
+        ("token", [id]) => match id.parse() {
+            Ok(id) => record(Key::Token(id)),
+            Err(_) => return Err(usage(kind, names, format!("'{id}' is not the number of a token."))),
         },
         ("controller", []) => record(Key::Controller),
         ("master-key", []) => record(Key::MasterKey),
@@ -183,6 +188,7 @@ impl Subject {
             | Key::ResourceGroup(_)
             | Key::Snapshot(..)
             | Key::KeyValueStore(_)
+            | Key::Token(_)
             | Key::Job(_)
             | Key::Tombstone(_)
             | Key::Number(_)
@@ -209,6 +215,7 @@ impl Subject {
             Self::Record(Key::Resource(name, node)) => format!("resource {name} {node}"),
             Self::Record(Key::Snapshot(name, snapshot)) => format!("snapshot {name} {snapshot}"),
             Self::Record(Key::KeyValueStore(name)) => format!("key-value-store {name}"),
+            Self::Record(Key::Token(id)) => format!("token {id}"),
             Self::Record(Key::Job(id)) => format!("job {id}"),
             Self::Record(Key::Tombstone(id)) => format!("tombstone {id}"),
             Self::Record(Key::MasterKey) => "master-key".to_owned(),
@@ -246,6 +253,7 @@ impl Subject {
                 | Key::StorPool(..)
                 | Key::ResourceGroup(_)
                 | Key::KeyValueStore(_)
+                | Key::Token(_)
                 | Key::Job(_)
                 | Key::Tombstone(_)
                 | Key::Number(_)

@@ -41,7 +41,7 @@ fn really(world: &mut World, command: &Command) {
         now: NOW,
         ids: IdSource::new(FRESH_AT, *b"a preview's seed"),
         secret: "0".repeat(32),
-        actor: text("tester"),
+        caller: berth_model::access::Caller::internal("tester"),
         observed: &observed,
     };
     let applied = apply(&world.cluster, command, context).result.unwrap();
@@ -50,7 +50,7 @@ fn really(world: &mut World, command: &Command) {
 }
 
 fn foreseen(world: &World, command: &Command) -> Preview {
-    match foresee(&world.cluster, &world.observed, command, "tester", NOW) {
+    match foresee(&world.cluster, &world.observed, command, &berth_model::access::Caller::internal("tester"), NOW) {
         Ok((_, preview)) => preview,
         Err(refused) => panic!("{command:?}: {:?}", refused.replies),
     }
@@ -206,7 +206,9 @@ fn secrets_are_hidden_and_refusals_are_those_of_the_command() {
     assert_eq!((field.before.as_ref(), field.after.as_ref()), (Some(&HIDDEN.into()), Some(&HIDDEN.into())));
     let made = foreseen(&world, &definition("more"));
     assert!(!format!("{made:?}").contains(&"0".repeat(32)), "{made:?}");
-    let nonsense = foresee(&world.cluster, &world.observed, &spawn("b!d", DEFAULT_GROUP), "tester", NOW).unwrap_err();
+    let nonsense =
+        foresee(&world.cluster, &world.observed, &spawn("b!d", DEFAULT_GROUP), &berth_model::access::Caller::internal("tester"), NOW)
+            .unwrap_err();
     assert!(nonsense.replies[0].is_error());
 }
 

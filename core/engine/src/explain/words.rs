@@ -19,6 +19,7 @@ pub(super) fn record(before: &Cluster, after: &Cluster, key: &Key) -> String {
         Key::Resource(name, node) => format!("resource '{name}' on '{node}'"),
         Key::Snapshot(name, snapshot) => format!("snapshot '{snapshot}' of '{name}'"),
         Key::KeyValueStore(name) => format!("key-value store '{name}'"),
+        Key::Token(id) => format!("API token {id}"),
         Key::Job(id) => match after.jobs.get(id).or_else(|| before.jobs.get(id)) {
             Some(job) => format!("job {id} ({} of '{}')", job.task.word(), job.subject),
             None => format!("job {id}"),

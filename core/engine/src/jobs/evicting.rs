@@ -216,7 +216,13 @@ pub(super) fn missed(cluster: &Cluster, observed: &Observed, node: &NodeName, no
             Finding::Never(reply) | Finding::NotNow(reply) => Some(reply),
             Finding::Missed(wanted) if placed < MOST_PLACED => {
                 placed += 1;
-                let context = Context { now, ids: IdSource::new(now, [0; 16]), secret: String::new(), actor: String::new(), observed };
+                let context = Context {
+                    now,
+                    ids: IdSource::new(now, [0; 16]),
+                    secret: String::new(),
+                    caller: berth_model::access::Caller::internal("berth"),
+                    observed,
+                };
                 spawn::place_up_to(&mut Draft::new(cluster, context), &replica.name, Some(wanted)).err()
             }
             Finding::Missed(_) => None,

@@ -1,5 +1,6 @@
 //! A job as people see it: where it stands, what blocks it, and the way out.
 
+use berth_model::access::Caller;
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::flags::ResourceFlag;
@@ -437,7 +438,7 @@ fn left_on(
         }
         placed += 1;
         // On paper only: the draft is thrown away.
-        let context = Context { now, ids: IdSource::new(now, [0; 16]), secret: String::new(), actor: String::new(), observed };
+        let context = Context { now, ids: IdSource::new(now, [0; 16]), secret: String::new(), caller: Caller::internal("berth"), observed };
         if let Err(refused) = begin(&mut Draft::new(cluster, context), replica, target, avoid)
             && let Some(why) = refused.replies.into_iter().find(Reply::is_error)
         {

@@ -1,6 +1,7 @@
 //! Where something would be placed: the command that would place it is decided on a copy of the state, and what the placer was asked on
 //! the way is the answer. Nothing is kept.
 
+use berth_model::access::Caller;
 use berth_model::cluster::Cluster;
 use berth_model::ids::IdSource;
 use berth_model::names::ResourceName;
@@ -184,9 +185,9 @@ impl Question {
     }
 }
 
-/// Decides about `question` as its command would, and keeps nothing of it. `actor`: who asks.
+/// Decides about `question` as its command would, and keeps nothing of it. `caller`: who asks.
 #[must_use]
-pub fn preview(cluster: &Cluster, observed: &Observed, question: &Question, actor: &str, now: Timestamp) -> Preview {
+pub fn preview(cluster: &Cluster, observed: &Observed, question: &Question, caller: &Caller, now: Timestamp) -> Preview {
     let name = made_up(cluster);
     let mut after = cluster.clone();
     let mut found = Preview { asked: Vec::new(), replies: Vec::new(), refused: false };
@@ -194,7 +195,7 @@ pub fn preview(cluster: &Cluster, observed: &Observed, question: &Question, acto
     for command in question.commands(name.as_str()) {
         let seed = ids.next::<berth_model::ids::kind::Job>().uuid().into_bytes();
         let ids = IdSource::new(FRESH_AT, seed);
-        let context = Context { now, ids, secret: "0".repeat(32), actor: actor.to_owned(), observed };
+        let context = Context { now, ids, secret: "0".repeat(32), caller: caller.clone(), observed };
         let decision = apply(&after, &command, context);
         found.asked.extend(decision.asked);
         match decision.result {

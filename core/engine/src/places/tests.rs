@@ -21,7 +21,7 @@ fn names(words: &[&str]) -> Option<Vec<String>> {
 }
 
 fn ask(world: &World, question: &Question) -> Preview {
-    preview(&world.cluster, &world.observed, question, "test", Timestamp(1))
+    preview(&world.cluster, &world.observed, question, &berth_model::access::Caller::internal("test"), Timestamp(1))
 }
 
 fn new(sizes: &[i64], filter: FilterRequest) -> Question {

@@ -76,6 +76,7 @@ impl Cluster {
                     | RecordKind::ResourceDefinition
                     | RecordKind::Snapshot
                     | RecordKind::KeyValueStore
+                    | RecordKind::Token
                     | RecordKind::Job
                     | RecordKind::Tombstone
                     | RecordKind::MasterKey
@@ -91,6 +92,7 @@ impl Cluster {
                     | RecordKind::ResourceGroup
                     | RecordKind::ResourceDefinition
                     | RecordKind::KeyValueStore
+                    | RecordKind::Token
                     | RecordKind::Job
                     | RecordKind::Tombstone
                     | RecordKind::MasterKey
@@ -104,6 +106,7 @@ impl Cluster {
                 | Key::Resource(..)
                 | Key::Snapshot(..)
                 | Key::KeyValueStore(_)
+                | Key::Token(_)
                 | Key::Job(_)
                 | Key::Tombstone(_)
                 | Key::Number(_)

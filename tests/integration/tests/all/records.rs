@@ -86,6 +86,8 @@ fn populate(cluster: &mut Cluster) -> Result<PathBuf> {
     let of_web = rest.get("/v1/resource-definitions/web/resources")?.ok()?.json;
     let on: Vec<&str> = of_web.as_array().into_iter().flatten().filter_map(|one| one["node_name"].as_str()).collect();
     let [one, other, ..] = on[..] else { bail!("web has no two replicas: {on:?}") };
+    rest.post("/v1/controller/auth/token", &json!({"description": "old"}))?.ok()?;
+    rest.put("/v1/controller/auth/token/1", &json!({"description": "new"}))?.ok()?;
     for value in ["old", "new"] {
         rest.put("/v1/node-connections/alpha/bravo", &json!({"override_props": {"Aux/link": value}}))?.ok()?;
         let connection = format!("/v1/resource-definitions/web/resource-connections/{one}/{other}");
@@ -123,6 +125,7 @@ fn victims(all: &Records) -> Result<Vec<(String, String)>> {
             RecordKind::Controller
             | RecordKind::Node
             | RecordKind::KeyValueStore
+            | RecordKind::Token
             | RecordKind::Job
             | RecordKind::Tombstone
             | RecordKind::MasterKey
@@ -176,7 +179,8 @@ fn take(rest: &Rest, kind: RecordKind, key: &str, all: &Records) -> Result<Optio
             &json!({"override_props": {"Aux/other": "1"}}),
         )?,
         RecordKind::ExternalFile => rest.put(&format!("/v1/files/{}", key.replace('/', "%2F")), &json!({"content": "eA=="}))?,
-        RecordKind::Job | RecordKind::Tombstone => return Ok(None),
+        // Its number is drawn, nobody names it.
+        RecordKind::Token | RecordKind::Job | RecordKind::Tombstone => return Ok(None),
         RecordKind::Number => {
             let definition = json!({"name": "taker", "layer_data": [{"type": "DRBD"}, {"type": "STORAGE"}]});
             rest.post("/v1/resource-definitions", &json!({"resource_definition": definition}))?.ok()?;

@@ -144,6 +144,7 @@ fn going(cluster: &Cluster, key: &Key) -> Vec<Uuid> {
         | Key::ResourceGroup(_)
         | Key::ResourceDefinition(_)
         | Key::KeyValueStore(_)
+        | Key::Token(_)
         | Key::Job(_)
         | Key::Number(_)
         | Key::MasterKey

@@ -186,7 +186,7 @@ async fn what_satellites_see_is_told_with_its_names() {
 /// Creates a node, and does not wait for its satellite, which never comes.
 fn create(kit: &Kit, name: &str) {
     let (controller, command) = (kit.controller.clone(), node(name));
-    tokio::spawn(async move { controller.submit(command, "tester", "test").await });
+    tokio::spawn(async move { controller.submit(command, &berth_model::access::Caller::internal("tester"), "test").await });
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ fn controller(view: View) -> (watch::Sender<View>, Controller) {
         lists: super::Lists::new(),
         feed: Arc::new(crate::http::Feed::new()),
         vault: crate::vault::Vault::new(),
+        gate: crate::gate::Gate::open(),
+        body_within: Duration::from_secs(60),
     };
     (publish, Controller::new(inner))
 }

@@ -239,6 +239,7 @@ fn never_seen(what: &str, subject: &Subject, oldest: Option<&LogEntry>) -> Respo
             Key::NodeConnection(_) => Code::FAIL_NOT_FOUND_NODE_CONN,
             Key::ResourceConnection(..) => Code::FAIL_NOT_FOUND_RSC_CONN,
             Key::ExternalFile(_) => Code::FAIL_NOT_FOUND_EXT_FILE,
+            Key::Token(_) => Code::FAIL_NOT_FOUND_NODE,
             Key::Controller | Key::Job(_) | Key::Tombstone(_) | Key::Number(_) => Code::FAIL_INVLD_REQUEST,
         },
     };

@@ -1,6 +1,7 @@
 //! The operations, by kind of object.
 
 pub mod absent;
+mod auth;
 mod balance;
 mod bundle;
 mod connections;
@@ -29,6 +30,7 @@ use crate::Controller;
 pub fn all() -> Router<Controller> {
     Router::new()
         .merge(absent::routes())
+        .merge(auth::routes())
         .merge(nodes::routes())
         .merge(machine::routes())
         .merge(groups::routes())

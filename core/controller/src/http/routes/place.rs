@@ -6,13 +6,14 @@ use axum::routing::get;
 use berth_api::lenient::{int, text, texts, truth};
 use berth_api::place::{PlaceAnswer, PlaceDocument, PlaceQuestion, PlacementDocument};
 use berth_engine::places::{Asked, Question, Row, preview};
+use berth_model::access::{ANYBODY, Caller};
 use berth_model::names::DEFAULT_GROUP;
 use serde_json::{Map, Value, json};
 
 use super::explain::bad;
 use super::{inputs, risk};
 use crate::http::answer::{entry, unreadable};
-use crate::http::call::{ANYBODY, Answered, Call};
+use crate::http::call::{Answered, Call};
 use crate::http::query::Pairs;
 use crate::{Controller, View};
 
@@ -203,7 +204,8 @@ fn question(body: PlaceQuestion) -> Result<Question, Response> {
 }
 
 fn tell(view: &View, question: &Question) -> PlaceAnswer {
-    let found = preview(&view.cluster, &view.observed, question, ANYBODY, crate::state::now());
+    // Nothing of it is kept, so whoever may read may ask.
+    let found = preview(&view.cluster, &view.observed, question, &Caller::internal(ANYBODY), crate::state::now());
     PlaceAnswer {
         possible: !found.refused,
         placements: found.asked.iter().map(|asked| placement(view, asked)).collect(),

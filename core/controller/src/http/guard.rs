@@ -1,0 +1,210 @@
+//! Who asks, and whether they may: before any handler sees a request.
+
+use std::net::SocketAddr;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use berth_engine::access::{Door, door};
+use berth_engine::apply::denied;
+use berth_engine::tokens::says_yes;
+use berth_model::cluster::Cluster;
+use berth_model::codes::Code;
+use berth_model::reply::Reply;
+use berth_model::secrets;
+
+use super::answer;
+use crate::Controller;
+use crate::gate::{NotIn, Transport};
+use crate::happenings::count;
+
+/// What is read of a refused request, in bytes, and for how long.
+const DRAIN_MAX: usize = 64 << 10;
+const DRAIN_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+/// The property that has even metrics encrypted.
+const NO_PLAIN_METRICS: &str = "REST/disable-http-metrics";
+/// Largest answer whose secrets are looked for, in bytes: far above any list that is asked for in one piece.
+const HIDDEN_MAX: usize = 512 << 20;
+
+/// Signs the caller in, and lets them through to what their role may do.
+pub async fn check(State(controller): State<Controller>, mut request: Request, next: Next) -> Response {
+    let gate = controller.gate();
+    let transport = request.extensions().get::<Transport>().cloned().unwrap_or_default();
+    let cluster = controller.view().cluster;
+    if let Some(to) = gate.https_port().filter(|_| !transport.tls).and_then(|port| secure_place(&cluster, &request, port)) {
+        return (StatusCode::FOUND, [(header::LOCATION, to)]).into_response();
+    }
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let path = request.uri().path();
+    let who = gate.who(&cluster, path, request.headers(), &transport, peer, crate::state::now()).await;
+    let caller = match who {
+        Ok(caller) => caller,
+        // A browser asks before it signs in whether it may; the headers of every reply say yes.
+        Err(_) if request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) => {
+            return (StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]).into_response();
+        }
+        Err(why) => {
+            count(&controller.counters().sign_ins_refused);
+            tracing::info!(?peer, path, ?why, "not signed in");
+            drain(request).await;
+            return not_in(&why);
+        }
+    };
+    match door(caller.role, request.method().as_str(), path) {
+        Door::Open => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Door::WithoutSecrets => {
+            // What is compressed already cannot be looked into; the layer outside compresses what comes of it.
+            request.headers_mut().remove(header::ACCEPT_ENCODING);
+            request.extensions_mut().insert(caller);
+            without_secrets(next.run(request).await).await
+        }
+        Door::Closed(needed) => {
+            drain(request).await;
+            answer::with_status(StatusCode::FORBIDDEN, &denied(&caller, needed))
+        }
+    }
+}
+
+/// Reads what a refused request brings, as far as that is little: a connection with an unread body is closed, which clients that send the
+/// next request on it take for a controller that has gone.
+async fn drain(request: Request) {
+    drop(tokio::time::timeout(DRAIN_WITHIN, to_bytes(request.into_body(), DRAIN_MAX)).await);
+}
+
+/// Where a plain request is sent while HTTPS is on; `None`: it may be answered plainly (contract 1.4).
+fn secure_place(cluster: &Cluster, request: &Request, port: u16) -> Option<HeaderValue> {
+    let path = request.uri().path();
+    let moved = path.starts_with("/v1/") || path == "/v1" || (path.starts_with("/metrics") && says_yes(cluster, NO_PLAIN_METRICS));
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| request.uri().host());
+    // Whoever does not say whom they called is still not answered plainly.
+    let host = without_port(host.unwrap_or("localhost"));
+    let target = request.uri().path_and_query().map_or(path, |target| target.as_str());
+    // A name that cannot stand in an answer is no reason to answer plainly, either.
+    let place = HeaderValue::try_from(format!("https://{host}:{port}{target}")).unwrap_or(HeaderValue::from_static("https://localhost/"));
+    moved.then_some(place)
+}
+
+/// A host without its port; an IPv6 address keeps its brackets.
+fn without_port(host: &str) -> &str {
+    match host.rfind(':') {
+        Some(at) if !host[at..].contains(']') => &host[..at],
+        Some(_) | None => host,
+    }
+}
+
+/// The answer to somebody who is not let in.
+fn not_in(why: &NotIn) -> Response {
+    let (status, reply, challenge) = match why {
+        NotIn::Token => (
+            StatusCode::UNAUTHORIZED,
+            Reply::new(Code::FAIL_ACC_DENIED_COMMAND, "A valid API token is needed.")
+                .cause("The request carries none, or one that is wrong, ended, revoked, switched off, or meant for another address.")
+                .correction("Send 'Authorization: Bearer TOKEN'; the command line reads the token from /var/lib/linstor.d/auth.json."),
+            Some("Bearer realm=\"linstor-controller\""),
+        ),
+        NotIn::NoPassword => (
+            StatusCode::UNAUTHORIZED,
+            Reply::new(Code::FAIL_SIGN_IN_MISSING_CREDENTIALS, "A login is needed.")
+                .cause("The request carries no name and password.")
+                .correction("Use 'linstor --user NAME'."),
+            Some("Basic realm=\"Linstor\""),
+        ),
+        NotIn::OtherScheme => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Reply::new(Code::FAIL_INVLD_ENCRYPT_TYPE, "Only HTTP Basic is taken for a login.").correction("Send name and password."),
+            None,
+        ),
+        NotIn::WrongPassword => (
+            StatusCode::FORBIDDEN,
+            Reply::new(Code::FAIL_SIGN_IN, "The login is not right.")
+                .cause("Name or password are wrong, or the directory does not let this name in.")
+                .correction("Check both; an administrator of the directory can say who may log in."),
+            None,
+        ),
+        NotIn::NoDirectory(cause) => (
+            StatusCode::FORBIDDEN,
+            Reply::new(Code::FAIL_SIGN_IN, "The login cannot be checked.")
+                .cause(format!("The directory cannot be asked: {cause}."))
+                .correction("Try again; an administrator looks at the directory and at the controller's settings of LDAP."),
+            None,
+        ),
+        NotIn::Unlisted(name) => (
+            StatusCode::FORBIDDEN,
+            Reply::new(Code::FAIL_SIGN_IN, format!("The certificate of '{name}' lets nobody in."))
+                .cause("It is valid, but not among the clients that the controller's settings list.")
+                .correction("Add the name to 'https_clients', or use another certificate."),
+            None,
+        ),
+    };
+    let mut response = answer::with_status(status, &reply);
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
+}
+
+/// A document with its secrets replaced. What is no JSON document passes: metrics, pages and streams of events hold none.
+async fn without_secrets(response: Response) -> Response {
+    let is_json = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.starts_with("application/json"));
+    if !is_json {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let hidden = match to_bytes(body, HIDDEN_MAX).await {
+        Ok(bytes) => hide(&bytes).unwrap_or_else(|| bytes.to_vec()),
+        Err(error) => {
+            let reply = Reply::new(Code::FAIL_UNKNOWN_ERROR, "The answer is too large to be shown without its secrets.")
+                .cause(error.to_string())
+                .correction("Ask for less at once, with filters or 'limit'.");
+            return answer::with_status(StatusCode::INTERNAL_SERVER_ERROR, &reply);
+        }
+    };
+    parts.headers.remove(header::TRANSFER_ENCODING);
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(hidden.len()));
+    Response::from_parts(parts, Body::from(hidden))
+}
+
+/// The same document without secrets; `None`: it has none.
+fn hide(bytes: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    if !secrets::may_have_secrets(text) {
+        return None;
+    }
+    // What cannot be read cannot be shown, either.
+    let mut document: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    secrets::hide(&mut document);
+    Some(document.to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{hide, without_port};
+
+    #[test]
+    fn a_host_loses_its_port_alone() {
+        for (host, bare) in [("a:3370", "a"), ("a", "a"), ("[::1]:3370", "[::1]"), ("[::1]", "[::1]"), ("10.0.0.1:80", "10.0.0.1")] {
+            assert_eq!(without_port(host), bare);
+        }
+    }
+
+    #[test]
+    fn a_document_keeps_everything_but_its_secrets() {
+        let shown = hide(
+            br#"[{"name":"web","layer_data":[{"data":{"secret":"hush","port":7000}}],"props":{"DrbdOptions/Net/shared-secret":"hush"}}]"#,
+        )
+        .unwrap();
+        let text = String::from_utf8(shown).unwrap();
+        assert!(!text.contains("hush") && text.contains("7000") && text.contains("web"), "{text}");
+        assert!(hide(br#"[{"name":"web"}]"#).is_none());
+        assert_eq!(hide(br#"{"token":"hush"#).unwrap(), b"null");
+    }
+}

@@ -1,0 +1,182 @@
+//! Sign-in and roles, through every route.
+
+use super::*;
+use berth_model::access::Role;
+
+async fn with(kit: &Kit, method: &str, path: &str, body: &str, token: Option<&str>) -> Got {
+    let mut request = Request::builder().method(method).uri(path);
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    send(kit, request.body(Body::from(body.to_owned())).unwrap()).await
+}
+
+fn token_of(got: &Got) -> String {
+    got.json()[0]["obj_refs"]["token"].as_str().expect("a token").to_owned()
+}
+
+/// A controller that asks for tokens, and the first one.
+async fn closed() -> (Kit, String) {
+    let kit = Kit::new().await;
+    let got = ask(&kit, "POST", "/v1/controller/auth/initialize-token-auth", r#"{"description": "first", "no_https": true}"#).await;
+    assert_eq!(got.told(), "201 S1");
+    let token = token_of(&got);
+    assert!(token.len() == 64 && got.json()[0]["message"].as_str().unwrap().contains(&token), "{}", got.text);
+    (kit, token)
+}
+
+async fn token_for(kit: &Kit, admin: &str, role: Role) -> String {
+    let body = json!({"description": role.word(), "role": role.word()}).to_string();
+    token_of(&with(kit, "POST", "/v1/controller/auth/token", &body, Some(admin)).await)
+}
+
+#[tokio::test]
+async fn tokens_live_as_recorded() {
+    let kit = Kit::new().await;
+    assert_eq!(get(&kit, "/v1/controller/auth/token").await.json(), json!({"count": 0}));
+    assert_eq!(told(&kit, "POST", "/v1/controller/auth/token", r#"{"description": "before switching on"}"#).await, "201 S1");
+    let first = token_of(&ask(&kit, "POST", "/v1/controller/auth/initialize-token-auth", r#"{"no_https": true}"#).await);
+    let refused = get(&kit, "/v1/nodes").await;
+    assert_eq!(refused.told(), "401 E412");
+    assert_eq!(refused.headers[header::WWW_AUTHENTICATE], "Bearer realm=\"linstor-controller\"");
+    assert_eq!(refused.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    assert_eq!(with(&kit, "GET", "/v1/nodes", "", Some("nonsense")).await.told(), "401 E412");
+    assert_eq!(get(&kit, "/health").await.status, 200);
+    for (method, path, body, expected) in [
+        ("POST", "initialize-token-auth", r#"{"description": "again"}"#, "201 W3001"),
+        ("POST", "initialize-token-auth", r#"{"only_satellites": true}"#, "201 S3"),
+        ("POST", "initialize-token-auth", "{", "400 E32765"),
+        ("POST", "token", r#"{"description": "second", "expires_at": "2099-12-31T10:00:00Z"}"#, "201 S1"),
+        ("POST", "token", r#"{"description": "expired", "expires_at": "2001-01-01"}"#, "201 S1"),
+        ("POST", "token", "{}", "500 E998"),
+        ("POST", "token", r#"{"description": "x", "expires_at": "tomorrow"}"#, "500 E230"),
+        ("POST", "token", r#"{"description": "x", "ip_filter": "300.0.0.1"}"#, "500 E230"),
+        ("POST", "token", r#"{"description": "x", "role": "king"}"#, "500 E230"),
+        ("PUT", "token/999999", r#"{"description": "x"}"#, "404 E300"),
+        ("PUT", "token/abc", r#"{"description": "x"}"#, "500 E998"),
+        ("PUT", "token/1", r#"{"ip_filter": "nowhere"}"#, "500 E230"),
+        ("PUT", "token/1", r#"{"description": "changed"}"#, "200 S3"),
+        ("DELETE", "token/abc", "", "500 E998"),
+        ("DELETE", "token/999999", "", "200 W3000"),
+        ("DELETE", "token/1", "", "200 S2"),
+        ("DELETE", "token/2", "", "500 E230"),
+    ] {
+        let got = with(&kit, method, &format!("/v1/controller/auth/{path}"), body, Some(&first)).await;
+        let told = got.told();
+        assert_eq!(told.split(' ').next(), expected.split(' ').next(), "{method} {path} {body}: {told}");
+        assert!(expected.ends_with("E32765") || told == expected, "{method} {path} {body}: {told}");
+    }
+    let list = with(&kit, "GET", "/v1/controller/auth/token", "", Some(&first)).await.json();
+    let descriptions: Vec<&str> = list["list"].as_array().unwrap().iter().filter_map(|token| token["description"].as_str()).collect();
+    assert_eq!((list["count"].as_u64(), descriptions), (Some(3), vec!["init-client", "second", "expired"]));
+    assert_eq!(list["list"][1]["expires_at"], json!("2099-12-31T00:00:00Z"));
+    let off = "/v1/controller/properties/Auth/TokenAuthenticationEnabled";
+    assert_eq!(with(&kit, "DELETE", off, "", Some(&first)).await.told(), "200 S2");
+    assert_eq!(get(&kit, "/v1/nodes").await.status, 200);
+}
+
+#[tokio::test]
+async fn no_token_stands_in_the_log_and_the_log_says_who_it_was() {
+    let (kit, admin) = closed().await;
+    let operator = token_for(&kit, &admin, Role::Operator).await;
+    assert_eq!(with(&kit, "PUT", "/v1/key-value-store/x", r#"{"override_props": {"a": "b"}}"#, Some(&operator)).await.status, 200);
+    let log = kit.controller.log(0, 100).await.unwrap();
+    let text = format!("{log:?}");
+    assert!(!text.contains(&admin) && !text.contains(&operator), "{text}");
+    let actors: Vec<&str> = log.iter().rev().take(2).map(|entry| entry.actor.as_str()).collect();
+    assert_eq!(actors, ["token:2", "token:1"]);
+    let audit = with(&kit, "GET", "/v1/berth/audit?actor=token:2", "", Some(&admin)).await;
+    assert!(audit.text.contains("token:2") && !audit.text.contains(&crate::gate::digest(&operator)), "{}", audit.text);
+}
+
+/// Every route of this crate with its verbs, read from its source: none can be forgotten.
+fn routes() -> Vec<(&'static str, String)> {
+    let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/routes"))];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { sources.push(std::fs::read_to_string(path).unwrap()) }
+        }
+    }
+    let mut found = Vec::new();
+    for source in sources {
+        for piece in source.split("\"/").skip(1) {
+            let path = format!("/{}", piece.split('"').next().unwrap_or_default());
+            if path.contains(' ') {
+                continue;
+            }
+            let concrete: Vec<&str> = path.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect();
+            // Every verb is tried: one that the route does not have must not be let through, either.
+            found.extend(["POST", "PUT", "PATCH", "DELETE"].map(|verb| (verb, concrete.join("/"))));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_viewer_changes_nothing_through_any_route() {
+    let (kit, admin) = closed().await;
+    let viewer = token_for(&kit, &admin, Role::Viewer).await;
+    let all = routes();
+    assert!(all.len() > 200, "{}", all.len());
+    let before = kit.controller.view().cluster.serial;
+    let mut asked = 0;
+    for (verb, path) in &all {
+        let got = with(&kit, verb, path, r#"{"override_props": {"Aux/x": "y"}, "name": "x"}"#, Some(&viewer)).await;
+        if got.status != 403 {
+            // What only asks: a question that is no question of this route, or an answer that changed nothing.
+            asked += 1;
+            assert!(
+                ["query-size-info", "query-max-volume-size", "query-all-size-info", "max-volume-size", "place", "what-if"]
+                    .iter()
+                    .any(|word| path.ends_with(word)),
+                "{verb} {path}: {} {}",
+                got.status,
+                got.text
+            );
+        }
+    }
+    assert!(asked < 20, "{asked}");
+    assert_eq!(kit.controller.view().cluster.serial, before, "nothing was committed");
+    assert_eq!(with(&kit, "GET", "/v1/nodes", "", Some(&viewer)).await.status, 200);
+    assert_eq!(with(&kit, "GET", "/v1/controller/auth/token", "", Some(&viewer)).await.told(), "403 E412");
+}
+
+#[tokio::test]
+async fn a_viewer_sees_no_secret_and_an_operator_what_linstor_shows() {
+    let (kit, admin) = closed().await;
+    let body = r#"{"resource_definition": {"name": "web", "props": {"DrbdOptions/Net/shared-secret": "hush"}, "layer_data": [{"type": "DRBD"}, {"type": "STORAGE"}]}}"#;
+    assert_eq!(with(&kit, "POST", "/v1/resource-definitions", body, Some(&admin)).await.status, 201);
+    let (viewer, operator) = (token_for(&kit, &admin, Role::Viewer).await, token_for(&kit, &admin, Role::Operator).await);
+    let own = with(&kit, "GET", "/v1/resource-definitions", "", Some(&operator)).await.json();
+    let secret = own[0]["layer_data"][0]["data"]["secret"].as_str().unwrap_or("hush").to_owned();
+    for path in ["/v1/resource-definitions", "/v1/resource-definitions/web", "/v1/resource-definitions?limit=1"] {
+        let shown = with(&kit, "GET", path, "", Some(&viewer)).await;
+        assert!(shown.status == 200 && !shown.text.contains(&secret) && !shown.text.contains("hush"), "{}", shown.text);
+        assert!(shown.text.contains("web"), "{}", shown.text);
+    }
+}
+
+#[tokio::test]
+async fn an_operator_works_and_an_administrator_decides() {
+    let (kit, admin) = closed().await;
+    let operator = token_for(&kit, &admin, Role::Operator).await;
+    let of = |method: &'static str, path: &'static str, body: &'static str| with(&kit, method, path, body, Some(&operator));
+    assert_eq!(of("POST", "/v1/resource-definitions", r#"{"resource_definition": {"name": "web"}}"#).await.status, 201);
+    for (method, path, body) in [
+        ("POST", "/v1/nodes", r#"{"name": "alpha", "net_interfaces": [{"name": "d", "address": "10.0.0.1"}]}"#),
+        ("DELETE", "/v1/nodes/alpha/lost", ""),
+        ("POST", "/v1/controller/properties", r#"{"override_props": {"Aux/x": "y"}}"#),
+        ("POST", "/v1/controller/auth/token", r#"{"description": "mine"}"#),
+        ("PUT", "/v1/resource-definitions/web", r#"{"override_props": {"DrbdOptions/Handlers/split-brain": "/bin/sh"}}"#),
+        ("PATCH", "/v1/error-reports", "{}"),
+    ] {
+        let got = of(method, path, body).await;
+        assert_eq!(got.told(), "403 E412", "{method} {path}");
+        assert!(got.json()[0]["correction"].is_string());
+    }
+    let preview =
+        of("POST", "/v1/nodes?dry_run=true", r#"{"name": "alpha", "net_interfaces": [{"name": "d", "address": "10.0.0.1"}]}"#).await;
+    assert_eq!(preview.status, 403, "{}", preview.text);
+}
