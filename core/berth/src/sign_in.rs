@@ -151,7 +151,8 @@ mod tests {
 
     fn applied(pairs: &[(&str, &str)]) -> Result<Config, String> {
         let environment = |variable: &str| pairs.iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned());
-        let matches = clap::Command::new("x").try_get_matches_from(["x"]).unwrap();
+        let config = clap::Arg::new("config").long("config").value_parser(clap::value_parser!(std::path::PathBuf));
+        let matches = clap::Command::new("x").arg(config).try_get_matches_from(["x"]).unwrap();
         let settings = Settings::resolve(&CONTROLLER, &matches, environment, std::path::Path::new("/nonexistent/berth.toml")).unwrap();
         let mut config = Config::new("/d", SocketAddr::from(([127, 0, 0, 1], 3370)));
         apply(&mut config, &settings).map(|()| config).map_err(|error| format!("{error:#}"))

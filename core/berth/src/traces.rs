@@ -29,6 +29,8 @@ pub fn tracer(collector: &str, service: &'static str) -> anyhow::Result<SdkTrace
         base.strip_prefix("http://").is_some_and(|host| !host.is_empty()),
         "'{collector}' is no address of a collector; write http://HOST:4318"
     );
+    // The HTTP library wants to know whose cryptography it would use, also where nothing is encrypted.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let exporter = SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)

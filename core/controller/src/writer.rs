@@ -187,6 +187,7 @@ pub(crate) struct Writer {
     news: News,
     /// Nodes whose eviction was due and held, as the log knows.
     held_evictions: BTreeSet<NodeName>,
+    absences: eviction::Absences,
 }
 
 impl Writer {
@@ -208,6 +209,7 @@ impl Writer {
             rounds: balance::Rounds::new(),
             news: News::default(),
             held_evictions: BTreeSet::new(),
+            absences: eviction::Absences::default(),
         };
         let cluster = Arc::clone(&this.cluster);
         let now = this.hands.world.now();

@@ -3,6 +3,7 @@
 //! Rules and defaults: REST API v1, `DrbdOptions/AutoEvict…` (contract 9.5). A moment is announced for every node that is away and may be
 //! evicted; whether it is done then depends on how many others are away: where many are, the fault is more likely in the network.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use berth_model::cluster::Cluster;
@@ -70,10 +71,15 @@ pub struct Due {
     pub held: Option<String>,
 }
 
-/// The nodes whose moment has come at `now`, in the order of their names. Costs what the nodes cost.
+/// The nodes whose moment has come, in the order of their names. Costs what the nodes cost.
+///
+/// `away_for`: how long a node has been away by a clock that nobody can set. The announced moment is one of wall time, which may jump.
 #[must_use]
-pub fn due(cluster: &Cluster, observed: &Observed, now: Timestamp) -> Vec<Due> {
-    let ripe: Vec<_> = cluster.nodes.values().filter(|node| planned(cluster, observed, node).is_some_and(|at| at <= now)).collect();
+pub fn due(cluster: &Cluster, observed: &Observed, away_for: impl Fn(&NodeName) -> Option<Duration>) -> Vec<Due> {
+    let is_ripe = |node: &&Arc<Node>| {
+        planned(cluster, observed, node).is_some() && away_for(&node.name).is_some_and(|away| away >= patience(&chain(cluster, node)))
+    };
+    let ripe: Vec<_> = cluster.nodes.values().filter(is_ripe).collect();
     if ripe.is_empty() {
         return Vec::new();
     }
@@ -103,8 +109,6 @@ pub fn wanted(cluster: &Cluster, definition: &ResourceDefinition) -> Option<usiz
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use berth_model::change::Object;
 
     use super::*;
@@ -139,9 +143,14 @@ mod tests {
         planned(&world.cluster, &world.observed, &world.cluster.nodes[&node(name)]).map(|at| at.0)
     }
 
+    fn due_at(world: &World, now: i64) -> Vec<Due> {
+        let since = |name: &NodeName| world.observed.nodes.get(name).and_then(|seen| seen.away_since);
+        let away = |name: &NodeName| since(name).and_then(|since| u64::try_from(now - since.0).ok()).map(Duration::from_millis);
+        due(&world.cluster, &world.observed, away)
+    }
+
     fn names(world: &World, now: i64) -> Vec<String> {
-        let due = due(&world.cluster, &world.observed, Timestamp(now));
-        due.into_iter().filter(|due| due.held.is_none()).map(|due| due.node.to_string()).collect()
+        due_at(world, now).into_iter().filter(|due| due.held.is_none()).map(|due| due.node.to_string()).collect()
     }
 
     #[test]
@@ -178,7 +187,7 @@ mod tests {
         assert_eq!(names(&world, 10 * MINUTE - 1), Vec::<String>::new());
         assert_eq!(names(&world, 10 * MINUTE), ["alpha"]);
         away(&mut world, "bravo", 9 * MINUTE);
-        let held = due(&world.cluster, &world.observed, Timestamp(10 * MINUTE));
+        let held = due_at(&world, 10 * MINUTE);
         assert_eq!(held.len(), 1);
         assert!(held[0].held.as_deref().is_some_and(|why| why.contains("2 of 3")), "{held:?}");
         set(&mut world, MAX_DISCONNECTED, "66");

@@ -52,13 +52,10 @@ pub fn router(controller: Controller) -> Router {
         .layer(axum::middleware::map_response(finish))
         .layer(CatchPanicLayer::custom(move |panic| answer::panicked(&on_panic, panic)))
         // The fastest level: lists of megabytes are asked for often, and mostly over a local network.
-        // Events go out one by one.
-        .layer(
-            CompressionLayer::new()
-                .gzip(true)
-                .quality(CompressionLevel::Fastest)
-                .compress_when(SizeAbove::new(GZIP_FROM).and(NotForContentType::SSE)),
-        )
+        // Events go out one by one, and archives are compressed already.
+        .layer(CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest).compress_when(
+            SizeAbove::new(GZIP_FROM).and(NotForContentType::SSE).and(NotForContentType::const_new("application/octet-stream")),
+        ))
         .layer(axum::middleware::from_fn(traced))
         .with_state(controller)
 }

@@ -1,14 +1,36 @@
 //! The timer of automatic eviction: with each sweep the nodes are evicted whose moment has come.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use berth_engine::command::Command;
 use berth_engine::eviction;
+use berth_model::names::NodeName;
+use berth_model::observed::{ConnectionStatus, Observed};
+use berth_model::time::Timestamp;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::balance::SELF;
 use super::turn::Turn;
 use super::{Submission, Writer, Writing};
+
+/// Since when nodes have been away, by a clock that nobody can set, as the sweeps found it.
+#[derive(Debug, Default)]
+pub(super) struct Absences(BTreeMap<NodeName, (Instant, Option<Timestamp>)>);
+
+impl Absences {
+    /// Takes note of who is away at `now`; who was there in between begins anew.
+    fn note(&mut self, observed: &Observed, now: Instant) {
+        let away = observed.nodes.iter().filter(|(_, seen)| seen.status == ConnectionStatus::Offline);
+        let begun = |name: &NodeName, since| self.0.get(name).copied().filter(|(_, known)| *known == since).unwrap_or((now, since));
+        self.0 = away.map(|(name, seen)| (name.clone(), begun(name, seen.away_since))).collect();
+    }
+
+    fn away_for(&self, node: &NodeName, now: Instant) -> Option<Duration> {
+        self.0.get(node).map(|(begin, _)| now - *begin)
+    }
+}
 
 impl Writer {
     /// Evicts the nodes that are due. One that is held because many are away is named once in the log, not in each sweep.
@@ -17,7 +39,9 @@ impl Writer {
         if self.held.is_some() || !matches!(self.writing, Writing::Well) {
             return;
         }
-        let due = eviction::due(&turn.group.cluster, &self.seen.observed, turn.now);
+        let now = Instant::now();
+        self.absences.note(&self.seen.observed, now);
+        let due = eviction::due(&turn.group.cluster, &self.seen.observed, |node| self.absences.away_for(node, now));
         let mut held = BTreeSet::new();
         for one in due {
             match one.held {
@@ -45,9 +69,30 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use berth_model::flags::NodeFlag;
-    use berth_model::observed::ConnectionStatus;
 
+    use super::*;
     use crate::testkit::{Kit, node_name, until};
+
+    #[test]
+    fn an_absence_is_measured_by_a_clock_that_nobody_sets() {
+        let (mut absences, begin, node) = (Absences::default(), Instant::now(), node_name("alpha"));
+        let seen = |status, since: i64| {
+            let mut observed = Observed::default();
+            let mut seen = berth_model::observed::NodeSeen::unknown(status, Timestamp(since));
+            seen.away_since = Some(Timestamp(since));
+            observed.nodes.insert(node.clone(), std::sync::Arc::new(seen));
+            observed
+        };
+        let after = |secs| begin + Duration::from_secs(secs);
+        absences.note(&seen(ConnectionStatus::Offline, 5), begin);
+        absences.note(&seen(ConnectionStatus::Offline, 5), after(15));
+        assert_eq!(absences.away_for(&node, after(20)), Some(Duration::from_secs(20)));
+        // It was there in between.
+        absences.note(&seen(ConnectionStatus::Offline, 9), after(30));
+        assert_eq!(absences.away_for(&node, after(40)), Some(Duration::from_secs(10)));
+        absences.note(&seen(ConnectionStatus::Online, 9), after(45));
+        assert_eq!(absences.away_for(&node, after(50)), None);
+    }
 
     #[tokio::test]
     async fn a_node_that_stays_away_is_evicted_by_itself_and_its_replica_stays_in_the_books() {

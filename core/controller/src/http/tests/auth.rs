@@ -59,6 +59,8 @@ async fn tokens_live_as_recorded() {
         ("DELETE", "token/abc", "", "500 E998"),
         ("DELETE", "token/999999", "", "200 W3000"),
         ("DELETE", "token/1", "", "200 S2"),
+        ("PUT", "token/3", r#"{"role": "viewer"}"#, "200 S3"),
+        // The last one of an administrator.
         ("DELETE", "token/2", "", "500 E230"),
     ] {
         let got = with(&kit, method, &format!("/v1/controller/auth/{path}"), body, Some(&first)).await;
@@ -79,7 +81,7 @@ async fn tokens_live_as_recorded() {
 async fn no_token_stands_in_the_log_and_the_log_says_who_it_was() {
     let (kit, admin) = closed().await;
     let operator = token_for(&kit, &admin, Role::Operator).await;
-    assert_eq!(with(&kit, "PUT", "/v1/key-value-store/x", r#"{"override_props": {"a": "b"}}"#, Some(&operator)).await.status, 200);
+    assert_eq!(with(&kit, "PUT", "/v1/key-value-store/notes", r#"{"override_props": {"a": "b"}}"#, Some(&operator)).await.status, 200);
     let log = kit.controller.log(0, 100).await.unwrap();
     let text = format!("{log:?}");
     assert!(!text.contains(&admin) && !text.contains(&operator), "{text}");
