@@ -4,7 +4,9 @@ Three simulated nodes `alpha`, `bravo` and `charlie` with a pool `sim` each. One
 Ends with status 0 only if every call was answered as the client expects, and no method of its classes was left out.
 """
 
+import os
 import sys
+import tempfile
 import time
 
 import linstor
@@ -107,7 +109,8 @@ def controller(api):
     assert api.keyvaluestores()
     good(api.keyvaluestore_modify("kvs", delete_props=["a"]))
     answered(api.sos_report_create)
-    answered(api.sos_report_download)
+    with tempfile.TemporaryDirectory() as folder:
+        answered(api.sos_report_download, to_file=os.path.join(folder, "sos.tar.gz"))
 
 
 def nodes(api):
