@@ -138,8 +138,16 @@ pub enum Door {
 }
 
 /// Reads that show more than a state: whole databases and what lies on the controller's machine. Path prefixes, whole segments.
-const READS_OF_ADMINS: [&str; 6] =
-    ["/v1/controller/backup", "/v1/controller/auth", "/v1/controller/database", "/v1/berth/database", "/v1/berth/bundle", "/v1/files"];
+const READS_OF_ADMINS: [&str; 7] = [
+    "/v1/controller/backup",
+    "/v1/controller/auth",
+    "/v1/controller/database",
+    "/v1/berth/database",
+    "/v1/berth/bundle",
+    "/v1/files",
+    // It writes a file on the controller, and holds a bundle.
+    "/v1/sos-report",
+];
 /// Requests of other verbs than `GET` that change nothing: the method, and the path with `*` for one segment.
 const QUESTIONS: [(&str, &str); 8] = [
     ("OPTIONS", "/v1/query-max-volume-size"),
@@ -273,6 +281,8 @@ mod tests {
             ("PUT", "/v1/controller/config", false),
             ("GET", "/v1/controller/config", true),
             ("GET", "/v1/controller/backup/db", false),
+            ("GET", "/v1/sos-report", false),
+            ("GET", "/v1/sos-report/download", false),
             ("POST", "/v1/controllers", true),
             ("POST", "/v1/resource-definitions", true),
         ] {
