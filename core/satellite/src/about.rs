@@ -17,6 +17,8 @@ pub struct About {
     pub data: PathBuf,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Whether controllers reach it over TLS only.
+    pub tls: bool,
     /// Node name that it insists on.
     pub name: Option<String>,
     /// Its log.
@@ -39,7 +41,7 @@ impl About {
                 data: self.data.display().to_string(),
                 address: self.address.ip().to_string(),
                 port: self.address.port(),
-                tls: false,
+                tls: self.tls,
                 name: self.name.clone(),
                 log: self.log.levels(),
             }),
@@ -102,6 +104,7 @@ mod tests {
         About {
             data: "/var/lib/x".into(),
             address: SocketAddr::from(([127, 0, 0, 1], 3366)),
+            tls: true,
             name: Some("alpha".into()),
             log: Arc::new(RememberedLog::default()),
         }
@@ -114,7 +117,7 @@ mod tests {
         let expected = LogLevels { libraries: LogLevel::Info, own: LogLevel::Debug };
         assert_eq!(about.answer(&Question::Log { change }, &hands), Answer::Log(expected));
         let Answer::Settings(settings) = about.answer(&Question::Settings, &hands) else { panic!("other answer") };
-        assert_eq!((settings.log, settings.port, settings.data.as_str()), (expected, 3366, "/var/lib/x"));
+        assert_eq!((settings.log, settings.port, settings.tls, settings.data.as_str()), (expected, 3366, true, "/var/lib/x"));
         assert!(matches!(about.answer(&Question::Unknown, &hands), Answer::Refused { .. }));
     }
 

@@ -150,7 +150,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
     let Belongings { keep, remembered, socket, folders } = belongings;
     let (capabilities, attaches) = capabilities::probe();
     let shared = Arc::new(Shared { hands: Hands::new(tool_timeout), loops: Loops::default(), folders, attaches });
-    let about = About { data: data.clone(), address: bound, name: name.clone(), log };
+    let about = About { data: data.clone(), address: bound, tls: tls.is_some(), name: name.clone(), log };
     let site = HostSite::new(Arc::clone(&shared), &usable(dev_dir, &data, attaches), capabilities, about);
     // Whatever ends first ends the others.
     let inner = stop.child_token();
