@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use berth_model::cluster::{Cluster, PoolUse};
@@ -16,7 +17,7 @@ use berth_model::size::Kib;
 use imbl::OrdMap;
 use regex::RegexBuilder;
 
-use super::rules::{Rules, Values};
+use super::rules::{Classes, Rules};
 use super::score::{self, Score, Weights};
 use super::space::{Ledger, Space};
 use super::thin::ThinFree;
@@ -36,8 +37,8 @@ pub(super) struct Candidate<'c> {
     /// The turn of the first pool of its node: what tells nodes apart.
     pub(super) seat: usize,
     pub(super) node: &'c Node,
-    /// [`Rules::values`] of the node.
-    pub(super) values: Values<'c>,
+    /// [`Classes::of`] the node.
+    pub(super) classes: Rc<[Option<usize>]>,
     pub(super) pool: &'c Arc<StorPool>,
     pub(super) space: Space,
     /// Replicas: with volumes in the pool, or for a diskless one on the node.
@@ -51,6 +52,8 @@ pub(super) struct Candidate<'c> {
 #[derive(Debug, Default)]
 pub(super) struct Found<'c> {
     pub(super) fitting: Vec<Candidate<'c>>,
+    /// What the classes of the candidates stand for.
+    pub(super) classes: Classes<'c>,
     /// By turn: what does not fit; `None`: it fits.
     tried: Vec<Option<Tried>>,
     pub(super) notes: Vec<String>,
@@ -198,13 +201,11 @@ pub fn node_fits(observed: &Observed, node: &Node, filter: &SelectFilter) -> Res
     online(observed.nodes.get(&node.name).map(AsRef::as_ref))
 }
 
-/// The nodes with resources that must not be beside the new ones, each with the first of these.
-fn shunned(cluster: &Cluster, filter: &SelectFilter) -> Result<BTreeMap<NodeName, ResourceName>, PlaceError> {
-    let mut nodes = BTreeMap::new();
-    let mut shun = |name: &ResourceName, replicas: &OrdMap<NodeName, Arc<Resource>>| {
-        for node in replicas.keys() {
-            nodes.entry(node.clone()).or_insert_with(|| name.clone());
-        }
+/// The nodes with resources that must not be beside the new ones, in the order of their names, each with the first of these.
+fn shunned<'c>(cluster: &'c Cluster, filter: &SelectFilter) -> Result<Vec<(&'c NodeName, &'c ResourceName)>, PlaceError> {
+    let mut nodes = Vec::new();
+    let mut shun = |name: &'c ResourceName, replicas: &'c OrdMap<NodeName, Arc<Resource>>| {
+        nodes.extend(replicas.keys().map(|node| (node, name)));
     };
     for name in filter.not_place_with_rsc.iter().flatten().filter_map(|text| ResourceName::parse(text).ok()) {
         cluster.resources.get_key_value(&name).into_iter().for_each(|(name, replicas)| shun(name, replicas));
@@ -214,6 +215,9 @@ fn shunned(cluster: &Cluster, filter: &SelectFilter) -> Result<BTreeMap<NodeName
         // A rule about names of resources has to look at them all.
         cluster.resources.iter().filter(|(name, _)| regex.is_match(name.as_str())).for_each(|(name, replicas)| shun(name, replicas));
     }
+    // A stable order: the first resource of a node stays the first.
+    nodes.sort_by_key(|(node, _)| *node);
+    nodes.dedup_by(|(later, _), (first, _)| later == first);
     Ok(nodes)
 }
 
@@ -247,14 +251,15 @@ pub fn check_expression(text: &str) -> Result<(), PlaceError> {
 /// Looks things up in an ordered map for keys that come in its order: one walk for all.
 struct Along<I: Iterator>(Peekable<I>);
 
-impl<'m, K: Ord + 'm, V: 'm, I: Iterator<Item = (&'m K, &'m V)>> Along<I> {
+impl<K, V: Copy, I: Iterator<Item = (K, V)>> Along<I> {
     fn new(iter: impl IntoIterator<IntoIter = I>) -> Self {
         Self(iter.into_iter().peekable())
     }
 
-    fn get(&mut self, key: &K) -> Option<&'m V> {
+    /// What is at the key for which `order` says that a key is equal to it.
+    fn get(&mut self, order: impl Fn(&K) -> Ordering) -> Option<V> {
         loop {
-            match self.0.peek()?.0.cmp(key) {
+            match order(&self.0.peek()?.0) {
                 Ordering::Less => self.0.next(),
                 Ordering::Equal => return self.0.peek().map(|(_, value)| *value),
                 Ordering::Greater => return None,
@@ -324,17 +329,18 @@ pub(super) fn candidates<'c>(
     found.fitting.reserve(cluster.nodes.len().saturating_mul(2));
     found.tried.reserve(cluster.nodes.len().saturating_mul(2));
     let shunned = shunned(cluster, filter)?;
-    let mut beside = Along::new(&shunned);
+    let mut beside = Along::new(shunned);
     let mut seen = Along::new(&observed.nodes);
     let mut pools_of = Along::new(&cluster.pools);
+    let mut values = Vec::new();
     for node in cluster.nodes.values() {
-        let seen = seen.get(&node.name).map(AsRef::as_ref);
-        let pools = pools_of.get(&node.name);
-        let fits = judge.node(node, seen, beside.get(&node.name)).and_then(|convert| {
-            let values = rules.values(node);
-            rules.judge(node, &values).map(|()| (convert, values))
+        let seen = seen.get(|name| (*name).cmp(&node.name)).map(|seen| seen.as_ref());
+        let pools = pools_of.get(|name| (*name).cmp(&node.name));
+        let fits = judge.node(node, seen, beside.get(|name| (*name).cmp(&node.name))).and_then(|convert| {
+            rules.values(node, &mut values);
+            rules.judge(node, &values).map(|()| (convert, found.classes.of(&values)))
         });
-        let (convert, values) = match fits {
+        let (convert, classes) = match fits {
             Ok(fits) => fits,
             Err(why) => {
                 found.drop_out(node, None, why);
@@ -348,8 +354,8 @@ pub(super) fn candidates<'c>(
             }
             match judge.pool(node, seen, pool) {
                 Ok((space, resources)) => {
-                    let (turn, throughput, score, values) = (found.tried.len(), 0, Score::default(), values.clone());
-                    found.fitting.push(Candidate { turn, seat, node, values, pool, space, resources, throughput, convert, score });
+                    let (turn, throughput, score, classes) = (found.tried.len(), 0, Score::default(), classes.clone());
+                    found.fitting.push(Candidate { turn, seat, node, classes, pool, space, resources, throughput, convert, score });
                     found.tried.push(None);
                 }
                 Err(why) => found.drop_out(node, Some(pool), why),
@@ -435,7 +441,7 @@ impl<'c, U: Iterator<Item = (&'c (NodeName, StorPoolName), &'c PoolUse)>> Judge<
             return Err(Refusal::NotTarget);
         }
         self.rules.judge_pool(pool)?;
-        let used = self.uses.get(&(pool.node.clone(), pool.name.clone())).copied().unwrap_or_default();
+        let used = self.uses.get(|(node, name)| node.cmp(&pool.node).then_with(|| name.cmp(&pool.name))).copied().unwrap_or_default();
         let space = self.ledger.space(pool, seen.and_then(|seen| seen.pools.get(&pool.name)).map(|record| &record.seen), used)?;
         let needed = self.needed(space.extent)?;
         // A pool without any space is no place, not even for a definition that has no volumes yet.

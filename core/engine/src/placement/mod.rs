@@ -195,7 +195,7 @@ fn decide(cluster: &Cluster, observed: &Observed, request: &Request<'_>, kind: K
     let rules = Rules::new(cluster, request, kind)?;
     let mut found = filter::candidates(cluster, observed, request, &rules, kind)?;
     found.score(cluster);
-    match search::select(&found.fitting, request.count, &rules) {
+    match search::select(&found.fitting, &found.classes, request.count, &rules) {
         Search::Found { picked, proven } => {
             if !proven {
                 found.notes.push(format!(

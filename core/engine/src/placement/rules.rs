@@ -1,6 +1,6 @@
 //! The rules among replicas: what new ones must keep with each other and with those that are there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -40,8 +40,38 @@ pub(super) struct Rules {
     spaces: BTreeSet<String>,
 }
 
-/// Values of one node, shared by its pools.
-pub(super) type Values<'n> = Rc<[Option<&'n str>]>;
+/// Numbers for the values that nodes are compared by, given out as they come: comparing is done with these.
+#[derive(Debug, Default)]
+pub(super) struct Classes<'n> {
+    /// For each key.
+    keys: Vec<HashMap<&'n str, usize>>,
+    /// The last node's values and their numbers, which the next one often shares.
+    last: (Vec<Option<&'n str>>, Rc<[Option<usize>]>),
+}
+
+impl<'n> Classes<'n> {
+    /// The numbers of a node's values; `None`: unset.
+    pub(super) fn of(&mut self, values: &[Option<&'n str>]) -> Rc<[Option<usize>]> {
+        if self.last.0 == values {
+            return self.last.1.clone();
+        }
+        self.keys.resize_with(values.len(), HashMap::new);
+        let number = |(value, known): (&Option<&'n str>, &mut HashMap<&'n str, usize>)| {
+            value.map(|value| {
+                let next = known.len();
+                *known.entry(value).or_insert(next)
+            })
+        };
+        let classes: Rc<[Option<usize>]> = values.iter().zip(&mut self.keys).map(number).collect();
+        self.last = (values.to_vec(), classes.clone());
+        classes
+    }
+
+    /// The number of a value of the key at this place in the order of [`Rules::values`]; `None`: no candidate has it.
+    pub(super) fn number(&self, key: usize, value: &str) -> Option<usize> {
+        self.keys.get(key)?.get(value).copied()
+    }
+}
 
 /// `Key` or `Key=Value`.
 fn split(rule: &str) -> (&str, Option<&str>) {
@@ -122,12 +152,13 @@ impl Rules {
         Ok(rules)
     }
 
-    /// The values of a node that replicas are compared by: of the keys of `same`, `different` and `limited`, in this order.
-    pub(super) fn values<'n>(&self, node: &'n Node) -> Values<'n> {
+    /// Puts the values of a node that replicas are compared by into `values`: of the keys of `same`, `different` and `limited`, in this order.
+    pub(super) fn values<'n>(&self, node: &'n Node, values: &mut Vec<Option<&'n str>>) {
         let same = self.same.iter();
         let different = self.different.iter().map(|(key, _)| key);
         let limited = self.limited.iter().map(|limit| &limit.key);
-        same.chain(different).chain(limited).map(|key| node.props.get(key)).collect()
+        values.clear();
+        values.extend(same.chain(different).chain(limited).map(|key| node.props.get(key)));
     }
 
     /// Where the values of `different` begin among [`values`](Self::values), and those of `limited`.
@@ -136,7 +167,7 @@ impl Rules {
     }
 
     /// Judges a node by itself: fixed values, excluded ones, missing ones, taken ones, full ones, in this order.
-    pub(super) fn judge(&self, node: &Node, values: &Values<'_>) -> Result<(), Refusal> {
+    pub(super) fn judge(&self, node: &Node, values: &[Option<&str>]) -> Result<(), Refusal> {
         for (key, wanted) in &self.fixed {
             let found = node.props.get(key);
             if found != Some(wanted.as_str()) {

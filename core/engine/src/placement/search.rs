@@ -15,7 +15,7 @@ use berth_model::layers::ProviderKind;
 
 use super::ALL;
 use super::filter::Candidate;
-use super::rules::{Rules, mixes, space_of};
+use super::rules::{Classes, Rules, mixes, space_of};
 
 /// Steps after which a search is given up, some 10 ms: rules that are hard to keep together must not hold up the cluster.
 const MOST_STEPS: u64 = 2_000_000;
@@ -37,17 +37,17 @@ pub(super) enum Search {
 }
 
 /// Picks `count` of the places (or as many as go together), which are in the order of preference.
-pub(super) fn select(places: &[Candidate<'_>], count: usize, rules: &Rules) -> Search {
-    select_within(places, count, rules, MOST_STEPS)
+pub(super) fn select(places: &[Candidate<'_>], classes: &Classes<'_>, count: usize, rules: &Rules) -> Search {
+    select_within(places, classes, count, rules, MOST_STEPS)
 }
 
-pub(super) fn select_within(places: &[Candidate<'_>], count: usize, rules: &Rules, steps: u64) -> Search {
+pub(super) fn select_within(places: &[Candidate<'_>], classes: &Classes<'_>, count: usize, rules: &Rules, steps: u64) -> Search {
     if count == 0 {
         return Search::Found { picked: Vec::new(), proven: true };
     }
     let mut problems = Vec::new();
     for group in groups(places, rules.same.len()) {
-        problems.extend(cliques(places, &group).into_iter().map(|clique| Problem::new(places, clique, rules)));
+        problems.extend(cliques(places, &group).into_iter().map(|clique| Problem::new(places, classes, clique, rules)));
     }
     let (mut best, mut proven) = (None::<Pick>, true);
     // The most promising first, so that the others need only be shown not to be better.
@@ -108,9 +108,9 @@ fn groups(places: &[Candidate<'_>], same: usize) -> Vec<Vec<usize>> {
     if same == 0 {
         return vec![(0..places.len()).collect()];
     }
-    let mut groups: BTreeMap<&[Option<&str>], Vec<usize>> = BTreeMap::new();
+    let mut groups: BTreeMap<&[Option<usize>], Vec<usize>> = BTreeMap::new();
     for (at, place) in places.iter().enumerate() {
-        groups.entry(place.values.get(..same).unwrap_or_default()).or_default().push(at);
+        groups.entry(place.classes.get(..same).unwrap_or_default()).or_default().push(at);
     }
     groups.into_values().collect()
 }
@@ -143,6 +143,28 @@ fn grow(set: &mut Vec<ProviderKind>, open: &[ProviderKind], done: &[ProviderKind
     }
 }
 
+/// Numbers from 0 on, without gaps, for keys that are small numbers, as they come.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// By key.
+    known: Vec<Option<usize>>,
+    count: usize,
+}
+
+impl Numbers {
+    fn of(&mut self, key: usize) -> usize {
+        if self.known.len() <= key {
+            self.known.resize(key + 1, None);
+        }
+        let count = &mut self.count;
+        let new = || {
+            *count += 1;
+            *count - 1
+        };
+        self.known.get_mut(key).map_or(0, |known| *known.get_or_insert_with(new))
+    }
+}
+
 /// A rule of limited classes.
 #[derive(Debug)]
 struct Rule {
@@ -159,18 +181,12 @@ struct Rule {
 }
 
 impl Rule {
-    fn of<'k, K: std::hash::Hash + Eq + 'k>(keys: impl Iterator<Item = Option<K>>, cap: usize) -> (Self, HashMap<K, usize>) {
-        let mut classes = HashMap::new();
-        let class = keys
-            .map(|key| {
-                key.map(|key| {
-                    let next = classes.len();
-                    *classes.entry(key).or_insert(next)
-                })
-            })
-            .collect();
-        let rule = Self { class, cap: vec![cap; classes.len()], there: vec![0; classes.len()], fill: false, partial: 0 };
-        (rule, classes)
+    /// Of the keys of places; with the class of each key, by key. Keys are small numbers.
+    fn of(keys: impl Iterator<Item = Option<usize>>, cap: usize) -> (Self, Vec<Option<usize>>) {
+        let mut numbers = Numbers::default();
+        let class = keys.map(|key| key.map(|key| numbers.of(key))).collect();
+        let rule = Self { class, cap: vec![cap; numbers.count], there: vec![0; numbers.count], fill: false, partial: 0 };
+        (rule, numbers.known)
     }
 
     /// Whether it can ever keep a place out.
@@ -191,6 +207,19 @@ impl Rule {
     fn room(&self, counts: &[usize], at: usize) -> bool {
         self.class(at).is_none_or(|class| counts.get(class) < self.cap.get(class))
     }
+}
+
+/// For each of so many places a number below that, the same for those in the same classes of all rules.
+fn alike<'r>(rules: impl Iterator<Item = &'r Rule>, places: usize) -> Vec<usize> {
+    let mut kinds = vec![0; places];
+    for rule in rules {
+        let mut known = HashMap::new();
+        for (at, kind) in kinds.iter_mut().enumerate() {
+            let next = known.len();
+            *kind = *known.entry((*kind, rule.class(at))).or_insert(next);
+        }
+    }
+    kinds
 }
 
 /// Places among which all rules but those of this module hold.
@@ -252,7 +281,7 @@ impl Seats {
 }
 
 impl Problem {
-    fn new(all: &[Candidate<'_>], mut places: Vec<usize>, rules: &Rules) -> Self {
+    fn new(all: &[Candidate<'_>], classes: &Classes<'_>, mut places: Vec<usize>, rules: &Rules) -> Self {
         let shared = all.iter().any(|place| place.pool.shared_space.is_some());
         let space = |at: usize| if shared { all.get(at).and_then(|place| space_of(place.pool)) } else { None };
         // Another pool of the node goes before it, and is at least as free to take.
@@ -265,17 +294,23 @@ impl Problem {
             made.push(Rule::of(here().map(|place| Some(place.seat)), 1).0);
         }
         if shared {
-            made.push(Rule::of(places.iter().map(|at| space(*at)), 1).0);
+            let mut spaces = HashMap::new();
+            let mut number = |space: String| {
+                let next = spaces.len();
+                *spaces.entry(space).or_insert(next)
+            };
+            made.push(Rule::of(places.iter().map(|at| space(*at).map(&mut number)), 1).0);
         }
         let (different, limited) = rules.begins();
-        let value = |at: usize| here().map(move |place| place.values.get(at).copied().flatten());
+        let value = |at: usize| here().map(move |place| place.classes.get(at).copied().flatten());
         for at in different..limited {
             made.push(Rule::of(value(at), 1).0);
         }
         for (at, limit) in (limited..).zip(&rules.limited) {
-            let (mut rule, classes) = Rule::of(value(at), limit.most);
+            let (mut rule, known) = Rule::of(value(at), limit.most);
             for (value, count) in &limit.counts {
-                match classes.get(value.as_str()).and_then(|class| rule.there.get_mut(*class)) {
+                let class = classes.number(at, value).and_then(|number| known.get(number).copied().flatten());
+                match class.and_then(|class| rule.there.get_mut(class)) {
                     Some(there) => *there = *count,
                     None => rule.partial += usize::from(*count < limit.most),
                 }
@@ -288,13 +323,13 @@ impl Problem {
         let mut stand_in = vec![None; places.len()];
         if !made.is_empty() {
             // Rules of nodes do not tell those apart that are alone on theirs.
-            let from = usize::from(several);
-            let mut last: HashMap<Vec<Option<usize>>, usize> = HashMap::new();
-            for (at, slot) in stand_in.iter_mut().enumerate() {
-                let alike: Vec<Option<usize>> = made.iter().skip(from).map(|rule| rule.class(at)).collect();
-                *slot = last.get(&alike).copied();
+            let alike = alike(made.iter().skip(usize::from(several)), places.len());
+            let mut last = vec![None; places.len()];
+            for (at, (slot, kind)) in stand_in.iter_mut().zip(alike).enumerate() {
+                let Some(last) = last.get_mut(kind) else { continue };
+                *slot = *last;
                 if places.get(at).is_some_and(|place| clean(*place)) {
-                    last.insert(alike, at);
+                    *last = Some(at);
                 }
             }
         }
@@ -459,7 +494,7 @@ impl Problem {
             if rule.fill && !rule.can_fill(counts, &open, more) {
                 return None;
             }
-            let mut added: HashMap<usize, usize> = HashMap::new();
+            let mut counts = counts.clone();
             let (mut sum, mut taken) = (0i128, 0usize);
             for at in &open {
                 if taken == more {
@@ -467,11 +502,8 @@ impl Problem {
                 }
                 *steps = steps.saturating_sub(1);
                 if let Some(class) = rule.class(*at) {
-                    let room = rule.cap.get(class).copied().unwrap_or(0).saturating_sub(counts.get(class).copied().unwrap_or(0));
-                    let here = added.entry(class).or_insert(0);
-                    if *here >= room {
-                        continue;
-                    }
+                    let room = rule.cap.get(class).copied().unwrap_or(0);
+                    let Some(here) = counts.get_mut(class).filter(|here| **here < room) else { continue };
                     *here += 1;
                 }
                 sum += self.scores.get(*at).copied().unwrap_or_default();

@@ -149,7 +149,8 @@ impl<'c> Ledger<'c> {
             None if used.unsettled == 0 => Sums { reserved: used.reserved, pending: Kib(0) },
             None => own_sums(observed, pool, used, cluster.unsettled(&pool.node, &pool.name)),
         };
-        let own = [MAX_OVERSUBSCRIPTION, MAX_FREE_OVERSUBSCRIPTION, MAX_TOTAL_OVERSUBSCRIPTION].iter().any(|key| pool.props.contains(key));
+        let own = !pool.props.is_empty()
+            && [MAX_OVERSUBSCRIPTION, MAX_FREE_OVERSUBSCRIPTION, MAX_TOTAL_OVERSUBSCRIPTION].iter().any(|key| pool.props.contains(key));
         let ratios = match self.ratios.get(&pool.name) {
             _ if own || !pool.provider.is_thin() => ratios(cluster, pool),
             Some(ratios) => *ratios,
