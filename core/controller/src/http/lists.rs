@@ -8,6 +8,7 @@
 //! `measure` (tests) prints what all of it costs.
 
 pub(super) mod changes;
+mod blocks;
 mod column;
 mod gzip;
 mod index;

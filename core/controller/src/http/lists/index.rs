@@ -9,6 +9,7 @@ use berth_model::cluster::Cluster;
 use berth_model::names::{NodeName, ResourceName};
 use imbl::OrdMap;
 
+use super::blocks::{Edit, Runs};
 use super::changes;
 use super::column::{Column, Unwritten};
 use super::gzip::{Zipped, Zipper};
@@ -95,6 +96,11 @@ impl Run {
         Arc::new(Self { span, cells, unknown: OnceLock::new(), room: Arc::clone(room), held: AtomicUsize::new(0) })
     }
 
+    /// Whether a name comes after all of its names.
+    pub fn ends_before(&self, name: &ResourceName) -> bool {
+        self.span.until.as_ref().is_some_and(|until| until <= name)
+    }
+
     /// Keeps a text if there is room; answers it either way.
     fn keep<T: Clone>(&self, place: &OnceLock<T>, text: T, bytes: usize) -> T {
         if self.room.take(bytes) {
@@ -127,47 +133,39 @@ pub struct Made<T> {
 #[derive(Debug)]
 pub struct Index {
     view: View,
-    runs: Vec<Arc<Run>>,
+    runs: Runs,
     room: Arc<Room>,
 }
 
 impl Index {
     /// Nothing is rendered yet.
     pub fn new(view: View, room: &Arc<Room>) -> Self {
-        let runs = cut(&view.cluster, &Span::ALL, room);
+        let runs = Runs::new(cut(&view.cluster, &Span::ALL, room));
         Self { view, runs, room: Arc::clone(room) }
     }
 
     /// The same for another state: runs whose texts are the same there are shared.
     pub fn advanced(&self, view: View) -> Self {
         let Some(names) = changes::between(&self.view, &view) else { return Self::new(view, &self.room) };
-        let mut runs: Vec<Arc<Run>> = Vec::with_capacity(self.runs.len() + 1);
-        // Runs before this one are done.
-        let mut done = 0;
+        let mut runs = Edit::of(&self.runs);
         for name in &names {
-            let at = self.run_of(name);
-            if at < done {
+            let at = self.runs.of(name);
+            if at < runs.done() {
                 continue;
             }
-            runs.extend(self.runs.get(done..at).unwrap_or_default().iter().map(Arc::clone));
             let Some(run) = self.runs.get(at) else { break };
-            let mut span = run.span.clone();
-            done = at + 1;
+            runs.keep(at);
+            let (mut span, mut count) = (run.span.clone(), 1);
             while span.weight(&view.cluster) < RUN_MIN
-                && let Some(next) = self.runs.get(done)
+                && let Some(next) = self.runs.get(at + count)
             {
                 span.until.clone_from(&next.span.until);
-                done += 1;
+                count += 1;
             }
-            runs.extend(cut(&view.cluster, &span, &self.room));
+            runs.replace(count, cut(&view.cluster, &span, &self.room));
         }
-        runs.extend(self.runs.get(done..).unwrap_or_default().iter().map(Arc::clone));
+        let runs = runs.finish();
         Self { view, runs, room: Arc::clone(&self.room) }
-    }
-
-    /// Where the run of a name is.
-    fn run_of(&self, name: &ResourceName) -> usize {
-        self.runs.partition_point(|run| run.span.until.as_ref().is_some_and(|until| until <= name))
     }
 
     /// The state.
@@ -181,7 +179,7 @@ impl Index {
     }
 
     /// The runs in the order of their names.
-    pub fn runs(&self) -> &[Arc<Run>] {
+    pub fn runs(&self) -> &Runs {
         &self.runs
     }
 
@@ -229,25 +227,38 @@ impl Index {
         self.runs.iter().map(|run| run.cells[column.place()].plain.get().map(Bytes::len)).sum()
     }
 
-    /// Elements of a list from `offset`, at most `limit`, each with a comma before it. It counts in runs, and renders only these.
+    /// Elements of a list from `offset`, at most `limit`, each with a comma before it. It counts in blocks and runs, and renders only these.
     ///
     /// # Errors
     /// As for [`Index::plain`].
     pub fn page(&self, column: Column, offset: usize, limit: usize) -> Result<Vec<u8>, Unwritten> {
         let (mut skip, mut left, mut text) = (offset, limit, Vec::new());
-        for run in &self.runs {
+        let count = |run: &Run| *run.cells[column.place()].elements.get_or_init(|| column.count(&self.view, &run.span));
+        for block in self.runs.blocks() {
             if left == 0 {
                 break;
             }
             if skip > 0 {
-                let elements = *run.cells[column.place()].elements.get_or_init(|| column.count(&self.view, &run.span));
+                let elements = block.elements(column, count);
                 if elements <= skip {
                     skip -= elements;
                     continue;
                 }
             }
-            left -= column.write(&self.view, &run.span, skip, left, &mut text)?;
-            skip = 0;
+            for run in block.runs() {
+                if left == 0 {
+                    break;
+                }
+                if skip > 0 {
+                    let elements = count(run);
+                    if elements <= skip {
+                        skip -= elements;
+                        continue;
+                    }
+                }
+                left -= column.write(&self.view, &run.span, skip, left, &mut text)?;
+                skip = 0;
+            }
         }
         Ok(text)
     }
@@ -255,7 +266,7 @@ impl Index {
     /// Replicas and copies of snapshots on each node whose state is unknown; nodes without any are left out.
     pub fn unknown(&self) -> std::collections::BTreeMap<&NodeName, u64> {
         let mut sums = std::collections::BTreeMap::new();
-        for run in &self.runs {
+        for run in self.runs.iter() {
             for (node, count) in run.unknown.get_or_init(|| super::column::unknown(&self.view, &run.span)) {
                 *sums.entry(node).or_default() += count;
             }

@@ -103,6 +103,9 @@ fn unchanged_parts_are_not_rendered_again() {
     world.put_replica(2000, 7, false);
     let made = seen.advanced(world.view());
     assert_eq!(new_runs(&seen, &made), 1, "one definition was made");
+    let shared = |block| seen.runs().blocks().iter().any(|old| Arc::ptr_eq(old, block));
+    let fresh = made.runs().blocks().iter().filter(|block| !shared(block)).count();
+    assert!((1..=2).contains(&fresh), "{fresh} of {} blocks", made.runs().blocks().len());
 
     drop((index, same, seen));
     assert!(room.taken() < taken, "what nobody can send any more is not counted: {} of {taken}", room.taken());
