@@ -10,7 +10,7 @@ use berth_model::inquiry::{Answer, FreeDevice, LogControl, Question, Ran, Rememb
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, Holder};
-use berth_model::plan::VolumePlan;
+use berth_model::plan::{DataPeer, VolumePlan};
 use berth_plugin_sdk::memory::{Memory, MemoryMachine};
 use berth_plugin_sdk::{Fault, FaultKind, Files, Kib, Machine, Output, Pool, PoolAbilities, Provider};
 use berth_provider_file::FileProvider;
@@ -45,7 +45,7 @@ pub struct SimConfig {
     /// Told the address once it listens.
     pub announce: Option<oneshot::Sender<SocketAddr>>,
     /// DRBD's network: satellites that are served together share one.
-    holding: Holding,
+    network: Arc<Network>,
 }
 
 impl SimConfig {
@@ -60,7 +60,7 @@ impl SimConfig {
             failures_per_million: 0,
             seed: 1,
             announce: None,
-            holding: Holding::default(),
+            network: Arc::default(),
         }
     }
 }
@@ -69,7 +69,7 @@ impl SimConfig {
 #[must_use]
 pub fn simulated(config: &SimConfig) -> Settings {
     Settings {
-        site: Arc::new(SimSite::new(config, Arc::clone(&config.holding))),
+        site: Arc::new(SimSite::new(config, Arc::clone(&config.network))),
         keep: Keep::nowhere(),
         remembered: Remembered::default(),
         name: None,
@@ -89,10 +89,11 @@ pub async fn serve_simulated(configs: Vec<SimConfig>, stop: CancellationToken) -
         ready.push((listener, bound, config));
     }
     let mut tasks = Vec::new();
-    let holding = Holding::default();
+    let machines = ready.iter().map(|(_, _, config)| config.name.to_ascii_lowercase()).collect();
+    let network = Arc::new(Network { machines, holding: Mutex::default() });
     for (listener, bound, mut config) in ready {
         let announce = config.announce.take();
-        config.holding = Arc::clone(&holding);
+        config.network = Arc::clone(&network);
         let satellite = Satellite::start(simulated(&config), &stop);
         tasks.push(tokio::spawn(async move {
             if let Err(error) = crate::session::serve(listener, None, satellite.clone()).await {
@@ -214,8 +215,21 @@ impl Machine for SimMachine {
     }
 }
 
-/// Volumes of all simulated machines of the process that hold the data of their peers, by generation id: what DRBD's network would tell.
-type Holding = Arc<Mutex<BTreeSet<Uuid>>>;
+/// What DRBD's network would tell the simulated machines of one process.
+#[derive(Debug, Default)]
+struct Network {
+    /// Their names, in lower case.
+    machines: BTreeSet<String>,
+    /// Volumes of theirs that hold the data of their peers, by generation id.
+    holding: Mutex<BTreeSet<Uuid>>,
+}
+
+impl Network {
+    /// Whether a peer is on a machine of which nothing is known here: another process simulates it, and it is taken to be well.
+    fn is_elsewhere(&self, peer: &DataPeer) -> bool {
+        !self.machines.contains(&peer.node.as_str().to_ascii_lowercase())
+    }
+}
 
 struct SimSite {
     name: String,
@@ -225,13 +239,13 @@ struct SimSite {
     providers: Vec<SimProvider>,
     pools: Mutex<BTreeMap<String, Memory>>,
     links: Mutex<BTreeMap<(ResourceName, VolumeNumber), String>>,
-    holding: Holding,
+    network: Arc<Network>,
     address: SocketAddr,
     log: RememberedLog,
 }
 
 impl SimSite {
-    fn new(config: &SimConfig, holding: Holding) -> Self {
+    fn new(config: &SimConfig, network: Arc<Network>) -> Self {
         let providers = ProviderKind::ALL.iter().filter(|kind| kind.has_storage());
         Self {
             name: config.name.clone(),
@@ -241,7 +255,7 @@ impl SimSite {
             providers: providers.map(|kind| SimProvider { inner: FileProvider, kind: *kind }).collect(),
             pools: Mutex::default(),
             links: Mutex::default(),
-            holding,
+            network,
             address: config.listen,
             log: RememberedLog::default(),
         }
@@ -373,8 +387,9 @@ impl Site for SimSite {
     }
 
     fn up_to_date(&self, volume: &VolumePlan) -> Option<bool> {
-        let mut holding = self.holding.lock().unwrap_or_else(PoisonError::into_inner);
-        let up_to_date = synchronised(volume, |id| holding.contains(&id));
+        let mut holding = self.network.holding.lock().unwrap_or_else(PoisonError::into_inner);
+        let elsewhere = |id| volume.peers.iter().any(|peer| peer.volume.uuid() == id && self.network.is_elsewhere(peer));
+        let up_to_date = synchronised(volume, |id| holding.contains(&id) || elsewhere(id));
         if up_to_date {
             holding.insert(volume.id.uuid());
         }

@@ -131,6 +131,11 @@ async fn a_later_replica_waits_for_a_peer_that_holds_the_data() {
     let seen = old.rest(&[Uuid::from_u128(1000)]).await.remove(0);
     assert_eq!(seen.volumes[0].up_to_date, Some(true), "the controller's word: {seen:?}");
     new.until("the later one gets the data", |own| own.items[&id].volumes[0].up_to_date == Some(true)).await;
+    // Another process may simulate the peer: nothing is known of it here, and nothing is held up by that.
+    let far = DataPeer { node: NodeName::parse("far").unwrap(), volume: Id::from_uuid(Uuid::from_u128(9001)) };
+    new.plan(vec![replicated(3000, ContentSource::Peers, vec![far])]).await;
+    let seen = new.rest(&[Uuid::from_u128(3000)]).await.remove(0);
+    assert_eq!(seen.volumes[0].up_to_date, Some(true), "{seen:?}");
     stop.cancel();
     tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
 }
