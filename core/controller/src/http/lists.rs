@@ -7,8 +7,8 @@
 //! Nobody having asked for [`IDLE`], all of it is dropped.
 //! `measure` (tests) prints what all of it costs.
 
-pub(super) mod changes;
 mod blocks;
+pub(super) mod changes;
 mod column;
 mod gzip;
 mod index;
