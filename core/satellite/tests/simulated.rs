@@ -110,8 +110,8 @@ async fn thousands_of_items_fit() {
 /// A replica that is made later is up to date when it could reach a peer that holds the data, and not before (law 7).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_replica_waits_for_a_peer_that_holds_the_data() {
-    let replicated = |number: u128, source: ContentSource, peers: Vec<DataPeer>| {
-        let mut item = replica("web", number, 4096, Wanted::Active, number + 2, source);
+    let replicated = |name: &str, number: u128, source: ContentSource, peers: Vec<DataPeer>| {
+        let mut item = replica(name, number, 4096, Wanted::Active, number + 2, source);
         if let PlanItem::Resource(plan) = &mut item {
             plan.layers = vec![LayerKind::Drbd, LayerKind::Storage];
             plan.volumes[0].peers = peers;
@@ -123,18 +123,17 @@ async fn a_later_replica_waits_for_a_peer_that_holds_the_data() {
     let mut new = connect(addresses[1], hello(1)).await.unwrap_or_else(|r| panic!("{r:?}"));
     let place = || vec![pool(Path::new("/anything"), ProviderKind::FileThin)];
     let holder = DataPeer { node: NodeName::parse("sim-0").unwrap(), volume: Id::from_uuid(Uuid::from_u128(1001)) };
-    new.whole(place(), vec![replicated(2000, ContentSource::Peers, vec![holder])]).await;
+    new.whole(place(), vec![replicated("web", 2000, ContentSource::Peers, vec![holder])]).await;
     let id = Uuid::from_u128(2000);
     let seen = new.rest(&[id]).await.remove(0);
     assert_eq!((seen.standing, seen.volumes[0].up_to_date), (Standing::Settled, Some(false)), "{seen:?}");
-    old.whole(place(), vec![replicated(1000, ContentSource::Fresh, Vec::new())]).await;
+    old.whole(place(), vec![replicated("web", 1000, ContentSource::Fresh, Vec::new())]).await;
     let seen = old.rest(&[Uuid::from_u128(1000)]).await.remove(0);
     assert_eq!(seen.volumes[0].up_to_date, Some(true), "the controller's word: {seen:?}");
     new.until("the later one gets the data", |own| own.items[&id].volumes[0].up_to_date == Some(true)).await;
     // Another process may simulate the peer: nothing is known of it here, and nothing is held up by that.
     let far = DataPeer { node: NodeName::parse("far").unwrap(), volume: Id::from_uuid(Uuid::from_u128(9001)) };
-    new.plan(vec![replicated(3000, ContentSource::Peers, vec![far])]).await;
-    let seen = new.rest(&[Uuid::from_u128(3000)]).await.remove(0);
+    let seen = new.plan(vec![replicated("other", 3000, ContentSource::Peers, vec![far])]).await.remove(0);
     assert_eq!(seen.volumes[0].up_to_date, Some(true), "{seen:?}");
     stop.cancel();
     tokio::time::timeout(DEADLINE, task).await.unwrap().unwrap();
