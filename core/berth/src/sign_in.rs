@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use berth_controller::{Config, Https, Ldap, TlsFiles};
+use berth_controller::{Config, Ldap};
 use berth_model::access::Role;
 
+use crate::certificates;
 use crate::settings::{Known, Settings};
 
 const fn known(name: &'static str, variable: &'static str) -> Known {
@@ -49,23 +50,12 @@ pub fn apply(config: &mut Config, settings: &Settings) -> anyhow::Result<()> {
         config.https_listen =
             text.parse::<SocketAddr>().with_context(|| format!("'{text}' is not an address for HTTPS; write it as [::]:3371"))?;
     }
-    let path = |name: &str| given(settings, name).map(PathBuf::from);
-    config.https = match (path("https_cert"), path("https_key")) {
-        (Some(certificate), Some(key)) => Some(Https { certificate, key, client_ca: path("https_client_ca") }),
-        (None, None) if path("https_client_ca").is_some() => bail!("'https_client_ca' needs 'https_cert' and 'https_key'"),
-        (None, None) => None,
-        (Some(_), None) => bail!("'https_cert' needs 'https_key'"),
-        (None, Some(_)) => bail!("'https_key' needs 'https_cert'"),
-    };
+    config.https = certificates::files(settings, &certificates::HTTPS)?;
     config.sign_in.clients = clients(given(settings, "https_clients").unwrap_or_default())?;
-    if !config.sign_in.clients.is_empty() && config.https.as_ref().is_none_or(|https| https.client_ca.is_none()) {
+    if !config.sign_in.clients.is_empty() && config.https.as_ref().is_none_or(|https| https.ca.is_none()) {
         bail!("'https_clients' needs 'https_client_ca': without it nobody vouches for a name");
     }
-    config.satellites = match (path("satellite_cert"), path("satellite_key"), path("satellite_ca")) {
-        (Some(certificate), Some(key), Some(ca)) => Some(TlsFiles { certificate, key, ca }),
-        (None, None, None) => None,
-        _ => bail!("'satellite_cert', 'satellite_key' and 'satellite_ca' are given together"),
-    };
+    config.satellites = certificates::files(settings, &certificates::CALLS)?;
     config.sign_in.ignore_tokens = truth(settings, "ignore_tokens")?;
     config.sign_in.ldap = ldap(settings)?;
     if let Some(text) = given(settings, "request_head_seconds") {
@@ -153,7 +143,8 @@ mod tests {
         let environment = |variable: &str| pairs.iter().find(|(name, _)| *name == variable).map(|(_, value)| (*value).to_owned());
         let config = clap::Arg::new("config").long("config").value_parser(clap::value_parser!(std::path::PathBuf));
         let matches = clap::Command::new("x").arg(config).try_get_matches_from(["x"]).unwrap();
-        let settings = Settings::resolve(&CONTROLLER, &matches, environment, std::path::Path::new("/nonexistent/berth.toml")).unwrap();
+        let known = [CONTROLLER.as_slice(), &certificates::OF_CONTROLLER].concat();
+        let settings = Settings::resolve(&known, &matches, environment, std::path::Path::new("/nonexistent/berth.toml"), None).unwrap();
         let mut config = Config::new("/d", SocketAddr::from(([127, 0, 0, 1], 3370)));
         apply(&mut config, &settings).map(|()| config).map_err(|error| format!("{error:#}"))
     }
@@ -182,7 +173,12 @@ mod tests {
     fn half_of_a_setting_is_refused_with_the_other_half() {
         for (pairs, word) in [
             (vec![("BERTH_HTTPS_CERT", "c")], "https_key"),
-            (vec![("BERTH_SATELLITE_CERT", "c")], "satellite_ca"),
+            (vec![("BERTH_SATELLITE_CERT", "c")], "satellite_key"),
+            (vec![("BERTH_SATELLITE_CERT", "c"), ("BERTH_SATELLITE_KEY", "k")], "satellite_ca"),
+            (vec![("BERTH_HTTPS_KEYSTORE", "c"), ("BERTH_HTTPS_CERT", "c")], "holds certificate and key"),
+            (vec![("BERTH_HTTPS_TRUSTSTORE", "c")], "https_keystore"),
+            (vec![("BERTH_HTTPS_KEYSTORE", "c"), ("BERTH_HTTPS_CRL", "l")], "https_client_ca"),
+            (vec![("BERTH_SATELLITE_KEYSTORE", "c")], "satellite_truststore"),
             (vec![("BERTH_LDAP_ENABLED", "true")], "ldap_uri"),
             (vec![("BERTH_LDAP_ENABLED", "maybe")], "true or false"),
             (vec![("BERTH_LDAP_ENABLED", "yes"), ("BERTH_LDAP_URI", "ldap://x"), ("BERTH_LDAP_DN", "uid=all")], "{user}"),

@@ -8,33 +8,12 @@ use std::time::Duration;
 
 use berth_model::access::Role;
 use berth_model::inquiry::{LogControl, RememberedLog};
+use berth_trust::{Asked, Files};
 
 use crate::vault::Passphrase;
 
 /// Port of the REST API over TLS.
 pub const HTTPS_PORT: u16 = 3371;
-
-/// A certificate with its key and the authority that the other side must come from; PEM files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Certificate, followed by those between it and its authority.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-    /// Certificates of authorities.
-    pub ca: PathBuf,
-}
-
-/// HTTPS with certificates of the operator's; PEM files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Https {
-    /// Certificate, followed by those between it and its authority.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-    /// Authorities of clients: where they are given, only a client with a certificate of theirs gets in.
-    pub client_ca: Option<PathBuf>,
-}
 
 /// Who is let in. The default asks nobody.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -105,12 +84,15 @@ pub struct Config {
     pub log: Arc<dyn LogControl>,
     /// Where the REST API listens for HTTPS, if it does: because certificates are given, or because the property `REST/AutoHTTPS` says so.
     pub https_listen: SocketAddr,
-    /// Certificates of HTTPS; `None`: no HTTPS, unless the property asks for it.
-    pub https: Option<Https>,
+    /// Certificates of HTTPS; `None`: no HTTPS, unless the property asks for it. Where authorities are given, only a client with a certificate
+    /// of theirs gets in.
+    pub https: Option<Files>,
     /// Who is let in, beside the tokens that the cluster keeps.
     pub sign_in: SignIn,
     /// Certificates to call satellites with that are reached by TLS; `None`: none of them can be.
-    pub satellites: Option<TlsFiles>,
+    pub satellites: Option<Files>,
+    /// Asks for certificates to be read again at once; else they are a little later than they change.
+    pub renew: Asked,
     /// What one client may take of the listening sockets.
     pub limits: Limits,
     /// How long an answer waits for a job that shows no sign of life.
@@ -139,6 +121,7 @@ impl Config {
             https: None,
             sign_in: SignIn::default(),
             satellites: None,
+            renew: Asked::default(),
             limits: Limits::default(),
             patience: Duration::from_secs(30),
             log_kept: Duration::from_secs(30 * 24 * 3600),

@@ -27,7 +27,9 @@ mod testkit;
 mod vault;
 mod writer;
 
-pub use config::{Config, HTTPS_PORT, Https, Ldap, Limits, SignIn, TlsFiles};
+pub use config::{Config, HTTPS_PORT, Ldap, Limits, SignIn};
+#[doc(hidden)]
+pub use gate::read_authorization;
 pub use happenings::{Counters, Sample, SampleKind};
 pub use reports::{ErrorReport, NewReport, Reports};
 pub use serve::{BadCertificate, ControllerError, Running, serve, start};

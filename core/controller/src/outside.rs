@@ -8,17 +8,20 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::Uri;
 use berth_model::time::Timestamp;
 use berth_proto::satellite_client::SatelliteClient;
 use berth_proto::{Down, Hello, Up, down};
+use berth_trust::{BadCertificate, Files};
 use futures_util::Stream;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
-
-use crate::config::TlsFiles;
-use crate::serve::{BadCertificate, tls};
+use tonic::transport::{Channel, Endpoint};
 
 /// A machine that is there answers a TCP connect within this.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -75,11 +78,9 @@ impl Outside {
     ///
     /// # Errors
     /// Files that cannot be read, or do not fit each other.
-    pub fn with_certificates(files: &TlsFiles) -> Result<Self, BadCertificate> {
+    pub fn with_certificates(files: &Files) -> Result<Self, BadCertificate> {
         let grpc = Grpc { certificates: Some(files.clone()) };
-        tls::key(&files.key)?;
-        tls::certificates(&files.certificate)?;
-        tls::certificates(&files.ca)?;
+        berth_trust::client(files, &[])?;
         Ok(Self { world: Arc::new(ThisMachine), dial: Arc::new(grpc) })
     }
 }
@@ -100,13 +101,11 @@ impl World for ThisMachine {
 #[derive(Debug)]
 struct Grpc {
     /// Read anew for each connection: certificates are renewed while the controller runs.
-    certificates: Option<TlsFiles>,
+    certificates: Option<Files>,
 }
 
 impl Grpc {
-    async fn talk(endpoint: Endpoint, address: SocketAddr, hello: Hello) -> Result<Wire, String> {
-        let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
-        let channel = endpoint.connect().await.map_err(|error| format!("{address}: {}", chain(&error)))?;
+    async fn talk(channel: Channel, hello: Hello) -> Result<Wire, String> {
         let mut client = SatelliteClient::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
         let (down, queue) = mpsc::channel(DOWN_QUEUE);
         // The queue is empty and has room.
@@ -116,31 +115,42 @@ impl Grpc {
         Ok((down, up))
     }
 
-    fn secure(&self, address: SocketAddr, node: &str) -> Result<Endpoint, String> {
+    /// A connection whose other side must show a certificate with the node's name that was not taken back.
+    async fn secure(&self, address: SocketAddr, node: &str) -> Result<Channel, String> {
         let files = self.certificates.as_ref().ok_or(NO_CERTIFICATE)?;
-        let read = |file: &std::path::Path| std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()));
-        let tls = ClientTlsConfig::new()
-            .domain_name(node)
-            .ca_certificate(Certificate::from_pem(read(&files.ca)?))
-            .identity(Identity::from_pem(read(&files.certificate)?, read(&files.key)?))
-            .timeout(CONNECT);
-        let endpoint = Endpoint::from_shared(format!("https://{address}")).map_err(|error| chain(&error))?;
-        endpoint.tls_config(tls).map_err(|error| format!("The certificates for satellites cannot be used: {}", chain(&error)))
+        let unusable = |error: BadCertificate| format!("The certificates for satellites cannot be used: {error}. {}", error.correction());
+        let connector = TlsConnector::from(Arc::new(berth_trust::client(files, &[b"h2"]).map_err(unusable)?));
+        let name = ServerName::try_from(node.to_owned()).map_err(|_| format!("'{node}' cannot stand in a certificate"))?;
+        let secured = tower::service_fn(move |_: Uri| {
+            let (connector, name) = (connector.clone(), name.clone());
+            async move {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok::<_, std::io::Error>(TokioIo::new(connector.connect(name, stream).await?))
+            }
+        });
+        // The connector's time holds for the whole handshake.
+        endpoint(address)?.connect_with_connector(secured).await.map_err(|error| format!("{address}: {}", chain(&error)))
     }
+}
+
+fn endpoint(address: SocketAddr) -> Result<Endpoint, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| chain(&error))?;
+    Ok(endpoint.connect_timeout(CONNECT).tcp_nodelay(true))
 }
 
 impl Dial for Grpc {
     fn dial(&self, address: SocketAddr, hello: Hello) -> Dialing<'_> {
         Box::pin(async move {
-            let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|error| chain(&error))?;
-            Self::talk(endpoint, address, hello).await
+            let channel = endpoint(address)?.connect().await.map_err(|error| format!("{address}: {}", chain(&error)))?;
+            Self::talk(channel, hello).await
         })
     }
 
     fn dial_secure(&self, address: SocketAddr, hello: Hello) -> Dialing<'_> {
         Box::pin(async move {
-            let endpoint = self.secure(address, &hello.node_name)?;
-            Self::talk(endpoint, address, hello).await
+            let channel = self.secure(address, &hello.node_name).await?;
+            Self::talk(channel, hello).await
         })
     }
 }

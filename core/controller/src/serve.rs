@@ -36,8 +36,8 @@ mod https;
 mod listen;
 pub(crate) mod tls;
 
+pub use berth_trust::BadCertificate;
 use listen::Connections;
-pub use tls::BadCertificate;
 
 /// Why a controller cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +93,7 @@ impl ControllerError {
                 _ => "Choose another folder with --data.".to_owned(),
             },
             Self::Store(error) => error.correction(),
-            Self::Certificate(_) => "Give a PEM file with the certificate, and one with its key; 'berth tls init' makes them.".to_owned(),
+            Self::Certificate(error) => error.correction(),
             Self::SignIn(_) => "Correct the settings of LDAP.".to_owned(),
             Self::Died(_) => "Restart the controller, and report the defect with its log.".to_owned(),
         }
@@ -124,7 +124,7 @@ pub async fn serve(config: Config, stop: CancellationToken, ready: impl FnOnce(S
     let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     let https = match &config.https {
-        Some(files) => Some((https::bind(config.https_listen).await?, Arc::new(tls::server(files)?))),
+        Some(files) => Some(https::bind(config.https_listen, files).await?),
         None => None,
     };
     std::fs::create_dir_all(&config.data).map_err(|source| ControllerError::Folder { folder: config.data.clone(), source })?;
@@ -138,7 +138,7 @@ pub async fn serve(config: Config, stop: CancellationToken, ready: impl FnOnce(S
 async fn with_store(
     config: &Config,
     store: Arc<dyn Store>,
-    (listener, https): (TcpListener, Option<(TcpListener, Arc<rustls::ServerConfig>)>),
+    (listener, https): (TcpListener, Option<https::Ready>),
     address: SocketAddr,
     stop: CancellationToken,
     ready: impl FnOnce(SocketAddr),
@@ -171,7 +171,7 @@ async fn rest(
     config: &Config,
     controller: Controller,
     listener: TcpListener,
-    https: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
+    https: Option<https::Ready>,
     stop: CancellationToken,
 ) -> Result<(), ControllerError> {
     let router = tower::util::MapRequest::new(crate::http::router(controller.clone()), crate::http::normal_path);
@@ -309,6 +309,7 @@ pub(crate) async fn core(
         lists: crate::http::Lists::new(),
         vault: crate::vault::Vault::new(),
         gate: Gate::new(config.sign_in.clone()).map_err(ControllerError::SignIn)?,
+        https: (config.https_listen, config.https.is_some()),
         body_within: config.limits.body,
     });
     if let Some(passphrase) = &config.passphrase

@@ -7,23 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_model::inquiry::{LogControl, RememberedLog};
+use berth_trust::{Asked, BadCertificate, Files};
 use tokio::sync::oneshot;
 
 /// Port that controllers expect a satellite at.
 pub const DEFAULT_PORT: u16 = 3366;
 /// Folder of the stable device paths.
 pub const DEFAULT_DEV_DIR: &str = "/dev/berth";
-
-/// Certificates of a satellite; PEM files, read at the start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Certificate with the node's name in it, followed by those between it and its authority.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-    /// Certificates of the authority that controllers come from.
-    pub ca: PathBuf,
-}
 
 /// Settings of a satellite.
 #[derive(Debug)]
@@ -41,7 +31,9 @@ pub struct Config {
     /// How often everything is looked at again.
     pub scan_interval: Duration,
     /// Certificates: controllers must come by TLS, with one of the same authority that is made for calling satellites; `None`: plain.
-    pub tls: Option<TlsFiles>,
+    pub tls: Option<Files>,
+    /// Asks for certificates to be read again at once; else they are a little later than they change.
+    pub renew: Asked,
     /// Told the address once it listens.
     pub announce: Option<oneshot::Sender<SocketAddr>>,
     /// The log of this process.
@@ -60,6 +52,7 @@ impl Config {
             tool_timeout: Duration::from_secs(45),
             scan_interval: Duration::from_secs(300),
             tls: None,
+            renew: Asked::default(),
             announce: None,
             log: Arc::new(RememberedLog::default()),
         }
@@ -110,7 +103,7 @@ impl SatelliteError {
             Self::Locked(_) => "Stop the other satellite, or name another folder with --data.".to_owned(),
             Self::Listen { .. } => "Choose an address of this machine that is free with --listen.".to_owned(),
             Self::Serve(_) => "Restart the satellite.".to_owned(),
-            Self::Certificate { .. } => "Give PEM files that fit each other; 'berth tls init' makes them.".to_owned(),
+            Self::Certificate(error) => error.correction(),
         }
     }
 }
@@ -130,13 +123,8 @@ pub enum SatelliteError {
     #[error("data folder {} is used by another satellite", .0.display())]
     Locked(PathBuf),
     /// Certificates cannot be used.
-    #[error("certificate {}: {why}", file.display())]
-    Certificate {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+    #[error("{0}")]
+    Certificate(#[from] BadCertificate),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {

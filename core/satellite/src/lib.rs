@@ -39,7 +39,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError, TlsFiles, Unusable};
+pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError, Unusable};
 pub use crate::core::{LocalStatus, ResourceState, Settings};
 pub use crate::satellite::Satellite;
 pub use crate::sim::{SimConfig, serve_simulated, simulated};
@@ -52,6 +52,12 @@ use crate::keep::{Keep, Remembered};
 use crate::loops::Loops;
 use crate::machine::Shared;
 use crate::site::HostSite;
+
+/// Reads what the kernel says of mounts and disks and forgets it: for fuzzing.
+#[doc(hidden)]
+pub fn read_machine_texts(text: &str) {
+    drop((holders::mounts(text, "7:0", "/dev/loop0"), usage::mounted_in(text), usage::counters(text)));
+}
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, SatelliteError> {
     TcpListener::bind(address).await.map_err(|source| SatelliteError::Listen { address, source })
@@ -79,7 +85,7 @@ impl Belongings {
 /// whoever looks for it shall not take it for dead. `None`: it was stopped first.
 async fn belongings_at_last(
     listener: TcpListener,
-    tls: Option<tonic::transport::ServerTlsConfig>,
+    tls: Option<session::Tls>,
     data: &Path,
     mut error: SatelliteError,
     stop: &CancellationToken,
@@ -124,8 +130,8 @@ async fn belongings_at_last(
 /// # Errors
 /// [`SatelliteError`] if it cannot begin (a data folder that cannot be used is waited for), or serving controllers ends by itself.
 pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), SatelliteError> {
-    let Config { data, listen: address, name, dev_dir, tool_timeout, scan_interval, tls, announce, log } = config;
-    let tls = tls.as_ref().map(session::tls).transpose()?;
+    let Config { data, listen: address, name, dev_dir, tool_timeout, scan_interval, tls, renew, announce, log } = config;
+    let tls = tls.map(|files| session::Tls::read(files, renew)).transpose()?;
     let listener = listen(address).await?;
     let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address, source })?;
     let announced = || {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use berth_model::inquiry::Question;
@@ -9,16 +10,21 @@ use berth_model::plan::PlanBody;
 use berth_proto::refusal::Reason;
 use berth_proto::satellite_server::{Satellite, SatelliteServer};
 use berth_proto::{Down, Ping, Refusal, Up, down, up};
+use berth_trust::{Asked, Files};
 use futures_util::{Stream, StreamExt};
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::transport::Server;
+use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::config::{SatelliteError, TlsFiles};
+use crate::config::SatelliteError;
 use crate::core::{Event, Link, Unwelcome};
 use crate::satellite::Satellite as Running;
 
@@ -30,41 +36,63 @@ const MESSAGE_MAX: usize = 256 << 20;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that does not answer for so long is gone.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
+/// Connections whose TLS is being agreed on, at most; others wait.
+const SHAKING_MAX: usize = 256;
+/// Pause after the system gives no connection.
+const BREATH: Duration = Duration::from_millis(50);
 /// How long open streams may take to end at the end of the process.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct Door(Running);
 
-/// The satellite's side of TLS: it shows its certificate, and asks controllers for theirs.
-///
-/// # Errors
-/// [`SatelliteError::Certificate`] for a file that cannot be read.
-pub fn tls(files: &TlsFiles) -> Result<ServerTlsConfig, SatelliteError> {
-    let read = |file: &std::path::Path| {
-        std::fs::read(file).map_err(|error| SatelliteError::Certificate { file: file.to_owned(), why: error.to_string() })
-    };
-    let tls = ServerTlsConfig::new()
-        .identity(Identity::from_pem(read(&files.certificate)?, read(&files.key)?))
-        .client_ca_root(Certificate::from_pem(read(&files.ca)?));
-    // What does not fit is found now, not when a controller comes.
-    match Server::builder().tls_config(tls.clone()) {
-        Ok(_) => Ok(tls),
-        Err(error) => Err(SatelliteError::Certificate { file: files.certificate.clone(), why: words(&error) }),
-    }
-}
+/// The satellite's side of TLS: it shows its certificate, and asks controllers for theirs. Always the newest certificates.
+#[derive(Debug, Clone)]
+pub struct Tls(watch::Receiver<Arc<ServerConfig>>);
 
-/// An error with what caused it.
-fn words(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
+impl Tls {
+    /// Reads the certificates, and goes on doing so when they change.
+    ///
+    /// # Errors
+    /// [`SatelliteError::Certificate`] for files that cannot be read, or do not fit each other.
+    pub fn read(files: Files, asked: Asked) -> Result<Self, SatelliteError> {
+        const HTTP2: [&[u8]; 1] = [b"h2"];
+        let seen = berth_trust::written(&files);
+        let (renew, newest) = watch::channel(Arc::new(berth_trust::server(&files, &HTTP2)?));
+        tokio::spawn(async move { berth_trust::renew(&files, &HTTP2, seen, &asked, &renew).await });
+        Ok(Self(newest))
     }
-}
 
-fn builder(tls: Option<ServerTlsConfig>) -> Result<Server, SatelliteError> {
-    match tls {
-        Some(tls) => Server::builder().tls_config(tls).map_err(SatelliteError::Serve),
-        None => Ok(Server::builder()),
+    /// Connections that agreed on TLS. Whoever takes long holds up nobody else.
+    fn incoming(self, listener: TcpListener) -> ReceiverStream<std::io::Result<TlsStream<TcpStream>>> {
+        let (ready, stream) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let turns = Arc::new(Semaphore::new(SHAKING_MAX));
+            // The semaphore is never closed.
+            while let Ok(turn) = Arc::clone(&turns).acquire_owned().await {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    () = ready.closed() => return,
+                };
+                let Ok((socket, peer)) = accepted else {
+                    tokio::time::sleep(BREATH).await;
+                    continue;
+                };
+                let (acceptor, ready) = (TlsAcceptor::from(self.0.borrow().clone()), ready.clone());
+                tokio::spawn(async move {
+                    let agreed = async {
+                        socket.set_nodelay(true)?;
+                        acceptor.accept(socket).await
+                    };
+                    match tokio::time::timeout(HELLO_TIMEOUT, agreed).await {
+                        Ok(Ok(stream)) => drop(ready.send(Ok(stream)).await),
+                        Ok(Err(error)) => tracing::debug!(%peer, %error, "no encrypted connection"),
+                        Err(_) => tracing::debug!(%peer, "no encrypted connection in time"),
+                    }
+                    drop(turn);
+                });
+            }
+        });
+        ReceiverStream::new(stream)
     }
 }
 
@@ -72,11 +100,34 @@ fn builder(tls: Option<ServerTlsConfig>) -> Result<Server, SatelliteError> {
 ///
 /// # Errors
 /// [`SatelliteError::Serve`] if serving ends by itself.
-pub async fn serve(listener: TcpListener, tls: Option<ServerTlsConfig>, satellite: Running) -> Result<(), SatelliteError> {
+pub async fn serve(listener: TcpListener, tls: Option<Tls>, satellite: Running) -> Result<(), SatelliteError> {
     let stop = satellite.stopping();
     let service = SatelliteServer::new(Door(satellite)).max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = builder(tls)?
+    open(listener, tls, service, stop).await
+}
+
+async fn open<S: Satellite>(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    service: SatelliteServer<S>,
+    stop: CancellationToken,
+) -> Result<(), SatelliteError> {
+    match tls {
+        Some(tls) => through(tls.incoming(listener), service, stop).await,
+        None => through(TcpIncoming::from(listener).with_nodelay(Some(true)), service, stop).await,
+    }
+}
+
+async fn through<S, C>(
+    incoming: impl Stream<Item = std::io::Result<C>>,
+    service: SatelliteServer<S>,
+    stop: CancellationToken,
+) -> Result<(), SatelliteError>
+where
+    S: Satellite,
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .add_service(service)
@@ -139,23 +190,8 @@ fn unable(detail: String) -> Up {
 ///
 /// # Errors
 /// [`SatelliteError::Serve`] if serving ends by itself.
-pub async fn refuse_all(
-    listener: TcpListener,
-    tls: Option<ServerTlsConfig>,
-    detail: String,
-    stop: CancellationToken,
-) -> Result<(), SatelliteError> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = builder(tls)?.add_service(SatelliteServer::new(Shut(detail)));
-    let server = server.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
-    let late = async {
-        stop.cancelled().await;
-        tokio::time::sleep(STOP_TIMEOUT).await;
-    };
-    tokio::select! {
-        served = server => served.map_err(SatelliteError::Serve),
-        () = late => Ok(()),
-    }
+pub async fn refuse_all(listener: TcpListener, tls: Option<Tls>, detail: String, stop: CancellationToken) -> Result<(), SatelliteError> {
+    open(listener, tls, SatelliteServer::new(Shut(detail)), stop).await
 }
 
 /// A door behind which nobody can be.
@@ -206,7 +242,8 @@ async fn listen(
             Some(down::Message::Plan(plan)) => {
                 let body: PlanBody = serde_json::from_slice(&plan.body)
                     .map_err(|error| Status::invalid_argument(format!("the plan cannot be read: {error}")))?;
-                let event = Event::Plan { session, epoch: plan.epoch, generation: plan.generation, base: plan.base, body: Box::new(body) };
+                let (epoch, generation, base) = (plan.epoch, plan.generation, plan.base);
+                let event = Event::Plan { session, epoch, generation, base, body: Box::new(body), trace: plan.trace };
                 core.send(event).await.map_err(|_| gone())?;
             }
             Some(down::Message::Ping(Ping { number, generation })) => {

@@ -160,11 +160,7 @@ impl Directory {
 pub(crate) fn trusting(ca: Option<&Path>) -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
     match ca {
-        Some(file) => {
-            for certificate in crate::serve::tls::certificates(file).map_err(|error| error.to_string())? {
-                roots.add(certificate).map_err(|error| format!("{}: {error}", file.display()))?;
-            }
-        }
+        Some(file) => roots = berth_trust::authorities(&berth_trust::Source::plain(file)).map_err(|error| error.to_string())?,
         None => {
             let native = rustls_native_certs::load_native_certs();
             let mut problems = String::new();

@@ -269,7 +269,7 @@ async fn connection<S>(
     match shaken {
         Ok(Ok(stream)) => {
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-            let transport = Transport { tls: true, client: certificate.and_then(super::tls::common_name) };
+            let transport = Transport { tls: true, client: certificate.and_then(berth_trust::common_name) };
             serve(stream, peer, transport, place, service, stop).await;
         }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "no encrypted connection"),
