@@ -14,6 +14,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::certificates;
+use crate::linstor_files::Program;
 use crate::settings::{Known, Settings};
 use crate::sign_in;
 use crate::words::SimulateWords;
@@ -43,6 +45,16 @@ const SATELLITE: &[Known] = &[
     Known { name: "traces", variable: "BERTH_TRACES", default: None },
 ];
 
+/// Every setting of the controller.
+pub fn settings_of_controller() -> Vec<Known> {
+    [CONTROLLER, &sign_in::CONTROLLER, &certificates::OF_CONTROLLER].concat()
+}
+
+/// Every setting of a satellite.
+pub fn settings_of_satellite() -> Vec<Known> {
+    [SATELLITE, &certificates::OF_SATELLITE].concat()
+}
+
 /// Takes as many open files as the system lets this process have: each satellite and each client is one, and what a login shell gives
 /// is often 1,024. A limit that cannot be read or raised stays; whoever meets it says so.
 fn raise_file_limit() {
@@ -63,12 +75,13 @@ pub fn runtime(threads: usize) -> anyhow::Result<Runtime> {
 
 /// `berth controller`.
 pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
-    let (words, settings) = resolve(matches, &[CONTROLLER, &sign_in::CONTROLLER].concat(), "/etc/berth/controller.toml")?;
+    let (words, settings) = resolve(matches, &settings_of_controller(), "/etc/berth/controller.toml", Program::Controller)?;
     if words.get_flag("print_config") {
         print!("{}", settings.print());
         return Ok(());
     }
     let log = start_logging(&settings, "berth-controller")?;
+    tell_unused(&settings);
     let data = PathBuf::from(settings.require("data")?);
     let listen = address(&settings)?;
     let passphrase = settings.get("master_passphrase").map(|text| berth_controller::Passphrase::new(text.to_owned()));
@@ -77,8 +90,10 @@ pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
     config.passphrase = passphrase;
     sign_in::apply(&mut config, &settings)?;
     let stdin = words.get_flag("until_stdin_closes");
+    let renew = config.renew.clone();
     let ended = runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
+        renew_on_signal(renew)?;
         berth_controller::serve(config, stop, |address| ready(&format!("http://{address}"))).await.map_err(|error| {
             let text = format!("{error}. {}", error.correction());
             if error.needs_hands() { NeedsHands(text).into() } else { anyhow::Error::msg(text) }
@@ -107,26 +122,22 @@ impl std::error::Error for NeedsHands {}
 
 /// `berth satellite`.
 pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
-    let (words, settings) = resolve(matches, SATELLITE, "/etc/berth/satellite.toml")?;
+    let (words, settings) = resolve(matches, &settings_of_satellite(), "/etc/berth/satellite.toml", Program::Satellite)?;
     if words.get_flag("print_config") {
         print!("{}", settings.print());
         return Ok(());
     }
     let log = start_logging(&settings, "berth-satellite")?;
+    tell_unused(&settings);
     let mut config = berth_satellite::Config::new(settings.require("data")?, address(&settings)?);
     config.log = log;
     config.name = settings.get("name").map(str::to_owned);
     config.dev_dir = settings.require("dev_dir")?.into();
-    config.tls = match (settings.get("tls_cert"), settings.get("tls_key"), settings.get("tls_ca")) {
-        (Some(certificate), Some(key), Some(ca)) => {
-            Some(berth_satellite::TlsFiles { certificate: certificate.into(), key: key.into(), ca: ca.into() })
-        }
-        (None, None, None) => None,
-        _ => anyhow::bail!("'tls_cert', 'tls_key' and 'tls_ca' are given together; 'berth tls init' makes the files"),
-    };
+    config.tls = certificates::files(&settings, &certificates::ANSWERS)?;
     let stdin = words.get_flag("until_stdin_closes");
     let ended = runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
+        renew_on_signal(config.renew.clone())?;
         let (announce, announced) = oneshot::channel::<SocketAddr>();
         config.announce = Some(announce);
         tokio::spawn(async move {
@@ -184,9 +195,21 @@ pub fn simulate(options: &SimulateWords) -> anyhow::Result<()> {
     })
 }
 
-fn resolve<'m>(matches: &'m ArgMatches, known: &[Known], file: &str) -> anyhow::Result<(&'m ArgMatches, Settings)> {
+/// SIGHUP has certificates read again at once, as service managers and tools that renew certificates expect of a daemon.
+fn renew_on_signal(renew: berth_trust::Asked) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            renew.ask();
+        }
+    });
+    Ok(())
+}
+
+fn resolve<'m>(matches: &'m ArgMatches, known: &[Known], file: &str, program: Program) -> anyhow::Result<(&'m ArgMatches, Settings)> {
     let words = matches.subcommand().map(|(_, words)| words).context("no program is named")?;
-    let settings = Settings::resolve(known, words, |name| std::env::var(name).ok(), Path::new(file))?;
+    let settings = Settings::resolve(known, words, |name| std::env::var(name).ok(), Path::new(file), Some((program, program.place())))?;
     Ok((words, settings))
 }
 
@@ -199,6 +222,12 @@ fn start_logging(settings: &Settings, service: &'static str) -> anyhow::Result<A
     let collector = settings.get("traces").filter(|collector| !collector.is_empty());
     let tracer = collector.map(|collector| crate::traces::tracer(collector, service)).transpose()?;
     crate::logs::start(settings.require("log")?, settings.require("log_format")?, tracer)
+}
+
+fn tell_unused(settings: &Settings) {
+    if let Some((file, unused)) = &settings.unused {
+        tracing::warn!(file = %file.display(), unused = unused.join(", "), "settings of LINSTOR's that have no meaning here");
+    }
 }
 
 /// Says on standard output, as one line, where the daemon can be reached, and tells the service manager.
@@ -245,6 +274,19 @@ fn stop_on_signals(stdin: bool) -> anyhow::Result<CancellationToken> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_a_file_of_linstors_says_is_a_setting() {
+        let source = include_str!("linstor_files.rs");
+        let known: Vec<Known> = settings_of_controller().into_iter().chain(settings_of_satellite()).collect();
+        let names = source.split("#[cfg(test)]").next().unwrap().split('"').skip(1).step_by(2);
+        let named: Vec<&str> =
+            names.filter(|name| ["https_", "ldap_", "tls_", "master_"].iter().any(|start| name.starts_with(start))).collect();
+        assert!(named.len() > 12, "{named:?}");
+        for name in named {
+            assert!(known.iter().any(|one| one.name == name), "{name}");
+        }
+    }
 
     #[test]
     fn a_daemon_may_open_as_many_files_as_the_system_lets_it() {

@@ -14,11 +14,13 @@ macro_rules! println {
 
 mod balance;
 mod bundle;
+mod certificates;
 mod daemon;
 mod database;
 mod dev;
 mod explain;
 mod job;
+mod linstor_files;
 mod local;
 mod logs;
 mod migrate;
