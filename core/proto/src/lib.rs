@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 #![allow(missing_docs)]
 
+pub mod trace;
+
 tonic::include_proto!("berth.satellite.v1");
 
 /// Feature of a satellite that answers questions (`Ask`).

@@ -10,6 +10,7 @@ use berth_model::plan::{ContentSource, PlanItem, PoolPlan, ResourcePlan, Snapsho
 use berth_model::size::Kib;
 use berth_plugin_sdk as sdk;
 use sdk::{BackingName, Filled, Known, Machine, Mark, MarkKind, Marked, New, Provider};
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::holders;
@@ -209,7 +210,9 @@ impl<'a> Bench<'a> {
                 return ItemSeen { id: item.id(), generation, standing, volumes: seen_volumes(item, &found, self.site), fault };
             };
             tracing::debug!(resource = %item.resource(), id = %item.id(), ?step, "step");
-            if let Err(Failed { fault, device }) = self.perform(item, step, &found) {
+            // Below the work that somebody traces.
+            let span = if Span::current().is_none() { Span::none() } else { tracing::info_span!("step", ?step) };
+            if let Err(Failed { fault, device }) = span.in_scope(|| self.perform(item, step, &found)) {
                 let mut fault = wire_fault(fault);
                 self.name_holders(&mut fault, device.as_deref().or_else(|| device_of(&found, step.number())));
                 tracing::warn!(resource = %item.resource(), id = %item.id(), ?step, fault = %fault.message, cause = %fault.cause, "step failed");

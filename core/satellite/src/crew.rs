@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 /// Does what the loop does not do itself.
 #[derive(Debug, Clone)]
@@ -49,7 +50,8 @@ impl Crew {
     /// Does something that may block, after `delay` on a simulated machine.
     pub fn aside<T: Send + 'static>(&self, delay: Duration, act: impl FnOnce() -> T + Send + 'static) -> Aside<T> {
         if !self.quick {
-            return Aside(tokio::task::spawn_blocking(move || Some(act())));
+            let span = Span::current();
+            return Aside(tokio::task::spawn_blocking(move || span.in_scope(|| Some(act()))));
         }
         let later = async move {
             if !delay.is_zero() {
@@ -57,7 +59,7 @@ impl Crew {
             }
             act()
         };
-        Aside(tokio::spawn(unless(self.killed.clone(), later)))
+        Aside(tokio::spawn(unless(self.killed.clone(), later).in_current_span()))
     }
 
     /// Runs something that waits.

@@ -227,7 +227,11 @@ impl Cluster {
         &self.pools
     }
 
-    fn make_pool(&self, node: &str) -> Result<()> {
+    /// Gives a node its pool `thin`.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn make_pool(&self, node: &str) -> Result<()> {
         let folder = self.pool_dir(node);
         fs::create_dir_all(&folder)?;
         // The machine's disk may be nearly full.

@@ -63,6 +63,10 @@ pub fn router(controller: Controller) -> Router {
 /// A span for each request. Its query is left out: it may hold what is nobody's business.
 async fn traced(request: Request, next: Next) -> Response {
     let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path(), status = tracing::field::Empty);
+    // Whoever asks may be traced, too.
+    if let Some(place) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
+        berth_proto::trace::below(&span, place);
+    }
     let response = next.run(request).instrument(span.clone()).await;
     span.record("status", response.status().as_u16());
     response

@@ -288,7 +288,7 @@ impl Running<'_> {
         PlanSent { node: &self.peer.node, generation, base, items: body.items.len() }.emit(&self.common.counters);
         let body = serde_json::to_vec(&body).map_err(|error| End::Lost(format!("The plan cannot be written: {error}")))?;
         self.sent = generation;
-        Ok(Plan { epoch: self.epoch, generation, base, body })
+        Ok(Plan { epoch: self.epoch, generation, base, body, trace: order.trace.clone() })
     }
 
     /// Asks for the whole state if some of it was missed. It is asked for again with each sign of life until it comes.

@@ -21,6 +21,7 @@ struct Pending {
     whole: bool,
     touch: Touch,
     closed: bool,
+    trace: String,
 }
 
 /// What to tell: all of it, or what `touch` names; both as they are in `cluster`.
@@ -32,6 +33,8 @@ pub(crate) struct Order {
     pub whole: bool,
     /// Otherwise what changed.
     pub touch: Touch,
+    /// Where the oldest of the changes is in a trace; empty: in none.
+    pub trace: String,
 }
 
 impl Order {
@@ -54,9 +57,12 @@ impl Link {
         self.notify.notify_one();
     }
 
-    /// Tells what changed on the way to `cluster`. To be called in the order of the commits, after publishing.
-    pub fn changed(&self, cluster: Arc<Cluster>, touch: Touch) {
+    /// Tells what changed on the way to `cluster`, and where that is in a trace. To be called in the order of the commits, after publishing.
+    pub fn changed(&self, cluster: Arc<Cluster>, touch: Touch, trace: &str) {
         let mut pending = self.pending();
+        if pending.trace.is_empty() {
+            trace.clone_into(&mut pending.trace);
+        }
         pending.touch.pools |= touch.pools;
         pending.touch.items.extend(touch.items);
         pending.newest(cluster);
@@ -70,9 +76,10 @@ impl Link {
     pub fn take(&self, sent: u64) -> Option<Order> {
         let mut pending = self.pending();
         let (whole, touch) = (std::mem::take(&mut pending.whole), std::mem::take(&mut pending.touch));
+        let trace = std::mem::take(&mut pending.trace);
         let cluster = pending.cluster.take()?;
         drop(pending);
-        (whole || cluster.serial > sent).then_some(Order { cluster, whole, touch })
+        (whole || cluster.serial > sent).then_some(Order { cluster, whole, touch, trace })
     }
 
     /// Ends the session; it connects anew at once.
@@ -124,9 +131,11 @@ mod tests {
     fn changes_are_merged_and_taken_once() {
         let link = Link::default();
         assert!(link.take(0).is_none());
-        link.changed(at(3), item(1));
-        link.changed(at(4), item(2));
+        link.changed(at(3), item(1), "");
+        link.changed(at(4), item(2), "first");
+        link.changed(at(4), item(2), "second");
         let order = link.take(2).unwrap();
+        assert_eq!(order.trace, "first");
         assert_eq!((order.cluster.serial, order.whole, order.touch.items.len()), (4, false, 2));
         assert!(link.take(4).is_none());
     }
@@ -136,9 +145,9 @@ mod tests {
         let link = Link::default();
         link.whole(at(7));
         assert!(link.take(0).unwrap().whole);
-        link.changed(at(6), item(1));
+        link.changed(at(6), item(1), "");
         assert!(link.take(7).is_none(), "commit 6 is in the plan of 7");
-        link.changed(at(8), item(1));
+        link.changed(at(8), item(1), "");
         link.whole(at(7));
         let order = link.take(7).unwrap();
         assert!(order.whole && order.cluster.serial == 8, "never older than what is known");

@@ -113,7 +113,10 @@ impl Writer {
         for name in self.rounds.part(&cluster, acts) {
             let (answer, _nobody) = oneshot::channel();
             let command = Command::Balance { resources: vec![name.to_string()] };
-            self.submit(turn, Submission { command, caller: Caller::internal(SELF), origin: "balance".to_owned(), answer });
+            self.submit(
+                turn,
+                Submission { command, caller: Caller::internal(SELF), origin: "balance".to_owned(), span: tracing::Span::none(), answer },
+            );
             if turn.group.cluster.jobs_on(&name).next().is_some() {
                 self.rounds.filling.insert(name, now + PATIENCE);
             }

@@ -50,7 +50,13 @@ impl Writer {
                     let command = Command::EvictNode { node: one.node.to_string() };
                     self.submit(
                         turn,
-                        Submission { command, caller: berth_model::access::Caller::internal(SELF), origin: "eviction".to_owned(), answer },
+                        Submission {
+                            command,
+                            caller: berth_model::access::Caller::internal(SELF),
+                            origin: "eviction".to_owned(),
+                            span: tracing::Span::none(),
+                            answer,
+                        },
                     );
                     tracing::warn!(node = %one.node, "node is evicted: it has been away too long");
                 }

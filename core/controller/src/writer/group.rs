@@ -9,6 +9,7 @@ use berth_model::time::Timestamp;
 use berth_store::{Entry, LogEntry, MAX_BYTES, MAX_NAME_BYTES, MAX_WRITES, Transaction, Write};
 use serde::Serialize;
 use serde_json::json;
+use tracing::Span;
 
 /// Why changes cannot be committed as one command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,12 +67,26 @@ pub(crate) struct Group {
     /// All changes in their order.
     pub changes: Vec<Change>,
     entries: Vec<Entry>,
+    /// The first command of the group that is traced, and how it is.
+    trace: Option<Span>,
 }
 
 impl Group {
     /// Starts from the committed state.
     pub fn new(cluster: &Cluster) -> Self {
-        Self { base: cluster.serial, cluster: cluster.clone(), changes: Vec::new(), entries: Vec::new() }
+        Self { base: cluster.serial, cluster: cluster.clone(), changes: Vec::new(), entries: Vec::new(), trace: None }
+    }
+
+    /// Says how a command of the group is traced: the commit of all stands below the first one.
+    pub fn traced(&mut self, span: &Span) {
+        if self.trace.is_none() && !span.is_none() {
+            self.trace = Some(span.clone());
+        }
+    }
+
+    /// The span of its commit; none where no command of it is traced.
+    pub fn span(&self, entries: usize) -> Span {
+        self.trace.as_ref().map_or_else(Span::none, |parent| tracing::info_span!(parent: parent, "store", entries))
     }
 
     /// How many entries it has.

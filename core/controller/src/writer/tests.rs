@@ -388,6 +388,7 @@ async fn reports_of_many_items_do_not_make_a_turn_long() {
             command: kvs(&format!("kvs{number}"), "x"),
             caller: Caller::internal("tester"),
             origin: "test".into(),
+            span: tracing::Span::none(),
             answer,
         };
         queue.try_send(super::Message::Submit(Box::new(submission))).unwrap();

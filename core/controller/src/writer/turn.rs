@@ -18,16 +18,19 @@ use berth_model::names::{NodeName, ResourceName};
 use berth_model::observed::Fault;
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
+use berth_proto::trace;
 use berth_store::{LogEntry, NO_DECISION, StoreError};
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
+use super::concerned::concerned;
 use super::group::Unfit;
 use super::news;
 use super::{
-    By, FromSession, GROUP, Group, Message, RETRY, STEPS, SWEEP, SessionEvent, Submission, Verdict, Writer, Writing, fence_correction,
-    json_text,
+    By, FromSession, GROUP, Group, Message, Noted, RETRY, STEPS, SWEEP, SessionEvent, Submission, Verdict, Writer, Writing,
+    fence_correction, json_text,
 };
 use crate::happenings::{CommandRefused, CommitFailed, Committed, Fenced, SessionFailed, SessionLost, SessionOpened, count};
 use crate::outside::World;
@@ -56,6 +59,8 @@ pub(super) struct Turn {
     ended: Vec<(Id<kind::Job>, Vec<Reply>)>,
     stand: BTreeMap<Id<kind::Job>, Option<Vec<Reply>>>,
     alive: BTreeSet<ResourceName>,
+    /// Where its commit is in a trace; empty: in none.
+    trace: String,
 }
 
 impl Writer {
@@ -69,10 +74,12 @@ impl Writer {
             ended: Vec::new(),
             stand: BTreeMap::new(),
             alive: BTreeSet::new(),
+            trace: String::new(),
         };
         for message in messages {
             match message {
                 Message::Submit(submission) => self.submit(&mut turn, *submission),
+                Message::Note(noted) => self.note(&mut turn, *noted),
                 Message::Session(from) => self.hear(&mut turn, *from),
             }
         }
@@ -105,7 +112,10 @@ impl Writer {
         let steps: Vec<Command> = berth_engine::nodes::unfinished(&self.cluster).collect();
         for command in steps {
             let (answer, _nobody) = oneshot::channel();
-            self.submit(turn, Submission { command, caller: Caller::internal(SELF), origin: "sweep".to_owned(), answer });
+            self.submit(
+                turn,
+                Submission { command, caller: Caller::internal(SELF), origin: "sweep".to_owned(), span: Span::none(), answer },
+            );
         }
         self.evict(turn);
         if matches!(self.writing, Writing::Failing { .. }) {
@@ -116,7 +126,7 @@ impl Writer {
 
     pub(super) fn submit(&mut self, turn: &mut Turn, submission: Submission) {
         count(&self.hands.counters.commands);
-        let Submission { command, caller, origin, answer } = submission;
+        let Submission { command, caller, origin, span, answer } = submission;
         let context = Context {
             now: turn.now,
             ids: ids(turn.now, self.hands.world.as_ref()),
@@ -125,7 +135,12 @@ impl Writer {
             observed: &self.seen.observed,
         };
         let rests_on_group = turn.group.len() > 0;
-        let decision = caught("apply", &self.hands.reports, &self.hands.counters, || apply(&turn.group.cluster, &command, context));
+        let decision = caught("apply", &self.hands.reports, &self.hands.counters, || {
+            // What nobody traces has no span, either.
+            let decided = if span.is_none() { Span::none() } else { tracing::info_span!(parent: &span, "decide") };
+            let _decided = decided.entered();
+            apply(&turn.group.cluster, &command, context)
+        });
         let (result, request, asked) = match decision {
             Ok(Decision { result, request, asked }) => (result.map_err(|refused| refused.replies), request, asked),
             Err(report) => (Err(vec![defect(&report)]), nothing_known(), Vec::new()),
@@ -145,9 +160,10 @@ impl Writer {
                 command: json_text(&command),
                 decision: json_text(&decision::decided(&applied.replies, &asked)),
             };
-            let concerned = self.concerned(&turn.group.cluster, &changes);
+            let concerned = concerned(&turn.group.cluster, &changes);
             let added = if command.is_large() { turn.group.add_split(&by, changes) } else { turn.group.add(&by, changes) };
             added.map_err(|unfit| vec![unfit_reply(&unfit)])?;
+            turn.group.traced(&span);
             self.look.extend(concerned);
             self.look.extend(applied.jobs.iter().copied());
             Ok((applied, true))
@@ -162,6 +178,18 @@ impl Writer {
                 turn.pending.push(Pending { answer, applied, request, rests_on_group });
             }
         }
+    }
+
+    /// What was done beside the records has its place in the log.
+    fn note(&mut self, turn: &mut Turn, noted: Noted) {
+        let Noted { caller, origin, command, answer } = noted;
+        let mut applied = Applied::default();
+        if let Writing::Fenced { error } = &self.writing {
+            applied.replies.push(not_stored(error, &fence_correction(error), None));
+        } else {
+            turn.group.add_probe(&By { now: turn.now, actor: &caller.name, origin: &origin, command, decision: NO_DECISION.to_owned() });
+        }
+        turn.pending.push(Pending { answer, applied, request: nothing_known(), rests_on_group: true });
     }
 
     /// Takes what a session says.
@@ -234,43 +262,6 @@ impl Writer {
         count(&self.hands.counters.error_reports);
     }
 
-    /// The jobs to look at after `changes`: those on the resources that they touch, those that wait for a node that goes.
-    fn concerned(&self, before: &Cluster, changes: &[Change]) -> BTreeSet<Id<kind::Job>> {
-        let mut resources: BTreeSet<ResourceName> = BTreeSet::new();
-        let mut concerned = BTreeSet::new();
-        for change in changes {
-            match change.key() {
-                Key::Resource(name, node) => {
-                    // An evacuation goes on when a replica has left its node.
-                    concerned.extend(before.jobs_on_node(&node).map(|job| job.id));
-                    resources.insert(name);
-                }
-                Key::Snapshot(name, _) | Key::ResourceDefinition(name) => {
-                    resources.insert(name);
-                }
-                Key::Job(id) => {
-                    resources.extend(before.jobs.get(&id).and_then(|job| job.resource().cloned()));
-                    concerned.insert(id);
-                }
-                Key::Node(name) => concerned.extend(before.jobs_awaiting(&name)),
-                Key::Controller
-                | Key::StorPoolDfn(_)
-                | Key::StorPool(..)
-                | Key::ResourceGroup(_)
-                | Key::KeyValueStore(_)
-                | Key::Token(_)
-                | Key::Tombstone(_)
-                | Key::Number(_)
-                | Key::MasterKey
-                | Key::NodeConnection(_)
-                | Key::ResourceConnection(..)
-                | Key::ExternalFile(_) => {}
-            }
-        }
-        concerned.extend(resources.iter().flat_map(|name| before.jobs_on(name)).map(|job| job.id));
-        concerned
-    }
-
     /// Removes tombstones whose items are gone.
     fn bury(&mut self, turn: &mut Turn) {
         for (node, gone) in std::mem::take(&mut self.gone) {
@@ -318,7 +309,7 @@ impl Writer {
                 caught("advance", &self.hands.reports, &self.hands.counters, || jobs::advance(cluster, observed, turn.now, ids, [id]));
             let Ok(progress) = advanced else { continue };
             if !progress.changes.is_empty() {
-                let concerned = self.concerned(&turn.group.cluster, &progress.changes);
+                let concerned = concerned(&turn.group.cluster, &progress.changes);
                 let subject = job.subject.to_string();
                 let of = if job.resource().is_some() { "resource" } else { "node" };
                 let command = json!({ "command": "advance", "job": id, "task": job.task.word(), of: subject }).to_string();
@@ -374,7 +365,9 @@ impl Writer {
         let entries_told =
             if self.hands.feed.listened() { transaction.entries.iter().map(|entry| entry.log.clone()).collect() } else { Vec::new() };
         let begun = Clock::now();
-        match self.hands.store.commit(transaction).await {
+        let stored = turn.group.span(entries);
+        turn.trace = trace::place(&stored);
+        match self.hands.store.commit(transaction).instrument(stored).await {
             Ok(serial) => {
                 Committed { serial, entries, took: begun.elapsed() }.emit(&self.hands.counters);
                 debug_assert_eq!(serial, turn.group.cluster.serial);
@@ -412,7 +405,7 @@ impl Writer {
         self.publish();
         for (node, touch) in touches {
             if let Some(link) = self.live.get(&node).and_then(|live| live.link.as_ref()) {
-                link.changed(Arc::clone(&self.cluster), touch);
+                link.changed(Arc::clone(&self.cluster), touch, &turn.trace);
             }
         }
         self.tell(turn, &changes);

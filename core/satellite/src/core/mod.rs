@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::bench::{Leave, OpenPool, Pools};
@@ -92,6 +93,8 @@ pub enum Event {
         base: u64,
         /// What it says.
         body: Box<PlanBody>,
+        /// Where what led to it is in a trace; empty: in none.
+        trace: String,
     },
     /// The controller asks for a sign of life, and says which plan it sent last.
     Ping {
@@ -170,6 +173,8 @@ struct Entry {
     named: u64,
     attempts: u32,
     retry_at: Option<Instant>,
+    /// The plan that asks for what is not done yet, as far as it is traced.
+    cause: Span,
     /// The last work on it failed: what it did may be there, and not on disk.
     unsure: bool,
     /// Names that its resource had before: stable paths under them are to go.
@@ -224,6 +229,8 @@ pub struct Core {
     events: mpsc::Receiver<Event>,
     door: mpsc::Sender<Event>,
     scan_interval: Duration,
+    /// The plan that is being taken, as far as it is traced.
+    cause: Span,
 }
 
 /// Settings of a satellite, wherever it runs.
@@ -276,6 +283,7 @@ impl Core {
             events,
             door: door.clone(),
             scan_interval: settings.scan_interval,
+            cause: Span::none(),
         };
         let items: Vec<Arc<PlanItem>> = core.held.items.values().cloned().collect();
         for item in items {
@@ -358,7 +366,11 @@ impl Core {
                     self.close();
                 }
             }
-            Event::Plan { session, epoch, generation, base, body } => self.plan(session, epoch, generation, base, *body).await,
+            Event::Plan { session, epoch, generation, base, body, trace } => {
+                self.cause = caused(&trace, generation);
+                self.plan(session, epoch, generation, base, *body).await;
+                self.cause = Span::none();
+            }
             Event::Ping { session, number, generation } => self.ping(session, number, generation),
             Event::Ask { session, number, question } => self.asked(session, number, *question),
             Event::Answered { session, number, answer } => self.answered(session, number, &answer),
@@ -444,6 +456,16 @@ impl Core {
             }
         }
     }
+}
+
+/// The span of a plan: all that it asks for is done below it. Plans that nobody traces have none.
+fn caused(trace: &str, generation: u64) -> Span {
+    if trace.is_empty() {
+        return Span::none();
+    }
+    let span = tracing::info_span!("plan of the satellite", generation);
+    berth_proto::trace::below(&span, trace);
+    span
 }
 
 async fn room(up: Option<mpsc::Sender<Result<Up, Status>>>) -> Option<mpsc::OwnedPermit<Result<Up, Status>>> {

@@ -9,6 +9,7 @@ use berth_proto::refusal::Reason;
 use berth_proto::{ASK, Hello, NeedWhole, PROTOCOL_MAX, PROTOCOL_MIN, Pong, Refusal, StalePlan, Up, Welcome, up};
 use tokio::time::Instant;
 use tonic::Status;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::{CONFIRM_AFTER, Core, Entry, Link, Session, Unwelcome, WHOLE_WAIT};
@@ -36,9 +37,9 @@ fn protocol(hello: &Hello) -> Result<u32, Unwelcome> {
 }
 
 /// An item that was not looked at yet.
-fn fresh(item: Arc<PlanItem>, named: u64) -> Entry {
+fn fresh(item: Arc<PlanItem>, named: u64, cause: Span) -> Entry {
     let (former, clearing) = (BTreeSet::new(), BTreeSet::new());
-    Entry { item, seen: None, named, attempts: 0, retry_at: None, unsure: false, former, clearing }
+    Entry { item, seen: None, named, attempts: 0, retry_at: None, cause, unsure: false, former, clearing }
 }
 
 impl Core {
@@ -296,6 +297,7 @@ impl Core {
         match self.entries.get_mut(&id) {
             Some(entry) => {
                 (entry.item, entry.named, entry.attempts) = (item, self.held.generation, 0);
+                entry.cause = self.cause.clone();
                 if let Some(at) = entry.retry_at.take() {
                     self.retries.remove(&(at, id));
                 }
@@ -303,7 +305,7 @@ impl Core {
             None => {
                 self.looks.turned(id, None, None);
                 let named = self.held.generation;
-                self.entries.insert(id, fresh(item, named));
+                self.entries.insert(id, fresh(item, named, self.cause.clone()));
             }
         }
         self.wake(id);

@@ -9,6 +9,7 @@ use berth_model::observed::{Capabilities, Fault, FaultKind, ItemSeen, PoolSeen, 
 use berth_model::plan::{PlanItem, PoolPlan, Wanted};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::{Core, Event, RETRY, WORKERS_MAX};
@@ -280,7 +281,12 @@ impl Core {
                 generation: self.held.generation,
                 door: self.door.clone(),
             };
-            self.crew.spawn(work(job, resource, items));
+            let mut causes = items.iter().filter_map(|item| self.entries.get(&item.id())).map(|entry| &entry.cause);
+            let span = match causes.find(|cause| !cause.is_none()) {
+                Some(cause) => tracing::info_span!(parent: cause, "work", %resource),
+                None => Span::none(),
+            };
+            self.crew.spawn(work(job, resource, items).instrument(span));
         }
     }
 
@@ -320,6 +326,7 @@ impl Core {
         if matches!(seen.standing, Standing::Settled | Standing::Gone) {
             let cleared = std::mem::take(&mut entry.clearing);
             entry.former.retain(|name| !cleared.contains(name));
+            entry.cause = Span::none();
         }
         let again = seen.standing == Standing::Working && leave == Leave::All;
         self.looks.turned(id, entry.seen.as_ref(), Some(&seen));

@@ -110,7 +110,7 @@ impl Controller {
 
     /// Whether it could be sent.
     pub async fn try_send(&self, generation: u64, base: u64, body: &PlanBody) -> bool {
-        let plan = berth_proto::Plan { epoch: self.epoch, generation, base, body: serde_json::to_vec(body).unwrap() };
+        let plan = berth_proto::Plan { epoch: self.epoch, generation, base, body: serde_json::to_vec(body).unwrap(), trace: String::new() };
         self.down.send(Down { message: Some(down::Message::Plan(plan)) }).await.is_ok()
     }
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use berth_integration::{Cluster, Daemon, Pace, Rest, Scratch, Streams, count};
+use berth_integration::{Cluster, Daemon, POOL, Pace, Rest, Scratch, Streams, count};
 use serde_json::{Value, json};
 
 /// On a busy machine.
@@ -109,35 +109,36 @@ fn a_watched_list_is_shown_again_when_it_changes() -> Result<()> {
     shown
 }
 
+/// Takes one request of a daemon that sends traces, and thanks for it.
+fn take(mut stream: std::net::TcpStream) -> Result<Vec<u8>> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut piece = vec![0; 64 << 10];
+    let mut request = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&request).to_lowercase();
+        let length = text.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse::<usize>().ok());
+        if let (Some(head), Some(length)) = (request.windows(4).position(|four| four == b"\r\n\r\n"), length)
+            && request.len() >= head + 4 + length
+        {
+            ensure!(text.starts_with("post /v1/traces "), "{}", text.lines().next().unwrap_or_default());
+            break;
+        }
+        let count = stream.read(&mut piece)?;
+        ensure!(count > 0, "the request was cut off");
+        request.extend_from_slice(&piece[..count]);
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+    Ok(request)
+}
+
 /// Takes what is posted to it, as a collector of traces does, until it has bytes that hold all of `texts`.
 fn collect(listener: &TcpListener, texts: &[&str]) -> Result<Vec<u8>> {
     listener.set_nonblocking(true)?;
     let mut posted = Vec::new();
     berth_integration::within(LIMIT, "the traces arrive", || {
-        let (mut stream, _) = listener.accept().map_err(|error| error.to_string())?;
-        let mut taken = || -> Result<()> {
-            stream.set_nonblocking(false)?;
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-            let mut piece = vec![0; 64 << 10];
-            let mut request = Vec::new();
-            loop {
-                let text = String::from_utf8_lossy(&request).to_lowercase();
-                let length = text.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse::<usize>().ok());
-                if let (Some(head), Some(length)) = (request.windows(4).position(|four| four == b"\r\n\r\n"), length)
-                    && request.len() >= head + 4 + length
-                {
-                    ensure!(text.starts_with("post /v1/traces "), "{}", text.lines().next().unwrap_or_default());
-                    break;
-                }
-                let count = stream.read(&mut piece)?;
-                ensure!(count > 0, "the request was cut off");
-                request.extend_from_slice(&piece[..count]);
-            }
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
-            posted.extend_from_slice(&request);
-            Ok(())
-        };
-        taken().map_err(|error| format!("{error:#}"))?;
+        let (stream, _) = listener.accept().map_err(|error| error.to_string())?;
+        posted.extend_from_slice(&take(stream).map_err(|error| format!("{error:#}"))?);
         let missing: Vec<&&str> = texts.iter().filter(|text| !posted.windows(text.len()).any(|part| part == text.as_bytes())).collect();
         if missing.is_empty() { Ok(posted.clone()) } else { Err(format!("{missing:?} are missing")) }
     })
@@ -169,4 +170,86 @@ fn a_collector_gets_a_trace_of_each_request_from_its_door_to_its_plan() -> Resul
     write(&rest, 1)?;
     daemon.terminate(LIMIT)?;
     Ok(())
+}
+
+/// As much of what a collector gets as says which span stands below which.
+mod otlp {
+    use prost::Message;
+
+    #[derive(Clone, PartialEq, Message)]
+    pub struct Request {
+        #[prost(message, repeated, tag = "1")]
+        pub resources: Vec<Resource>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub struct Resource {
+        #[prost(message, repeated, tag = "2")]
+        pub scopes: Vec<Scope>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub struct Scope {
+        #[prost(message, repeated, tag = "2")]
+        pub spans: Vec<Span>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    pub struct Span {
+        #[prost(bytes = "vec", tag = "1")]
+        pub trace: Vec<u8>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub id: Vec<u8>,
+        #[prost(bytes = "vec", tag = "4")]
+        pub parent: Vec<u8>,
+        #[prost(string, tag = "5")]
+        pub name: String,
+    }
+
+    /// The spans of one posted request, heads and all.
+    pub fn spans(posted: &[u8]) -> Vec<Span> {
+        let body = posted.windows(4).position(|four| four == b"\r\n\r\n").map_or(posted, |at| &posted[at + 4..]);
+        let read = Request::decode(body).unwrap_or_default();
+        read.resources.into_iter().flat_map(|resource| resource.scopes).flat_map(|scope| scope.spans).collect()
+    }
+}
+
+#[test]
+fn one_trace_goes_from_a_request_over_its_commit_to_the_steps_of_satellites() -> Result<()> {
+    let collector = TcpListener::bind("127.0.0.1:0")?;
+    let address = format!("http://{}", collector.local_addr()?);
+    let (tell, told) = std::sync::mpsc::channel();
+    // It ends with the first request that nobody waits for.
+    std::thread::spawn(move || {
+        let all = collector.incoming().filter_map(|stream| take(stream.ok()?).ok());
+        all.take_while(|posted| tell.send(otlp::spans(posted)).is_ok()).count()
+    });
+    let mut cluster = Cluster::empty()?;
+    cluster.kill_controller();
+    let environment = [("BERTH_TRACES", address.as_str())];
+    cluster.start_controller_with(&[], &environment)?;
+    cluster.start_satellite("alpha", &environment)?;
+    cluster.join("alpha")?;
+    cluster.make_pool("alpha")?;
+    let rest = cluster.rest();
+    let definition = json!({"resource_definition": {"name": "web", "layer_data": [{"type": "STORAGE"}]}});
+    rest.post("/v1/resource-definitions", &definition)?.ok()?;
+    rest.post("/v1/resource-definitions/web/volume-definitions", &json!({"volume_definition": {"size_kib": 10240}}))?.ok()?;
+    rest.post("/v1/resource-definitions/web/resources/alpha", &json!({"resource": {"props": {"StorPoolName": POOL}}}))?.ok()?;
+    let mut spans: Vec<otlp::Span> = Vec::new();
+    berth_integration::within(LIMIT, "one trace has all of it", || {
+        spans.extend(told.try_iter().flatten());
+        let above = |span: &otlp::Span| spans.iter().find(|other| other.trace == span.trace && other.id == span.parent);
+        let mut paths = Vec::new();
+        for step in spans.iter().filter(|span| span.name == "step") {
+            let (mut path, mut at) = (vec![step.name.clone()], step);
+            while let Some(next) = above(at) {
+                path.push(next.name.clone());
+                at = next;
+            }
+            paths.push(path.join(" < "));
+        }
+        let whole = "step < work < plan of the satellite < store < command < request";
+        if paths.iter().any(|path| path == whole) { Ok(()) } else { Err(format!("{paths:?}")) }
+    })
 }
