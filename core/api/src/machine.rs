@@ -59,7 +59,7 @@ pub struct ConfigDb {
     pub version_check_disabled: bool,
 }
 
-/// `ControllerConfigHttp`.
+/// `ControllerConfigHttp` and `ControllerConfigHttps`.
 #[derive(Debug, Clone, Serialize)]
 pub struct ConfigHttp {
     pub enabled: bool,
@@ -75,6 +75,23 @@ pub struct ControllerConfig {
     pub log: ConfigLog,
     pub db: ConfigDb,
     pub http: ConfigHttp,
+    pub https: ConfigHttp,
+    pub ldap: ConfigLdap,
+}
+
+/// `ControllerConfigLdap`. It holds no secret: nobody binds with a password of the controller's.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ConfigLdap {
+    pub enabled: bool,
+    pub public_access_allowed: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub uri: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub dn: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub search_base: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub search_filter: String,
 }
 
 /// The part of `ControllerConfig` and `SatelliteConfig` that can be changed.

@@ -67,6 +67,11 @@ impl Gate {
         Self { sign_in: SignIn::default(), directory: None, https_port: AtomicU16::new(0) }
     }
 
+    /// The directory that logins are checked against, as it was set up.
+    pub fn ldap(&self) -> Option<&crate::config::Ldap> {
+        self.sign_in.ldap.as_ref()
+    }
+
     /// Where HTTPS is served now; `None`: nowhere.
     pub fn https_port(&self) -> Option<u16> {
         Some(self.https_port.load(Ordering::Relaxed)).filter(|port| *port != 0)
@@ -137,6 +142,13 @@ impl Gate {
 /// What nobody needs to sign in for: the first page, the web pages, and whether the controller is well.
 pub(crate) fn always_open(path: &str) -> bool {
     matches!(path, "/" | "/health" | "/ui") || path.starts_with("/ui/")
+}
+
+/// Reads an `Authorization` header and forgets it: for fuzzing.
+#[doc(hidden)]
+pub fn read_authorization(value: &str) {
+    let (_, text) = split(value);
+    drop((basic(text), digest(text.trim())));
 }
 
 /// The scheme and the rest of an `Authorization` header.

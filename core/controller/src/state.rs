@@ -30,7 +30,7 @@ use crate::outside::World;
 use crate::reports::Reports;
 use crate::session::{Lines, Signs, Silent};
 use crate::story::{Story, story};
-use crate::writer::{By, Group, JobNews, Message, Submission, Verdict, json_text, unfit_reply};
+use crate::writer::{By, Group, JobNews, Message, Noted, Submission, Verdict, json_text, unfit_reply};
 
 /// How long an answer waits for the first attempt to reach a new node; a connect takes at most two seconds.
 const FIRST_CONTACT: Duration = Duration::from_secs(8);
@@ -95,6 +95,8 @@ pub(crate) struct Inner {
     pub feed: Arc<crate::http::Feed>,
     pub vault: crate::vault::Vault,
     pub gate: crate::gate::Gate,
+    /// Where HTTPS listens, if it does; whether certificates are given.
+    pub https: (SocketAddr, bool),
     /// How long the body of a request may take.
     pub body_within: Duration,
 }
@@ -128,8 +130,8 @@ impl Controller {
     /// `caller`: who asks. `origin`: from where, e.g. the peer's address; both stand in the log.
     pub async fn submit(&self, command: Command, caller: &Caller, origin: &str) -> Answer {
         let (answer, verdict) = oneshot::channel();
-        let submission = Submission { command, caller: caller.clone(), origin: origin.to_owned(), answer };
         let span = tracing::info_span!("command");
+        let submission = Submission { command, caller: caller.clone(), origin: origin.to_owned(), span: span.clone(), answer };
         async {
             if self.0.queue.send(Message::Submit(Box::new(submission))).await.is_err() {
                 return Answer { replies: vec![stopping()] };
@@ -142,6 +144,20 @@ impl Controller {
         }
         .instrument(span)
         .await
+    }
+
+    /// Puts something into the log that was done and changes no record. `what`: in the form of a command, without secrets.
+    ///
+    /// # Errors
+    /// Why the log does not have it: entries of an answer.
+    pub async fn note(&self, what: &serde_json::Value, caller: &Caller, origin: &str) -> Result<(), Vec<Reply>> {
+        let (answer, verdict) = oneshot::channel();
+        let noted = Noted { caller: caller.clone(), origin: origin.to_owned(), command: what.to_string(), answer };
+        if self.0.queue.send(Message::Note(Box::new(noted))).await.is_err() {
+            return Err(vec![stopping()]);
+        }
+        let replies = verdict.await.map_or_else(|_| vec![stopping()], |verdict| verdict.replies);
+        if replies.iter().any(Reply::is_error) { Err(replies) } else { Ok(()) }
     }
 
     /// What a command would do, and the answer that it would begin with. Nothing is changed, and nobody is asked.
@@ -237,6 +253,16 @@ impl Controller {
 
     pub(crate) fn lists(&self) -> &crate::http::Lists {
         &self.0.lists
+    }
+
+    /// Where HTTPS listens if it is on, and whether it is: by certificates that were given, or by the cluster's property.
+    pub(crate) fn https(&self) -> (SocketAddr, bool) {
+        let (mut address, given) = self.0.https;
+        let port = self.0.gate.https_port();
+        if let Some(port) = port {
+            address.set_port(port);
+        }
+        (address, given || port.is_some())
     }
 
     pub(crate) fn gate(&self) -> &crate::gate::Gate {
@@ -374,7 +400,13 @@ impl Controller {
         request.complete(&mut reply, self.0.world.now());
         let take_back = Command::DeleteStorPool { node: pool.node.to_string(), name: pool.name.to_string() };
         let (answer, verdict) = oneshot::channel();
-        let submission = Submission { command: take_back, caller: Caller::internal("berth"), origin: String::new(), answer };
+        let submission = Submission {
+            command: take_back,
+            caller: Caller::internal("berth"),
+            origin: String::new(),
+            span: tracing::Span::none(),
+            answer,
+        };
         if self.0.queue.send(Message::Submit(Box::new(submission))).await.is_ok() {
             // Whether it worked stands in the log; the pool shows its fault until then.
             let _told = verdict.await;

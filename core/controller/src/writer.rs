@@ -2,6 +2,7 @@
 //! when that is on disk anybody is told (law 1).
 
 mod balance;
+mod concerned;
 mod eviction;
 mod group;
 mod news;
@@ -64,6 +65,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 pub(crate) enum Message {
     /// A command.
     Submit(Box<Submission>),
+    /// Something that changes no record and belongs into the log.
+    Note(Box<Noted>),
     /// From a session.
     Session(Box<FromSession>),
 }
@@ -72,7 +75,7 @@ impl Message {
     /// How much there is to look at, in items of plans.
     fn weight(&self) -> usize {
         match self {
-            Self::Submit(_) => 1,
+            Self::Submit(_) | Self::Note(_) => 1,
             Self::Session(from) => match &from.event {
                 SessionEvent::Seen(seen) => 1 + seen.items.len() + seen.strangers.as_ref().map_or(0, Vec::len),
                 SessionEvent::Failed { .. } | SessionEvent::Opened { .. } | SessionEvent::Lost { .. } => 1,
@@ -87,6 +90,18 @@ pub(crate) struct Submission {
     pub command: Command,
     pub caller: Caller,
     pub origin: String,
+    /// What becomes of it is traced below this.
+    pub span: tracing::Span,
+    pub answer: oneshot::Sender<Verdict>,
+}
+
+/// What was done, for the log alone.
+#[derive(Debug)]
+pub(crate) struct Noted {
+    pub caller: Caller,
+    pub origin: String,
+    /// JSON text, in the form of a command.
+    pub command: String,
     pub answer: oneshot::Sender<Verdict>,
 }
 

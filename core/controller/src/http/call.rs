@@ -144,6 +144,14 @@ impl Call {
         self.submit_plain(command).await.map_or_else(|plan| plan, |replies| answer::replies(&replies, success))
     }
 
+    /// Puts what was done into the log, where no command says it. What was done stays done if the log cannot have it; that is told, then.
+    pub async fn note(&self, what: serde_json::Value) {
+        if let Err(replies) = self.controller.note(&what, &self.caller, &self.origin).await {
+            let why = replies.iter().map(|reply| reply.message.as_str()).collect::<Vec<_>>().join(" ");
+            tracing::warn!(actor = self.caller.name, %what, why, "something was done that the log of changes does not have");
+        }
+    }
+
     /// Carries out a command; in a dry run the entries say what it would do.
     ///
     /// # Errors

@@ -45,6 +45,7 @@ fn controller(view: View) -> (watch::Sender<View>, Controller) {
         feed: Arc::new(crate::http::Feed::new()),
         vault: crate::vault::Vault::new(),
         gate: crate::gate::Gate::open(),
+        https: (std::net::SocketAddr::from(([127, 0, 0, 1], 0)), false),
         body_within: Duration::from_secs(60),
     };
     (publish, Controller::new(inner))

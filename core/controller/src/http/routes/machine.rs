@@ -11,8 +11,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use berth_api::lenient::{Text, text, texts, truth};
 use berth_api::machine::{
-    BackupIn, ConfigDb, ConfigDebug, ConfigFolder, ConfigHttp, ConfigIn, ConfigLog, ConfigLogIn, ConfigNet, ControllerConfig, Device,
-    DevicePoolCreate, Devices, NodeDevice, ReactorIn, ReactorOut, SatelliteConfig,
+    BackupIn, ConfigDb, ConfigDebug, ConfigFolder, ConfigHttp, ConfigIn, ConfigLdap, ConfigLog, ConfigLogIn, ConfigNet, ControllerConfig,
+    Device, DevicePoolCreate, Devices, NodeDevice, ReactorIn, ReactorOut, SatelliteConfig,
 };
 use berth_engine::lookup;
 use berth_model::codes::{Code, ObjectMask, Operation};
@@ -70,7 +70,7 @@ fn silent(node: &Node, why: Silent) -> Response {
 fn other(node: &Node, answer: &Answer) -> Response {
     let (why, correction) = match answer {
         Answer::Refused { why, correction } => (why.clone(), correction.clone()),
-        Answer::Settings(_) | Answer::Log(_) | Answer::Devices { .. } | Answer::Ran(_) | Answer::Unknown => {
+        Answer::Settings(_) | Answer::Log(_) | Answer::Devices { .. } | Answer::Ran(_) | Answer::Support(_) | Answer::Unknown => {
             ("It answers something that this controller does not understand.".to_owned(), "Bring both to one version.".to_owned())
         }
     };
@@ -138,7 +138,9 @@ async fn set_node_config(call: Call) -> Answered {
     if call.mode != Mode::Real {
         return Ok(dry(format!("The satellite of '{}' would log {}.", node.name, told(change))));
     }
-    set_level(&call, &node, change).await.map(|reply| replies(&[reply], StatusCode::OK))
+    let reply = set_level(&call, &node, change).await?;
+    call.note(json!({ "command": "set_log_level", "node": node.name.as_str(), "change": change })).await;
+    Ok(replies(&[reply], StatusCode::OK))
 }
 
 fn nothing_asked() -> Reply {
@@ -165,6 +167,8 @@ async fn set_level(call: &Call, node: &Node, change: LogChange) -> Result<Reply,
 
 async fn controller_config(call: Call) -> Answered {
     let (data, listen) = (call.controller.data(), call.controller.listen());
+    let (secure, secure_on) = call.controller.https();
+    let ldap = call.controller.gate().ldap();
     Ok(document(&ControllerConfig {
         config: ConfigFolder { dir: data.display().to_string() },
         debug: ConfigDebug::default(),
@@ -174,6 +178,15 @@ async fn controller_config(call: Call) -> Answered {
             version_check_disabled: false,
         },
         http: ConfigHttp { enabled: true, listen_address: listen.ip().to_string(), port: listen.port() },
+        https: ConfigHttp { enabled: secure_on, listen_address: secure.ip().to_string(), port: secure.port() },
+        ldap: ldap.map_or_else(ConfigLdap::default, |ldap| ConfigLdap {
+            enabled: true,
+            public_access_allowed: ldap.public.is_some(),
+            uri: ldap.uri.clone(),
+            dn: ldap.dn.clone(),
+            search_base: ldap.search_base.clone(),
+            search_filter: ldap.search_filter.clone(),
+        }),
     }))
 }
 
@@ -197,6 +210,7 @@ async fn set_controller_config(call: Call) -> Answered {
         )],
         Err(why) => vec![about(Reply::new(Code::FAIL_UNKNOWN_ERROR, why).correction("Start the controller with --log."))],
     };
+    call.note(json!({ "command": "set_log_level", "change": change, "everywhere": all })).await;
     if changes(all) {
         let view = call.view();
         let online: Vec<_> = view.cluster.nodes.values().filter(|node| view.observed.online(&node.name)).cloned().collect();
@@ -300,6 +314,9 @@ async fn reactor(call: &Call, verb: ReactorVerb) -> Answered {
         let line = ["drbd-reactorctl", verb.word()].into_iter().chain(words.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
         return Ok(dry(format!("'{line}' would be run on {}.", nodes.join(", "))));
     }
+    if verb != ReactorVerb::Status {
+        call.note(json!({ "command": "run_drbd_reactor", "verb": verb, "words": words, "nodes": nodes })).await;
+    }
     let question = Question::Reactor { verb, words };
     let runs = nodes.iter().map(|name| {
         let question = &question;
@@ -366,6 +383,7 @@ async fn write(call: &Call, name: Option<String>, misnamed: Code, with_log: bool
         let folder = call.controller.data().join(crate::copies::FOLDER);
         return Ok(Err(dry(format!("A copy would be written into {}.", folder.display()))));
     }
+    call.note(json!({ "command": "copy_database", "with_log": with_log })).await;
     let written = crate::copies::write(&call.controller, &name, with_log).await;
     written.map(|file| Ok(file.display().to_string())).map_err(|error| {
         refusal(

@@ -1,6 +1,6 @@
 //! What is asked of machines and processes: the satellite's end of a session answers as a test says.
 
-use berth_model::inquiry::{Answer, FreeDevice, LogLevel, LogLevels, Question, Ran, SatelliteSettings};
+use berth_model::inquiry::{Answer, FreeDevice, LogLevel, LogLevels, Question, Ran, SatelliteSettings, Support};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -8,7 +8,7 @@ use super::*;
 use crate::session::{Asked, Line, Open};
 
 /// A satellite that answers questions until it is dropped.
-struct Answering {
+pub(super) struct Answering {
     _open: Open,
     task: JoinHandle<()>,
 }
@@ -19,7 +19,7 @@ impl Drop for Answering {
     }
 }
 
-fn answers(kit: &Kit, node: &str, answer: impl Fn(Question) -> Answer + Send + 'static) -> Answering {
+pub(super) fn answers(kit: &Kit, node: &str, answer: impl Fn(Question) -> Answer + Send + 'static) -> Answering {
     let id = kit.controller.view().cluster.nodes[&crate::testkit::node_name(node)].id;
     let (line, asked) = Line::open();
     let open = kit.controller.shared_lines().open(id, 1, line);
@@ -36,7 +36,7 @@ fn answers(kit: &Kit, node: &str, answer: impl Fn(Question) -> Answer + Send + '
 
 const LEVELS: LogLevels = LogLevels { libraries: LogLevel::Warn, own: LogLevel::Info };
 
-fn alpha(question: Question) -> Answer {
+pub(super) fn alpha(question: Question) -> Answer {
     let device = |device: &str, size| FreeDevice {
         device: device.into(),
         size,
@@ -59,6 +59,10 @@ fn alpha(question: Question) -> Answer {
         Question::Reactor { verb, words } => {
             Answer::Ran(Ran { code: 0, stdout: format!("{verb} {}", words.join(" ")), stderr: String::new() })
         }
+        Question::Support => Answer::Support(Support {
+            log: vec!["it began".into(), "asked with password=hush-hush".into()],
+            tools: [("losetup".to_owned(), "losetup from util-linux 2.38.1".to_owned())].into(),
+        }),
         Question::Unknown => Answer::Refused { why: "What?".into(), correction: "Ask otherwise.".into() },
     }
 }
@@ -98,7 +102,12 @@ async fn how_much_is_logged_is_shown_and_set_while_it_runs() {
         assert_eq!(got.told(), expected, "{path} {body}: {}", got.text);
         assert!(!body.is_empty() || got.status == 400);
     }
+    let log = get(&kit, "/v1/berth/audit?command=set_log_level").await.json();
+    let told: Vec<_> = log["entries"].as_array().unwrap().iter().map(|entry| (&entry["actor"], &entry["changes"])).collect();
+    assert_eq!(told.len(), 3, "the newest first, without what was refused or only tried: {log}");
+    assert!(told.iter().all(|(actor, _)| **actor == "PUBLIC"), "{log}");
     let shown = get(&kit, "/v1/controller/config").await.json();
+    assert_eq!((&shown["https"]["enabled"], &shown["ldap"]), (&json!(false), &json!({"enabled": false, "public_access_allowed": false})));
     assert_eq!((&shown["log"]["level"], &shown["log"]["level_linstor"]), (&json!("TRACE"), &json!("DEBUG")), "{shown}");
     assert_eq!((&shown["http"]["enabled"], &shown["http"]["listen_address"]), (&json!(true), &json!("127.0.0.1")));
 }
