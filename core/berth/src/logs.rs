@@ -1,10 +1,12 @@
 //! The log of a daemon: what it writes, and how that is changed while it runs.
 
+use std::collections::VecDeque;
 use std::fmt::{Debug, Formatter};
+use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use berth_model::inquiry::{LogChange, LogControl, LogLevel, LogLevels};
+use berth_model::inquiry::{LogChange, LogControl, LogLevel, LogLevels, SUPPORT_BYTES, SUPPORT_LINES};
 use opentelemetry_sdk::trace::SdkTracer;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -13,12 +15,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// Beginning of the names of Berth's own parts.
 const OWN: &str = "berth";
 
+/// Longest line that is remembered, in characters.
+const LINE_MAX: usize = 4096;
+
 type Put = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 
 /// The log of this process.
 struct ProcessLog {
     levels: Mutex<LogLevels>,
     put: Put,
+    recent: Recent,
 }
 
 impl Debug for ProcessLog {
@@ -39,6 +45,53 @@ impl LogControl for ProcessLog {
         (self.put)(filter)?;
         *levels = after;
         Ok(after)
+    }
+
+    fn recent(&self) -> Vec<String> {
+        self.recent.lines()
+    }
+}
+
+/// What was logged last: bounded, for reports to support. It goes to standard error all the same.
+#[derive(Clone, Default)]
+struct Recent(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).lines.iter().cloned().collect()
+    }
+
+    fn keep(&self, text: &str) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in text.lines() {
+            // A line that fills everything would drive out all others.
+            let line: String = line.chars().take(LINE_MAX).collect();
+            kept.bytes += line.len();
+            kept.lines.push_back(line);
+        }
+        while kept.lines.len() > SUPPORT_LINES || kept.bytes > SUPPORT_BYTES {
+            let Some(oldest) = kept.lines.pop_front() else { break };
+            kept.bytes = kept.bytes.saturating_sub(oldest.len());
+        }
+    }
+}
+
+/// Each event is written at once, whole.
+impl Write for Recent {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.keep(&String::from_utf8_lossy(bytes));
+        std::io::stderr().write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
     }
 }
 
@@ -68,16 +121,19 @@ fn levels(filter: &str) -> LogLevels {
 pub fn start(text: &str, format: &str, tracer: Option<SdkTracer>) -> anyhow::Result<Arc<dyn LogControl>> {
     let parsed = EnvFilter::try_new(text).with_context(|| format!("'{text}' is not a log filter; write info or berth_controller=debug"))?;
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let recent = Recent::default();
+    let writer = recent.clone();
+    let write = move || writer.clone();
     let put: Put = match format {
         "text" => {
-            let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(terminal).with_env_filter(parsed);
+            let log = tracing_subscriber::fmt().with_writer(write).with_ansi(terminal).with_env_filter(parsed);
             let log = log.with_filter_reloading();
             let handle = log.reload_handle();
             log.finish().with(tracer.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer))).init();
             Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
         }
         "json" => {
-            let log = tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(parsed);
+            let log = tracing_subscriber::fmt().json().with_writer(write).with_env_filter(parsed);
             let log = log.with_filter_reloading();
             let handle = log.reload_handle();
             log.finish().with(tracer.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer))).init();
@@ -85,7 +141,7 @@ pub fn start(text: &str, format: &str, tracer: Option<SdkTracer>) -> anyhow::Res
         }
         other => anyhow::bail!("'{other}' is not a log format; write text or json"),
     };
-    Ok(Arc::new(ProcessLog { levels: Mutex::new(levels(text)), put }))
+    Ok(Arc::new(ProcessLog { levels: Mutex::new(levels(text)), put, recent }))
 }
 
 #[cfg(test)]
@@ -112,6 +168,24 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_the_log_is_remembered_and_no_more() {
+        let recent = Recent::default();
+        recent.keep("first\nsecond\n");
+        assert_eq!(recent.lines(), ["first", "second"]);
+        recent.keep(&"x".repeat(2 * LINE_MAX));
+        for number in 0..SUPPORT_LINES + 10 {
+            recent.keep(&format!("{number}"));
+        }
+        let lines = recent.lines();
+        assert_eq!((lines.len(), lines[0].as_str()), (SUPPORT_LINES, "10"));
+        for _ in 0..SUPPORT_LINES {
+            recent.keep(&"y".repeat(LINE_MAX));
+        }
+        let bytes: usize = recent.lines().iter().map(String::len).sum();
+        assert!(bytes <= SUPPORT_BYTES && bytes == recent.0.lock().unwrap().bytes, "{bytes}");
+    }
+
+    #[test]
     fn a_change_reaches_the_log_or_nothing_changes() {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let told = Arc::clone(&seen);
@@ -121,7 +195,7 @@ mod tests {
             told.lock().unwrap().push(text);
             if refused { Err("no".to_owned()) } else { Ok(()) }
         });
-        let log = ProcessLog { levels: Mutex::new(levels("info")), put };
+        let log = ProcessLog { levels: Mutex::new(levels("info")), put, recent: Recent::default() };
         let own = |level| LogChange { libraries: None, own: Some(level) };
         assert_eq!(log.change(own(LogLevel::Debug)).map(|levels| levels.own), Ok(LogLevel::Debug));
         assert!(log.change(own(LogLevel::Trace)).is_err());

@@ -3,6 +3,8 @@
 //!
 //! Also what both daemons let be changed while they run: how much they log ([`LogControl`]).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::layers::words;
@@ -53,6 +55,11 @@ pub trait LogControl: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// Why it stays as it is, a sentence.
     fn change(&self, change: LogChange) -> Result<LogLevels, String>;
+
+    /// What was logged last, as far as it is remembered, the oldest first: for support. Lines without their ends.
+    fn recent(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A log that only remembers what it is told: of simulated machines, and of a process without one.
@@ -105,6 +112,8 @@ pub enum Question {
         /// Its options and the names of plugins, each a word of its own; see [`is_plain`].
         words: Vec<String>,
     },
+    /// What support needs of it: the end of its log, and which tools it has.
+    Support,
     /// A question of a later version.
     #[serde(other)]
     Unknown,
@@ -188,6 +197,22 @@ pub struct Ran {
     pub stderr: String,
 }
 
+/// What support needs of a satellite. It holds no secret that a name announces.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Support {
+    /// The end of its log, the oldest line first; at most [`SUPPORT_LINES`] lines and [`SUPPORT_BYTES`] bytes.
+    #[serde(default)]
+    pub log: Vec<String>,
+    /// What each tool says of its version, by the tool's name; one line each.
+    #[serde(default)]
+    pub tools: BTreeMap<String, String>,
+}
+
+/// Lines of a log that are remembered for support.
+pub const SUPPORT_LINES: usize = 2000;
+/// And bytes of them.
+pub const SUPPORT_BYTES: usize = 512 << 10;
+
 /// The answer of a satellite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
@@ -203,6 +228,8 @@ pub enum Answer {
     },
     /// To [`Question::Reactor`].
     Ran(Ran),
+    /// To [`Question::Support`].
+    Support(Support),
     /// It cannot say, or did not do it.
     Refused {
         /// Why, a sentence.
@@ -225,6 +252,7 @@ mod tests {
             Question::Settings,
             Question::Log { change: LogChange { libraries: None, own: Some(LogLevel::Debug) } },
             Question::Devices,
+            Question::Support,
             Question::Reactor { verb: ReactorVerb::Disable, words: vec!["--now".into(), "ha".into()] },
         ];
         for question in questions {

@@ -4,11 +4,29 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use berth_model::inquiry::{Answer, LogControl, Question, REACTOR_OPTIONS, Ran, ReactorVerb, SatelliteSettings, is_plain};
+use berth_model::inquiry::{
+    Answer, LogControl, Question, REACTOR_OPTIONS, Ran, ReactorVerb, SUPPORT_BYTES, SUPPORT_LINES, SatelliteSettings, Support, is_plain,
+};
+use berth_model::secrets::hide_in_text;
 use berth_plugin_sdk::FaultKind;
 
 use crate::devices;
 use crate::hands::Hands;
+
+/// Tools whose version support wants to know, each with the words that make it say so.
+const TOOLS: [&[&str]; 9] = [
+    &["uname", "-srvm"],
+    &["losetup", "--version"],
+    &["lsblk", "--version"],
+    &["drbdadm", "--version"],
+    &["drbdsetup", "--version"],
+    &["lvm", "version"],
+    &["zfs", "version"],
+    &["cryptsetup", "--version"],
+    &["drbd-reactorctl", "--version"],
+];
+/// Longest version that is told, in characters.
+const VERSION_MAX: usize = 200;
 
 /// What the process was started with.
 #[derive(Debug)]
@@ -57,8 +75,37 @@ impl About {
                 Answer::Devices { devices: devices::free(Path::new("/"), &signed) }
             }
             Question::Reactor { verb, words } => Answer::Ran(reactor(*verb, words, hands)),
+            Question::Support => Answer::Support(self.support(hands)),
             Question::Unknown => unknown(),
         }
+    }
+
+    fn support(&self, hands: &Hands) -> Support {
+        let mut log: Vec<String> = self.log.recent().iter().map(|line| hide_in_text(line).into_owned()).collect();
+        // The newest are kept.
+        let mut room = SUPPORT_BYTES;
+        let fits = |line: &&String| {
+            let left = room.checked_sub(line.len());
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let kept = log.iter().rev().take(SUPPORT_LINES).take_while(fits).count();
+        log.drain(..log.len() - kept);
+        let tools = TOOLS.iter().map(|argv| ((*argv.first().unwrap_or(&"")).to_owned(), version(argv, hands))).collect();
+        Support { log, tools }
+    }
+}
+
+/// What a tool says of its version, or why it says nothing; one line.
+fn version(argv: &[&str], hands: &Hands) -> String {
+    match hands.run(argv) {
+        Ok(output) => {
+            let said =
+                [&output.stdout, &output.stderr].into_iter().flat_map(|text| text.lines()).map(str::trim).find(|line| !line.is_empty());
+            said.unwrap_or("it says nothing").chars().take(VERSION_MAX).collect()
+        }
+        Err(fault) if fault.kind == FaultKind::Unsupported => "not installed".to_owned(),
+        Err(fault) => fault.message.chars().take(VERSION_MAX).collect(),
     }
 }
 
@@ -119,6 +166,37 @@ mod tests {
         let Answer::Settings(settings) = about.answer(&Question::Settings, &hands) else { panic!("other answer") };
         assert_eq!((settings.log, settings.port, settings.tls, settings.data.as_str()), (expected, 3366, true, "/var/lib/x"));
         assert!(matches!(about.answer(&Question::Unknown, &hands), Answer::Refused { .. }));
+    }
+
+    /// A log with a secret in it, and more than is told.
+    #[derive(Debug)]
+    struct Talkative;
+
+    impl LogControl for Talkative {
+        fn levels(&self) -> LogLevels {
+            RememberedLog::default().levels()
+        }
+
+        fn change(&self, _: LogChange) -> Result<LogLevels, String> {
+            Err("no".to_owned())
+        }
+
+        fn recent(&self) -> Vec<String> {
+            (0..SUPPORT_LINES + 5).map(|number| format!("line {number} password=hush")).collect()
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn support_gets_the_end_of_the_log_without_secrets() {
+        let about = About { log: Arc::new(Talkative), ..about() };
+        let hands = Hands::new(Duration::from_secs(30));
+        // As the crew does it: on a thread that may block.
+        let asked = tokio::task::spawn_blocking(move || about.answer(&Question::Support, &hands));
+        let answer = asked.await.unwrap();
+        let Answer::Support(Support { log, tools }) = answer else { panic!("other answer") };
+        assert_eq!((log.len(), log[0].as_str()), (SUPPORT_LINES, "line 5 password=(hidden)"));
+        assert!(tools["uname"].starts_with("Linux"), "{tools:?}");
+        assert!(tools.len() == TOOLS.len() && tools.values().all(|said| !said.is_empty() && said.lines().count() == 1), "{tools:?}");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

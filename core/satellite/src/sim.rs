@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use berth_model::inquiry::{Answer, FreeDevice, LogControl, Question, Ran, RememberedLog, SatelliteSettings};
+use berth_model::inquiry::{Answer, FreeDevice, LogControl, Question, Ran, RememberedLog, SatelliteSettings, Support};
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, Holder};
@@ -372,6 +372,7 @@ impl Site for SimSite {
                 stdout: String::new(),
                 stderr: "drbd-reactorctl cannot be run: this machine is simulated.".into(),
             }),
+            Question::Support => Answer::Support(Support { log: self.log.recent(), tools: BTreeMap::new() }),
             Question::Unknown => crate::about::unknown(),
         }
     }

@@ -1,9 +1,10 @@
 //! SOS reports (contract 11.3): what support needs, in one archive, without secrets.
 //!
 //! An archive is made of documents that the API has, each asked for by itself and freed of secrets (`model::secrets`), of the support
-//! bundle, and of the error reports. What a satellite's machine logs does not pass through the controller; the archive says so.
+//! bundle, of the error reports, and of what the daemons logged last, as far as they remember it. What the machines log beside them is left out;
+//! the archive says so.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,9 +15,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use berth_engine::lookup;
 use berth_model::codes::{Code, ObjectMask};
+use berth_model::inquiry::{self, Question, Support};
 use berth_model::names::NodeName;
 use berth_model::reply::Reply;
 use berth_model::secrets::{hide, hide_in_text};
+use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
@@ -27,7 +30,7 @@ use super::call::{Answered, Call};
 use super::dry::Mode;
 use super::query::refused;
 use super::routes;
-use crate::{Controller, ErrorReport};
+use crate::{Controller, ErrorReport, Silent};
 
 /// Archives that are kept on the controller; older ones go when a new one is made.
 const KEPT: usize = 10;
@@ -35,6 +38,8 @@ const KEPT: usize = 10;
 const BACK_MS: i64 = 7 * 24 * 3600 * 1000;
 /// Largest document that is taken into an archive.
 const DOCUMENT_MAX: usize = 512 << 20;
+/// Satellites that are asked at a time.
+const ASKED_AT_ONCE: usize = 8;
 /// An archive is sent in pieces of this size.
 const PIECE: usize = 64 << 10;
 
@@ -48,15 +53,18 @@ controller/metrics.txt         its numbers
 controller/bundle.json         the state and the last part of the log: 'cargo xtask sim --bundle FILE' begins with it
 controller/jobs.json           open jobs, what blocks each, and the way out
 controller/risk.json           what is at risk
+controller/controller.log      what the controller logged last, as far as it remembers
 controller/error-reports/      error reports of the controller
 nodes/NAME/node.json           a node, and what its satellite can do
 nodes/NAME/storage-pools.json  its pools
 nodes/NAME/resources.json      what is on it, with states
 nodes/NAME/differs.json        what was not seen as it is wanted
 nodes/NAME/drift.json          what nobody asked for, and what is missing
+nodes/NAME/satellite.log       what its satellite logged last, as far as it remembers
+nodes/NAME/tools.json          which tools it has, by what each says of its version
 nodes/NAME/error-reports/      error reports about the node
 
-The logs of the machines are not here. Add them where they matter:
+What the machines themselves log is not here. Add it where it matters:
   journalctl -u berth-controller -u berth-satellite --since -7d > NODE.log
   drbdadm status, losetup --list, dmesg
 ";
@@ -214,11 +222,50 @@ async fn gather(controller: &Controller, wanted: &Wanted, to: mpsc::Sender<(Stri
         let text = document(controller, &path).await?;
         add(file, text).await;
     }
+    if wanted.controller {
+        add("controller/controller.log".to_owned(), lines(&controller.log_control().recent())).await;
+    }
+    let view = controller.view();
+    let nodes: Vec<_> = wanted.nodes.iter().filter_map(|name| view.cluster.nodes.get(name)).collect();
+    // A few at a time: each answer is up to half a MiB.
+    for few in nodes.chunks(ASKED_AT_ONCE) {
+        let told = join_all(few.iter().map(|node| controller.ask(node.id, &Question::Support))).await;
+        for (node, told) in few.iter().zip(told) {
+            let (log, tools) = of_satellite(told);
+            add(format!("nodes/{}/satellite.log", node.name), log).await;
+            add(format!("nodes/{}/tools.json", node.name), serde_json::to_vec(&tools)?).await;
+        }
+    }
     for (report, file) in reports(controller, wanted) {
         let text = controller.reports().text(&report.id).unwrap_or_default();
         add(file, hide_in_text(&text).into_owned().into_bytes()).await;
     }
     Ok(())
+}
+
+/// The end of a satellite's log and the versions of its tools; where there is no answer, the log says why.
+fn of_satellite(told: Result<inquiry::Answer, Silent>) -> (Vec<u8>, BTreeMap<String, String>) {
+    let none = |why: String| (format!("(it was not told: {why})\n").into_bytes(), BTreeMap::new());
+    match told {
+        Ok(inquiry::Answer::Support(Support { log, tools })) => {
+            let tools = tools.into_iter().map(|(tool, said)| (tool, hide_in_text(&said).into_owned())).collect();
+            (lines(&log), tools)
+        }
+        Ok(inquiry::Answer::Refused { why, .. }) => none(why),
+        Ok(
+            inquiry::Answer::Settings(_)
+            | inquiry::Answer::Log(_)
+            | inquiry::Answer::Devices { .. }
+            | inquiry::Answer::Ran(_)
+            | inquiry::Answer::Unknown,
+        ) => none("the satellite answers something else than it was asked".to_owned()),
+        Err(why) => none(why.to_string()),
+    }
+}
+
+/// Lines of a log without secrets.
+fn lines(log: &[String]) -> Vec<u8> {
+    log.iter().flat_map(|line| [hide_in_text(line).into_owned().into_bytes(), b"\n".to_vec()]).flatten().collect()
 }
 
 /// The error reports that are wanted, each with its place.

@@ -9,7 +9,7 @@ use berth_engine::command::Command;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::{get, router, told};
+use super::{get, machine, router, told};
 use crate::reports::NewReport;
 use crate::testkit::{Kit, kvs};
 
@@ -66,7 +66,11 @@ async fn cluster() -> Kit {
 #[tokio::test]
 async fn an_archive_holds_the_cluster_and_no_secret() {
     let kit = cluster().await;
+    let _answering = machine::answers(&kit, "alpha", machine::alpha);
     let files = download(&kit, "").await;
+    assert_eq!(files["nodes/alpha/satellite.log"], "it began\nasked with password=(hidden)\n");
+    assert!(files["nodes/alpha/tools.json"].contains("losetup from util-linux"));
+    assert!(files["nodes/bravo/satellite.log"].starts_with("(it was not told: "), "{}", files["nodes/bravo/satellite.log"]);
     for (file, text) in &files {
         assert!(!text.contains("hush"), "{file}: {text}");
         if file.ends_with(".json") {
@@ -76,10 +80,11 @@ async fn an_archive_holds_the_cluster_and_no_secret() {
     let named: Vec<&str> = files.keys().map(String::as_str).filter(|file| !file.contains("ErrorReport")).collect();
     let mut expected = vec!["README.txt".to_owned()];
     expected.extend(
-        ["bundle.json", "health.txt", "jobs.json", "metrics.txt", "risk.json", "version.json"].map(|file| format!("controller/{file}")),
+        ["bundle.json", "controller.log", "health.txt", "jobs.json", "metrics.txt", "risk.json", "version.json"]
+            .map(|file| format!("controller/{file}")),
     );
     for node in ["alpha", "bravo"] {
-        let of_node = ["differs.json", "drift.json", "node.json", "resources.json", "storage-pools.json"];
+        let of_node = ["differs.json", "drift.json", "node.json", "resources.json", "satellite.log", "storage-pools.json", "tools.json"];
         expected.extend(of_node.map(|file| format!("nodes/{node}/{file}")));
     }
     assert_eq!(named, expected);
