@@ -1,7 +1,9 @@
 //! Sends calls to the first controller that answers.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
@@ -130,6 +132,8 @@ pub struct Client {
     endpoints: Vec<Endpoint>,
     current: AtomicUsize,
     options: Options,
+    /// Plain controllers that were asked whether they want to be called by HTTPS, and where.
+    asked: Mutex<BTreeMap<usize, Option<Endpoint>>>,
 }
 
 impl Client {
@@ -149,7 +153,7 @@ impl Client {
             builder = builder.timeout(timeout);
         }
         let http = builder.build().map_err(|why| ClientError::Setup(reason(&why)))?;
-        Ok(Self { http, endpoints, current: AtomicUsize::new(0), options })
+        Ok(Self { http, endpoints, current: AtomicUsize::new(0), options, asked: Mutex::default() })
     }
 
     /// The controllers in the order given.
@@ -195,7 +199,15 @@ impl Client {
         let mut tried = Vec::new();
         for step in 0..self.endpoints.len() {
             let at = (start + step) % self.endpoints.len();
-            let endpoint = &self.endpoints[at];
+            let endpoint = match self.way_to(at).await {
+                Ok(endpoint) => endpoint,
+                Err(why) if why.is_connect() => {
+                    tried.push((self.endpoints[at].clone(), reason(&why)));
+                    continue;
+                }
+                Err(why) => return Err(broken(&self.endpoints[at], &why)),
+            };
+            let endpoint = &endpoint;
             match self.send_to(endpoint, call, &edit).await {
                 Ok(response) => {
                     self.current.store(at, Ordering::Relaxed);
@@ -205,11 +217,35 @@ impl Client {
                         None => Ok(response),
                     };
                 }
-                Err(why) if why.is_connect() => tried.push((endpoint.clone(), reason(&why))),
+                Err(why) if why.is_connect() => {
+                    // It may want something else by now.
+                    self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&at);
+                    tried.push((endpoint.clone(), reason(&why)));
+                }
                 Err(why) => return Err(broken(endpoint, &why)),
             }
         }
         Err(ClientError::Unreachable { tried })
+    }
+
+    /// Where a controller of the list is called. One that is to be called plainly is asked first, by a request that says nothing, whether it
+    /// wants HTTPS, if there is a token or password to protect: neither goes over a plain connection that the controller would not answer.
+    async fn way_to(&self, at: usize) -> Result<Endpoint, reqwest::Error> {
+        let endpoint = &self.endpoints[at];
+        if endpoint.tls || matches!(self.options.login, Login::None) {
+            return Ok(endpoint.clone());
+        }
+        let known = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(&at).cloned();
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let answer = self.http.get(format!("{}/v1/controller/version", endpoint.base())).send().await?;
+                let found = secure(endpoint, &answer);
+                self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(at, found.clone());
+                found
+            }
+        };
+        Ok(known.unwrap_or_else(|| endpoint.clone()))
     }
 
     async fn send_to(
@@ -262,7 +298,7 @@ fn reason(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Client, ClientError, Options};
+    use super::{Client, ClientError, Login, Options};
     use crate::{Call, Endpoint, Tls, Trust};
 
     async fn serve() -> Endpoint {
@@ -313,6 +349,35 @@ mod tests {
                 Err(other) => panic!("{other}"),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_not_sent_plainly_to_who_wants_https_nor_to_another_host() {
+        use std::sync::{Arc, Mutex};
+        let secure = closed().await;
+        let port = secure.port;
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let told = Arc::clone(&seen);
+        let app = axum::Router::new().fallback(move |headers: axum::http::HeaderMap| async move {
+            let login = headers.get("authorization").map(|value| value.to_str().expect("text").to_owned());
+            told.lock().expect("nobody panicked").push(login.unwrap_or_default());
+            (axum::http::StatusCode::FOUND, [("location", format!("https://elsewhere.example:{port}/v1/nodes"))])
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let plain = Endpoint { tls: false, host: "127.0.0.1".into(), port: listener.local_addr().expect("bound").port() };
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let options = Options { login: Login::Bearer("hush".into()), ..Options::default() };
+        let client = Client::new(vec![plain], options).expect("a client");
+        for _ in 0..2 {
+            match client.send(&Call::put(&["nodes", "n1"]).body(serde_json::json!({}))).await {
+                Err(ClientError::Unreachable { tried }) => {
+                    assert!(tried.iter().all(|(place, _)| place.host == "127.0.0.1"), "{tried:?}");
+                    assert_eq!(tried.last().map(|(place, _)| (place.tls, place.port)), Some((true, port)));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(*seen.lock().expect("nobody panicked"), ["", ""], "asked, without the token");
     }
 
     #[tokio::test]
