@@ -41,6 +41,13 @@ use jiff::Zoned;
 
 pub use filter_words::FilterWords;
 pub use grammar::{command, words};
+
+/// Reads a configuration file of LINSTOR's client and forgets it: for fuzzing.
+#[doc(hidden)]
+pub fn read_ini(text: &str) {
+    drop(ini::parse(text));
+}
+
 pub use settings::Surroundings;
 pub use size::{BadSize, parse_kib};
 pub use terminal::Terminal;

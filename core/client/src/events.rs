@@ -104,6 +104,17 @@ impl Client {
     }
 }
 
+/// Takes a stream apart that comes in two pieces, and forgets it: for fuzzing.
+#[doc(hidden)]
+pub fn read_events(bytes: &[u8]) {
+    let mut parser = Parser::default();
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    for piece in [first, second] {
+        parser.rest.extend_from_slice(piece);
+        while parser.event().is_some() {}
+    }
+}
+
 /// Takes a stream apart, whose pieces end anywhere.
 #[derive(Debug, Default)]
 struct Parser {

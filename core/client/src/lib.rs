@@ -15,7 +15,7 @@ mod tls;
 pub use call::{Call, escape};
 pub use client::{Client, ClientError, Login, Options, Response};
 pub use endpoint::{BadEndpoint, Endpoint, parse_controllers};
-pub use events::{Event, Events};
+pub use events::{Event, Events, read_events};
 pub use reply::{Reply, Severity, parse_replies};
 pub use reqwest::Method;
 pub use tls::{Tls, Trust};

@@ -84,7 +84,7 @@ fn loops_on(device: &str) -> Vec<String> {
 
 /// Where a device is mounted, by the text of mountinfo (proc(5): field 3 is the device, field 5 the place; after ` - ` come the kind of file
 /// system and its source, which names the device where the file system has a number of its own).
-fn mounts(mountinfo: &str, number: &str, path: &str) -> Vec<String> {
+pub fn mounts(mountinfo: &str, number: &str, path: &str) -> Vec<String> {
     let place = |line: &str| {
         let (head, tail) = line.split_once(" - ")?;
         let mut fields = head.split(' ');

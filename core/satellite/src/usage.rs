@@ -19,14 +19,20 @@ pub fn in_use(device: &str) -> bool {
 /// Devices (`major:minor`) of all mounts.
 #[must_use]
 pub fn mounted() -> BTreeSet<String> {
-    let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounted_in(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+}
+
+pub fn mounted_in(text: &str) -> BTreeSet<String> {
     text.lines().filter_map(|line| line.split(' ').nth(2)).filter(|device| device.starts_with("7:")).map(str::to_owned).collect()
 }
 
 /// Counters of all loop devices: the rest of their line of `/proc/diskstats`, by number.
 #[must_use]
 pub fn activity() -> BTreeMap<u32, String> {
-    let text = std::fs::read_to_string("/proc/diskstats").unwrap_or_default();
+    counters(&std::fs::read_to_string("/proc/diskstats").unwrap_or_default())
+}
+
+pub fn counters(text: &str) -> BTreeMap<u32, String> {
     let row = |line: &str| {
         let (number, counters) = line.split_once(" loop")?.1.split_once(' ')?;
         Some((number.parse().ok()?, counters.to_owned()))
