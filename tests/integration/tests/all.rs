@@ -28,6 +28,8 @@ mod figures;
 mod golinstor;
 #[path = "all/guide.rs"]
 mod guide;
+#[path = "all/half_open.rs"]
+mod half_open;
 #[path = "all/hang.rs"]
 mod hang;
 #[path = "all/harness.rs"]
@@ -50,6 +52,8 @@ mod records;
 mod rename;
 #[path = "all/rounds.rs"]
 mod rounds;
+#[path = "all/secure.rs"]
+mod secure;
 #[path = "all/seen.rs"]
 mod seen;
 #[path = "all/sign_in.rs"]
