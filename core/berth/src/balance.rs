@@ -1,10 +1,11 @@
 //! `berth balance`: brings definitions to as many replicas as are wanted, or tells what that would mean.
 
-use anyhow::{Context, bail};
-use berth_client::{Call, Client, Options, Severity, parse_controllers};
-use comfy_table::{Table, presets};
+use anyhow::Context;
+use berth_client::{Call, Severity};
 use serde_json::{Value, json};
 
+use crate::ask::{self, refused, told};
+use crate::screen::{Screen, harmless, show};
 use crate::words::{BalanceWords, OutputFormat};
 
 /// Runs the command.
@@ -12,32 +13,16 @@ use crate::words::{BalanceWords, OutputFormat};
 /// # Errors
 /// If no controller answers, or it refuses.
 pub fn run(words: &BalanceWords) -> anyhow::Result<()> {
-    let endpoints = parse_controllers(&words.controllers).with_context(|| format!("'{}' names no controller", words.controllers))?;
-    let answer = crate::daemon::runtime(1)?.block_on(async {
-        let client = Client::new(endpoints, Options::default())?;
-        anyhow::Ok(client.send(&call(words)).await?)
-    })?;
-    let mut refused = None;
-    if !words.list || !answer.ok() {
-        for reply in answer.replies().unwrap_or_default() {
-            let parts = [&reply.message, &reply.cause, &reply.correction];
-            let text = parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
-            if reply.severity() == Severity::Error {
-                refused.get_or_insert(text);
-            } else if words.output == OutputFormat::Text {
-                println!("{text}");
-            }
+    let answer = ask::send(&words.connection, &call(words))?;
+    if words.output == OutputFormat::Text && !words.list {
+        for reply in answer.replies().unwrap_or_default().iter().filter(|reply| reply.severity() != Severity::Error) {
+            println!("{}", told(reply));
         }
     }
-    if words.output == OutputFormat::Json {
-        println!("{}", serde_json::to_string_pretty(&answer.json().context("the controller does not answer with a document")?)?);
-    } else if words.list && answer.ok() {
-        println!("{}", table(&answer.json().context("the controller does not answer with a list")?));
+    if words.output != OutputFormat::Text || (words.list && answer.ok()) {
+        show(&answer.json().context("the controller does not answer with a document")?, words.output, table)?;
     }
-    match refused {
-        Some(text) => bail!("{text}"),
-        None => Ok(()),
-    }
+    refused(&answer)
 }
 
 fn call(words: &BalanceWords) -> Call {
@@ -48,9 +33,8 @@ fn call(words: &BalanceWords) -> Call {
     if words.dry_run { call.query("dry_run", "true") } else { call }
 }
 
-fn table(findings: &Value) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["Resource", "Group", "Replicas", "Wanted", "Action", "Reason"]);
+fn table(findings: &Value, screen: &Screen) -> String {
+    let mut table = screen.table(&["Resource", "Group", "Replicas", "Wanted", "Action", "Reason"]);
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     for finding in findings.as_array().into_iter().flatten() {
         let action = match finding["action"].as_str().unwrap_or_default() {
@@ -60,7 +44,7 @@ fn table(findings: &Value) -> Table {
         };
         let reason = finding["reason"].as_str().unwrap_or_default().to_owned();
         let [name, group, replicas, wanted] = ["resource_name", "resource_group", "replicas", "wanted"].map(|key| text(&finding[key]));
-        table.add_row([name, group, replicas, wanted, action, reason]);
+        table.add_row([name, group, replicas, wanted, action, reason].map(|cell| harmless(&cell)));
     }
-    table
+    if table.is_empty() { "Everything has as many replicas as are wanted.\n".to_owned() } else { format!("{table}\n") }
 }

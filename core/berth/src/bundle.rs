@@ -5,8 +5,9 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::Context;
-use berth_client::{Call, Client, Options, parse_controllers};
+use berth_client::Call;
 
+use crate::ask;
 use crate::words::BundleWords;
 
 /// Asks the controller and writes the file.
@@ -14,17 +15,15 @@ use crate::words::BundleWords;
 /// # Errors
 /// If no controller answers, it refuses, or the file cannot be made.
 pub fn run(words: &BundleWords) -> anyhow::Result<()> {
-    let endpoints = parse_controllers(&words.controllers).with_context(|| format!("'{}' names no controller", words.controllers))?;
-    let document = crate::daemon::runtime(1)?.block_on(async {
-        let client = Client::new(endpoints, Options::default())?;
-        let mut call = Call::get(&["berth", "bundle"]);
-        if let Some(entries) = words.log {
-            call = call.query("log", entries.to_string());
-        }
-        client.send(&call).await?.json().context("the controller does not make bundles")
-    })?;
+    let mut call = Call::get(&["berth", "bundle"]);
+    if let Some(entries) = words.log {
+        call = call.query("log", entries.to_string());
+    }
+    let answer = ask::send(&words.connection, &call)?;
+    ask::refused(&answer)?;
+    let document = answer.json().context("the controller does not make bundles")?;
     if document["format"] != berth_store::BUNDLE_FORMAT {
-        anyhow::bail!("what {} answered is no bundle: {document}", words.controllers);
+        anyhow::bail!("what was answered is no bundle of this version; 'berth --version' and 'linstor controller version' tell both");
     }
     // Names and addresses are nobody's business but the operator's, who passes the file on.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&words.output);

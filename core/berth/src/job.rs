@@ -1,39 +1,35 @@
 //! `berth job`: what the controller is busy with, through the REST API like everybody else.
 
-use anyhow::{Context, bail};
-use berth_client::{Call, Client, Options, Response, Severity, parse_controllers};
-use comfy_table::{Table, presets};
+use anyhow::Context;
+use berth_client::Call;
 use serde_json::Value;
 
-use crate::words::{JobVerb, JobWords};
+use crate::ask::{self, refused, told};
+use crate::screen::{Screen, harmless, show};
+use crate::words::{JobVerb, JobWords, OutputFormat};
 
 /// Runs the verb.
 ///
 /// # Errors
 /// If no controller answers, or it refuses.
 pub fn run(words: &JobWords) -> anyhow::Result<()> {
-    let endpoints = parse_controllers(&words.controllers).with_context(|| format!("'{}' names no controller", words.controllers))?;
-    crate::daemon::runtime(1)?.block_on(async {
-        let client = Client::new(endpoints, Options::default())?;
-        let answer = client.send(&call(&words.verb)).await?;
-        refused(&answer)?;
-        match &words.verb {
-            JobVerb::List { json, .. } => {
-                let jobs = answer.json().context("the controller does not list jobs")?;
-                if *json { print_json(&jobs)? } else { println!("{}", table(&jobs)) }
-            }
-            JobVerb::Show { json, .. } => {
-                let job = answer.json().context("the controller does not show jobs")?;
-                if *json { print_json(&job)? } else { print!("{}", page(&job)) }
-            }
-            JobVerb::Cancel { .. } | JobVerb::Retry { .. } => {
-                for reply in answer.replies().unwrap_or_default() {
-                    println!("{}", told(&reply));
-                }
-            }
+    let answer = ask::send(&words.connection, &call(&words.verb))?;
+    refused(&answer)?;
+    match &words.verb {
+        JobVerb::List { json, .. } => {
+            show(&answer.json().context("the controller does not list jobs")?, form(words.output, *json), table)
         }
-        Ok(())
-    })
+        JobVerb::Show { json, .. } => {
+            show(&answer.json().context("the controller does not show jobs")?, form(words.output, *json), |job, _| harmless(&page(job)))
+        }
+        JobVerb::Cancel { .. } | JobVerb::Retry { .. } => show(&answer.json().unwrap_or_default(), words.output, |_, _| {
+            answer.replies().unwrap_or_default().iter().map(|reply| told(reply) + "\n").collect()
+        }),
+    }
+}
+
+fn form(output: OutputFormat, json: bool) -> OutputFormat {
+    if json { OutputFormat::Json } else { output }
 }
 
 fn call(verb: &JobVerb) -> Call {
@@ -51,26 +47,6 @@ fn call(verb: &JobVerb) -> Call {
 
 fn dry(call: Call, dry: bool) -> Call {
     if dry { call.query("dry_run", "true") } else { call }
-}
-
-fn told(reply: &berth_client::Reply) -> String {
-    let parts = [&reply.message, &reply.cause, &reply.correction];
-    parts.into_iter().flatten().cloned().collect::<Vec<_>>().join(" ")
-}
-
-/// An error among the entries is the command's error.
-fn refused(answer: &Response) -> anyhow::Result<()> {
-    for reply in answer.replies().unwrap_or_default() {
-        if reply.severity() == Severity::Error {
-            bail!("{}", told(&reply));
-        }
-    }
-    Ok(())
-}
-
-fn print_json(value: &Value) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
 }
 
 fn text(value: &Value, key: &str) -> String {
@@ -109,16 +85,16 @@ fn waits(job: &Value) -> Vec<(String, String, String)> {
     lines
 }
 
-fn table(jobs: &Value) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["Job", "Task", "About", "Step", "Node", "Waits for", "Way out"]);
+fn table(jobs: &Value, screen: &Screen) -> String {
+    let mut table = screen.table(&["Job", "Task", "About", "Step", "Node", "Waits for", "Way out"]);
     for job in jobs.as_array().into_iter().flatten() {
         for (at, (node, wait, way_out)) in waits(job).into_iter().enumerate() {
             let first = |cell: String| if at == 0 { cell } else { String::new() };
-            table.add_row([first(text(job, "uuid")), first(text(job, "task")), first(subject(job)), first(step(job)), node, wait, way_out]);
+            let cells = [first(text(job, "uuid")), first(text(job, "task")), first(subject(job)), first(step(job)), node, wait, way_out];
+            table.add_row(cells.map(|cell| harmless(&cell)));
         }
     }
-    table
+    if table.is_empty() { "No open jobs.\n".to_owned() } else { format!("{table}\n") }
 }
 
 /// A moment for people.
@@ -194,7 +170,7 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part} is not in\n{shown}");
         }
-        let listed = table(&json!([job])).to_string();
+        let listed = table(&json!([job]), &Screen { colour: false, width: None });
         assert!(listed.contains("deactivate") && listed.contains("'umount /mnt'"), "{listed}");
     }
 }

@@ -12,6 +12,7 @@ macro_rules! println {
     ($($text:tt)*) => { $crate::out(format_args!("{}\n", format_args!($($text)*))) };
 }
 
+mod ask;
 mod balance;
 mod bundle;
 mod certificates;
@@ -25,6 +26,7 @@ mod local;
 mod logs;
 mod migrate;
 mod place;
+mod screen;
 mod settings;
 mod sign_in;
 mod tls;
@@ -48,11 +50,12 @@ fn main() -> ExitCode {
     if let Some(answer) = completion(&rest) {
         return report(answer);
     }
+    let rest = own_word_first(rest);
     let as_client = Path::new(&called_as).file_name().is_some_and(|name| name == "linstor");
     if as_client || !is_own_word(rest.first()) || is_client_controller(&rest) {
         return client(rest);
     }
-    let matches = match Words::command().try_get_matches() {
+    let matches = match Words::command().try_get_matches_from(std::iter::once(OsString::from("berth")).chain(rest)) {
         Ok(matches) => matches,
         Err(error) => {
             let _printed = error.print();
@@ -93,6 +96,17 @@ fn out(text: std::fmt::Arguments<'_>) {
 fn is_own_word(first: Option<&OsString>) -> bool {
     let Some(first) = first.and_then(|word| word.to_str()) else { return false };
     Words::command().get_subcommands().any(|command| command.get_name() == first) || matches!(first, "--help" | "-h" | "--version" | "-V")
+}
+
+/// `berth --controllers ctrl risk` is `berth risk --controllers ctrl`: the client's global options may stand before Berth's own words, too.
+fn own_word_first(arguments: Vec<OsString>) -> Vec<OsString> {
+    match berth_cli::split(&arguments) {
+        Some((options, words)) if !options.is_empty() && is_own_word(words.first()) && !is_client_controller(&words) => {
+            let mut words = words.into_iter();
+            words.next().into_iter().chain(options).chain(words).collect()
+        }
+        Some(_) | None => arguments,
+    }
 }
 
 /// `controller` begins a daemon's words only if options follow; `controller list-properties` is the client's.
@@ -140,7 +154,10 @@ fn report(result: anyhow::Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ERROR: {error:#}");
-            if error.is::<daemon::NeedsHands>() { ExitCode::from(daemon::NeedsHands::EXIT_CODE) } else { ExitCode::FAILURE }
+            if error.is::<daemon::NeedsHands>() {
+                return ExitCode::from(daemon::NeedsHands::EXIT_CODE);
+            }
+            error.downcast_ref::<berth_cli::Trouble>().map_or(ExitCode::FAILURE, |trouble| ExitCode::from(trouble.code()))
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use anyhow::{Context, bail};
 use berth_cli::parse_kib;
-use berth_client::{Call, Client, Options, Reply, Severity, parse_controllers};
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use berth_client::{Call, Reply, Severity};
+use comfy_table::{Cell, Color};
 use serde_json::{Value, json};
 
-use crate::what_if::{Screen, size, text};
-use crate::words::{OutputFormat, PlaceVerb, PlaceWords};
+use crate::ask::{self, refused, told};
+use crate::screen::{Screen, harmless, show};
+use crate::what_if::{size, text};
+use crate::words::{PlaceVerb, PlaceWords};
 
 /// Runs `place`. Ends with an error where the placement would be refused.
 ///
@@ -15,26 +17,14 @@ use crate::words::{OutputFormat, PlaceVerb, PlaceWords};
 /// If no controller answers, it refuses the question, or the placement would be refused.
 pub fn place(words: &PlaceWords) -> anyhow::Result<()> {
     let body = question(&words.verb)?;
-    let endpoints = parse_controllers(&words.controllers).with_context(|| format!("'{}' names no controller", words.controllers))?;
-    let document: Value = crate::daemon::runtime(1)?.block_on(async {
-        let answer = Client::new(endpoints, Options::default())?.send(&Call::post(&["berth", "place"]).body(body)).await?;
-        if let Some(reply) = answer.replies().unwrap_or_default().into_iter().next() {
-            bail!("{}", told(&reply));
-        }
-        answer.json().context("the controller does not answer this question")
-    })?;
-    match words.output {
-        OutputFormat::Json => println!("{}", serde_json::to_string_pretty(&document)?),
-        OutputFormat::Text => print!("{}", table(&document, &Screen::of_process())),
-    }
+    let answer = ask::send(&words.connection, &Call::post(&["berth", "place"]).body(body))?;
+    refused(&answer)?;
+    let document = answer.json().context("the controller does not answer this question")?;
+    show(&document, words.output, table)?;
     match refusal(&document) {
         None => Ok(()),
         Some(reply) => bail!("this would be refused: {}", told(&reply)),
     }
-}
-
-fn told(reply: &Reply) -> String {
-    [&reply.message, &reply.cause, &reply.correction].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 fn replies(document: &Value) -> Vec<Reply> {
@@ -69,11 +59,6 @@ fn question(verb: &PlaceVerb) -> anyhow::Result<Value> {
     })
 }
 
-/// A text of the cluster must not command the terminal.
-fn harmless(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n', "?")
-}
-
 fn heading(placement: &Value) -> String {
     let whose = placement["resource_name"].as_str().map_or_else(|| "a new resource".to_owned(), |name| format!("'{name}'"));
     let wanted = placement["wanted"].as_u64().map_or_else(|| "as many as fit".to_owned(), |wanted| wanted.to_string());
@@ -95,14 +80,7 @@ fn table(document: &Value, screen: &Screen) -> String {
         out.push_str("Nothing has to be placed.\n");
     }
     for placement in placements {
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["", "Node", "Pool", "Provider", "Score", "Free", "Why"]);
-        if let Some(width) = screen.width {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-        }
-        if !screen.terminal {
-            table.force_no_tty();
-        }
+        let mut table = screen.table(&["", "Node", "Pool", "Provider", "Score", "Free", "Why"]);
         for place in placement["places"].as_array().into_iter().flatten() {
             let (sign, colour) = match text(place, "verdict") {
                 "chosen" => ("+", Some(Color::Green)),
@@ -122,7 +100,7 @@ fn table(document: &Value, screen: &Screen) -> String {
             ];
             table.add_row(cells.iter().map(|cell| {
                 let cell = Cell::new(harmless(cell));
-                match colour.filter(|_| screen.terminal) {
+                match colour.filter(|_| screen.colour) {
                     Some(colour) => cell.fg(colour),
                     None => cell,
                 }
@@ -155,7 +133,7 @@ fn table(document: &Value, screen: &Screen) -> String {
 mod tests {
     use super::*;
 
-    const PIPE: Screen = Screen { terminal: false, width: None };
+    const PIPE: Screen = Screen { colour: false, width: None };
 
     fn place(node: &str, pool: Option<&str>, verdict: &str, reason: &str) -> Value {
         json!({"node_name": node, "storage_pool_name": pool, "provider_kind": pool.map(|_| "LVM"), "verdict": verdict, "score": null,
@@ -176,7 +154,7 @@ mod tests {
         assert!(text.starts_with("1 new of a new resource: DRBD,STORAGE; 1.00 MiB\n"), "{text}");
         assert!(text.contains("alpha") && text.contains("1.00 GiB") && text.contains("others have more free space"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
-        let narrow = table(&document, &Screen { terminal: false, width: Some(60) });
+        let narrow = table(&document, &Screen { colour: false, width: Some(60) });
         assert!(narrow.lines().filter(|line| line.contains('│')).all(|line| line.chars().count() <= 60), "{narrow}");
         assert_eq!(refusal(&document).map(|reply| told(&reply)), None);
     }

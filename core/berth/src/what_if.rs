@@ -1,13 +1,14 @@
 //! `berth what-if` and `berth risk`: what would be lost with nodes, and what is at risk today, as the controller sees it.
 
-use std::io::IsTerminal;
-
 use anyhow::{Context, bail};
-use berth_client::{Call, Client, Options, parse_controllers};
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use berth_cli::Connection;
+use berth_client::Call;
+use comfy_table::{Cell, Color};
 use serde_json::Value;
 
-use crate::words::{OutputFormat, RiskWords, WhatIfVerb, WhatIfWords};
+use crate::ask::{refused, send};
+use crate::screen::{Screen, harmless, show};
+use crate::words::{RiskWords, WhatIfVerb, WhatIfWords};
 
 /// Runs `what-if`.
 ///
@@ -22,7 +23,7 @@ pub fn what_if(words: &WhatIfWords) -> anyhow::Result<()> {
     for node in nodes {
         call = call.query("node", node);
     }
-    let document = ask(&words.controllers, call.query("event", event))?;
+    let document = ask(&words.connection, call.query("event", event))?;
     show(&document, words.output, outcome)
 }
 
@@ -31,44 +32,14 @@ pub fn what_if(words: &WhatIfWords) -> anyhow::Result<()> {
 /// # Errors
 /// If no controller answers, or it refuses.
 pub fn risk(words: &RiskWords) -> anyhow::Result<()> {
-    let document = ask(&words.controllers, Call::get(&["berth", "risk"]))?;
+    let document = ask(&words.connection, Call::get(&["berth", "risk"]))?;
     show(&document, words.output, report)
 }
 
-fn ask(controllers: &str, call: Call) -> anyhow::Result<Value> {
-    let endpoints = parse_controllers(controllers).with_context(|| format!("'{controllers}' names no controller"))?;
-    crate::daemon::runtime(1)?.block_on(async {
-        let answer = Client::new(endpoints, Options::default())?.send(&call).await?;
-        if let Some(reply) = answer.replies().unwrap_or_default().into_iter().next() {
-            bail!("{}", [reply.message, reply.cause, reply.correction].into_iter().flatten().collect::<Vec<_>>().join(" "));
-        }
-        answer.json().context("the controller does not answer this question")
-    })
-}
-
-fn show(document: &Value, format: OutputFormat, text: fn(&Value, &Screen) -> String) -> anyhow::Result<()> {
-    match format {
-        OutputFormat::Json => println!("{}", serde_json::to_string_pretty(document)?),
-        OutputFormat::Text => print!("{}", text(document, &Screen::of_process())),
-    }
-    Ok(())
-}
-
-/// What the terminal can show.
-#[derive(Debug, Clone, Copy)]
-pub struct Screen {
-    /// Whether it is one.
-    pub terminal: bool,
-    /// Its columns, where they are known.
-    pub width: Option<u16>,
-}
-
-impl Screen {
-    /// Of standard output.
-    pub fn of_process() -> Self {
-        let terminal = std::io::stdout().is_terminal();
-        Self { terminal, width: if terminal { Table::new().width() } else { None } }
-    }
+fn ask(connection: &Connection, call: Call) -> anyhow::Result<Value> {
+    let answer = send(connection, &call)?;
+    refused(&answer)?;
+    answer.json().context("the controller does not answer this question")
 }
 
 /// A member as text; missing: empty.
@@ -119,20 +90,12 @@ fn section(out: &mut String, screen: &Screen, title: &str, capped: &Value, headi
     if elements.is_empty() {
         return;
     }
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(headings.to_vec());
-    if let Some(width) = screen.width {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    }
-    if !screen.terminal {
-        table.force_no_tty();
-    }
+    let mut table = screen.table(headings);
     for element in elements {
         let uncertain = element.get("certain").and_then(Value::as_bool) == Some(false);
         table.add_row(row(element).into_iter().map(|text| {
-            // A text of the cluster must not command the terminal.
-            let cell = Cell::new(text.replace(|c: char| c.is_control() && c != '\n', "?"));
-            if uncertain && screen.terminal { cell.fg(Color::Yellow) } else { cell }
+            let cell = Cell::new(harmless(&text));
+            if uncertain && screen.colour { cell.fg(Color::Yellow) } else { cell }
         }));
     }
     let shown = if total > elements.len() as u64 { format!("{total}, the first {} are shown", elements.len()) } else { total.to_string() };
@@ -260,7 +223,7 @@ mod tests {
 
     use super::*;
 
-    const PIPE: Screen = Screen { terminal: false, width: None };
+    const PIPE: Screen = Screen { colour: false, width: None };
 
     #[test]
     fn an_outcome_names_what_is_lost() {
@@ -274,7 +237,7 @@ mod tests {
         let text = outcome(&document, &PIPE);
         assert!(text.contains("(300, the first 1 are shown)") && text.contains("possible (unknown: echo)"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
-        let narrow = outcome(&document, &Screen { terminal: false, width: Some(40) });
+        let narrow = outcome(&document, &Screen { colour: false, width: Some(40) });
         assert!(narrow.lines().filter(|line| line.contains('│')).all(|line| line.chars().count() <= 40), "{narrow}");
     }
 

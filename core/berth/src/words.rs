@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use berth_cli::FilterWords;
+use berth_cli::{Connection, FilterWords};
 use clap::{Args, Parser, Subcommand};
 
 use crate::explain::words::{AuditWords, DiffWords, DriftWords, WhyWords};
@@ -338,18 +338,21 @@ pub struct BundleWords {
     /// At most so many of the newest log entries; 10,000 if not given.
     #[arg(long, value_name = "ENTRIES")]
     pub log: Option<u32>,
-    /// Controllers, tried in this order.
-    #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS", global = true)]
-    pub controllers: String,
+    /// Who is asked, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// `berth job`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  berth job list --blocked")]
 pub struct JobWords {
-    /// Controllers, tried in this order.
-    #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS", global = true)]
-    pub controllers: String,
+    /// Who is asked, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Form of the output.
+    #[arg(short, long, value_name = "FORM", default_value = "text", global = true)]
+    pub output: OutputFormat,
     /// What to do.
     #[command(subcommand)]
     pub verb: JobVerb,
@@ -373,8 +376,8 @@ pub enum JobVerb {
         /// Only jobs that something keeps from going on.
         #[arg(long)]
         blocked: bool,
-        /// Print JSON.
-        #[arg(long)]
+        /// Print JSON; as `-o json`.
+        #[arg(long, hide = true)]
         json: bool,
     },
     /// All about one job: steps, what it waits for, who holds what, and what can be done.
@@ -382,8 +385,8 @@ pub enum JobVerb {
     Show {
         /// Its id.
         id: String,
-        /// Print JSON.
-        #[arg(long)]
+        /// Print JSON; as `-o json`.
+        #[arg(long, hide = true)]
         json: bool,
     },
     /// Cancel a job: what it has done is taken back, or it is said why that is not possible (exit 1).
@@ -409,20 +412,23 @@ pub enum JobVerb {
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum OutputFormat {
-    /// Tables.
+    /// For people.
+    #[value(alias = "table")]
     Text,
     /// The controller's document.
     Json,
+    /// The same as YAML.
+    Yaml,
 }
 
 /// `berth what-if`.
 #[derive(Debug, Args)]
 pub struct WhatIfWords {
-    /// Controllers, tried in this order.
-    #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS", global = true)]
-    pub controllers: String,
-    /// `text` or `json`.
-    #[arg(short, long, value_name = "FORMAT", default_value = "text", global = true)]
+    /// Who is asked, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Form of the output.
+    #[arg(short, long, value_name = "FORM", default_value = "text", global = true)]
     pub output: OutputFormat,
     /// What goes away.
     #[command(subcommand)]
@@ -444,11 +450,11 @@ pub enum WhatIfVerb {
 /// `berth place`.
 #[derive(Debug, Args)]
 pub struct PlaceWords {
-    /// Controllers, tried in this order.
-    #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS", global = true)]
-    pub controllers: String,
-    /// `text` or `json`.
-    #[arg(short, long, value_name = "FORMAT", default_value = "text", global = true)]
+    /// Who is asked, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Form of the output.
+    #[arg(short, long, value_name = "FORM", default_value = "text", global = true)]
     pub output: OutputFormat,
     /// What would be placed.
     #[command(subcommand)]
@@ -552,22 +558,22 @@ pub enum PlaceVerb {
 /// `berth risk`.
 #[derive(Debug, Args)]
 pub struct RiskWords {
-    /// Controllers, tried in this order.
-    #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS")]
-    pub controllers: String,
-    /// `text` or `json`.
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    /// Who is asked, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Form of the output.
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
     pub output: OutputFormat,
 }
 
 /// `berth balance`.
 #[derive(Debug, Args)]
 pub struct BalanceWords {
-    /// Controllers, tried in this order.
-    #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS")]
-    pub controllers: String,
-    /// `text` or `json`.
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    /// Who is asked, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Form of the output.
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
     pub output: OutputFormat,
     /// Only these resources.
     #[arg(long, value_name = "RESOURCE", num_args = 1..)]

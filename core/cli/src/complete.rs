@@ -54,8 +54,13 @@ struct Asker {
 
 /// The grammar with candidates for names; `words` is the line so far, with the program's name.
 pub fn command(words: &[OsString], around: &Surroundings) -> Command {
+    beside(grammar::command(), words, around)
+}
+
+/// The same for a grammar that has more words.
+pub fn beside(grammar: Command, words: &[OsString], around: &Surroundings) -> Command {
     let words = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    with_names(grammar::command(), &mut Vec::new(), &Arc::new(Asker { around: around.clone(), words }))
+    with_names(grammar, &mut Vec::new(), &Arc::new(Asker { around: around.clone(), words }))
 }
 
 /// Candidates for the word at `index` of a line; the first word is the program's name.
@@ -204,9 +209,15 @@ impl Asker {
     /// Reads a document; nothing where no controller answers soon. Completion is silent about why.
     fn ask(&self, call: Call) -> Option<Value> {
         let typed: Vec<OsString> = self.words.iter().skip(1).map(OsString::from).collect();
-        let (settings, _) = settings::resolve(&typed, &self.around).or_else(|_| settings::resolve(&[], &self.around)).ok()?;
+        let (mut settings, words) = settings::resolve(&typed, &self.around).or_else(|_| settings::resolve(&[], &self.around)).ok()?;
+        // Words that are not LINSTOR's take the options of a connection behind them.
+        let foreign = words.first().is_some_and(|word| !grammar::words().iter().any(|known| word == known));
+        if foreign && let Ok((after, _)) = settings::resolve(&connection_options(&words), &self.around) {
+            settings = after;
+        }
         let login = crate::run::login_without_asking(&settings, &self.around);
-        let client = Client::new(settings.controllers, Options { timeout: Some(WAIT), login, ..Options::default() }).ok()?;
+        let tls = crate::connection::tls(&settings);
+        let client = Client::new(settings.controllers, Options { timeout: Some(WAIT), login, tls, ..Options::default() }).ok()?;
         // A thread of its own: whoever completes may be inside a runtime.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
@@ -217,6 +228,21 @@ impl Asker {
         .ok()
         .flatten()
     }
+}
+
+/// The options of a line that say which controller is asked, wherever they stand.
+fn connection_options(words: &[OsString]) -> Vec<OsString> {
+    const OPTIONS: [&str; 7] = ["--controllers", "--user", "--password", "--token-file", "--certfile", "--keyfile", "--cafile"];
+    let mut found = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let text = word.to_string_lossy();
+        if OPTIONS.iter().any(|option| text.strip_prefix(option).is_some_and(|rest| rest.starts_with('='))) {
+            found.push(word.clone());
+        } else if OPTIONS.contains(&text.as_ref()) {
+            found.extend(words[at..].iter().take(2).cloned());
+        }
+    }
+    found
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ pub const FLAGS: &[&str] = &[
 ];
 /// Names of the global options that take one.
 pub const VALUES: &[&str] =
-    &["controllers", "output", "pager", "output-version", "timeout", "user", "password", "certfile", "keyfile", "cafile"];
+    &["controllers", "output", "pager", "output-version", "timeout", "user", "password", "token-file", "certfile", "keyfile", "cafile"];
 
 fn root(command: Command) -> Command {
     command
@@ -112,6 +112,7 @@ fn root(command: Command) -> Command {
         .arg(flag("disable-config", "Read no configuration files"))
         .arg(opt("user", "Account name").short('u').value_name("NAME"))
         .arg(opt("password", "Its password; asked for when missing").short('P'))
+        .arg(opt("token-file", "File with an API token; /var/lib/linstor.d/auth.json if not given").value_name("FILE"))
         .arg(opt("certfile", "Certificate of this client (PEM)").value_name("FILE"))
         .arg(opt("keyfile", "Key of this client (PEM)").value_name("FILE"))
         .arg(opt("cafile", "Certificates to check controllers against (PEM)").value_name("FILE"))

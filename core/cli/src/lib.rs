@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod complete;
+mod connection;
 mod curl;
 mod drbd;
 mod exit;
@@ -39,15 +40,11 @@ use std::ffi::OsString;
 use clap::ArgMatches;
 use jiff::Zoned;
 
+pub use connection::{Connection, split};
 pub use filter_words::FilterWords;
 pub use grammar::{command, words};
-
-/// Reads a configuration file of LINSTOR's client and forgets it: for fuzzing.
-#[doc(hidden)]
-pub fn read_ini(text: &str) {
-    drop(ini::parse(text));
-}
-
+pub use output::yaml;
+pub use run::Trouble;
 pub use settings::Surroundings;
 pub use size::{BadSize, parse_kib};
 pub use terminal::Terminal;
@@ -55,6 +52,12 @@ pub use terminal::Terminal;
 use plan::Plan;
 use run::Runner;
 use settings::Settings;
+
+/// Reads a configuration file of LINSTOR's client and forgets it: for fuzzing.
+#[doc(hidden)]
+pub fn read_ini(text: &str) {
+    drop(ini::parse(text));
+}
 
 /// Runs one command line (without the program's name) and returns the exit code.
 pub async fn run(args: Vec<OsString>) -> u8 {
@@ -144,7 +147,7 @@ pub fn completion(
     let line: Vec<OsString> = args.iter().skip_while(|word| *word != "--").skip(1).cloned().collect();
     let shells = clap_complete::env::Shells::builtins();
     let Some(completer) = shells.completer(shell) else { return Some(Err(format!("'{shell}' is no shell that can complete"))) };
-    let mut command = beside(complete::command(&line, around));
+    let mut command = complete::beside(beside(grammar::command()), &line, around);
     let mut out = Vec::new();
     Some(completer.write_complete(&mut command, line, None, &mut out).map(|()| out).map_err(|why| why.to_string()))
 }

@@ -46,72 +46,12 @@ pub fn csv(table: &Table) -> String {
     }
 }
 
-/// A document as YAML 1.2, in blocks. Texts are quoted as in JSON wherever they could be taken for something else.
+/// A document as YAML, in blocks. A text that an older reader could take for something else (`on`, `1:30`) stands in quotes.
 pub fn yaml(document: &Value) -> String {
-    let mut out = String::new();
-    match document {
-        Value::Array(items) if !items.is_empty() => list(&mut out, items, 0),
-        Value::Object(members) if !members.is_empty() => map(&mut out, members, 0),
-        scalar => {
-            out.push_str(&inline(scalar));
-            out.push('\n');
-        }
-    }
-    out
-}
-
-fn list(out: &mut String, items: &[Value], depth: usize) {
-    for item in items {
-        out.push_str(&"  ".repeat(depth));
-        out.push('-');
-        match item {
-            // The first member stands beside the dash, the others below it.
-            Value::Object(members) if !members.is_empty() => {
-                let mut block = String::new();
-                map(&mut block, members, depth + 1);
-                out.push(' ');
-                out.push_str(block.trim_start_matches(' '));
-            }
-            Value::Array(inner) if !inner.is_empty() => {
-                out.push('\n');
-                list(out, inner, depth + 1);
-            }
-            scalar => out.push_str(&format!(" {}\n", inline(scalar))),
-        }
-    }
-}
-
-fn map(out: &mut String, members: &serde_json::Map<String, Value>, depth: usize) {
-    for (key, value) in members {
-        out.push_str(&format!("{}{}:", "  ".repeat(depth), text(key)));
-        match value {
-            Value::Object(inner) if !inner.is_empty() => {
-                out.push('\n');
-                map(out, inner, depth + 1);
-            }
-            Value::Array(inner) if !inner.is_empty() => {
-                out.push('\n');
-                list(out, inner, depth + 1);
-            }
-            scalar => out.push_str(&format!(" {}\n", inline(scalar))),
-        }
-    }
-}
-
-fn inline(value: &Value) -> String {
-    match value {
-        Value::String(plain) => text(plain),
-        other => other.to_string(),
-    }
-}
-
-/// A text without quotes only where every reader takes it for a text: words that begin with a letter, and are no word of YAML's own.
-fn text(plain: &str) -> String {
-    const WORDS: [&str; 12] = ["true", "false", "yes", "no", "on", "off", "null", "y", "n", "nan", "inf", "~"];
-    let harmless = plain.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '_')
-        && plain.chars().all(|c| c.is_ascii_alphanumeric() || "_-/.".contains(c))
-        && !WORDS.contains(&plain.to_ascii_lowercase().as_str());
-    if harmless { plain.to_owned() } else { Value::String(plain.to_owned()).to_string() }
+    // A text of several lines stays on one, with escapes, so that each line of the output is a member.
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    // Only options that do not fit each other fail, and JSON is YAML, too.
+    serde_saphyr::to_string_with_options(document, options).unwrap_or_else(|_| format!("{document}\n"))
 }
 
 #[cfg(test)]

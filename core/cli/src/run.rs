@@ -1,14 +1,13 @@
 //! Carries out plans against controllers and prints what comes back.
 
 mod download;
+mod told;
 mod watch;
 
 use std::sync::Arc;
-mod told;
-
 use std::time::{Duration, Instant};
 
-use berth_client::{Call, Client, ClientError, Endpoint, Login, Options, Reply, Response, Severity, Tls, Trust};
+use berth_client::{Call, Client, ClientError, Endpoint, Login, Reply, Response, Severity, Trust};
 use serde_json::Value;
 
 use crate::exit;
@@ -18,7 +17,7 @@ use crate::progress::while_waiting;
 use crate::settings::{OutputVersion, Settings, Surroundings};
 use crate::table::{Screen, Table};
 use crate::terminal::Terminal;
-use crate::{curl, json, reply_text, value, view};
+use crate::{connection, curl, json, reply_text, value, view};
 
 /// How often a job is asked whether it is done.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -58,6 +57,10 @@ impl Trouble {
 
 impl From<ClientError> for Trouble {
     fn from(error: ClientError) -> Self {
+        let text = error.to_string();
+        if let Some(advice) = of_certificates(&text) {
+            return Self::Connection(format!("{text}; {advice}"));
+        }
         match &error {
             ClientError::Timeout { .. } => Self::Timeout(format!("{error}; --timeout gives it more")),
             ClientError::Certificate(_) => Self::Connection(format!("{error}; --certfile, --keyfile and --cafile name PEM files")),
@@ -68,6 +71,24 @@ impl From<ClientError> for Trouble {
                 Self::Connection(error.to_string())
             }
         }
+    }
+}
+
+/// What to do about a connection that certificates kept from coming about; the words are those of the TLS library.
+fn of_certificates(text: &str) -> Option<&'static str> {
+    let says = |word: &str| text.contains(word);
+    if says("CertificateRequired") || says("certificate required") {
+        Some("the controller asks for a certificate of this client: --certfile and --keyfile name its PEM files")
+    } else if says("UnknownCA") || says("UnknownCa") || says("DecryptError") && says("alert") {
+        Some("the controller does not know who vouches for this client: --certfile names a certificate of an authority that it trusts")
+    } else if says("UnknownIssuer") || says("BadSignature") {
+        Some("nobody whom this client trusts vouches for the controller: --cafile names the PEM file of its authority")
+    } else if says("NotValidForName") {
+        Some("the controller's certificate is for another name: --controllers takes a name or an address that stands in it")
+    } else if says("certificate: Expired") || says("certificate expired") {
+        Some("a new certificate is needed: berth tls issue makes one, and the controller takes it without a restart")
+    } else {
+        None
     }
 }
 
@@ -82,10 +103,7 @@ impl<'t> Runner<'t> {
     /// # Errors
     /// A login that must not go over a plain connection, or options that need TLS.
     pub fn new(settings: Settings, around: &Surroundings, terminal: &'t mut Terminal) -> Result<Self, Trouble> {
-        let login = login(&settings, around, terminal)?;
-        let tls = Tls { trust: trust(&settings), certificate: settings.certfile.clone(), key: settings.keyfile.clone() };
-        let options = Options { timeout: Some(settings.timeout), login, tls, ..Options::default() };
-        let client = Arc::new(Client::new(settings.controllers.clone(), options)?);
+        let client = connection::shared(&settings, around, terminal)?;
         Ok(Self { settings, client, terminal })
     }
 
@@ -539,19 +557,40 @@ pub fn login_without_asking(settings: &Settings, around: &Surroundings) -> Login
     match (&settings.user, &settings.password) {
         (Some(user), Some(password)) if settings.allow_insecure_auth => Login::Basic { user: user.clone(), password: password.clone() },
         (Some(_), _) => Login::None,
-        (None, _) => token(around).map_or(Login::None, Login::Bearer),
+        (None, _) => token(settings, around).ok().flatten().map_or(Login::None, Login::Bearer),
     }
 }
 
-/// The token that lies on this machine.
-fn token(around: &Surroundings) -> Option<String> {
-    let document: Value = serde_json::from_slice(&std::fs::read(around.state.join("auth.json")).ok()?).ok()?;
-    Some(value::text(&document, "token").to_owned()).filter(|token| !token.is_empty())
+/// The token of a file that is named, or of the one that lies on this machine; that one need not be there, or readable by this user.
+fn token(settings: &Settings, around: &Surroundings) -> Result<Option<String>, Trouble> {
+    let named = settings.token_file.as_ref();
+    let path = named.cloned().unwrap_or_else(|| around.state.join("auth.json"));
+    let found = match std::fs::read_to_string(&path) {
+        Ok(text) => token_in(&text),
+        Err(error) if named.is_some() => return Err(Trouble::Usage(format!("{}: {error}; --token-file names it", path.display()))),
+        Err(_) => None,
+    };
+    match found {
+        None if named.is_some() => {
+            let what = "holds no token: neither a document with a 'token' nor the token alone";
+            Err(Trouble::Usage(format!("{} {what}; --token-file names it", path.display())))
+        }
+        found => Ok(found),
+    }
 }
 
-fn login(settings: &Settings, around: &Surroundings, terminal: &mut Terminal) -> Result<Login, Trouble> {
+/// A token, alone or in a document as `controller auth create-token` gives it.
+fn token_in(text: &str) -> Option<String> {
+    match serde_json::from_str::<Value>(text) {
+        Ok(document @ Value::Object(_)) => Some(value::text(&document, "token").to_owned()).filter(|token| !token.is_empty()),
+        Ok(Value::String(token)) => Some(token).filter(|token| !token.is_empty()),
+        _ => Some(text.trim().to_owned()).filter(|token| !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic())),
+    }
+}
+
+pub(crate) fn login(settings: &Settings, around: &Surroundings, terminal: &mut Terminal) -> Result<Login, Trouble> {
     let Some(user) = &settings.user else {
-        return Ok(match token(around) {
+        return Ok(match token(settings, around)? {
             Some(token) => {
                 if !settings.controllers.iter().all(|endpoint| endpoint.tls || is_this_machine(endpoint)) {
                     terminal.note("Warning: this machine's token goes over a plain connection");
@@ -576,7 +615,7 @@ fn login(settings: &Settings, around: &Surroundings, terminal: &mut Terminal) ->
 
 /// Whom the settings trust. Without a file of authorities whoever answers is taken for the controller, as LINSTOR's client does; but a
 /// password goes to nobody whom the machine's authorities do not vouch for, unless that is permitted.
-fn trust(settings: &Settings) -> Trust {
+pub(crate) fn trust(settings: &Settings) -> Trust {
     match &settings.cafile {
         Some(file) => Trust::File(file.clone()),
         None if settings.user.is_some() && !settings.allow_insecure_auth => Trust::Machine,

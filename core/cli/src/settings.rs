@@ -91,6 +91,8 @@ pub struct Settings {
     pub keyfile: Option<PathBuf>,
     /// PEM file with the authorities that vouch for controllers.
     pub cafile: Option<PathBuf>,
+    /// File with the token to show, instead of the one that lies on this machine.
+    pub token_file: Option<PathBuf>,
     /// Print the version and end.
     pub show_version: bool,
     /// Print the help and end.
@@ -168,6 +170,7 @@ pub fn resolve(args: &[OsString], around: &Surroundings) -> Result<(Settings, Ve
         certfile: file(&matches, around, "certfile", "LS_USER_CERTIFICATE_FILE"),
         keyfile: file(&matches, around, "keyfile", "LS_USER_KEY_FILE"),
         cafile: file(&matches, around, "cafile", "LS_ROOT_CA_FILE"),
+        token_file: one(&matches, "token-file").map(PathBuf::from),
         show_version: set(&matches, "version"),
         show_help: set(&matches, "help"),
         sections: files,

@@ -4,11 +4,12 @@ mod text;
 pub mod words;
 
 use anyhow::{Context, bail};
-use berth_client::{Call, Client, Options, Reply, Response, Severity, parse_controllers};
-use comfy_table::{Table, presets};
+use berth_client::{Call, Reply, Response, Severity};
 use serde_json::{Value, json};
 
-use words::{Asking, AuditWords, DiffWords, DriftVerb, DriftWords, Output, Which, WhyWords};
+use words::{Asking, AuditWords, DiffWords, DriftVerb, DriftWords, Which, WhyWords};
+
+use crate::screen::{self, Screen, harmless};
 
 /// `berth why`.
 ///
@@ -19,7 +20,7 @@ pub fn why(words: &WhyWords) -> anyhow::Result<()> {
     for (name, value) in [("limit", words.limit), ("before", words.before)] {
         call = value.into_iter().fold(call, |call, value| call.query(name, value.to_string()));
     }
-    show(&words.asking, &call, |story| print!("{}", text::story(story)))
+    show(&words.asking, &call, |story, _| harmless(&text::story(story)))
 }
 
 fn why_call(object: &[String]) -> Call {
@@ -38,13 +39,7 @@ fn why_call(object: &[String]) -> Call {
 /// # Errors
 /// If no controller answers, or it refuses.
 pub fn audit(words: &AuditWords) -> anyhow::Result<()> {
-    show(&words.asking, &audit_call(words), |page| {
-        println!("{}", audit_table(page));
-        if let Some(next) = page["next_before"].as_u64() {
-            println!("There are older entries: --before {next}");
-        }
-        print!("{}", text::knows_from(page));
-    })
+    show(&words.asking, &audit_call(words), audit_text)
 }
 
 fn audit_call(words: &AuditWords) -> Call {
@@ -73,10 +68,7 @@ pub fn diff(words: &DiffWords) -> anyhow::Result<()> {
     if words.all {
         call = call.query("all", "true");
     }
-    show(&words.asking, &call, |items| match items.as_array().is_some_and(Vec::is_empty) {
-        true => println!("Everything was seen as it is wanted."),
-        false => println!("{}", diff_table(items)),
-    })
+    show(&words.asking, &call, diff_text)
 }
 
 /// `berth drift`.
@@ -87,7 +79,7 @@ pub fn drift(words: &DriftWords) -> anyhow::Result<()> {
     match &words.verb {
         None => {
             let call = words.node.iter().fold(Call::get(&["berth", "drift"]), |call, node| call.query("node", node));
-            show(&words.asking, &call, |nodes| print!("{}", drift_text(nodes)))
+            show(&words.asking, &call, drift_text)
         }
         Some(DriftVerb::Remove { which }) => change(&words.asking, &stranger_call("remove", which, None)),
         Some(DriftVerb::Adopt { which, resource }) => change(&words.asking, &stranger_call("adopt", which, Some(resource))),
@@ -103,37 +95,22 @@ fn stranger_call(verb: &str, which: &Which, resource: Option<&str>) -> Call {
     if which.dry_run { call.query("dry_run", "true") } else { call }
 }
 
-fn send(asking: &Asking, call: &Call) -> anyhow::Result<Response> {
-    let endpoints = parse_controllers(&asking.controllers).with_context(|| format!("'{}' names no controller", asking.controllers))?;
-    crate::daemon::runtime(1)?.block_on(async {
-        let client = Client::new(endpoints, Options::default())?;
-        Ok(client.send(call).await?)
-    })
-}
-
-fn show(asking: &Asking, call: &Call, print: impl FnOnce(&Value)) -> anyhow::Result<()> {
-    let answer = send(asking, call)?;
+fn show(asking: &Asking, call: &Call, text: impl FnOnce(&Value, &Screen) -> String) -> anyhow::Result<()> {
+    let answer = crate::ask::send(&asking.connection, call)?;
     if !answer.ok() {
         refused(&answer)?;
         bail!("the controller answers with status {}", answer.status);
     }
     let document = answer.json().context("the controller does not answer with a document")?;
-    match asking.output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&document)?),
-        Output::Table => print(&document),
-    }
-    Ok(())
+    screen::show(&document, asking.output, text)
 }
 
 fn change(asking: &Asking, call: &Call) -> anyhow::Result<()> {
-    let answer = send(asking, call)?;
-    if asking.output == Output::Json {
-        println!("{}", serde_json::to_string_pretty(&answer.json().unwrap_or_default())?);
-    } else {
-        for reply in answer.replies().unwrap_or_default().iter().filter(|reply| reply.severity() != Severity::Error) {
-            println!("{}", told(reply));
-        }
-    }
+    let answer = crate::ask::send(&asking.connection, call)?;
+    screen::show(&answer.json().unwrap_or_default(), asking.output, |_, _| {
+        let replies = answer.replies().unwrap_or_default();
+        replies.iter().filter(|reply| reply.severity() != Severity::Error).map(|reply| told(reply) + "\n").collect()
+    })?;
     refused(&answer)
 }
 
@@ -149,14 +126,8 @@ fn refused(answer: &Response) -> anyhow::Result<()> {
     if errors.is_empty() { Ok(()) } else { bail!("{}", errors.join("\n")) }
 }
 
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(header);
-    table
-}
-
-fn audit_table(page: &Value) -> Table {
-    let mut table = table(&["Serial", "When", "Who", "From", "Command", "Changed", "Decided"]);
+fn audit_text(page: &Value, screen: &Screen) -> String {
+    let mut table = screen.table(&["Serial", "When", "Who", "From", "Command", "Changed", "Decided"]);
     for entry in page["entries"].as_array().into_iter().flatten() {
         let cells = [
             entry["serial"].to_string(),
@@ -167,17 +138,21 @@ fn audit_table(page: &Value) -> Table {
             text::changed(entry),
             text::notes(&entry["decision"]).join("\n"),
         ];
-        table.add_row(cells);
+        table.add_row(cells.map(|cell| harmless(&cell)));
     }
-    table
+    let mut out = format!("{table}\n");
+    if let Some(next) = page["next_before"].as_u64() {
+        out.push_str(&format!("There are older entries: --before {next}\n"));
+    }
+    out + &text::knows_from(page)
 }
 
-fn diff_table(items: &Value) -> Table {
-    let mut table = table(&["Node", "What", "Wanted", "Found", "Why", "Seen", "To do"]);
+fn diff_text(items: &Value, screen: &Screen) -> String {
+    let mut table = screen.table(&["Node", "What", "Wanted", "Found", "Why", "Seen", "To do"]);
     for one in items.as_array().into_iter().flatten() {
         let what = format!("{} {}", text::word(one, "kind").replace('_', " "), text::word(one, "name"));
         let found = if one["found"].is_string() { text::word(one, "found") } else { "unknown".to_owned() };
-        table.add_row([
+        let cells = [
             text::word(one, "node"),
             what,
             text::word(one, "wanted"),
@@ -185,14 +160,15 @@ fn diff_table(items: &Value) -> Table {
             text::word(one, "reason"),
             text::when(one),
             text::word(one, "correction"),
-        ]);
+        ];
+        table.add_row(cells.map(|cell| harmless(&cell)));
     }
-    table
+    if table.is_empty() { "Everything was seen as it is wanted.\n".to_owned() } else { format!("{table}\n") }
 }
 
-fn drift_text(nodes: &Value) -> String {
-    let mut strangers = table(&["Node", "Pool", "Id", "Object", "Its mark says", "Size (KiB)", "Looked for"]);
-    let mut lost = table(&["Node", "What", "Why", "Seen", "To do"]);
+fn drift_text(nodes: &Value, screen: &Screen) -> String {
+    let mut strangers = screen.table(&["Node", "Pool", "Id", "Object", "Its mark says", "Size (KiB)", "Looked for"]);
+    let mut lost = screen.table(&["Node", "What", "Why", "Seen", "To do"]);
     let (mut found, mut missing, mut unknown) = (false, false, String::new());
     for node in nodes.as_array().into_iter().flatten() {
         let name = text::word(node, "node");
@@ -202,7 +178,7 @@ fn drift_text(nodes: &Value) -> String {
                 for one in list {
                     found = true;
                     let what = if one["snapshot"] == json!(true) { "snapshot " } else { "volume " };
-                    strangers.add_row([
+                    let cells = [
                         name.clone(),
                         text::word(one, "pool"),
                         text::word(one, "id"),
@@ -210,14 +186,16 @@ fn drift_text(nodes: &Value) -> String {
                         format!("{what}{}", text::word(one, "name")),
                         one["size_kib"].to_string(),
                         text::word(node, "seen"),
-                    ]);
+                    ];
+                    strangers.add_row(cells.map(|cell| harmless(&cell)));
                 }
             }
         }
         for one in node["lost"].as_array().into_iter().flatten() {
             missing = true;
             let what = format!("{} {}", text::word(one, "kind").replace('_', " "), text::word(one, "name"));
-            lost.add_row([name.clone(), what, text::word(one, "reason"), text::when(one), text::word(one, "correction")]);
+            let cells = [name.clone(), what, text::word(one, "reason"), text::when(one), text::word(one, "correction")];
+            lost.add_row(cells.map(|cell| harmless(&cell)));
         }
     }
     let mut out = String::new();
@@ -254,7 +232,7 @@ mod tests {
              "strangers": [{"pool": "thin", "id": "7", "backing": "x", "name": "x/0", "snapshot": false, "size_kib": 8}]},
             {"node": "bravo", "strangers": null, "lost": [], "reason": "The node is away.", "unknown_since": "2026-01-02T00:00:00.000Z"}
         ]);
-        let text = drift_text(&nodes);
+        let text = drift_text(&nodes, &Screen { colour: false, width: None });
         assert!(text.contains("volume x/0") && text.contains("2026-01-01"), "{text}");
         assert!(text.contains("Unknown what lies on bravo: The node is away. unknown since 2026-01-02"), "{text}");
     }

@@ -1,25 +1,19 @@
 //! The grammar of `berth why`, `audit`, `diff` and `drift`.
 
-use clap::{Args, Subcommand, ValueEnum};
+use berth_cli::Connection;
+use clap::{Args, Subcommand};
+
+use crate::words::OutputFormat;
 
 /// What these words have in common.
 #[derive(Debug, Args)]
 pub struct Asking {
-    /// Controllers, tried in this order.
-    #[arg(long, value_name = "LIST", default_value = "linstor://localhost", env = "LS_CONTROLLERS", global = true)]
-    pub controllers: String,
+    /// Who is asked, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
     /// Form of the output.
-    #[arg(short = 'o', long, value_enum, default_value = "table", global = true)]
-    pub output: Output,
-}
-
-/// Form of the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// The controller's document.
-    Json,
+    #[arg(short, long, value_name = "FORM", default_value = "text", global = true)]
+    pub output: OutputFormat,
 }
 
 /// `berth why`.

@@ -104,7 +104,10 @@ fn not_in(why: &NotIn) -> Response {
             StatusCode::UNAUTHORIZED,
             Reply::new(Code::FAIL_ACC_DENIED_COMMAND, "A valid API token is needed.")
                 .cause("The request carries none, or one that is wrong, ended, revoked, switched off, or meant for another address.")
-                .correction("Send 'Authorization: Bearer TOKEN'; the command line reads the token from /var/lib/linstor.d/auth.json."),
+                .correction(
+                    "Send 'Authorization: Bearer TOKEN'; the command line takes it from the file that --token-file names, or from \
+                     /var/lib/linstor.d/auth.json. An administrator makes one with 'linstor controller auth create NAME'.",
+                ),
             Some("Bearer realm=\"linstor-controller\""),
         ),
         NotIn::NoPassword => (
