@@ -29,6 +29,9 @@ const NEEDS: &[Need] = &[
     Need { package: "strace", probe: Probe::Program("strace"), purpose: "the trace that shows each change reach the disk" },
     Need { package: "faketime", probe: Probe::Program("faketime"), purpose: "the controller whose clock is ten years off" },
     Need { package: "slapd", probe: Probe::Program("slapd"), purpose: "a directory that logins are checked against" },
+    Need { package: "bsdutils", probe: Probe::Program("script"), purpose: "a terminal for shells and interactive mode" },
+    Need { package: "zsh", probe: Probe::Program("zsh"), purpose: "completion in this shell" },
+    Need { package: "fish", probe: Probe::Program("fish"), purpose: "completion in this shell" },
     Need { package: "python3", probe: Probe::Program("python3"), purpose: "the tests with the Python client" },
     Need { package: "python3-venv", probe: Probe::PythonVenv, purpose: "a place of its own for the Python client" },
 ];

@@ -35,6 +35,12 @@ enum Names {
     Snapshots,
     Stores,
     Reports,
+    Jobs,
+    Remotes,
+    Schedules,
+    Files,
+    /// Network interfaces of the node typed before.
+    Interfaces,
     /// Numbers of volumes.
     Volumes,
     /// Kinds of storage pools.
@@ -113,12 +119,27 @@ fn names_of(path: &[String], id: &str) -> Vec<Names> {
         // What is made has no name yet.
         ("node", "create", "NAME") | ("resource-group" | "storage-pool-definition", "create", "GROUP" | "POOL") => Vec::new(),
         ("node", "create", "IP") => vec![Names::Address],
+        // Berth's own words beside LINSTOR's.
+        ("dev" | "simulate" | "satellite" | "db" | "tls" | "local", _, _) => Vec::new(),
+        ("job", _, "id") => vec![Names::Jobs],
+        ("what-if", "node", "words") => vec![Names::Nodes],
+        ("why", _, "object") => vec![Names::Definitions, Names::Nodes, Names::Groups],
+        ("place", "resource", "name") | ("place", "clone", "source") => vec![Names::Definitions],
+        ("place", "group", "name") => vec![Names::Groups],
+        ("place" | "balance", _, "group") => vec![Names::Groups],
+        ("place", "restore", "snapshot") => vec![Names::Snapshots],
+        ("drift", _, "pool") => vec![Names::Pools],
         ("resource", "create" | "delete" | "toggle-disk", "WORDS") | ("snapshot", "create", "WORDS") => {
             vec![Names::Nodes, Names::Definitions]
         }
         ("resource-group", "spawn-resources", "WORDS") => vec![Names::Groups],
         ("storage-pool", "create", "WORDS") => vec![Names::Kinds, Names::Nodes],
         ("storage-pool", "delete", "WORDS") => vec![Names::Nodes, Names::Pools],
+        ("node", "create" | "modify" | "delete", "INTERFACE") if path.len() == 3 => vec![Names::Interfaces],
+        ("remote", "s3" | "linstor" | "ebs", "NAME") if path.get(1).is_some_and(|verb| verb == "create") => Vec::new(),
+        ("remote", _, "NAME") | (_, _, "REMOTE") => vec![Names::Remotes],
+        ("schedule", "modify" | "delete", "NAME") | (_, _, "SCHEDULE") => vec![Names::Schedules],
+        ("file", _, "FILE") => vec![Names::Files],
         ("key-value-store", _, "KEY") => Vec::new(),
         ("explain", _, "KEY") => vec![Names::Keys("")],
         ("error-reports", _, "ID") => vec![Names::Reports],
@@ -188,6 +209,21 @@ impl Asker {
                 .iter()
                 .map(|file| file.trim_start_matches("ErrorReport-").trim_end_matches(".log").to_owned())
                 .collect(),
+            Names::Jobs => each(Call::get(&["berth", "jobs"]), "uuid"),
+            Names::Files => each(Call::get(&["files"]), "path"),
+            Names::Remotes => {
+                let document = self.ask(Call::get(&["remotes"])).unwrap_or_default();
+                let lists = ["s3_remotes", "linstor_remotes", "ebs_remotes"];
+                lists.iter().flat_map(|list| value::items(&document, list)).map(|row| value::shown(row, "remote_name")).collect()
+            }
+            Names::Schedules => {
+                let document = self.ask(Call::get(&["schedules"])).unwrap_or_default();
+                value::items(&document, "data").iter().map(|row| value::shown(row, "schedule_name")).collect()
+            }
+            Names::Interfaces => match self.behind(&["create", "c", "modify", "m", "delete", "d"]) {
+                Some(node) => each(Call::get(&["nodes", node, "net-interfaces"]), "name"),
+                None => Vec::new(),
+            },
             Names::Volumes => ["0", "1"].map(str::to_owned).to_vec(),
             Names::Kinds => KINDS_OF_POOLS.map(str::to_owned).to_vec(),
             Names::Keys("") => explain::all_keys().into_iter().map(str::to_owned).collect(),
@@ -200,10 +236,14 @@ impl Asker {
 
     /// The address of the node that was typed: the word behind `create`.
     fn address(&self) -> Option<String> {
-        let at = self.words.iter().position(|word| word == "create" || word == "c")?;
-        let name = self.words.get(at + 1)?;
-        let found = (name.as_str(), 0u16).to_socket_addrs().ok()?.next()?;
+        let found = (self.behind(&["create", "c"])?, 0u16).to_socket_addrs().ok()?.next()?;
         Some(found.ip().to_string())
+    }
+
+    /// The word behind the first of these that was typed after the object.
+    fn behind(&self, verbs: &[&str]) -> Option<&str> {
+        let at = self.words.iter().skip(2).position(|word| verbs.contains(&word.as_str()))?;
+        self.words.get(at + 3).map(String::as_str)
     }
 
     /// Reads a document; nothing where no controller answers soon. Completion is silent about why.
@@ -212,7 +252,7 @@ impl Asker {
         let (mut settings, words) = settings::resolve(&typed, &self.around).or_else(|_| settings::resolve(&[], &self.around)).ok()?;
         // Words that are not LINSTOR's take the options of a connection behind them.
         let foreign = words.first().is_some_and(|word| !grammar::words().iter().any(|known| word == known));
-        if foreign && let Ok((after, _)) = settings::resolve(&connection_options(&words), &self.around) {
+        if foreign && let Ok((after, _)) = settings::resolve(&connection_options(&typed), &self.around) {
             settings = after;
         }
         let login = crate::run::login_without_asking(&settings, &self.around);

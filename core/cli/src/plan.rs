@@ -171,6 +171,16 @@ pub enum View {
     Remotes,
     /// Members of each element of a list as they are.
     Fields(&'static Fields),
+    /// `backup list`
+    Backups,
+    /// `backup list --others`: what lies in a remote and is no backup.
+    BackupFiles,
+    /// `backup queue list`
+    BackupQueue,
+    /// `schedule list`
+    Schedules,
+    /// `schedule list-by-resource`
+    SchedulesByResource,
     /// `space-reporting query`: a text.
     SpaceReport,
     /// `controller auth list`

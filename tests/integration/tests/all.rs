@@ -58,6 +58,8 @@ mod rounds;
 mod secure;
 #[path = "all/seen.rs"]
 mod seen;
+#[path = "all/shells.rs"]
+mod shells;
 #[path = "all/sign_in.rs"]
 mod sign_in;
 #[path = "all/trust.rs"]

@@ -6,35 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::Now;
 use super::common::{self, ShortS, look, unknown, verb};
-use crate::plan::{Fields, Plan, View};
+use crate::plan::{Fields, Look, Plan, View};
 use crate::words::{BadUsage, flag, leaf, list, many, must, need, object, one, opt, put, quiet, set};
 
 const REMOTE: (&str, &str) = ("REMOTE", "Name of the remote");
 const RESOURCE: (&str, &str) = ("RESOURCE", "Name of the resource definition");
-
-static BACKUPS: Fields = Fields {
-    rows: "linstor",
-    columns: &[
-        ("Resource", "origin_rsc"),
-        ("Snapshot", "origin_snap"),
-        ("Finished at", "finished_time"),
-        ("Based On", "based_on_id"),
-        ("Status", "success"),
-        ("Backup Name(ID)", "id"),
-    ],
-};
-
-static QUEUE: Fields = Fields {
-    rows: "snap_queues",
-    columns: &[
-        ("Resource", "resource_name"),
-        ("Snapshot", "snapshot_name"),
-        ("Remote", "remote_name"),
-        ("Based On", "incremental"),
-        ("Created at", "start_timestamp"),
-        ("Preferred Node", "pref_node"),
-    ],
-};
 
 static INFO: Fields = Fields {
     rows: "storpools",
@@ -169,7 +145,8 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
     Ok(match word {
         "list" => {
             let call = Call::get(&["remotes", &remote, "backups"]).query_each("rsc_name", one(m, "resource"));
-            Plan::show(call, View::Fields(&BACKUPS), look(m))
+            let view = if set(m, "others") { View::BackupFiles } else { View::Backups };
+            Plan::show(call, view, Look { full: set(m, "show-id"), ..look(m) })
         }
         "create" => {
             put(&mut body, "rsc_name", one(m, RESOURCE.0));
@@ -200,7 +177,7 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
         "queue" => {
             let (_, m) = verb(m)?;
             let call = Call::get(&["view", "backup", "queue"]).query("snap_to_node", "true");
-            Plan::show(call.query_each("nodes", list(m, "nodes").unwrap_or_default()), View::Fields(&QUEUE), look(m))
+            Plan::show(call.query_each("nodes", list(m, "nodes").unwrap_or_default()), View::BackupQueue, look(m))
         }
         "ship" => {
             put(&mut body, "src_rsc_name", one(m, "SOURCE"));

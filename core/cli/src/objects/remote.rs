@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Now;
 use super::common::{self, ShortS, look, unknown, verb};
-use crate::plan::{Plan, View};
+use crate::plan::{Asked, Plan, View};
 use crate::words::{BadUsage, flag, leaf, maybe, must, need, object, one, opt, put, quiet, set};
 
 const NAME: (&str, &str) = ("NAME", "Name of the remote");
@@ -23,7 +23,7 @@ pub fn command() -> Command {
                         .arg(need("BUCKET", "Name of the bucket"))
                         .arg(need("REGION", "Region"))
                         .arg(need("ACCESS_KEY", "Access key"))
-                        .arg(maybe("SECRET_KEY", "Secret key; read from standard input when missing"))
+                        .arg(maybe("SECRET_KEY", "Secret key; without it, it is asked for, so that nobody sees it"))
                         .arg(flag("use-path-style", "The bucket is part of the path, not of the host name")),
                 )
                 .subcommand(
@@ -40,7 +40,7 @@ pub fn command() -> Command {
                         .arg(need("REGION", "Region"))
                         .arg(need("AVAILABILITY_ZONE", "Zone"))
                         .arg(need("ACCESS_KEY", "Access key"))
-                        .arg(maybe("SECRET_KEY", "Secret key")),
+                        .arg(maybe("SECRET_KEY", "Secret key; without it, it is asked for, so that nobody sees it")),
                 ),
         )
         .subcommand(
@@ -103,12 +103,17 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
             }
             put(&mut body, "use_path_style", set(m, "use-path-style").then_some(true));
             let name = must(m, NAME.0);
-            Plan::write(if word == "create" {
-                put(&mut body, "remote_name", Some(name));
-                Call::post(&["remotes", kind]).body(Value::Object(body))
+            if word == "modify" {
+                return Ok(Plan::write(Call::put(&["remotes", kind, name]).body(Value::Object(body))));
+            }
+            put(&mut body, "remote_name", Some(name));
+            let without_secret = body.contains_key("access_key") && !body.contains_key("secret_key");
+            let call = Call::post(&["remotes", kind]).body(Value::Object(body));
+            if without_secret {
+                Plan::Secret { call, asked: vec![Asked { prompt: "Secret key", member: Some("secret_key"), twice: false }] }
             } else {
-                Call::put(&["remotes", kind, name]).body(Value::Object(body))
-            })
+                Plan::write(call)
+            }
         }
         "delete" => Plan::write(Call::delete(&["remotes"]).query("remote_name", must(m, NAME.0))),
         _ => return Err(unknown("remote", word)),

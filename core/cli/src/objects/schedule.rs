@@ -11,32 +11,6 @@ use crate::words::{self, BadUsage, flag, leaf, maybe, must, need, object, one, o
 
 const NAME: (&str, &str) = ("NAME", "Name of the schedule");
 
-static SCHEDULES: Fields = Fields {
-    rows: "data",
-    columns: &[
-        ("Name", "schedule_name"),
-        ("Full", "full_cron"),
-        ("Incremental", "inc_cron"),
-        ("KeepLocal", "keep_local"),
-        ("KeepRemote", "keep_remote"),
-        ("OnFailure", "on_failure"),
-    ],
-};
-
-static BY_RESOURCE: Fields = Fields {
-    rows: "data",
-    columns: &[
-        ("Resource", "rsc_name"),
-        ("Remote", "remote_name"),
-        ("Schedule", "schedule_name"),
-        ("Last", "last_snap_time"),
-        ("Next", "next_exec_time"),
-        ("Planned Inc", "next_planned_inc"),
-        ("Planned Full", "next_planned_full"),
-        ("Reason", "reason"),
-    ],
-};
-
 static DETAILS: Fields = Fields {
     rows: "data",
     columns: &[
@@ -103,14 +77,14 @@ fn bound(m: &ArgMatches, id: &str, without: &str) -> Result<Option<i64>, BadUsag
 pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
     let (word, m) = verb(matches)?;
     Ok(match word {
-        "list" => Plan::show(Call::get(&["schedules"]), View::Fields(&SCHEDULES), look(m)),
+        "list" => Plan::show(Call::get(&["schedules"]), View::Schedules, look(m)),
         "list-by-resource" => {
             let mut call = Call::get(&["view", "schedules-by-resource"]);
             for name in ["rsc", "remote", "schedule"] {
                 call = call.query_each(name, one(m, name));
             }
             let call = if set(m, "active-only") { call.query("active-only", "true") } else { call };
-            Plan::show(call, View::Fields(&BY_RESOURCE), look(m))
+            Plan::show(call, View::SchedulesByResource, look(m))
         }
         "list-by-resource-details" => {
             Plan::show(Call::get(&["view", "schedules-by-resource", must(m, "RESOURCE")]), View::Fields(&DETAILS), look(m))

@@ -6,6 +6,7 @@ mod connections;
 mod definitions;
 mod other;
 mod resources;
+mod shipping;
 mod snapshots;
 mod states;
 mod v0;
@@ -50,6 +51,11 @@ pub fn table(view: &View, document: &Value, look: &Look) -> Option<Table> {
         View::SizeInfo => other::size_info(document),
         View::Remotes => other::remotes(document),
         View::Fields(fields) => other::fields(document, fields),
+        View::Backups => shipping::backups(document, look),
+        View::BackupFiles => shipping::others(document),
+        View::BackupQueue => shipping::queue(document),
+        View::Schedules => shipping::schedules(document),
+        View::SchedulesByResource => shipping::by_resource(document),
         View::NodeConnections => connections::of_nodes(rows, look),
         View::ResourceConnections => connections::of_replicas(rows, look),
         View::Paths => connections::paths(document),

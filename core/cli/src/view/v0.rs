@@ -30,6 +30,11 @@ pub fn flatten(view: &View, document: &Value) -> Option<Value> {
         | View::PhysicalStorage
         | View::Remotes
         | View::Fields(_)
+        | View::Backups
+        | View::BackupFiles
+        | View::BackupQueue
+        | View::Schedules
+        | View::SchedulesByResource
         | View::SpaceReport
         | View::Tokens
         | View::Version

@@ -27,11 +27,12 @@ const WORDS: [&str; 11] = [
     "-- risk",
 ];
 
-struct World {
-    scratch: Scratch,
+/// A controller that is reached over HTTPS with a token, and by nobody else.
+pub(crate) struct World {
+    pub(crate) scratch: Scratch,
     controller: Daemon,
-    https: String,
-    ca: String,
+    pub(crate) https: String,
+    pub(crate) ca: String,
 }
 
 fn path(path: &Path) -> Result<String> {
@@ -39,8 +40,8 @@ fn path(path: &Path) -> Result<String> {
 }
 
 impl World {
-    /// A controller with HTTPS that asks everybody for a token; that lies in the file `token`.
-    fn new() -> Result<Self> {
+    /// It has a node `alpha` and a resource definition `web`; the token lies in the file `token`.
+    pub(crate) fn new() -> Result<Self> {
         let scratch = Scratch::new()?;
         let tls = scratch.path().join("tls");
         let mut make = Command::new(berth()?);
