@@ -54,6 +54,13 @@ impl DbError {
     }
 }
 
+impl DbError {
+    /// The whole text, with what to do.
+    pub(crate) fn into_text(self) -> anyhow::Error {
+        anyhow::Error::msg(format!("{self}. {}", self.correction()))
+    }
+}
+
 fn name(file: &Path) -> String {
     file.file_name().unwrap_or_else(|| "export.json".as_ref()).to_string_lossy().into_owned()
 }
@@ -63,8 +70,7 @@ fn name(file: &Path) -> String {
 /// # Errors
 /// If the database cannot be used, or `check` found something broken: what, why, and what to do.
 pub fn run(words: &DbWords) -> anyhow::Result<()> {
-    let done = crate::daemon::runtime(1)?.block_on(verb(words));
-    done.map_err(|error| anyhow::Error::msg(format!("{error}. {}", error.correction())))
+    crate::daemon::runtime(1)?.block_on(verb(words)).map_err(DbError::into_text)
 }
 
 async fn verb(words: &DbWords) -> Result<(), DbError> {
@@ -115,7 +121,7 @@ fn database(place: &DbPlace) -> PathBuf {
     place.data.join(DATABASE_FILE)
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0)
 }
 

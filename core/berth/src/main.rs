@@ -21,6 +21,7 @@ mod database;
 mod dev;
 mod explain;
 mod job;
+mod linstor_database;
 mod linstor_files;
 mod local;
 mod logs;
@@ -50,9 +51,15 @@ fn main() -> ExitCode {
     if let Some(answer) = completion(&rest) {
         return report(answer);
     }
+    let called = |name: &str| Path::new(&called_as).file_name().is_some_and(|called| called == name);
+    if called(linstor_database::NAME) {
+        return report(linstor_database::run(std::iter::once(called_as).chain(rest).collect()));
+    }
+    if called("linstor") {
+        return client(rest);
+    }
     let rest = own_word_first(rest);
-    let as_client = Path::new(&called_as).file_name().is_some_and(|name| name == "linstor");
-    if as_client || !is_own_word(rest.first()) || is_client_controller(&rest) {
+    if !is_own_word(rest.first()) || is_client_controller(&rest) {
         return client(rest);
     }
     let matches = match Words::command().try_get_matches_from(std::iter::once(OsString::from("berth")).chain(rest)) {

@@ -13,6 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use berth_integration::{Cluster, Finished, Reply, berth, is_root, note, run_within, tool, within};
 use serde_json::Value;
 
+use super::sign_in::{self, Directory};
+
 const README: &str = include_str!("../../../../README.md");
 
 /// Time for one command line, loops included.
@@ -35,6 +37,8 @@ enum Outcome {
     Terminal,
     /// As [`Outcome::Done`], where the names of [`HOSTS`] are known.
     Hosts,
+    /// As [`Outcome::Done`], with this typed when it asks.
+    Asked(String),
     /// Words that completion puts in, in their order.
     Tab(Vec<String>),
     /// Not carried out yet.
@@ -87,6 +91,7 @@ fn parse_outcome(text: &str) -> Result<Outcome> {
         "refused" => Outcome::Refused,
         "terminal" => Outcome::Terminal,
         "hosts" => Outcome::Hosts,
+        "asked" => Outcome::Asked(rest.to_owned()),
         "tab" => Outcome::Tab(rest.split(' ').map(str::to_owned).collect()),
         "pending" | "partly" => {
             ensure!(!rest.is_empty(), "a row that is not whole says why");
@@ -100,24 +105,93 @@ fn parse_outcome(text: &str) -> Result<Outcome> {
 struct World {
     cluster: Cluster,
     home: PathBuf,
+    /// The controller runs only while an effect is looked for.
+    stopped: bool,
+    /// What the controller asks about logins.
+    _directory: Option<Directory>,
+}
+
+/// A loopback address of this process's own, for whom a name with a fixed port is made known.
+fn own_address() -> String {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    format!("127.9.{high}.{}", low.max(1))
+}
+
+/// Makes certificates with `berth tls`, and gives the environment of a controller that uses them.
+fn certificates(cluster: &Cluster, home: &Path, listen: &str, clients: bool) -> Result<Vec<(&'static str, String)>> {
+    let folder = cluster.scratch().path().join("tls");
+    let tls = |words: &[&str]| run_within(LIMIT, Command::new(berth()?).arg("tls").args(words).arg("--dir").arg(&folder))?.ok();
+    tls(&["init", "--address", "127.0.0.1"])?;
+    let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let mut environment = vec![
+        ("BERTH_HTTPS_CERT", file("controller.crt")),
+        ("BERTH_HTTPS_KEY", file("controller.key")),
+        ("BERTH_HTTPS_LISTEN", listen.to_owned()),
+    ];
+    if clients {
+        tls(&["issue", "client", "client1"])?;
+        let both = fs::read_to_string(folder.join("client1.crt"))? + &fs::read_to_string(folder.join("client1.key"))?;
+        fs::write(home.join("client1.pem"), both)?;
+        environment.extend([("BERTH_HTTPS_CLIENT_CA", file("ca.crt")), ("BERTH_HTTPS_CLIENTS", "client1".to_owned())]);
+    }
+    Ok(environment)
 }
 
 impl World {
-    fn new(nodes: &[&str]) -> Result<Self> {
+    /// A world of simulated satellites with these names, or one without, of a kind: `@https`, `@certificates`, `@ldap`, `@stopped`.
+    /// `None`: this machine lacks what it takes.
+    fn new(words: &[&str]) -> Result<Option<Self>> {
         let mut cluster = Cluster::empty()?;
-        if !nodes.is_empty() {
-            cluster.add_simulated(nodes)?;
+        let kind = words.first().and_then(|word| word.strip_prefix('@'));
+        if kind.is_none() && !words.is_empty() {
+            cluster.add_simulated(words)?;
         }
         let home = cluster.scratch().sub("home")?;
+        let (mut hosts, mut directory) = (HOSTS.to_owned(), None);
+        let environment: Vec<(&str, String)> = match kind {
+            Some("https") => {
+                hosts.push_str(&format!("{} alice\n", own_address()));
+                certificates(&cluster, &home, &format!("{}:3371", own_address()), false)?
+            }
+            Some("certificates") => certificates(&cluster, &home, "127.0.0.1:0", true)?,
+            Some("ldap") => {
+                let Some(made) = sign_in::directory(cluster.scratch())? else { return Ok(None) };
+                let uri = made.uri().to_owned();
+                directory = Some(made);
+                vec![
+                    ("BERTH_LDAP_ENABLED", "true".to_owned()),
+                    ("BERTH_LDAP_URI", uri),
+                    ("BERTH_LDAP_DN", "uid={user},dc=example,dc=com".to_owned()),
+                    ("BERTH_LDAP_ROLE", "viewer".to_owned()),
+                ]
+            }
+            Some("stopped") => {
+                // What lies in LINSTOR's folder for settings lies in the home folder here.
+                for (name, data) in [("linstor", cluster.controller_data()?), ("linstor-new", home.join("new"))] {
+                    fs::create_dir_all(home.join(name))?;
+                    fs::write(home.join(name).join("controller.toml"), format!("data = {:?}\n", data.display().to_string()))?;
+                }
+                Vec::new()
+            }
+            Some(other) => bail!("no kind of world: {other}"),
+            None => Vec::new(),
+        };
+        if !environment.is_empty() {
+            cluster.kill_controller();
+            let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            cluster.start_controller_with(&[], &environment)?;
+        }
         let programs = home.join("bin");
         fs::create_dir_all(&programs)?;
-        std::os::unix::fs::symlink(berth()?, programs.join("linstor"))?;
+        for name in ["linstor", "linstor-database"] {
+            std::os::unix::fs::symlink(berth()?, programs.join(name))?;
+        }
         // What stands after "--" is all that concerns us of a command in a pod.
         let pod = programs.join("kubectl");
         fs::write(&pod, "#!/bin/sh\nwhile [ \"$1\" != -- ] && [ $# -gt 0 ]; do shift; done; shift; exec \"$@\"\n")?;
         fs::set_permissions(&pod, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        fs::write(home.join("hosts"), HOSTS)?;
-        Ok(Self { cluster, home })
+        fs::write(home.join("hosts"), hosts)?;
+        Ok(Some(Self { cluster, home, stopped: kind == Some("stopped"), _directory: directory }))
     }
 
     fn shell(&self, wrapper: &[&str], script: &str) -> Result<Finished> {
@@ -132,6 +206,7 @@ impl World {
             .env("HOME", &self.home)
             .env_remove("XDG_CONFIG_HOME")
             .env("LC_ALL", "C")
+            .env("BERTH_CONTROLLER_DATA", self.cluster.controller_data()?)
             .env("NO_COLOR", "1")
             .env("COLUMNS", "200");
         // A list of the command line's own is tried before that of the environment; only the former is meant.
@@ -153,22 +228,33 @@ impl World {
         self.shell(&["unshare", "--mount", "--"], &script).map(Some)
     }
 
-    fn run(&self, row: &Row<'_>) -> Result<()> {
+    fn run(&mut self, row: &Row<'_>) -> Result<()> {
         // What a package would put into folders of the system lies in the home folder here.
-        let command = row.command.replace("/usr/share/zsh/functions/Completion/Linux/", "./");
+        let command = row
+            .command
+            .replace("/usr/share/zsh/functions/Completion/Linux/", "./")
+            .replace("/usr/share/linstor-server/bin/", "")
+            .replace("--config-directory /etc/", "--config-directory ./");
+        if self.stopped {
+            if let Ok(controller) = self.cluster.controller() {
+                controller.terminate(LIMIT)?;
+            }
+            self.cluster.kill_controller();
+        }
         let finished = match &row.outcome {
             Outcome::Done if command.starts_with("source ") => Some(self.shell(&[], &self.sourced(&command)?)?),
             Outcome::Done | Outcome::Exit(_) | Outcome::Refused | Outcome::Pending | Outcome::Partly => Some(self.shell(&[], &command)?),
             // A session is left as people leave it.
             Outcome::Terminal => Some(self.shell(&[], &format!("echo exit | script --quiet --return --command '{command}' /dev/null"))?),
             Outcome::Hosts => self.shell_with_hosts(&command)?,
+            Outcome::Asked(text) => Some(self.shell(&[], &format!("printf '%s\\n' '{text}' | {{ {command}; }}"))?),
             Outcome::Tab(expected) => return self.complete(&command, expected),
         };
         let Some(finished) = finished else { return Ok(()) };
         let said = format!("{}{}", finished.stdout, finished.stderr);
         let code = finished.code();
         let fits = match &row.outcome {
-            Outcome::Done | Outcome::Terminal | Outcome::Hosts | Outcome::Partly => code == 0,
+            Outcome::Done | Outcome::Terminal | Outcome::Hosts | Outcome::Asked(_) | Outcome::Partly => code == 0,
             Outcome::Exit(codes) => codes.contains(&code),
             Outcome::Refused => code == 10,
             Outcome::Pending => {
@@ -178,6 +264,9 @@ impl World {
             Outcome::Tab(_) => true,
         };
         ensure!(fits, "exit code {code}\n{said}");
+        if self.stopped && row.checks.iter().any(|check| check.starts_with('/')) {
+            self.cluster.start_controller()?;
+        }
         row.checks.iter().try_for_each(|check| self.check(check, &said))
     }
 
@@ -296,7 +385,7 @@ fn the_guide_s_commands_do_what_it_says() -> Result<()> {
             continue;
         }
         let Some(Line::World(nodes)) = lines.first() else { bail!("the table begins with a world") };
-        let world = World::new(nodes)?;
+        let Some(mut world) = World::new(nodes)? else { continue };
         for line in lines {
             match line {
                 Line::World(_) => {}

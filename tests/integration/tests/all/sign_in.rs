@@ -132,9 +132,15 @@ fn https_lets_in_whom_the_list_of_certificates_names() -> Result<()> {
 }
 
 /// A directory of Debian's slapd in a folder of its own; ended with the value.
-struct Directory {
+pub(crate) struct Directory {
     child: Child,
     uri: String,
+}
+
+impl Directory {
+    pub(crate) fn uri(&self) -> &str {
+        &self.uri
+    }
 }
 
 impl Drop for Directory {
@@ -156,6 +162,7 @@ uid: alice
 cn: alice
 sn: alice
 userPassword: wonder land
+userPassword: secret
 employeeType: storage
 
 dn: uid=bob,dc=example,dc=com
@@ -174,7 +181,7 @@ sn: eve
 userPassword: apple
 ";
 
-fn directory(scratch: &Scratch) -> Result<Option<Directory>> {
+pub(crate) fn directory(scratch: &Scratch) -> Result<Option<Directory>> {
     let Some(slapd) = ["/usr/sbin/slapd", "/usr/lib/openldap/slapd"].map(PathBuf::from).into_iter().find(|file| file.exists()) else {
         berth_integration::note("skipped: slapd is not installed; 'cargo xtask test' installs it");
         return Ok(None);
