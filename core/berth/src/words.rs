@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
-use berth_cli::{Connection, FilterWords};
+use berth_cli::Connection;
 use clap::{Args, Parser, Subcommand};
 
 use crate::explain::words::{AuditWords, DiffWords, DriftWords, WhyWords};
 use crate::tls::TlsWords;
+
+mod place;
+
+pub use place::{PlaceVerb, PlaceWords};
 
 /// Storage for hypervisors and container hosts.
 #[derive(Debug, Parser)]
@@ -75,6 +79,10 @@ pub enum Program {
     )]
     Tls(TlsWords),
     /// Run simulated satellites: every layer and provider, no devices.
+    #[command(
+        after_help = "Example: two of them, for a controller that runs elsewhere\n  \
+            berth simulate --data /tmp/sim --listen 127.0.0.1:3401 127.0.0.1:3402 --name sim-1 sim-2"
+    )]
     Simulate(SimulateWords),
     /// Print what makes a shell complete commands and names of objects.
     #[command(after_help = "Example:\n  berth completions bash > /etc/bash_completion.d/linstor")]
@@ -248,16 +256,18 @@ pub struct DbPlace {
 #[derive(Debug, Subcommand)]
 pub enum DbVerb {
     /// Name every broken record; changes nothing. Exit 1 if there is one.
+    #[command(after_help = "Example:\n  berth db check --data /var/lib/berth/controller")]
     Check(DbPlace),
     /// Put broken records back as they were committed last; those that nobody can mend are set aside, and kept.
     ///
     /// The controller must not run. Only what --drop names is removed.
     ///
     /// A file of which no record can be read is left alone, unless --accept-empty is given.
-    ///
-    /// Example: berth db repair --data /var/lib/berth --dry-run
-    /// Example: berth db repair --data /var/lib/berth --drop resource_definition DATA
-    #[command(verbatim_doc_comment)]
+    #[command(
+        verbatim_doc_comment,
+        after_help = "Examples:\n  berth db repair --data /var/lib/berth/controller --dry-run\n  \
+            berth db repair --data /var/lib/berth/controller --drop resource_definition DATA"
+    )]
     Repair {
         #[command(flatten)]
         place: DbPlace,
@@ -272,6 +282,7 @@ pub enum DbVerb {
         dry_run: bool,
     },
     /// Write everything as one JSON document to standard output or a file.
+    #[command(after_help = "Example:\n  berth db export --output /var/backups/berth.json")]
     Export {
         #[command(flatten)]
         place: DbPlace,
@@ -280,10 +291,10 @@ pub enum DbVerb {
         output: Option<PathBuf>,
     },
     /// Make a new database from an exported document, our own or LINSTOR's.
-    ///
-    /// Examples: berth db import --data /var/lib/berth/controller --dry-run backup.json
-    ///           berth db import --from-linstor --dry-run linstor-export.json
-    #[command(verbatim_doc_comment)]
+    #[command(
+        after_help = "Examples:\n  berth db import --data /var/lib/berth/controller --dry-run backup.json\n  \
+            berth db import --from-linstor --dry-run linstor-export.json"
+    )]
     Import {
         #[command(flatten)]
         place: DbPlace,
@@ -314,15 +325,19 @@ pub struct LocalWords {
 #[derive(Debug, Subcommand)]
 pub enum LocalVerb {
     /// Its node name, cluster, plan and connection.
+    #[command(after_help = "Example:\n  berth local status")]
     Status,
     /// The resources of its last plan.
+    #[command(after_help = "Example:\n  berth local resources")]
     Resources,
     /// Serve a resource.
+    #[command(after_help = "Example:\n  berth local attach web")]
     Attach {
         /// Name of the resource.
         resource: String,
     },
     /// Stop serving a resource; its data stays.
+    #[command(after_help = "Example:\n  berth local detach web")]
     Detach {
         /// Name of the resource.
         resource: String,
@@ -447,114 +462,6 @@ pub enum WhatIfVerb {
     },
 }
 
-/// `berth place`.
-#[derive(Debug, Args)]
-pub struct PlaceWords {
-    /// Who is asked, and as whom.
-    #[command(flatten)]
-    pub connection: Connection,
-    /// Form of the output.
-    #[arg(short, long, value_name = "FORM", default_value = "text", global = true)]
-    pub output: OutputFormat,
-    /// What would be placed.
-    #[command(subcommand)]
-    pub verb: PlaceVerb,
-}
-
-/// What would be placed. Options of the filter go before those of the group, as in the command that would do it.
-#[derive(Debug, Subcommand)]
-pub enum PlaceVerb {
-    /// A new resource, as 'resource-group spawn-resources' makes it.
-    #[command(
-        after_help = "Example: two volumes on three nodes of different racks\n  berth place new 10G 512M --group fast --count 3 --replicas-on-different rack"
-    )]
-    New {
-        /// Sizes of its volumes; GiB without a unit.
-        #[arg(value_name = "SIZE")]
-        sizes: Vec<String>,
-        /// Its resource group; the default one if not given.
-        #[arg(long, value_name = "GROUP")]
-        group: Option<String>,
-        /// More or fewer sizes than the group has volume groups.
-        #[arg(long)]
-        partial: bool,
-        #[command(flatten)]
-        filter: FilterWords,
-    },
-    /// More replicas of a resource definition, as 'resource-definition auto-place' makes them.
-    #[command(after_help = "Example: one more\n  berth place resource web --count +1")]
-    Resource {
-        /// Its name.
-        name: String,
-        #[command(flatten)]
-        filter: FilterWords,
-    },
-    /// A resource on one node, as 'resource make-available' makes it.
-    #[command(after_help = "Example:\n  berth place available alpha web --diskful")]
-    Available {
-        /// The node.
-        node: String,
-        /// The resource.
-        resource: String,
-        /// With a disk, although it could do without.
-        #[arg(long)]
-        diskful: bool,
-        /// Layers from top to bottom, joined by commas.
-        #[arg(short, long, value_name = "LAYER", value_delimiter = ',')]
-        layer_list: Vec<String>,
-    },
-    /// A clone of a resource.
-    #[command(after_help = "Example:\n  berth place clone web --group fast")]
-    Clone {
-        /// The resource to clone.
-        source: String,
-        /// Group of the clone; that of the source if not given.
-        #[arg(long, value_name = "GROUP")]
-        group: Option<String>,
-        /// Layers from top to bottom, joined by commas.
-        #[arg(short, long, value_name = "LAYER", value_delimiter = ',')]
-        layer_list: Vec<String>,
-    },
-    /// A snapshot, restored to a new resource.
-    #[command(after_help = "Example:\n  berth place restore web monday --nodes alpha,bravo")]
-    Restore {
-        /// The resource of the snapshot.
-        resource: String,
-        /// The snapshot.
-        snapshot: String,
-        /// Only on these nodes.
-        #[arg(long, value_name = "NODE", value_delimiter = ',')]
-        nodes: Vec<String>,
-        /// Group of the new resource; the default one if not given.
-        #[arg(long, value_name = "GROUP")]
-        group: Option<String>,
-    },
-    /// What the resources of a group (of all groups) miss, as 'resource-group adjust' places it.
-    #[command(after_help = "Example:\n  berth place adjust fast --count 3")]
-    Adjust {
-        /// The group; all if not given.
-        group: Option<String>,
-        #[command(flatten)]
-        filter: FilterWords,
-    },
-    /// What the resources of a group would miss if 'resource-group modify' changed it.
-    #[command(after_help = "Example:\n  berth place group fast --count 3")]
-    Group {
-        /// The group.
-        name: String,
-        #[command(flatten)]
-        filter: FilterWords,
-    },
-    /// What a resource would miss in another group, as 'resource-definition modify --resource-group' places it.
-    #[command(after_help = "Example:\n  berth place move web fast")]
-    Move {
-        /// The resource.
-        resource: String,
-        /// The other group.
-        group: String,
-    },
-}
-
 /// `berth risk`.
 #[derive(Debug, Args)]
 pub struct RiskWords {
@@ -594,4 +501,35 @@ pub fn beside(client: clap::Command) -> clap::Command {
     let own: Vec<clap::Command> = <Words as clap::CommandFactory>::command().get_subcommands().cloned().collect();
     // `controller` is both: the client's has the words to complete.
     own.into_iter().filter(|command| command.get_name() != "controller").fold(client, clap::Command::subcommand)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Words;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Words::command().debug_assert();
+    }
+
+    #[test]
+    fn every_own_command_has_an_example() {
+        fn walk(command: &clap::Command, path: &str, missing: &mut Vec<String>) {
+            for sub in command.get_subcommands() {
+                let path = format!("{path} {}", sub.get_name());
+                if sub.has_subcommands() {
+                    walk(sub, &path, missing);
+                }
+                let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+                if !help.contains("Example") && (!sub.has_subcommands() || sub.get_about().is_none()) {
+                    missing.push(path);
+                }
+            }
+        }
+        let mut missing = Vec::new();
+        walk(&Words::command(), "berth", &mut missing);
+        assert!(missing.is_empty(), "without an example: {}", missing.join(", "));
+    }
 }

@@ -255,7 +255,7 @@ impl Asker {
         if foreign && let Ok((after, _)) = settings::resolve(&connection_options(&typed), &self.around) {
             settings = after;
         }
-        let login = crate::run::login_without_asking(&settings, &self.around);
+        let login = crate::connection::login_without_asking(&settings, &self.around);
         let tls = crate::connection::tls(&settings);
         let client = Client::new(settings.controllers, Options { timeout: Some(WAIT), login, tls, ..Options::default() }).ok()?;
         // A thread of its own: whoever completes may be inside a runtime.

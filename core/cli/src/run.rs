@@ -7,7 +7,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use berth_client::{Call, Client, ClientError, Endpoint, Login, Reply, Response, Severity, Trust};
+use berth_client::{Call, Client, ClientError, Reply, Response, Severity};
 use serde_json::Value;
 
 use crate::exit;
@@ -58,7 +58,7 @@ impl Trouble {
 impl From<ClientError> for Trouble {
     fn from(error: ClientError) -> Self {
         let text = error.to_string();
-        if let Some(advice) = of_certificates(&text) {
+        if let Some(advice) = connection::of_certificates(&text) {
             return Self::Connection(format!("{text}; {advice}"));
         }
         match &error {
@@ -71,24 +71,6 @@ impl From<ClientError> for Trouble {
                 Self::Connection(error.to_string())
             }
         }
-    }
-}
-
-/// What to do about a connection that certificates kept from coming about; the words are those of the TLS library.
-fn of_certificates(text: &str) -> Option<&'static str> {
-    let says = |word: &str| text.contains(word);
-    if says("CertificateRequired") || says("certificate required") {
-        Some("the controller asks for a certificate of this client: --certfile and --keyfile name its PEM files")
-    } else if says("UnknownCA") || says("UnknownCa") || says("DecryptError") && says("alert") {
-        Some("the controller does not know who vouches for this client: --certfile names a certificate of an authority that it trusts")
-    } else if says("UnknownIssuer") || says("BadSignature") {
-        Some("nobody whom this client trusts vouches for the controller: --cafile names the PEM file of its authority")
-    } else if says("NotValidForName") {
-        Some("the controller's certificate is for another name: --controllers takes a name or an address that stands in it")
-    } else if says("certificate: Expired") || says("certificate expired") {
-        Some("a new certificate is needed: berth tls issue makes one, and the controller takes it without a restart")
-    } else {
-        None
     }
 }
 
@@ -550,82 +532,6 @@ fn joined(bodies: &[Vec<u8>]) -> Vec<u8> {
     }
     out.push(b']');
     out
-}
-
-/// Who asks, as far as that is known without asking for a password: for completion.
-pub fn login_without_asking(settings: &Settings, around: &Surroundings) -> Login {
-    match (&settings.user, &settings.password) {
-        (Some(user), Some(password)) if settings.allow_insecure_auth => Login::Basic { user: user.clone(), password: password.clone() },
-        (Some(_), _) => Login::None,
-        (None, _) => token(settings, around).ok().flatten().map_or(Login::None, Login::Bearer),
-    }
-}
-
-/// The token of a file that is named, or of the one that lies on this machine; that one need not be there, or readable by this user.
-fn token(settings: &Settings, around: &Surroundings) -> Result<Option<String>, Trouble> {
-    let named = settings.token_file.as_ref();
-    let path = named.cloned().unwrap_or_else(|| around.state.join("auth.json"));
-    let found = match std::fs::read_to_string(&path) {
-        Ok(text) => token_in(&text),
-        Err(error) if named.is_some() => return Err(Trouble::Usage(format!("{}: {error}; --token-file names it", path.display()))),
-        Err(_) => None,
-    };
-    match found {
-        None if named.is_some() => {
-            let what = "holds no token: neither a document with a 'token' nor the token alone";
-            Err(Trouble::Usage(format!("{} {what}; --token-file names it", path.display())))
-        }
-        found => Ok(found),
-    }
-}
-
-/// A token, alone or in a document as `controller auth create-token` gives it.
-fn token_in(text: &str) -> Option<String> {
-    match serde_json::from_str::<Value>(text) {
-        Ok(document @ Value::Object(_)) => Some(value::text(&document, "token").to_owned()).filter(|token| !token.is_empty()),
-        Ok(Value::String(token)) => Some(token).filter(|token| !token.is_empty()),
-        _ => Some(text.trim().to_owned()).filter(|token| !token.is_empty() && token.chars().all(|c| c.is_ascii_graphic())),
-    }
-}
-
-pub(crate) fn login(settings: &Settings, around: &Surroundings, terminal: &mut Terminal) -> Result<Login, Trouble> {
-    let Some(user) = &settings.user else {
-        return Ok(match token(settings, around)? {
-            Some(token) => {
-                if !settings.controllers.iter().all(|endpoint| endpoint.tls || is_this_machine(endpoint)) {
-                    terminal.note("Warning: this machine's token goes over a plain connection");
-                }
-                Login::Bearer(token)
-            }
-            None => Login::None,
-        });
-    };
-    if !settings.allow_insecure_auth && !settings.controllers.iter().all(|endpoint| endpoint.tls) {
-        return Err(Trouble::Connection(
-            "a password is not sent over a plain connection; use linstor+ssl://HOST, or --allow-insecure-auth permits it".to_owned(),
-        ));
-    }
-    let password = match &settings.password {
-        Some(password) => password.clone(),
-        None if settings.curl => String::new(),
-        None => terminal.ask_password(&format!("Password of {user}")).map_err(Trouble::Connection)?,
-    };
-    Ok(Login::Basic { user: user.clone(), password })
-}
-
-/// Whom the settings trust. Without a file of authorities whoever answers is taken for the controller, as LINSTOR's client does; but a
-/// password goes to nobody whom the machine's authorities do not vouch for, unless that is permitted.
-pub(crate) fn trust(settings: &Settings) -> Trust {
-    match &settings.cafile {
-        Some(file) => Trust::File(file.clone()),
-        None if settings.user.is_some() && !settings.allow_insecure_auth => Trust::Machine,
-        None => Trust::Anybody,
-    }
-}
-
-/// Whether the connection stays on this machine, where nobody else can read it.
-fn is_this_machine(endpoint: &Endpoint) -> bool {
-    endpoint.host.eq_ignore_ascii_case("localhost") || endpoint.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -108,11 +108,13 @@ pub struct DriftWords {
 #[derive(Debug, Subcommand)]
 pub enum DriftVerb {
     /// Remove it with its data, by its mark.
+    #[command(after_help = "Example:\n  berth drift remove alpha thin 01a1febf-2881-7faf-ae89-d3e14cd443c5 --dry-run")]
     Remove {
         #[command(flatten)]
         which: Which,
     },
     /// Make a resource of it; its data stays.
+    #[command(after_help = "Example:\n  berth drift adopt alpha thin 01a1febf-2881-7faf-ae89-d3e14cd443c5 web")]
     Adopt {
         #[command(flatten)]
         which: Which,
