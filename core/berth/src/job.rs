@@ -16,9 +16,7 @@ pub fn run(words: &JobWords) -> anyhow::Result<()> {
     let answer = ask::send(&words.connection, &call(&words.verb))?;
     refused(&answer)?;
     match &words.verb {
-        JobVerb::List { json, .. } => {
-            show(&answer.json().context("the controller does not list jobs")?, form(words.output, *json), table)
-        }
+        JobVerb::List { json, .. } => show(&answer.json().context("the controller does not list jobs")?, form(words.output, *json), table),
         JobVerb::Show { json, .. } => {
             show(&answer.json().context("the controller does not show jobs")?, form(words.output, *json), |job, _| harmless(&page(job)))
         }

@@ -68,7 +68,8 @@ pub fn run(arguments: Vec<std::ffi::OsString>) -> anyhow::Result<()> {
         Verb::ImportDb(place) => {
             let database = database(&place)?;
             let document = read(&place.file).map_err(DbError::into_text)?;
-            let kept = runtime.block_on(tools::install(&database, document, true, now_ms())).map_err(DbError::from).map_err(DbError::into_text)?;
+            let kept =
+                runtime.block_on(tools::install(&database, document, true, now_ms())).map_err(DbError::from).map_err(DbError::into_text)?;
             println!("Imported {} to {}.", place.file.display(), database.display());
             if let Some(kept) = kept {
                 println!("The former database is kept as {}.", kept.display());

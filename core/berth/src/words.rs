@@ -79,10 +79,8 @@ pub enum Program {
     )]
     Tls(TlsWords),
     /// Run simulated satellites: every layer and provider, no devices.
-    #[command(
-        after_help = "Example: two of them, for a controller that runs elsewhere\n  \
-            berth simulate --data /tmp/sim --listen 127.0.0.1:3401 127.0.0.1:3402 --name sim-1 sim-2"
-    )]
+    #[command(after_help = "Example: two of them, for a controller that runs elsewhere\n  \
+            berth simulate --data /tmp/sim --listen 127.0.0.1:3401 127.0.0.1:3402 --name sim-1 sim-2")]
     Simulate(SimulateWords),
     /// Print what makes a shell complete commands and names of objects.
     #[command(after_help = "Example:\n  berth completions bash > /etc/bash_completion.d/linstor")]
@@ -291,10 +289,8 @@ pub enum DbVerb {
         output: Option<PathBuf>,
     },
     /// Make a new database from an exported document, our own or LINSTOR's.
-    #[command(
-        after_help = "Examples:\n  berth db import --data /var/lib/berth/controller --dry-run backup.json\n  \
-            berth db import --from-linstor --dry-run linstor-export.json"
-    )]
+    #[command(after_help = "Examples:\n  berth db import --data /var/lib/berth/controller --dry-run backup.json\n  \
+            berth db import --from-linstor --dry-run linstor-export.json")]
     Import {
         #[command(flatten)]
         place: DbPlace,

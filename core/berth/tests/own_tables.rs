@@ -70,10 +70,13 @@ fn answer(stream: TcpStream, answers: &Value) {
     let found = [format!("{method} {target}"), format!("{method} {path}")].into_iter().find_map(|key| answers.get(&key).cloned());
     let (status, body) = match found {
         Some(body) => ("200 OK", body),
-        None => ("404 Not Found", serde_json::json!([{"ret_code": -4_611_686_018_427_387_604_i64, "message": format!("nothing at {target}")}])),
+        None => {
+            ("404 Not Found", serde_json::json!([{"ret_code": -4_611_686_018_427_387_604_i64, "message": format!("nothing at {target}")}]))
+        }
     };
     let body = body.to_string();
-    let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     let mut stream = stream;
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).expect("the answer is read");
 }

@@ -17,7 +17,7 @@ use crate::progress::while_waiting;
 use crate::settings::{OutputVersion, Settings, Surroundings};
 use crate::table::{Screen, Table};
 use crate::terminal::Terminal;
-use crate::{connection, curl, json, reply_text, value, view};
+use crate::{connection, curl, hints, json, reply_text, value, view};
 
 /// How often a job is asked whether it is done.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -64,9 +64,9 @@ impl From<ClientError> for Trouble {
         match &error {
             ClientError::Timeout { .. } => Self::Timeout(format!("{error}; --timeout gives it more")),
             ClientError::Certificate(_) => Self::Connection(format!("{error}; --certfile, --keyfile and --cafile name PEM files")),
-            ClientError::Unreachable { .. } => {
-                Self::Connection(format!("{error}; is the controller running? --controllers or LS_CONTROLLERS says where"))
-            }
+            ClientError::Unreachable { .. } => Self::Connection(format!(
+                "{error}; is the controller running ('systemctl status berth-controller' there)? --controllers or LS_CONTROLLERS says where"
+            )),
             ClientError::NoController | ClientError::Broken { .. } | ClientError::Refused { .. } | ClientError::Setup(_) => {
                 Self::Connection(error.to_string())
             }
@@ -95,7 +95,7 @@ impl<'t> Runner<'t> {
     /// Everything that is not a reply of the controller.
     pub async fn carry_out(&mut self, plan: &Plan) -> Result<u8, Trouble> {
         if let Plan::Later(what) = plan {
-            self.terminal.problem(&format!("{what}: not supported yet by this version"));
+            self.terminal.problem(&format!("{what}: not supported yet by this version, nothing was changed{}", hints::instead(what)));
             return Ok(exit::UNSUPPORTED);
         }
         let dry = if self.settings.dry_run { plan.dry(if self.settings.machine { "plan" } else { "true" }) } else { None };
@@ -506,7 +506,8 @@ fn unexpected(response: &Response) -> Trouble {
     const SHOWN: usize = 200;
     let text = String::from_utf8_lossy(&response.body);
     let start: String = text.trim().chars().take(SHOWN).collect();
-    Trouble::Unexpected(format!("unexpected answer, HTTP status {}: {start}", response.status))
+    let what = "is it a controller that answers there, and not a proxy or another program?";
+    Trouble::Unexpected(format!("unexpected answer, HTTP status {}; {what} It said: {start}", response.status))
 }
 
 /// A document, also one that was printed by `-m` (a list in a list).

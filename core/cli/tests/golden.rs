@@ -72,7 +72,7 @@ const TRANSCRIPTS: &[(&str, &[&str])] = &[
     ),
     ("volumes", &["volume list", "resource list-volumes -p"]),
     ("snapshots", &["snapshot list"]),
-    ("key-values", &["key-value-store list", "key-value-store show inst"]),
+    ("key-values", &["key-value-store list", "key-value-store list -s a/b=AB", "key-value-store show inst"]),
     ("properties", &["controller list-properties", "controller list-properties -p"]),
     ("error-reports", &["error-reports list", "error-reports list --full"]),
     (
@@ -99,7 +99,13 @@ const TRANSCRIPTS: &[(&str, &[&str])] = &[
     ("remotes", &["remote list"]),
     (
         "backups",
-        &["backup list vault", "backup list vault --show-id", "backup list vault --others", "backup queue list", "backup info vault -r site1"],
+        &[
+            "backup list vault",
+            "backup list vault --show-id",
+            "backup list vault --others",
+            "backup queue list",
+            "backup info vault -r site1",
+        ],
     ),
     ("schedules", &["schedule list", "schedule list-by-resource", "schedule list-by-resource-details site1"]),
     ("tokens", &["controller auth list"]),

@@ -26,6 +26,27 @@ pub use v0::flatten;
 /// The table of a document. `None` for the views that are no single table (trees, properties, versions).
 pub fn table(view: &View, document: &Value, look: &Look) -> Option<Table> {
     let rows = crate::value::rows(document);
+    let table = of_view(view, document, rows, look)?;
+    Some(with_columns(table, rows, look))
+}
+
+/// The columns of `--show-props` where a view does not make them itself; empty where a row has no such property.
+fn with_columns(mut table: Table, rows: &[Value], look: &Look) -> Table {
+    let same = rows.len() == table.rows.len();
+    for (key, heading) in &look.show_props {
+        if table.headings.contains(heading) {
+            continue;
+        }
+        table.headings.push(heading.clone());
+        for (at, cells) in table.rows.iter_mut().enumerate() {
+            let row = rows.get(at).filter(|_| same);
+            cells.push(row.map(|row| prop(row, key)).unwrap_or_default().into());
+        }
+    }
+    table
+}
+
+fn of_view(view: &View, document: &Value, rows: &[Value], look: &Look) -> Option<Table> {
     Some(match view {
         View::Nodes => cluster::nodes(rows, look),
         View::NodeInfo => cluster::node_info(rows, look),

@@ -56,8 +56,14 @@ impl World {
         let port = within(LIMIT, "HTTPS is on", || {
             let log = controller.log_text();
             let line = log.lines().find(|line| line.contains("HTTPS is on")).ok_or("not yet")?;
-            let digits: String =
-                line.split("port").nth(1).unwrap_or_default().chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+            let digits: String = line
+                .split("port")
+                .nth(1)
+                .unwrap_or_default()
+                .chars()
+                .skip_while(|c| !c.is_ascii_digit())
+                .take_while(char::is_ascii_digit)
+                .collect();
             digits.parse::<u16>().map_err(|error| format!("{error}: {line}"))
         })?;
         let world = Self { https: format!("linstor+ssl://127.0.0.1:{port}"), ca: path(&tls.join("ca.crt"))?, scratch, controller };

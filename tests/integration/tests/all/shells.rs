@@ -78,7 +78,8 @@ impl Session {
     fn start(world: &World, place: &Place, call: &str) -> Result<Self> {
         let mut command = at(world, place, "script")?;
         command.args(["--quiet", "--return", "--command", call, "/dev/null"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("script does not start")?;
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("script does not start")?;
         let keys = child.stdin.take().context("no keyboard")?;
         let session = Self { child, keys, line: place.folder.join("line") };
         let ready = place.folder.join("ready");
@@ -176,6 +177,10 @@ fn fish_completes_names() -> Result<()> {
 #[test]
 fn a_shell_that_is_not_known_is_named() -> Result<()> {
     let done = run_within(LIMIT, Command::new(berth()?).args(["completions", "tcsh"]))?;
-    ensure!(done.code() == 1 && done.stderr.contains("bash") && done.stderr.contains("zsh") && done.stderr.contains("fish"), "{}", done.stderr);
+    ensure!(
+        done.code() == 1 && done.stderr.contains("bash") && done.stderr.contains("zsh") && done.stderr.contains("fish"),
+        "{}",
+        done.stderr
+    );
     Ok(())
 }
