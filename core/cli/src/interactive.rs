@@ -135,9 +135,19 @@ enum Line {
 }
 
 /// Reads commands until `exit`, `quit` or the end of input; a lost connection ends it too.
-pub async fn session(settings: Settings, around: &Surroundings, terminal: &mut Terminal) -> u8 {
+pub async fn session(mut settings: Settings, around: &Surroundings, terminal: &mut Terminal) -> u8 {
+    // Once, and not for each command.
+    if let (Some(user), None) = (&settings.user, &settings.password) {
+        match terminal.ask_password(&format!("Password of {user}")) {
+            Ok(password) => settings.password = Some(password),
+            Err(why) => {
+                terminal.problem(&why);
+                return exit::CONNECTION;
+            }
+        }
+    }
     let history = around.user_folder().map(|folder| folder.join("client.history"));
-    let names = Names { around: around.clone(), globals: controllers_option(&settings) };
+    let names = Names { around: around.clone(), globals: connection_options(&settings) };
     let mut editor = match open(history.as_ref(), names) {
         Ok(editor) => editor,
         Err(why) => {
@@ -175,10 +185,38 @@ pub async fn session(settings: Settings, around: &Surroundings, terminal: &mut T
     code
 }
 
-/// The controllers of the session as an option.
-fn controllers_option(settings: &Settings) -> Vec<OsString> {
+/// Where the session's controllers are, and how one gets in there, as options.
+fn connection_options(settings: &Settings) -> Vec<OsString> {
     let list: Vec<String> = settings.controllers.iter().map(ToString::to_string).collect();
-    vec![format!("--controllers={}", list.join(",")).into()]
+    let mut options = vec![OsString::from(format!("--controllers={}", list.join(",")))];
+    let mut add = |option: &str, value: &std::ffi::OsStr| {
+        let mut word = OsString::from(format!("--{option}="));
+        word.push(value);
+        options.push(word);
+    };
+    for (option, file) in [
+        ("token-file", &settings.token_file),
+        ("certfile", &settings.certfile),
+        ("keyfile", &settings.keyfile),
+        ("cafile", &settings.cafile),
+    ] {
+        file.iter().for_each(|file| add(option, file.as_os_str()));
+    }
+    for (option, text) in [("user", &settings.user), ("password", &settings.password)] {
+        text.iter().for_each(|text| add(option, text.as_ref()));
+    }
+    if settings.allow_insecure_auth {
+        options.push("--allow-insecure-auth".into());
+    }
+    options
+}
+
+/// Whether a line may hold what nobody is to read in the history.
+fn holds_secret(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    ["passphrase", "password", "secret", "api-pw"].iter().any(|word| line.contains(word))
+        || matches!(words.as_slice(), ["encryption" | "e", _, _, ..] | ["remote", _, "s3" | "ebs", ..])
 }
 
 fn open(history: Option<&PathBuf>, names: Names) -> Result<LineEditor, ReadlineError> {
@@ -207,7 +245,9 @@ fn read_line(line: Result<String, ReadlineError>, editor: &mut LineEditor, termi
     if line.is_empty() {
         return Line::Nothing;
     }
-    let _unstored = editor.add_history_entry(line);
+    if !holds_secret(line) {
+        let _unstored = editor.add_history_entry(line);
+    }
     match shlex::split(line) {
         Some(words) if words.len() == 1 && (words[0] == "exit" || words[0] == "quit") => Line::End,
         Some(words) => Line::Words(words.into_iter().map(OsString::from).collect()),
@@ -300,6 +340,18 @@ mod tests {
             ]
         );
         assert_eq!(state.prompt(), super::PROMPT);
+    }
+
+    #[test]
+    fn secrets_are_not_kept_in_the_history() {
+        for line in
+            ["e ep -p x", "encryption create-passphrase --passphrase x", "remote c s3 vault h b r ACCESS KEY", "vd c r 1G --passphrase x"]
+        {
+            assert!(super::holds_secret(line), "{line}");
+        }
+        for line in ["node list", "encryption status", "remote list", "e status"] {
+            assert!(!super::holds_secret(line), "{line}");
+        }
     }
 
     #[test]
