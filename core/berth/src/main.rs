@@ -109,6 +109,8 @@ fn is_own_word(first: Option<&OsString>) -> bool {
 fn own_word_first(arguments: Vec<OsString>) -> Vec<OsString> {
     match berth_cli::split(&arguments) {
         Some((options, words)) if !options.is_empty() && is_own_word(words.first()) && !is_client_controller(&words) => {
+            let machine = |word: &OsString| word == "-m" || word == "--machine-readable";
+            let options = options.into_iter().map(|word| if machine(&word) { "--output=json".into() } else { word });
             let mut words = words.into_iter();
             words.next().into_iter().chain(options).chain(words).collect()
         }
