@@ -17,7 +17,7 @@ use crate::plan::{Plan, Transaction};
 use crate::run::{Runner, Trouble};
 use crate::settings::{Settings, Surroundings, take_dry_run, take_output, take_watch};
 use crate::terminal::Terminal;
-use crate::{NotUnderstood, Task, command_list, complain, complete, exit, understand};
+use crate::{Task, command_list, complete, exit, understand};
 
 const PROMPT: &str = "LINSTOR ==> ";
 /// While replicas are collected.
@@ -283,12 +283,8 @@ async fn one_command(
             return None;
         }
         Ok(Task::Interactive) => return None,
-        Err(NotUnderstood::Grammar(error)) => {
-            complain(&error, terminal);
-            return None;
-        }
-        Err(NotUnderstood::Usage(bad)) => {
-            terminal.problem(&bad.to_string());
+        Err(not) => {
+            crate::not_understood(&not, &words, terminal);
             return None;
         }
     };

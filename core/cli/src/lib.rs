@@ -91,11 +91,7 @@ pub async fn run_in(args: Vec<OsString>, around: &Surroundings, terminal: &mut T
     }
     let task = match understand(&words, &settings) {
         Ok(task) => task,
-        Err(NotUnderstood::Grammar(error)) => return complain(&error, terminal),
-        Err(NotUnderstood::Usage(bad)) => {
-            terminal.problem(&bad.to_string());
-            return exit::USAGE;
-        }
+        Err(not) => return not_understood(&not, &words, terminal),
     };
     match task {
         Task::Interactive => interactive::session(settings, around, terminal).await,
@@ -150,6 +146,40 @@ pub fn completion(
     let mut command = complete::beside(beside(grammar::command()), &line, around);
     let mut out = Vec::new();
     Some(completer.write_complete(&mut command, line, None, &mut out).map(|()| out).map_err(|why| why.to_string()))
+}
+
+/// Says why a command was not understood, and how it is written; gives the exit code.
+fn not_understood(not: &NotUnderstood, words: &[OsString], terminal: &mut Terminal) -> u8 {
+    use clap::error::ErrorKind::{MissingRequiredArgument, TooFewValues, WrongNumberOfValues};
+    let (code, show) = match not {
+        NotUnderstood::Grammar(error) => {
+            let too_few = matches!(error.kind(), MissingRequiredArgument | TooFewValues | WrongNumberOfValues);
+            (complain(error, terminal), too_few)
+        }
+        NotUnderstood::Usage(bad) => {
+            terminal.problem(&bad.to_string());
+            (exit::USAGE, true)
+        }
+    };
+    if let Some(example) = example(words).filter(|_| show) {
+        terminal.note(&example);
+    }
+    code
+}
+
+/// The example in the help of the command that these words begin with.
+fn example(words: &[OsString]) -> Option<String> {
+    let root = command();
+    let mut at = &root;
+    for word in words {
+        match at.find_subcommand(word) {
+            Some(below) => at = below,
+            None => break,
+        }
+    }
+    let help = at.get_after_help()?.to_string();
+    let start = help.find("Example")?;
+    Some(help[start..].trim_end().to_owned())
 }
 
 /// Prints what went wrong and gives the exit code.

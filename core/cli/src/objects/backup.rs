@@ -218,6 +218,9 @@ fn delete(matches: &ArgMatches) -> Result<Plan, BadUsage> {
     let call = Call::delete(&["remotes", must(m, REMOTE.0), "backups"]);
     let call = match how {
         "id" => call.query(if set(m, "prefix") { "id_prefix" } else { "id" }, must(m, "ID")),
+        "filter" if ["time", "resource", "node"].iter().all(|option| one(m, option).is_none()) => {
+            return Err(BadUsage::new("say which backups: --time, --resource or --node; 'backup delete all' removes everything"));
+        }
         "filter" => call
             .query_each("timestamp", one(m, "time"))
             .query_each("resource_name", one(m, "resource"))

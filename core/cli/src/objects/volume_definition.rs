@@ -22,7 +22,7 @@ pub fn command() -> Command {
         .subcommand(
             quiet(leaf("create", &["c"], "Add a volume to a resource definition", "volume-definition create backups 10G"))
                 .arg(need(RESOURCE.0, RESOURCE.1))
-                .arg(need("SIZE", "Size; without a unit in GiB"))
+                .arg(need("SIZE", "Size; without a unit in GiB").allow_negative_numbers(true))
                 .arg(opt("vlmnr", "Number of the volume; without one the next free").short('n').value_name("NR"))
                 .arg(opt("storage-pool", "Storage pool of this volume").short('s').value_name("POOL"))
                 .arg(opt("minor", "Number of its DRBD device").short('m').value_name("MINOR"))
@@ -41,7 +41,7 @@ pub fn command() -> Command {
         .subcommand(common::drbd_options(Scope::Volume, &NAMES, "volume-definition drbd-options backups 0 --disk-flushes no"))
         .subcommand(
             quiet(common::named(leaf("set-size", &["size"], "Resize a volume", "volume-definition set-size backups 0 100G"), &NAMES))
-                .arg(need("SIZE", "New size; without a unit in GiB"))
+                .arg(need("SIZE", "New size; without a unit in GiB").allow_negative_numbers(true))
                 .arg(flag("gross", "The size is that of the backing storage")),
         )
         .subcommand(
