@@ -3,9 +3,10 @@
 use anyhow::Context;
 use berth_model::names::ResourceName;
 use berth_model::plan::Wanted;
-use berth_satellite::{ResourceState, local};
-use comfy_table::{Table, presets};
+use berth_satellite::ResourceState;
+use berth_satellite::local::{self, LocalError};
 
+use crate::screen::{Screen, harmless};
 use crate::words::{LocalVerb, LocalWords};
 
 /// Runs the verb.
@@ -14,7 +15,7 @@ use crate::words::{LocalVerb, LocalWords};
 /// If no satellite answers, or it refuses.
 pub fn run(words: &LocalWords) -> anyhow::Result<()> {
     let data = &words.data;
-    crate::daemon::runtime(1)?.block_on(async {
+    let outcome: anyhow::Result<()> = crate::daemon::runtime(1)?.block_on(async {
         match &words.verb {
             LocalVerb::Status => println!("{}", serde_json::to_string_pretty(&local::get_status(data).await?)?),
             LocalVerb::Resources => println!("{}", table(&local::get_resources(data).await?)),
@@ -22,6 +23,12 @@ pub fn run(words: &LocalWords) -> anyhow::Result<()> {
             LocalVerb::Detach { resource } => println!("{}", table(&[local::post_detach(data, &name(resource)?).await?])),
         }
         Ok(())
+    });
+    outcome.map_err(|error| match error.downcast_ref::<LocalError>() {
+        Some(LocalError::Away { .. }) => anyhow::anyhow!(
+            "{error:#}; is it running ('systemctl status berth-satellite')? --data names its folder, and only root and its own user may ask"
+        ),
+        Some(LocalError::Timeout | LocalError::Refused(_) | LocalError::Nonsense(_)) | None => error,
     })
 }
 
@@ -29,9 +36,8 @@ fn name(text: &str) -> anyhow::Result<ResourceName> {
     ResourceName::parse(text).context("that cannot be a resource; 'berth local resources' lists them")
 }
 
-fn table(resources: &[ResourceState]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["Resource", "Wanted", "Volume", "Device", "State"]);
+fn table(resources: &[ResourceState]) -> String {
+    let mut table = Screen::of_process().table(&["Resource", "Wanted", "Volume", "Device", "State"]);
     for resource in resources {
         let wanted = match (resource.wanted, resource.by_hand) {
             (_, Some(true)) => "active (by hand)",
@@ -44,7 +50,7 @@ fn table(resources: &[ResourceState]) -> Table {
             table.add_row([resource.resource.as_str(), wanted, "", "", "not looked at yet"]);
             continue;
         };
-        let state = seen.fault.as_ref().map_or_else(|| format!("{:?}", seen.standing).to_lowercase(), |fault| fault.message.clone());
+        let state = seen.fault.as_ref().map_or_else(|| format!("{:?}", seen.standing).to_lowercase(), |fault| harmless(&fault.message));
         if seen.volumes.is_empty() {
             table.add_row([resource.resource.as_str(), wanted, "", "", &state]);
         }
@@ -53,5 +59,5 @@ fn table(resources: &[ResourceState]) -> Table {
             table.add_row([resource.resource.as_str(), wanted, &volume.number.to_string(), &device, &state]);
         }
     }
-    table
+    table.to_string()
 }

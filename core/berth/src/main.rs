@@ -62,10 +62,13 @@ fn main() -> ExitCode {
     if !is_own_word(rest.first()) || is_client_controller(&rest) {
         return client(rest);
     }
-    let matches = match Words::command().try_get_matches_from(std::iter::once(OsString::from("berth")).chain(rest)) {
+    let matches = match Words::command().try_get_matches_from(std::iter::once(OsString::from("berth")).chain(rest.iter().cloned())) {
         Ok(matches) => matches,
         Err(error) => {
             let _printed = error.print();
+            if let Some(example) = berth_cli::example(&Words::command(), &rest).filter(|_| berth_cli::wants_example(&error)) {
+                eprintln!("{example}");
+            }
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };

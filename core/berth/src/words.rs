@@ -453,7 +453,7 @@ pub enum WhatIfVerb {
     #[command(after_help = "Example:\n  berth what-if node alpha down")]
     Node {
         /// Names of nodes, then `down` (they may come back) or `lost` (they never do).
-        #[arg(value_name = "NAME... EVENT", num_args = 2.., required = true)]
+        #[arg(value_names = ["NAME", "EVENT"], num_args = 2.., required = true)]
         words: Vec<String>,
     },
 }

@@ -150,27 +150,28 @@ pub fn completion(
 
 /// Says why a command was not understood, and how it is written; gives the exit code.
 fn not_understood(not: &NotUnderstood, words: &[OsString], terminal: &mut Terminal) -> u8 {
-    use clap::error::ErrorKind::{MissingRequiredArgument, TooFewValues, WrongNumberOfValues};
     let (code, show) = match not {
-        NotUnderstood::Grammar(error) => {
-            let too_few = matches!(error.kind(), MissingRequiredArgument | TooFewValues | WrongNumberOfValues);
-            (complain(error, terminal), too_few)
-        }
+        NotUnderstood::Grammar(error) => (complain(error, terminal), wants_example(error)),
         NotUnderstood::Usage(bad) => {
             terminal.problem(&bad.to_string());
             (exit::USAGE, true)
         }
     };
-    if let Some(example) = example(words).filter(|_| show) {
+    if let Some(example) = example(&command(), words).filter(|_| show) {
         terminal.note(&example);
     }
     code
 }
 
+/// Whether an example helps: something is missing, and not something unknown typed.
+pub fn wants_example(error: &clap::Error) -> bool {
+    use clap::error::ErrorKind::{InvalidValue, MissingRequiredArgument, TooFewValues, WrongNumberOfValues};
+    matches!(error.kind(), InvalidValue | MissingRequiredArgument | TooFewValues | WrongNumberOfValues)
+}
+
 /// The example in the help of the command that these words begin with.
-fn example(words: &[OsString]) -> Option<String> {
-    let root = command();
-    let mut at = &root;
+pub fn example(root: &clap::Command, words: &[OsString]) -> Option<String> {
+    let mut at = root;
     for word in words {
         match at.find_subcommand(word) {
             Some(below) => at = below,
