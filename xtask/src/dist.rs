@@ -31,7 +31,9 @@ pub fn dist() -> Result<()> {
     fs::create_dir_all(&bin)?;
     fs::create_dir_all(&units)?;
     copy(&target.join("dist").join("berth"), &bin.join("berth"))?;
-    symlink("berth", bin.join("linstor"))?;
+    for name in ["linstor", "linstor-database"] {
+        symlink("berth", bin.join(name))?;
+    }
     for (shell, place) in [
         ("bash", "share/bash-completion/completions/linstor"),
         ("zsh", "share/zsh/vendor-completions/_linstor"),
