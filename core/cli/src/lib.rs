@@ -125,7 +125,22 @@ pub fn registration(shell: &str, names: &[&str]) -> Result<String, String> {
     for name in names {
         completer.write_registration(complete::VARIABLE, name, name, name, &mut out).map_err(|why| why.to_string())?;
     }
-    String::from_utf8(out).map_err(|why| why.to_string())
+    let text = String::from_utf8(out).map_err(|why| why.to_string())?;
+    Ok(if shell == "zsh" { as_zsh_function(&text, names) } else { text })
+}
+
+/// The registration for zsh as a file that its completion system can read by itself, too: named in one first line, and giving an answer
+/// when it is read because the first one is asked for.
+fn as_zsh_function(text: &str, names: &[&str]) -> String {
+    let body: Vec<&str> = text.lines().filter(|line| !line.starts_with("#compdef ")).collect();
+    let functions: Vec<String> = names.iter().map(|name| format!("_{name}")).collect();
+    format!(
+        "#compdef {}\n{}\ncase \"${{funcstack[1]-}}\" in\n    {}) \"_clap_dynamic_completer_${{service:-{}}}\" \"$@\" ;;\nesac\n",
+        names.join(" "),
+        body.join("\n").trim_end(),
+        functions.join("|"),
+        names.first().copied().unwrap_or_default(),
+    )
 }
 
 /// Answers a shell that completes a line, if one asks: its name is in the environment, the line behind `--` in the arguments (with the

@@ -219,3 +219,13 @@ fn every_command_and_option_of_linstor_s_client_is_there() {
     missing.extend(GLOBALS.split_whitespace().filter(|option| !takes(&root, option)).map(str::to_owned));
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
+
+#[test]
+fn one_file_completes_both_names_in_zsh() {
+    let text = berth_cli::registration("zsh", &["linstor", "berth"]).expect("a shell that is known");
+    assert!(text.starts_with("#compdef linstor berth\n"), "{text}");
+    assert_eq!(text.matches("#compdef ").count(), 1, "only the first line counts for zsh");
+    for part in ["compdef _clap_dynamic_completer_linstor linstor", "compdef _clap_dynamic_completer_berth berth", "_linstor|_berth)"] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+}
