@@ -76,17 +76,18 @@ mod tests {
     DrbdOptions/auto-quorum: \"off\"
   size: 5
 - deep:
-    -
-      - 1
-      - 2
-    - x: true
+  - - 1
+    - 2
+  - x: true
   nodes:
-    - a
-    - \"b c\"
+  - a
+  - b c
 ";
         assert_eq!(yaml(&document), expected);
         assert_eq!(yaml(&json!([])), "[]\n");
-        assert_eq!(yaml(&json!("a: b")), "\"a: b\"\n");
+        // Words that older readers take for something else, and texts of several lines.
+        assert_eq!(yaml(&json!(["on", "1:30", "0x1"])), "- \"on\"\n- \"1:30\"\n- \"0x1\"\n");
+        assert_eq!(yaml(&json!({"text": "a\nb"})), "text: \"a\\nb\"\n");
     }
 
     #[test]

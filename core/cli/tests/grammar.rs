@@ -6,7 +6,7 @@ use clap::Command;
 const COMMANDS: &[(&str, &str)] = &[
     ("controller|c list-properties|lp", "-p --pastable"),
     ("controller set-property|sp", "--aux"),
-    ("controller drbd-options|opt", "--verify-alg --unset-verify-alg --auto-quorum"),
+    ("controller drbd-options|opt", "--verify-alg --unset-verify-alg"),
     ("controller set-log-level|setloglevel", "--library --global"),
     ("controller version|v", ""),
     (
