@@ -36,6 +36,13 @@ pub struct FileStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actual_path: Option<String>,
     pub content_match: bool,
+    /// Why the satellite did not write it (not upstream's, as the next ones).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correction: Option<String>,
 }
 
 /// Why there is no [`FileStatus`].

@@ -37,6 +37,7 @@ const SATELLITE: &[Known] = &[
     Known { name: "listen", variable: "BERTH_SATELLITE_LISTEN", default: Some("[::]:3366") },
     Known { name: "name", variable: "BERTH_SATELLITE_NAME", default: None },
     Known { name: "dev_dir", variable: "BERTH_SATELLITE_DEV_DIR", default: Some("/dev/berth") },
+    Known { name: "allow_ext_files", variable: "BERTH_SATELLITE_ALLOW_EXT_FILES", default: None },
     Known { name: "tls_cert", variable: "BERTH_SATELLITE_TLS_CERT", default: None },
     Known { name: "tls_key", variable: "BERTH_SATELLITE_TLS_KEY", default: None },
     Known { name: "tls_ca", variable: "BERTH_SATELLITE_TLS_CA", default: None },
@@ -133,6 +134,8 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
     config.log = log;
     config.name = settings.get("name").map(str::to_owned);
     config.dev_dir = settings.require("dev_dir")?.into();
+    config.file_folders = berth_satellite::file_folders(settings.get("allow_ext_files").unwrap_or_default())
+        .map_err(|why| anyhow::anyhow!("'allow_ext_files': {why}; write it as /etc/drbd-reactor.d,/etc/systemd/system"))?;
     config.tls = certificates::files(&settings, &certificates::ANSWERS)?;
     let stdin = words.get_flag("until_stdin_closes");
     let ended = runtime(2)?.block_on(async move {

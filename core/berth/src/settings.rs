@@ -135,6 +135,8 @@ fn flag(matches: &ArgMatches, name: &str) -> Option<String> {
 fn text(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => text.clone(),
+        // A list is written as on the command line.
+        toml::Value::Array(all) => all.iter().map(text).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
 }

@@ -168,6 +168,9 @@ pub struct SatelliteWords {
     /// Folder for stable device paths.
     #[arg(long, value_name = "DIR")]
     pub dev_dir: Option<PathBuf>,
+    /// Folders below which external files ('linstor file') may be written, e.g. /etc/drbd-reactor.d,/etc/systemd/system; without it nowhere.
+    #[arg(long, value_name = "DIR,...")]
+    pub allow_ext_files: Option<String>,
     /// Certificate with this node's name (PEM): only a controller with a certificate gets in then, by TLS.
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<String>,

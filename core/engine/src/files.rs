@@ -14,6 +14,7 @@ use crate::command::Command;
 use crate::draft::{Draft, Refused};
 use crate::lookup;
 use crate::resources::misdirected;
+use crate::stack;
 
 /// Commands on external files.
 ///
@@ -145,6 +146,7 @@ fn take_off(definition: &mut ResourceDefinition, path: &FilePath) -> bool {
 fn deploy(draft: &mut Draft<'_>, resource: &str, text: &str, deployed: bool) -> Result<(), Refused> {
     let mut definition = (**lookup::definition(&draft.cluster, resource)?).clone();
     let path = file(&draft.cluster, text)?.path.clone();
+    let name = definition.name.clone();
     let was = take_off(&mut definition, &path);
     if deployed {
         definition.props.insert_internal(property(&path), DEPLOYED);
@@ -153,11 +155,16 @@ fn deploy(draft: &mut Draft<'_>, resource: &str, text: &str, deployed: bool) -> 
         draft.put(Object::ResourceDefinition(definition));
     }
     if deployed {
-        draft.reply(
-            Reply::new(Code::WARN_NO_EFFECT, format!("External file '{path}' is not written on any node."))
-                .cause("It is kept and marked as deployed; satellites of this version write no external files.")
-                .correction("Bring the file to the nodes by other means until they do."),
-        );
+        let nodes: Vec<_> = draft.cluster.replicas(&name).map(|replica| replica.node.clone()).collect();
+        let refusing = nodes.iter().filter(|node| stack::capabilities(draft.context.observed, node).is_some_and(|able| !able.allows_file(&path)));
+        let refusing: Vec<String> = refusing.map(ToString::to_string).collect();
+        if !refusing.is_empty() {
+            draft.reply(
+                Reply::new(Code::WARN_NO_EFFECT, format!("External file '{path}' is not written on: {}.", refusing.join(", ")))
+                    .cause("The operators of these nodes do not let external files be written there.")
+                    .correction("Name its folder in 'allow_ext_files' of /etc/berth/satellite.toml on these nodes, and restart the satellite."),
+            );
+        }
     }
     Ok(())
 }

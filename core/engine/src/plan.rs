@@ -1,15 +1,17 @@
 //! What shall be on a node, as a function of the cluster alone. The generation of a plan is the serial that it was made from.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use berth_model::change::{Change, Key};
 use berth_model::cluster::{Cluster, ItemOwner};
+use berth_model::files::{self, ExternalFile};
 use berth_model::flags::{ResourceFlag, VolumeFlag};
 use berth_model::job::{Awaited, DeleteStep, Task};
 use berth_model::layers::ProviderKind;
-use berth_model::names::{NodeName, VolumeNumber};
-use berth_model::objects::{Resource, StorPool, Tombstone};
-use berth_model::plan::{PlanBody, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan, SnapshotVolumePlan, VolumePlan, Wanted};
+use berth_model::names::{FilePath, NodeName, VolumeNumber};
+use berth_model::objects::{Resource, ResourceDefinition, StorPool, Tombstone};
+use berth_model::plan::{FilePlan, PlanBody, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan, SnapshotVolumePlan, VolumePlan, Wanted};
 use berth_model::snapshot::{CopyState, Snapshot};
 use uuid::Uuid;
 
@@ -23,6 +25,8 @@ pub const POOL_PLACE: &str = "StorDriver/StorPoolName";
 pub struct Touch {
     /// A pool was made, changed or removed.
     pub pools: bool,
+    /// An external file, or which of them belong to the node, changed.
+    pub files: bool,
     /// Items that were made, changed or removed.
     pub items: BTreeSet<Uuid>,
 }
@@ -124,13 +128,41 @@ pub(crate) fn pool_plans(cluster: &Cluster, node: &NodeName) -> Vec<PoolPlan> {
     cluster.pools_of(node).filter_map(|pool| pool_plan(pool)).collect()
 }
 
+/// The external files of a node: those that the definitions of its replicas deploy, in the order of their paths.
+pub(crate) fn file_plans(cluster: &Cluster, node: &NodeName) -> Vec<FilePlan> {
+    let lies_here = |definition: &ResourceDefinition| {
+        cluster.resource(&definition.name, node).is_some_and(|resource| !resource.flags.has(ResourceFlag::Delete))
+    };
+    let wanted = cluster.files.values().filter(|file| cluster.deploying(&file.path).any(|definition| lies_here(definition)));
+    let plan = |file: &Arc<ExternalFile>| FilePlan {
+        path: file.path.clone(),
+        content: file.content.clone(),
+        alt_suffixes: file.alt_suffixes.clone(),
+    };
+    wanted.map(plan).collect()
+}
+
+fn deploys_any(definition: &ResourceDefinition) -> bool {
+    definition.props.iter().any(|(key, _)| key.starts_with(files::FILES) && files::of_property(key).is_some())
+}
+
+/// The files that a definition deploys.
+fn deploys(definition: &ResourceDefinition) -> BTreeSet<FilePath> {
+    definition.props.iter().filter_map(|(key, _)| files::of_property(key)).collect()
+}
+
 /// The whole plan of a node.
 #[must_use]
 pub fn whole(cluster: &Cluster, node: &NodeName) -> PlanBody {
     let resources = cluster.resources_on(node).map(|resource| PlanItem::Resource(resource_item(cluster, resource)));
     let snapshots = cluster.snapshots_on(node).filter_map(|snapshot| snapshot_item(snapshot, node)).map(PlanItem::Snapshot);
     let tombstones = cluster.tombstones_on(node).filter(|tombstone| is_for(cluster, tombstone)).map(|tombstone| tombstone.item.clone());
-    PlanBody { pools: Some(pool_plans(cluster, node)), items: tombstones.chain(resources).chain(snapshots).collect(), forget: Vec::new() }
+    PlanBody {
+        pools: Some(pool_plans(cluster, node)),
+        items: tombstones.chain(resources).chain(snapshots).collect(),
+        files: Some(file_plans(cluster, node)),
+        forget: Vec::new(),
+    }
 }
 
 /// Whether a tombstone speaks of the node that has its name now. A node that was given up and made anew is another one (law 3):
@@ -142,7 +174,11 @@ fn is_for(cluster: &Cluster, tombstone: &Tombstone) -> bool {
 /// What a node must be told after `touch`.
 #[must_use]
 pub fn partial(cluster: &Cluster, node: &NodeName, touch: &Touch) -> PlanBody {
-    let mut body = PlanBody { pools: touch.pools.then(|| pool_plans(cluster, node)), ..PlanBody::default() };
+    let mut body = PlanBody {
+        pools: touch.pools.then(|| pool_plans(cluster, node)),
+        files: touch.files.then(|| file_plans(cluster, node)),
+        ..PlanBody::default()
+    };
     for id in &touch.items {
         match item(cluster, node, *id) {
             Some(item) => body.items.push(item),
@@ -175,6 +211,7 @@ pub fn touched(before: &Cluster, after: &Cluster, changes: &[Change]) -> BTreeMa
         touches.entry(node.clone()).or_default().items.insert(id);
     };
     let mut pools = Vec::new();
+    let mut files: BTreeSet<NodeName> = BTreeSet::new();
     for change in changes {
         match change.key() {
             Key::Resource(name, node) => {
@@ -182,6 +219,10 @@ pub fn touched(before: &Cluster, after: &Cluster, changes: &[Change]) -> BTreeMa
                     if let Some(resource) = cluster.resource(&name, &node) {
                         add(&node, resource.id.uuid());
                     }
+                }
+                let deploys_files = |cluster: &Cluster| cluster.definitions.get(&name).is_some_and(|definition| deploys_any(definition));
+                if deploys_files(before) || deploys_files(after) {
+                    files.insert(node);
                 }
                 // Their plans name the peers that hold the data.
                 for waiting in after.replicas(&name).filter(|replica| content::waits_for_peers(replica)) {
@@ -210,19 +251,32 @@ pub fn touched(before: &Cluster, after: &Cluster, changes: &[Change]) -> BTreeMa
                 }
             }
             Key::StorPool(node, _) => pools.push(node),
+            Key::ResourceDefinition(name) => {
+                let of = |cluster: &Cluster| cluster.definitions.get(&name).map(|definition| deploys(definition)).unwrap_or_default();
+                if of(before) != of(after) {
+                    files.extend(after.replicas(&name).map(|replica| replica.node.clone()));
+                }
+            }
+            Key::ExternalFile(path) => {
+                for cluster in [before, after] {
+                    let replicas = cluster.deploying(&path).flat_map(|definition| cluster.replicas(&definition.name));
+                    files.extend(replicas.map(|replica| replica.node.clone()));
+                }
+            }
             Key::Controller
             | Key::Node(_)
             | Key::StorPoolDfn(_)
             | Key::ResourceGroup(_)
-            | Key::ResourceDefinition(_)
             | Key::KeyValueStore(_)
             | Key::Token(_)
             | Key::Number(_)
             | Key::MasterKey
             | Key::NodeConnection(_)
-            | Key::ResourceConnection(..)
-            | Key::ExternalFile(_) => {}
+            | Key::ResourceConnection(..) => {}
         }
+    }
+    for node in files {
+        touches.entry(node).or_default().files = true;
     }
     for node in pools {
         touches.entry(node).or_default().pools = true;

@@ -29,6 +29,17 @@ pub fn of_property(key: &str) -> Option<FilePath> {
     FilePath::parse(key.strip_prefix(FILES)?).ok()
 }
 
+/// The folder of `folders` (absolute paths) that `path` lies below, the deepest one; `None`: below none. Only whole names count:
+/// `/etc/a` does not hold `/etc/ab`.
+#[must_use]
+pub fn folder_of<'f>(folders: &'f [String], path: &FilePath) -> Option<&'f str> {
+    let below = |folder: &&String| {
+        let folder = folder.trim_end_matches('/');
+        path.as_str().strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+    };
+    folders.iter().filter(below).max_by_key(|folder| folder.trim_end_matches('/').len()).map(String::as_str)
+}
+
 /// A file that is kept for nodes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExternalFile {
@@ -50,6 +61,19 @@ pub struct ExternalFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_lies_below_a_folder_is_allowed() {
+        let folders = ["/etc/a", "/etc/a/b/", "/srv"].map(str::to_owned);
+        let of = |text: &str| folder_of(&folders, &FilePath::parse(text).unwrap()).map(str::to_owned);
+        assert_eq!(of("/etc/a/x"), Some("/etc/a".to_owned()));
+        assert_eq!(of("/etc/a/b/x"), Some("/etc/a/b/".to_owned()));
+        for no in ["/etc/a", "/etc/ab/x", "/etc/A/x", "/x"] {
+            assert_eq!(of(no), None, "{no}");
+        }
+        assert_eq!(folder_of(&[], &FilePath::parse("/etc/a").unwrap()), None);
+        assert!(folder_of(&["/".to_owned()], &FilePath::parse("/etc/a").unwrap()).is_some());
+    }
 
     #[test]
     fn a_property_names_its_file() {

@@ -7,8 +7,9 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::files;
 use crate::layers::{LayerKind, ProviderKind, words};
-use crate::names::{NodeName, StorPoolName, VolumeNumber};
+use crate::names::{FilePath, NodeName, StorPoolName, VolumeNumber};
 use crate::size::Kib;
 use crate::time::Timestamp;
 
@@ -32,6 +33,16 @@ pub struct Capabilities {
     pub unsupported_providers: BTreeMap<ProviderKind, Vec<String>>,
     /// Why each other layer does not.
     pub unsupported_layers: BTreeMap<LayerKind, Vec<String>>,
+    /// Folders below which the operator lets external files be written, absolute paths; empty: nowhere.
+    pub file_folders: Vec<String>,
+}
+
+impl Capabilities {
+    /// Whether the operator lets an external file be written at `path`: it lies below one of the folders.
+    #[must_use]
+    pub fn allows_file(&self, path: &FilePath) -> bool {
+        files::folder_of(&self.file_folders, path).is_some()
+    }
 }
 
 /// One report of a satellite.
@@ -46,6 +57,24 @@ pub struct Observation {
     pub pools: Vec<PoolSeen>,
     /// Objects of ours that no item of the plan names, all of them, ordered by pool and backing name; `None`: nobody looked.
     pub strangers: Option<Vec<Stranger>>,
+    /// External files of the plan as they are on the machine, all of them, in the order of the plan; `None`: nobody looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<FileSeen>>,
+}
+
+/// An external file as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSeen {
+    /// Path in the plan.
+    pub path: FilePath,
+    /// Where it is: the path, or that with an alternative suffix; `None`: it is not there.
+    #[serde(default)]
+    pub actual_path: Option<String>,
+    /// Whether what is there is what the plan says.
+    pub content_match: bool,
+    /// Why it is not.
+    #[serde(default)]
+    pub fault: Option<Fault>,
 }
 
 /// An object in a pool that carries this cluster's mark, and that no item of the plan names.
@@ -290,6 +319,8 @@ pub struct NodeSeen {
     pub items: OrdMap<Uuid, Arc<ItemRecord>>,
     /// Objects of ours that no plan names, and when they were looked for; `None`: not in this session.
     pub strangers: Option<(Arc<Vec<Stranger>>, Timestamp)>,
+    /// External files, and when they were looked at; `None`: not in this session.
+    pub files: Option<(Arc<Vec<FileSeen>>, Timestamp)>,
 }
 
 impl NodeSeen {
@@ -307,6 +338,7 @@ impl NodeSeen {
             pools: OrdMap::new(),
             items: OrdMap::new(),
             strangers: None,
+            files: None,
         }
     }
 }
@@ -339,6 +371,13 @@ impl Observed {
     #[must_use]
     pub fn pool(&self, node: &NodeName, pool: &StorPoolName) -> Option<&PoolSeen> {
         self.pool_record(node, pool).map(|record| &record.seen)
+    }
+
+    /// An external file on a node; `None`: it was not looked at, also while the node is not online.
+    #[must_use]
+    pub fn file(&self, node: &NodeName, path: &FilePath) -> Option<&FileSeen> {
+        let seen = self.nodes.get(node).filter(|seen| seen.status == ConnectionStatus::Online)?;
+        seen.files.as_ref()?.0.iter().find(|file| file.path == *path)
     }
 
     /// As [`Observed::pool`], with when it was seen.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::ids::{Id, kind};
 use crate::layers::{LayerKind, ProviderKind};
-use crate::names::{NodeName, ResourceName, SnapshotName, StorPoolName, VolumeNumber};
+use crate::names::{FilePath, NodeName, ResourceName, SnapshotName, StorPoolName, VolumeNumber};
 use crate::props::Props;
 use crate::size::Kib;
 
@@ -23,6 +23,10 @@ pub struct PlanBody {
     pub pools: Option<Vec<PoolPlan>>,
     /// Items: all of them in a whole plan, those that changed in a partial one.
     pub items: Vec<PlanItem>,
+    /// All external files of the node, in partial plans only if one of them changed (`None`: as before; of a whole plan: an older
+    /// controller, which says nothing of files).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<FilePlan>>,
     /// Items that the controller no longer names (they were seen gone); forget them. Partial plans only.
     pub forget: Vec<Uuid>,
 }
@@ -41,6 +45,26 @@ pub struct PoolPlan {
     /// Properties that matter to the provider (`StorDriver/…`), effective values.
     #[serde(default)]
     pub props: Props,
+}
+
+/// An external file that shall be on the node.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePlan {
+    /// Where.
+    pub path: FilePath,
+    /// What is in it, base64. It may be a secret.
+    #[serde(rename = "secret_content")]
+    pub content: String,
+    /// Where a file with one of these suffixes is there, that one is written in place of the path itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alt_suffixes: Vec<String>,
+}
+
+impl std::fmt::Debug for FilePlan {
+    /// Without what is in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FilePlan").field("path", &self.path).field("alt_suffixes", &self.alt_suffixes).finish_non_exhaustive()
+    }
 }
 
 /// What shall become of an item.

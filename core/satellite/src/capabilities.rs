@@ -50,6 +50,7 @@ pub fn probe() -> (Capabilities, bool) {
         layers: vec![LayerKind::Storage],
         unsupported_providers,
         unsupported_layers,
+        file_folders: Vec::new(),
     };
     (capabilities, attaches)
 }

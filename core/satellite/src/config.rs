@@ -30,6 +30,8 @@ pub struct Config {
     pub tool_timeout: Duration,
     /// How often everything is looked at again.
     pub scan_interval: Duration,
+    /// Folders below which external files may be written, absolute paths; empty: nowhere.
+    pub file_folders: Vec<String>,
     /// Certificates: controllers must come by TLS, with one of the same authority that is made for calling satellites; `None`: plain.
     pub tls: Option<Files>,
     /// Asks for certificates to be read again at once; else they are a little later than they change.
@@ -51,6 +53,7 @@ impl Config {
             dev_dir: DEFAULT_DEV_DIR.into(),
             tool_timeout: Duration::from_secs(45),
             scan_interval: Duration::from_secs(300),
+            file_folders: Vec::new(),
             tls: None,
             renew: Asked::default(),
             announce: None,

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_model::names::StorPoolName;
-use berth_model::plan::{PlanBody, PlanItem, PoolPlan};
+use berth_model::plan::{FilePlan, PlanBody, PlanItem, PoolPlan};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -111,6 +111,8 @@ pub struct Held {
     pub pools: BTreeMap<StorPoolName, PoolPlan>,
     /// Items by generation id.
     pub items: BTreeMap<Uuid, Arc<PlanItem>>,
+    /// External files; `None`: no controller has said which ones there are.
+    pub files: Option<Arc<Vec<FilePlan>>>,
 }
 
 /// What a plan changed.
@@ -118,6 +120,8 @@ pub struct Held {
 pub struct Touched {
     /// Pools were named.
     pub pools: bool,
+    /// External files were named.
+    pub files: bool,
     /// Items that are new or were named.
     pub items: Vec<Uuid>,
     /// Items that are no longer held.
@@ -127,7 +131,10 @@ pub struct Touched {
 impl Held {
     /// Takes a plan: a whole one (`base` 0), or one that builds on what is held.
     pub fn take(&mut self, epoch: u64, generation: u64, base: u64, body: PlanBody) -> Touched {
-        let mut touched = Touched { pools: body.pools.is_some(), ..Touched::default() };
+        let mut touched = Touched { pools: body.pools.is_some(), files: body.files.is_some(), ..Touched::default() };
+        if base == 0 || body.files.is_some() {
+            self.files = body.files.map(Arc::new);
+        }
         if let Some(pools) = body.pools {
             self.pools = pools.into_iter().map(|pool| (pool.name.clone(), pool)).collect();
         }
@@ -150,7 +157,8 @@ impl Held {
 
     fn whole(&self) -> PlanBody {
         let items = self.items.values().map(|item| (**item).clone()).collect();
-        PlanBody { pools: Some(self.pools.values().cloned().collect()), items, forget: Vec::new() }
+        let files = self.files.as_ref().map(|files| (**files).clone());
+        PlanBody { pools: Some(self.pools.values().cloned().collect()), items, files, forget: Vec::new() }
     }
 }
 
@@ -375,6 +383,7 @@ mod tests {
     fn body(items: &[u128], forget: &[u128]) -> PlanBody {
         PlanBody {
             pools: None,
+            files: None,
             items: items.iter().map(|n| item(*n)).collect(),
             forget: forget.iter().map(|n| Uuid::from_u128(*n)).collect(),
         }

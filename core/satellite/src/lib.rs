@@ -16,6 +16,7 @@ mod config;
 mod core;
 mod crew;
 mod devices;
+mod files;
 mod folders;
 mod hands;
 mod holders;
@@ -41,11 +42,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError, Unusable};
 pub use crate::core::{LocalStatus, ResourceState, Settings};
+pub use crate::files::folders as file_folders;
 pub use crate::satellite::Satellite;
 pub use crate::sim::{SimConfig, serve_simulated, simulated};
 pub use crate::site::{Site, synchronised};
 
 use crate::about::About;
+use crate::files::ExternalFiles;
 use crate::folders::Folders;
 use crate::hands::Hands;
 use crate::keep::{Keep, Remembered};
@@ -72,12 +75,14 @@ struct Belongings {
     remembered: Remembered,
     socket: UnixListener,
     folders: Folders,
+    external: ExternalFiles,
 }
 
 impl Belongings {
-    fn take(data: &Path) -> Result<Self, SatelliteError> {
+    fn take(data: &Path, file_folders: &[String]) -> Result<Self, SatelliteError> {
         let (keep, remembered) = Keep::open(data)?;
-        Ok(Self { keep, remembered, socket: local::bind(data)?, folders: Folders::open(data)? })
+        let external = ExternalFiles::open(data, file_folders.to_vec())?;
+        Ok(Self { keep, remembered, socket: local::bind(data)?, folders: Folders::open(data)?, external })
     }
 }
 
@@ -86,7 +91,7 @@ impl Belongings {
 async fn belongings_at_last(
     listener: TcpListener,
     tls: Option<session::Tls>,
-    data: &Path,
+    (data, file_folders): (&Path, &[String]),
     mut error: SatelliteError,
     stop: &CancellationToken,
 ) -> Result<Option<(TcpListener, Belongings)>, SatelliteError> {
@@ -104,7 +109,7 @@ async fn belongings_at_last(
                 () = stop.cancelled() => break None,
                 () = tokio::time::sleep(FOLDER_RETRY) => {}
             }
-            match Belongings::take(data) {
+            match Belongings::take(data, file_folders) {
                 // The same as before: whoever comes is told already.
                 Err(again) if format!("{again}. {}", again.correction()) == detail => {}
                 other => break Some(other),
@@ -130,7 +135,7 @@ async fn belongings_at_last(
 /// # Errors
 /// [`SatelliteError`] if it cannot begin (a data folder that cannot be used is waited for), or serving controllers ends by itself.
 pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), SatelliteError> {
-    let Config { data, listen: address, name, dev_dir, tool_timeout, scan_interval, tls, renew, announce, log } = config;
+    let Config { data, listen: address, name, dev_dir, tool_timeout, scan_interval, file_folders, tls, renew, announce, log } = config;
     let tls = tls.map(|files| session::Tls::read(files, renew)).transpose()?;
     let listener = listen(address).await?;
     let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address, source })?;
@@ -141,23 +146,23 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
             let _ = announce.send(bound);
         }
     };
-    let (listener, belongings) = match Belongings::take(&data) {
+    let (listener, belongings) = match Belongings::take(&data, &file_folders) {
         Ok(belongings) => {
             announced();
             (listener, belongings)
         }
         Err(error @ SatelliteError::Data { .. }) => {
             announced();
-            let Some(later) = belongings_at_last(listener, tls.clone(), &data, error, &stop).await? else { return Ok(()) };
+            let Some(later) = belongings_at_last(listener, tls.clone(), (&data, &file_folders), error, &stop).await? else { return Ok(()) };
             later
         }
         Err(error) => return Err(error),
     };
-    let Belongings { keep, remembered, socket, folders } = belongings;
+    let Belongings { keep, remembered, socket, folders, external } = belongings;
     let (capabilities, attaches) = capabilities::probe();
     let shared = Arc::new(Shared { hands: Hands::new(tool_timeout), loops: Loops::default(), folders, attaches });
     let about = About { data: data.clone(), address: bound, tls: tls.is_some(), name: name.clone(), log };
-    let site = HostSite::new(Arc::clone(&shared), &usable(dev_dir, &data, attaches), capabilities, about);
+    let site = HostSite::new(Arc::clone(&shared), &usable(dev_dir, &data, attaches), capabilities, about, external);
     // Whatever ends first ends the others.
     let inner = stop.child_token();
     let satellite = Satellite::start(Settings { site: Arc::new(site), keep, remembered, name, scan_interval }, &inner);

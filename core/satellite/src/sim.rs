@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use berth_model::files::folder_of;
 use berth_model::inquiry::{Answer, FreeDevice, LogControl, Question, Ran, RememberedLog, SatelliteSettings, Support};
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
-use berth_model::observed::{Capabilities, Holder};
-use berth_model::plan::{DataPeer, VolumePlan};
+use berth_model::observed::{Capabilities, FileSeen, Holder};
+use berth_model::plan::{DataPeer, FilePlan, VolumePlan};
 use berth_plugin_sdk::memory::{Memory, MemoryMachine};
 use berth_plugin_sdk::{Fault, FaultKind, Files, Kib, Machine, Output, Pool, PoolAbilities, Provider};
 use berth_provider_file::FileProvider;
@@ -44,6 +45,8 @@ pub struct SimConfig {
     pub seed: u64,
     /// Told the address once it listens.
     pub announce: Option<oneshot::Sender<SocketAddr>>,
+    /// Folders below which external files may be written, absolute paths; the files are in memory.
+    pub file_folders: Vec<String>,
     /// DRBD's network: satellites that are served together share one.
     network: Arc<Network>,
 }
@@ -60,6 +63,7 @@ impl SimConfig {
             failures_per_million: 0,
             seed: 1,
             announce: None,
+            file_folders: Vec::new(),
             network: Arc::default(),
         }
     }
@@ -242,6 +246,7 @@ struct SimSite {
     network: Arc<Network>,
     address: SocketAddr,
     log: RememberedLog,
+    file_folders: Vec<String>,
 }
 
 impl SimSite {
@@ -258,6 +263,7 @@ impl SimSite {
             network,
             address: config.listen,
             log: RememberedLog::default(),
+            file_folders: config.file_folders.clone(),
         }
     }
 
@@ -290,6 +296,7 @@ impl Site for SimSite {
             layers: LayerKind::ALL.to_vec(),
             unsupported_providers: BTreeMap::new(),
             unsupported_layers: BTreeMap::new(),
+            file_folders: self.file_folders.clone(),
         }
     }
 
@@ -378,6 +385,20 @@ impl Site for SimSite {
     }
 
     fn scan(&self) {}
+
+    fn external_files(&self, wanted: &[FilePlan]) -> Vec<FileSeen> {
+        let made = |plan: &FilePlan| {
+            let allowed = folder_of(&self.file_folders, &plan.path).is_some();
+            FileSeen {
+                path: plan.path.clone(),
+                actual_path: allowed.then(|| plan.path.to_string()),
+                content_match: allowed,
+                fault: (!allowed).then(|| crate::files::not_allowed(&plan.path)),
+            }
+        };
+        // All that such a machine has of a file is that it is there: nobody reads it.
+        wanted.iter().map(made).collect()
+    }
 
     fn latency(&self) -> Duration {
         self.latency

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use berth_model::inquiry::{Answer, Question};
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{ResourceName, VolumeNumber};
-use berth_model::observed::{Capabilities, Holder};
-use berth_model::plan::{ContentSource, VolumePlan};
+use berth_model::observed::{Capabilities, FileSeen, Holder};
+use berth_model::plan::{ContentSource, FilePlan, VolumePlan};
 use berth_plugin_sdk::{Fault, FaultKind, Machine, Pool, Provider};
 use berth_provider_file::FileProvider;
 use uuid::Uuid;
 
 use crate::about::About;
+use crate::files::ExternalFiles;
 use crate::links::Links;
 use crate::machine::{HostMachine, Shared, remember_folder};
 
@@ -65,6 +66,16 @@ pub trait Site: Send + Sync + 'static {
     /// Reads anew what it keeps an index of.
     fn scan(&self);
 
+    /// Makes external files as they are wanted, removes those that were made for an earlier plan and are wanted no more, and says how each
+    /// stands, in the order of `wanted`. May block. A machine without folders for them writes none.
+    fn external_files(&self, wanted: &[FilePlan]) -> Vec<FileSeen> {
+        let refused = |plan: &FilePlan| {
+            let fault = Some(crate::files::not_allowed(&plan.path));
+            FileSeen { path: plan.path.clone(), actual_path: None, content_match: false, fault }
+        };
+        wanted.iter().map(refused).collect()
+    }
+
     /// Forgets which place pools had that are not among the planned ones (generation ids).
     fn forget_pools(&self, _planned: &BTreeSet<Uuid>) {}
 
@@ -107,14 +118,16 @@ pub struct HostSite {
     links: Links,
     capabilities: Capabilities,
     about: About,
+    external: ExternalFiles,
     file: FileProvider,
 }
 
 impl HostSite {
     /// This machine, with stable paths below `dev_dir`, and what the process knows of itself.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, dev_dir: &Path, capabilities: Capabilities, about: About) -> Self {
-        Self { shared, links: Links::new(dev_dir), capabilities, about, file: FileProvider }
+    pub fn new(shared: Arc<Shared>, dev_dir: &Path, capabilities: Capabilities, about: About, external: ExternalFiles) -> Self {
+        let capabilities = Capabilities { file_folders: external.folders().to_vec(), ..capabilities };
+        Self { shared, links: Links::new(dev_dir), capabilities, about, external, file: FileProvider }
     }
 
     fn link_fault(&self, resource: &ResourceName, volume: VolumeNumber, error: &std::io::Error) -> Fault {
@@ -198,6 +211,10 @@ impl Site for HostSite {
     fn scan(&self) {
         self.shared.loops.scan();
         self.shared.loops.serves(self.links.targets().into_iter());
+    }
+
+    fn external_files(&self, wanted: &[FilePlan]) -> Vec<FileSeen> {
+        self.external.make(&self.shared.hands, wanted)
     }
 
     fn forget_pools(&self, planned: &BTreeSet<Uuid>) {

@@ -101,7 +101,7 @@ async fn settle_or_die(process: &mut Process, generation: &mut u64, place: &Path
     controller.generation = *generation;
     *generation += 1;
     let plan =
-        berth_model::plan::PlanBody { pools: Some(vec![pool(place, ProviderKind::FileThin)]), items: items.to_vec(), forget: Vec::new() };
+        berth_model::plan::PlanBody { pools: Some(vec![pool(place, ProviderKind::FileThin)]), items: items.to_vec(), files: None, forget: Vec::new() };
     if !controller.try_send(*generation, 0, &plan).await {
         return false;
     }

@@ -64,6 +64,7 @@ impl Link {
             trace.clone_into(&mut pending.trace);
         }
         pending.touch.pools |= touch.pools;
+        pending.touch.files |= touch.files;
         pending.touch.items.extend(touch.items);
         pending.newest(cluster);
         drop(pending);
@@ -124,7 +125,7 @@ mod tests {
     }
 
     fn item(number: u128) -> Touch {
-        Touch { pools: false, items: [Uuid::from_u128(number)].into() }
+        Touch { pools: false, files: false, items: [Uuid::from_u128(number)].into() }
     }
 
     #[test]

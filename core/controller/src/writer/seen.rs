@@ -7,7 +7,7 @@ use berth_model::cluster::{Cluster, ItemOwner};
 use berth_model::ids::{Id, kind};
 use berth_model::names::{NodeName, ResourceName};
 use berth_model::observed::{
-    Capabilities, ConnectionStatus, Fault, FaultKind, ItemRecord, ItemSeen, NodeSeen, Observation, Observed, PoolRecord, Standing,
+    Capabilities, ConnectionStatus, Fault, FaultKind, FileSeen, ItemRecord, ItemSeen, NodeSeen, Observation, Observed, PoolRecord, Standing,
 };
 use berth_model::time::Timestamp;
 use imbl::OrdMap;
@@ -126,6 +126,14 @@ impl Seen {
         if let Some(strangers) = observation.strangers {
             seen.strangers = Some((Arc::new(strangers), now));
         }
+        if let Some(files) = observation.files {
+            let before = known.files.as_ref().map(|(files, _)| files);
+            let known = |file: &FileSeen| before.is_some_and(|before| before.contains(file));
+            for (file, fault) in files.iter().filter(|file| !known(file)).filter_map(|file| Some((file, file.fault.as_ref()?))) {
+                tracing::warn!(%node, path = %file.path, message = %fault.message, cause = %fault.cause, "an external file is not as wanted");
+            }
+            seen.files = Some((Arc::new(files), now));
+        }
         for mut item in observation.items {
             // It stays as long as the session, and came with room for more.
             item.volumes.shrink_to_fit();
@@ -197,6 +205,7 @@ fn away(seen: &mut NodeSeen, status: ConnectionStatus, reason: String, attempts:
     seen.items = OrdMap::new();
     seen.pools = OrdMap::new();
     seen.strangers = None;
+    seen.files = None;
 }
 
 fn owned(cluster: &Cluster, node: &NodeName, item: Uuid) -> bool {

@@ -6,6 +6,7 @@
 
 mod asked;
 mod by_hand;
+mod external;
 mod looks;
 mod plans;
 mod report;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use berth_model::inquiry::{Answer, Question};
 use berth_model::names::{ResourceName, StorPoolName};
-use berth_model::observed::{Capabilities, ItemSeen, PoolSeen, Stranger};
+use berth_model::observed::{Capabilities, FileSeen, ItemSeen, PoolSeen, Stranger};
 use berth_model::plan::{PlanBody, PlanItem};
 use berth_proto::{Hello, Refusal, Up, up};
 use tokio::sync::{mpsc, oneshot};
@@ -145,6 +146,8 @@ pub enum Event {
     Scanned,
     /// The pools were listed: all objects of the cluster; `None`: that failed.
     Listed(Option<Vec<Stranger>>),
+    /// External files were made and looked at; `None`: that failed.
+    FilesMade(Option<Vec<FileSeen>>),
     /// Somebody on this machine asks for the state.
     AskStatus(oneshot::Sender<LocalStatus>),
     /// Somebody on this machine asks for resources.
@@ -223,6 +226,7 @@ pub struct Core {
     unsent: BTreeSet<Uuid>,
     unsent_pools: BTreeSet<StorPoolName>,
     strangers: strangers::Strangers,
+    external: external::External,
     waiting: Vec<by_hand::Waiting>,
     /// Questions that are being answered.
     asked: usize,
@@ -278,6 +282,7 @@ impl Core {
             unsent: BTreeSet::new(),
             unsent_pools: BTreeSet::new(),
             strangers: strangers::Strangers::default(),
+            external: external::External::default(),
             waiting: Vec::new(),
             asked: 0,
             events,
@@ -343,12 +348,16 @@ impl Core {
                 // The stream is gone; its reader will say so.
                 Wake::Room(None) => self.close(),
                 Wake::Scan => self.scan(),
-                Wake::Space => self.look_at_space(),
+                Wake::Space => {
+                    self.look_at_space();
+                    self.files_again();
+                }
                 Wake::Broken => self.retry_pools(),
                 Wake::Time => self.on_time(),
             }
             self.dispatch();
             self.look_for_strangers();
+            self.make_files();
         }
         self.end().await;
     }
@@ -396,7 +405,9 @@ impl Core {
                 let all: Vec<Uuid> = self.entries.keys().copied().collect();
                 all.into_iter().for_each(|id| self.wake(id));
                 self.strangers_due();
+                self.files_due();
             }
+            Event::FilesMade(seen) => self.files_made(seen),
             Event::Listed(found) => self.listed(found),
             Event::AskStatus(reply) => drop(reply.send(self.local_status())),
             Event::AskResources(reply) => drop(reply.send(self.local_resources())),

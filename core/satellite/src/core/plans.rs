@@ -154,6 +154,7 @@ impl Core {
             return;
         }
         session.confirmed = true;
+        self.files_due();
         use berth_model::observed::Standing::{Faulty, Gone, Settled, Working};
         let open = |entry: &Entry| match entry.seen.as_ref().map(|seen| seen.standing) {
             Some(Settled | Gone) => false,
@@ -264,6 +265,9 @@ impl Core {
         }
         if touched.pools {
             self.pools_planned();
+        }
+        if touched.files {
+            self.files_due();
         }
         // Confirmed before items are woken, so that the first look may act.
         if let Some(session) = &mut self.session {

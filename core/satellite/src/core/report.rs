@@ -30,7 +30,7 @@ impl Core {
         }
         match session.whole_due {
             Some(_) => self.whole_is_due(),
-            None => !self.unsent.is_empty() || !self.unsent_pools.is_empty() || self.strangers_unsent(),
+            None => !self.unsent.is_empty() || !self.unsent_pools.is_empty() || self.strangers_unsent() || self.files_unsent(),
         }
     }
 
@@ -40,7 +40,7 @@ impl Core {
             return Some(answer);
         }
         let whole = self.whole_is_due();
-        let strangers = self.tell_strangers(whole);
+        let (strangers, files) = (self.tell_strangers(whole), self.tell_files(whole));
         let observation = if whole {
             if let Some(session) = &mut self.session {
                 session.whole_due = None;
@@ -52,6 +52,7 @@ impl Core {
                 items: self.entries.iter().map(|(id, entry)| seen(*id, entry)).collect(),
                 pools: self.pools.values().map(|pool| pool.seen.clone()).collect(),
                 strangers,
+                files,
             }
         } else {
             let later = self.unsent.iter().nth(ITEMS_MAX).copied().map(|first| self.unsent.split_off(&first)).unwrap_or_default();
@@ -59,7 +60,7 @@ impl Core {
             let items = ids.iter().filter_map(|id| self.entries.get(id).map(|entry| seen(*id, entry))).collect();
             let names = std::mem::take(&mut self.unsent_pools);
             let pools: Vec<PoolSeen> = names.iter().filter_map(|name| self.pools.get(name)).map(|pool| pool.seen.clone()).collect();
-            Observation { whole, items, pools, strangers }
+            Observation { whole, items, pools, strangers, files }
         };
         match serde_json::to_vec(&observation) {
             Ok(body) => {

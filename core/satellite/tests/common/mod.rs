@@ -117,14 +117,14 @@ impl Controller {
     /// Sends a whole plan.
     pub async fn whole(&mut self, pools: Vec<PoolPlan>, items: Vec<PlanItem>) {
         self.generation += 1;
-        self.send(self.generation, 0, &PlanBody { pools: Some(pools), items, forget: Vec::new() }).await;
+        self.send(self.generation, 0, &PlanBody { pools: Some(pools), items, files: None, forget: Vec::new() }).await;
     }
 
     /// Sends a partial plan and waits until its items have come to rest.
     pub async fn plan(&mut self, items: Vec<PlanItem>) -> Vec<ItemSeen> {
         let ids: Vec<Uuid> = items.iter().map(PlanItem::id).collect();
         self.generation += 1;
-        self.send(self.generation, self.generation - 1, &PlanBody { pools: None, items, forget: Vec::new() }).await;
+        self.send(self.generation, self.generation - 1, &PlanBody { pools: None, items, files: None, forget: Vec::new() }).await;
         self.rest(&ids).await
     }
 

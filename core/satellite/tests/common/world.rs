@@ -189,14 +189,14 @@ impl Talk {
 
     pub async fn plan(&mut self, base: u64, pools: Option<Vec<PoolPlan>>, items: Vec<PlanItem>) {
         self.generation += 1;
-        let body = serde_json::to_vec(&PlanBody { pools, items, forget: Vec::new() }).unwrap();
+        let body = serde_json::to_vec(&PlanBody { pools, items, files: None, forget: Vec::new() }).unwrap();
         self.say(down::Message::Plan(Plan { epoch: self.epoch, generation: self.generation, base, body, trace: String::new() })).await;
     }
 
     pub async fn forget(&mut self, ids: &[Uuid]) {
         let base = self.generation;
         self.generation += 1;
-        let body = serde_json::to_vec(&PlanBody { pools: None, items: Vec::new(), forget: ids.to_vec() }).unwrap();
+        let body = serde_json::to_vec(&PlanBody { pools: None, items: Vec::new(), files: None, forget: ids.to_vec() }).unwrap();
         self.say(down::Message::Plan(Plan { epoch: self.epoch, generation: self.generation, base, body, trace: String::new() })).await;
     }
 

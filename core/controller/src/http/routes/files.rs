@@ -76,10 +76,10 @@ async fn deploy(call: Call, deployed: bool) -> Response {
     call.submit(Command::DeployFile { resource, path, deployed }, StatusCode::OK).await
 }
 
-/// Whether the node's satellite would write it. Those of this version write none.
+/// Whether the node's satellite would write it.
 async fn check(call: Call) -> Answered {
     let view = call.view();
-    files::path(&call.form_part("files")).map_err(refused)?;
+    let path = files::path(&call.form_part("files")).map_err(refused)?;
     let node = lookup::node(&view.cluster, call.part("node")).map_err(refused)?;
     if !view.observed.online(&node.name) {
         return Err(refusal(
@@ -87,17 +87,26 @@ async fn check(call: Call) -> Answered {
                 .correction("Try again when the node is online: 'linstor node list'."),
         ));
     }
-    Ok(document(&FileCheck { allowed: false }))
+    let able = view.observed.nodes.get(&node.name).and_then(|seen| seen.capabilities.as_ref());
+    Ok(document(&FileCheck { allowed: able.is_some_and(|able| able.allows_file(&path)) }))
 }
 
-/// Whether the node has it as it is kept.
+/// Whether the node has it as it is kept, as its satellite saw it last: it looks after each change of its plan, and now and then.
 async fn status(call: Call) -> Answered {
-    found(&call)?;
+    let file = found(&call)?;
     let view = call.view();
     let node = lookup::node(&view.cluster, call.part("node")).map_err(refused)?;
     if !view.observed.online(&node.name) {
         let message = format!("No connection to satellite '{}'; what it has is not known.", node.name);
         return Ok(json(StatusCode::SERVICE_UNAVAILABLE, &FileUnknown { message }));
     }
-    Ok(document(&FileStatus { actual_path: None, content_match: false }))
+    let seen = view.observed.file(&node.name, &file.path);
+    let fault = seen.and_then(|seen| seen.fault.as_ref());
+    Ok(document(&FileStatus {
+        actual_path: seen.and_then(|seen| seen.actual_path.clone()),
+        content_match: seen.is_some_and(|seen| seen.content_match),
+        message: fault.map(|fault| fault.message.clone()),
+        cause: fault.map(|fault| fault.cause.clone()),
+        correction: fault.map(|fault| fault.correction.clone()),
+    }))
 }
