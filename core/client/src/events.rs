@@ -48,7 +48,7 @@ impl<'c> Events<'c> {
     /// # Errors
     /// Only of the first connection: no controller can be reached; or the controller refuses, e.g. because it has no events.
     pub async fn next(&mut self) -> Result<Event, ClientError> {
-        let mut pause = PAUSE;
+        let mut failures = 0_u32;
         loop {
             let Some(open) = &mut self.open else {
                 let first = self.last.is_none();
@@ -57,8 +57,8 @@ impl<'c> Events<'c> {
                     Err(error @ ClientError::Refused { .. }) => return Err(error),
                     Err(error) if first => return Err(error),
                     Err(_) => {
-                        tokio::time::sleep(pause).await;
-                        pause = pause.saturating_mul(2).min(PAUSE_MAX);
+                        failures = failures.saturating_add(1);
+                        tokio::time::sleep(berth_model::time::pause(failures, PAUSE, PAUSE_MAX)).await;
                     }
                 }
                 continue;

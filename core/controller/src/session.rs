@@ -172,6 +172,6 @@ async fn keep(common: Arc<Common>, peer: Peer, wake: Arc<Notify>, stop: Cancella
 /// The pause after so many failures: doubles up to the longest, minus up to a quarter by chance, so that satellites which
 /// went away together are not asked together for ever.
 fn pause(failures: u32, chance: [u8; 16]) -> Duration {
-    let doubled = PAUSES.0.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(PAUSES.1);
+    let doubled = berth_model::time::pause(failures, PAUSES.0, PAUSES.1);
     doubled.saturating_sub(doubled / 4 * u32::from(chance[0]) / 256)
 }

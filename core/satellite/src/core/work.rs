@@ -309,9 +309,8 @@ impl Core {
             Standing::Settled | Standing::Gone if !behind => entry.attempts = 0,
             Standing::Settled | Standing::Gone | Standing::Faulty => {
                 self.failed |= seen.standing == Standing::Faulty;
-                let pause = RETRY.0.saturating_mul(2u32.saturating_pow(entry.attempts.min(16))).min(RETRY.1);
                 entry.attempts = entry.attempts.saturating_add(1);
-                let at = Instant::now() + pause;
+                let at = Instant::now() + berth_model::time::pause(entry.attempts, RETRY.0, RETRY.1);
                 entry.retry_at = Some(at);
                 self.retries.insert((at, id));
             }
