@@ -3,7 +3,7 @@
 use berth_model::change::{Key, NumberKey, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::{DefinitionFlag, ResourceFlag, VolumeDefinitionFlag, VolumeFlag};
-use berth_model::job::{Awaited, DeleteStep, Job, Made, Task};
+use berth_model::job::{Awaited, DeleteStep, Job, Task};
 use berth_model::names::ResourceName;
 use berth_model::objects::Resource;
 use berth_model::reply::Reply;
@@ -294,8 +294,8 @@ fn end_jobs_of(draft: &mut Draft<'_>, resource: &Resource) -> Result<bool, Refus
                 draft.put(Object::Job(Job { task, ..(*job).clone() }));
             }
             // Without the old replica the new one is just another; without the new one the old one stays.
-            Task::Move { from, to, .. } if from.item == item => {
-                let task = Task::Create { replicas: vec![to.clone()], made: Made::Replicas };
+            Task::Move { from, to, made, .. } if from.item == item => {
+                let task = Task::Create { replicas: vec![to.clone()], made: made.clone() };
                 let serial = draft.serial();
                 draft.put(Object::Job(Job { task, serial, ..(*job).clone() }));
             }

@@ -10,6 +10,7 @@ mod keeping;
 mod leaving;
 mod moving;
 mod outlook;
+mod rounds;
 mod snapshotting;
 #[cfg(test)]
 mod tests;
@@ -279,7 +280,7 @@ fn advance_on_resource(look: &mut Look<'_>, job: &On<'_>) {
         Task::DeleteSnapshot { snapshot, failed, .. } => snapshotting::delete(look, job, snapshot, failed.as_ref()),
         Task::Rollback { snapshot, step, .. } => snapshotting::roll_back(look, job, snapshot, *step),
         Task::Keep { deletion, refused } => keeping::keep(look, job, deletion, refused.as_ref()),
-        Task::Move { from, to, step } => moving::advance(look, job, from, to, *step),
+        Task::Move { from, to, step, made } => moving::advance(look, job, (from, to), *step, made),
         Task::Evacuate { .. } | Task::Evict | Task::Return { .. } | Task::Lose => nonsense(look, job),
     }
 }

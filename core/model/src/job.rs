@@ -294,6 +294,9 @@ pub enum Task {
         to: Awaited,
         /// Where it stands.
         step: MoveStep,
+        /// What was made for it: a replica, or a disk for one that was there without.
+        #[serde(default)]
+        made: Made,
     },
     /// Moves every replica off a node, each by a job of its own.
     Evacuate {
@@ -546,7 +549,7 @@ mod tests {
                 Task::Rollback { .. } => Some(activate(true)),
                 Task::Activate { active: true, .. } => Some(activate(false)),
                 Task::Activate { active: false, .. } => Some(Task::Keep { deletion: Box::new(deletion()), refused: None }),
-                Task::Keep { .. } => Some(Task::Move { from: item(), to: item(), step: MoveStep::Fill }),
+                Task::Keep { .. } => Some(Task::Move { from: item(), to: item(), step: MoveStep::Fill, made: Made::Replicas }),
                 Task::Move { .. } => Some(Task::Evacuate { target: Vec::new(), do_not_target: Vec::new() }),
                 Task::Evacuate { .. } => Some(Task::Evict),
                 Task::Evict => Some(Task::Return { delete_resources: false, delete_snapshots: false }),

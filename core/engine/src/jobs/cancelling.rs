@@ -3,7 +3,7 @@
 
 use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
-use berth_model::flags::{DefinitionFlag, ResourceFlag};
+use berth_model::flags::{DefinitionFlag, ResourceFlag, ResourceFlags};
 use berth_model::ids::{Id, kind};
 use berth_model::job::{Awaited, DeleteStep, Job, Made, MoveStep, Subject, Task};
 use berth_model::names::{ResourceName, SnapshotName, VolumeNumber};
@@ -106,12 +106,7 @@ fn undo(draft: &mut Draft<'_>, job: &Job) -> Result<(), Refused> {
 fn undo_on_resource(draft: &mut Draft<'_>, job: &Job, name: &ResourceName) -> Result<(), Refused> {
     draft.delete(Key::Job(job.id));
     match &job.task {
-        Task::Create { replicas, made: Made::Disks { flags } } => {
-            for resource in of(draft, name, replicas) {
-                unused_replica(draft, &resource)?;
-                drop_disk(draft, &resource, flags.clone())?;
-            }
-        }
+        Task::Create { replicas, made: Made::Disks { flags } } => undisk(draft, name, replicas, flags)?,
         Task::Create { replicas, made } => unmake(draft, name, replicas, *made == Made::Definition)?,
         Task::Clone { replicas, .. } => unmake(draft, name, replicas, true)?,
         Task::Restore { from, snapshot, replicas, former } => {
@@ -165,6 +160,15 @@ fn of(draft: &Draft<'_>, name: &ResourceName, awaited: &[Awaited]) -> Vec<Resour
     draft.cluster.replicas(name).filter(|resource| wanted(resource)).map(|resource| (**resource).clone()).collect()
 }
 
+/// Takes disks away that were being made for replicas which had none: these are as they were, with `flags`.
+fn undisk(draft: &mut Draft<'_>, name: &ResourceName, replicas: &[Awaited], flags: &ResourceFlags) -> Result<(), Refused> {
+    for resource in of(draft, name, replicas) {
+        unused_replica(draft, &resource)?;
+        drop_disk(draft, &resource, flags.clone())?;
+    }
+    Ok(())
+}
+
 /// Removes replicas that were being made, and their definition if it was made for them and has no others.
 fn unmake(draft: &mut Draft<'_>, name: &ResourceName, replicas: &[Awaited], definition: bool) -> Result<(), Refused> {
     let found = of(draft, name, replicas);
@@ -211,9 +215,12 @@ fn unmake_volume(draft: &mut Draft<'_>, name: &ResourceName, number: VolumeNumbe
 
 /// Takes the new replica of a move back that has not reached its end; `false`: it is too late, the old one is going.
 pub(crate) fn take_back_move(draft: &mut Draft<'_>, job: &Job, name: &ResourceName) -> Result<bool, Refused> {
-    let Task::Move { from, to, step: MoveStep::Fill } = &job.task else { return Ok(false) };
+    let Task::Move { from, to, step: MoveStep::Fill, made } = &job.task else { return Ok(false) };
     draft.delete(Key::Job(job.id));
-    unmake(draft, name, std::slice::from_ref(to), false)?;
+    match made {
+        Made::Disks { flags } => undisk(draft, name, std::slice::from_ref(to), flags)?,
+        Made::Replicas | Made::Definition | Made::Nothing => unmake(draft, name, std::slice::from_ref(to), false)?,
+    }
     for resource in of(draft, name, std::slice::from_ref(from)) {
         let mut edited = resource.clone();
         edited.flags.clear(ResourceFlag::Evacuate);

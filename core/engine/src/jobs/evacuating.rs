@@ -7,36 +7,24 @@ use berth_model::change::Object;
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::flags::{NodeFlag, ResourceFlag};
-use berth_model::job::{Awaited, DeleteStep, Job, MoveStep, Task};
+use berth_model::job::{Awaited, DeleteStep, Job, Made, MoveStep, Task};
 use berth_model::names::NodeName;
 use berth_model::objects::{Resource, SelectFilter};
 use berth_model::observed::Observed;
 use berth_model::reply::Reply;
 
 use super::Look;
+use super::rounds::{self, MOST_CHANGES, MOST_COPYING, MOST_PASSED, MOST_TOLD};
 use crate::balance::census::{self, Surplus};
 use crate::draft::{Draft, Refused};
 use crate::placement::{self, Request};
 use crate::resources::{NewReplica, deploy};
 use crate::{lookup, stack};
 
-/// Changes after which an evacuation goes on in another transaction (at most 100 writes each).
-const MOST_CHANGES: usize = 70;
-/// Moves of one evacuation at a time: each copies a whole volume over the network.
-const MOST_MOVES: usize = 16;
 /// Replicas that leave at a time, those among them that nobody has to copy.
 const MOST_LEAVING: usize = 64;
-/// Replicas that one look passes.
-const MOST_PASSED: usize = 4096;
 /// Nodes that are judged in one look for replicas that then find no place.
 const MOST_JUDGED: usize = 16_384;
-/// Most replicas that an answer names because they stay.
-const MOST_TOLD: usize = 100;
-/// After so many milliseconds a look at what has stayed before begins with other replicas.
-const TURN_MS: u64 = 5000;
-/// An odd number that makes far apart of what is close.
-const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
-
 /// The open moves off a node.
 pub(super) fn moves_from<'c>(cluster: &'c Cluster, node: &'c NodeName) -> impl Iterator<Item = &'c Job> {
     cluster.departures(node).map(AsRef::as_ref).filter(|job| matches!(job.task, Task::Move { .. }))
@@ -143,7 +131,7 @@ pub(super) fn evacuate(look: &mut Look<'_>, job: &Job, node: &NodeName, target: 
     // Somebody's deletions are few; counting stops where nothing more would be started.
     let leaving = before.departures(node).take(MOST_LEAVING).count();
     let mut budget = Budget {
-        moves: MOST_MOVES.saturating_sub(moves_from(&before, node).take(MOST_MOVES).count()),
+        moves: MOST_COPYING.saturating_sub(moves_from(&before, node).take(MOST_COPYING).count()),
         leaving: MOST_LEAVING.saturating_sub(leaving),
         passed: MOST_PASSED,
         judged: MOST_JUDGED / 2,
@@ -162,10 +150,8 @@ pub(super) fn evacuate(look: &mut Look<'_>, job: &Job, node: &NodeName, target: 
     if budget.telling || budget.starts(look) {
         let upto = |replica: &&std::sync::Arc<Resource>| last.is_none_or(|last| replica.name <= *last);
         let count = before.count_on(node).max(1);
-        let turn = u64::try_from(look.now.0).unwrap_or_default() / TURN_MS;
         let step = (MOST_JUDGED / before.nodes.len().max(1)).max(1);
-        // Those that found no place are not tried in the same order for ever.
-        let begin = if count > step { usize::try_from(turn.wrapping_mul(SCATTER) >> 33).unwrap_or_default() % count } else { 0 };
+        let begin = rounds::begin(look.now, count, step);
         for replica in before.resources_on(node).take_while(upto).skip(begin) {
             if !pass(look, job, &mut budget, replica, (target, avoid)) {
                 break;
@@ -250,7 +236,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, replica: &Resource, target: &[NodeNam
     };
     let new = NewReplica { pool: Some(chosen.pool.name.clone()), ..NewReplica::plain(&replica.name, &chosen.node, &replica.layers) };
     let to = deploy(draft, new)?;
-    draft.start(&replica.name, Task::Move { from, to, step: MoveStep::Fill });
+    draft.start(&replica.name, Task::Move { from, to, step: MoveStep::Fill, made: Made::Replicas });
     let text = format!(
         "Resource '{}' moves from node '{}' to pool '{}' on '{}', which could promise {}.",
         replica.name, replica.node, chosen.pool.name, chosen.node, chosen.free

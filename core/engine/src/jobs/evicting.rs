@@ -16,26 +16,14 @@ use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
 
 use super::Look;
+use super::rounds::{self, MOST_CHANGES, MOST_COPYING, MOST_PASSED, MOST_TOLD};
 use crate::balance::census;
 use crate::draft::{Context, Draft};
 use crate::eviction;
 use crate::{risk, spawn, stack};
 
-/// Changes after which it goes on in another transaction (at most 100 writes each).
-const MOST_CHANGES: usize = 70;
-/// Definitions that get new replicas at a time: each copies a whole volume over the network.
-const MOST_FILLING: usize = 16;
-/// Replicas that one look passes.
-const MOST_PASSED: usize = 4096;
-/// Most resources that an answer or a view names.
-const MOST_TOLD: usize = 100;
 /// Places that a view tries on paper.
 const MOST_PLACED: usize = 16;
-/// After so many milliseconds a look at a node that holds more than one look passes begins elsewhere.
-const TURN_MS: u64 = 5000;
-/// An odd number that makes far apart of what is close.
-const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
-
 /// What is to be done about one replica of an evicted node.
 enum Finding {
     /// Nothing: it is not missed, or is being replaced.
@@ -107,8 +95,7 @@ pub(super) fn evict(look: &mut Look<'_>, job: &Job, node: &NodeName) {
         return;
     }
     let count = before.count_on(node);
-    let turn = u64::try_from(look.now.0).unwrap_or_default() / TURN_MS;
-    let begin = if count > MOST_PASSED { usize::try_from(turn.wrapping_mul(SCATTER) >> 33).unwrap_or_default() % count } else { 0 };
+    let begin = rounds::begin(look.now, count, MOST_PASSED);
     let mut told = Told::default();
     let (mut filling, mut open) = (0, count > MOST_PASSED);
     let here = || before.resources_on(node);
@@ -125,7 +112,7 @@ pub(super) fn evict(look: &mut Look<'_>, job: &Job, node: &NodeName) {
                 open = true;
                 told.now(reply);
             }
-            Finding::Missed(_) if filling >= MOST_FILLING => open = true,
+            Finding::Missed(_) if filling >= MOST_COPYING => open = true,
             Finding::Missed(wanted) => match place(look, job, &replica.name, wanted) {
                 Ok(()) => filling += 1,
                 Err(reply) => {

@@ -4,7 +4,7 @@ use berth_model::change::Object;
 use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::ResourceFlag;
-use berth_model::job::{Awaited, MoveStep, Task};
+use berth_model::job::{Awaited, Made, MoveStep, Task};
 use berth_model::names::ResourceName;
 use berth_model::observed::Observed;
 use berth_model::reply::Reply;
@@ -14,9 +14,9 @@ use super::evacuating::in_use;
 use super::{Look, On, Stand, not_connected, troubles};
 
 /// Move: the old replica goes when the new one was seen to hold the data and nobody uses the old one.
-pub(super) fn advance(look: &mut Look<'_>, job: &On<'_>, from: &Awaited, to: &Awaited, step: MoveStep) {
+pub(super) fn advance(look: &mut Look<'_>, job: &On<'_>, (from, to): (&Awaited, &Awaited), step: MoveStep, made: &Made) {
     match step {
-        MoveStep::Fill => fill(look, job, from, to),
+        MoveStep::Fill => fill(look, job, (from, to), made),
         MoveStep::Leave => leave(look, job, from, to),
     }
 }
@@ -44,7 +44,7 @@ pub(super) fn still_needed(cluster: &Cluster, observed: &Observed, name: &Resour
     in_use(observed, old)
 }
 
-fn fill(look: &mut Look<'_>, job: &On<'_>, from: &Awaited, to: &Awaited) {
+fn fill(look: &mut Look<'_>, job: &On<'_>, (from, to): (&Awaited, &Awaited), made: &Made) {
     match look.stand(job, to) {
         Stand::Unknown | Stand::Gone => {
             let reply = Reply::new(Code::FAIL_NOT_FOUND_RSC, format!("The new replica of '{}' on '{}' is gone.", job.resource, to.node))
@@ -75,7 +75,8 @@ fn fill(look: &mut Look<'_>, job: &On<'_>, from: &Awaited, to: &Awaited) {
                         going.flags.set(ResourceFlag::Delete);
                         look.put(Object::Resource(going));
                     }
-                    let _next = look.step(job, Task::Move { from: from.clone(), to: to.clone(), step: MoveStep::Leave });
+                    let task = Task::Move { from: from.clone(), to: to.clone(), step: MoveStep::Leave, made: made.clone() };
+                    let _next = look.step(job, task);
                 }
             }
         }

@@ -72,10 +72,11 @@ fn cancel(cluster: &Cluster, observed: &Observed, job: &Job) -> Result<String, S
         Task::Activate { active: false, .. } => yes("the replica is active again"),
         Task::Keep { .. } => yes("the deletion goes on"),
         Task::Move { step: MoveStep::Leave, .. } => no("The new replica holds the data already, and the old one is going"),
-        Task::Move { from, .. } => match cluster.jobs_on_node(&from.node).find(|open| matches!(open.task, Task::Evacuate { .. })) {
+        Task::Move { from, made, .. } => match cluster.jobs_on_node(&from.node).find(|open| matches!(open.task, Task::Evacuate { .. })) {
             Some(evacuation) => {
                 Err(format!("It belongs to the evacuation of '{}'; cancel that: 'berth job cancel {}'", from.node, evacuation.id))
             }
+            None if matches!(made, Made::Disks { .. }) => yes("the new disk is removed and its replica is diskless again, the old one stays"),
             None => yes("the new replica is removed, the old one stays"),
         },
         Task::Evacuate { .. } => {

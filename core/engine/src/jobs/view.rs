@@ -328,7 +328,7 @@ fn blockers(cluster: &Cluster, observed: &Observed, job: &Job) -> Vec<Blocker> {
     let settled = |awaited: &Awaited| stand(cluster, observed, job, awaited) == Stand::Settled;
     let object = || format!("resource {name}");
     match &job.task {
-        Task::Move { from, to, step: MoveStep::Fill } if settled(to) && stand(cluster, observed, job, from) != Stand::Unknown => {
+        Task::Move { from, to, step: MoveStep::Fill, .. } if settled(to) && stand(cluster, observed, job, from) != Stand::Unknown => {
             blockers.extend(still_needed(cluster, observed, name, from, to).map(|reply| from_reply(&reply, object(), &from.node)));
         }
         task if task.fills() => {

@@ -272,7 +272,8 @@ fn into_diskful(
             full.name, from.node, full.node
         ),
     );
-    draft.start(&resource.name, Task::Move { from, to, step: MoveStep::Fill });
+    let made = Made::Disks { flags: resource.flags.clone() };
+    draft.start(&resource.name, Task::Move { from, to, step: MoveStep::Fill, made });
     Ok(())
 }
 

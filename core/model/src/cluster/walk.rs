@@ -92,7 +92,7 @@ mod tests {
     fn what_leaves_a_node_is_known_as_long_as_its_job_is_open() {
         let mut cluster = Cluster::empty(Id::from_uuid(Uuid::nil()));
         let on = |name: &str| Awaited { node: node(name), item: Uuid::nil() };
-        let moving = |step| Task::Move { from: on("alpha"), to: on("bravo"), step };
+        let moving = |step| Task::Move { from: on("alpha"), to: on("bravo"), step, made: crate::job::Made::Replicas };
         let delete =
             |definition| Task::Delete { replicas: vec![on("alpha"), on("bravo")], definition, firm: false, step: DeleteStep::Remove };
         let names = |cluster: &Cluster, name: &str| -> Vec<String> {

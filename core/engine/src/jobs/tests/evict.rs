@@ -183,3 +183,32 @@ fn a_disk_moves_to_a_diskless_replica_and_the_old_one_goes_when_the_new_one_hold
     assert!(flags(&machines, "web", "delta").is_empty(), "it has a disk now");
     assert!(machines.world.cluster.jobs.is_empty(), "{:?}", machines.world.cluster.jobs);
 }
+
+#[test]
+fn a_cancelled_move_of_a_disk_leaves_the_target_diskless_as_it_was() {
+    let mut machines = mirrored();
+    let input = crate::command::ResourceInput { node: "delta".to_owned(), flags: vec!["DISKLESS".to_owned()], ..Default::default() };
+    assert!(machines.give(&Command::CreateResources { resource: "web".to_owned(), replicas: vec![input] }));
+    machines.quiet(&FOUR);
+    let before = flags(&machines, "web", "delta");
+    let migrate = Command::ToggleDisk {
+        resource: "web".to_owned(),
+        node: "delta".to_owned(),
+        operation: "INTO_DRBD_DISKFUL".to_owned(),
+        storage_pool: Some("thin".to_owned()),
+        migrate_from: Some("alpha".to_owned()),
+    };
+    assert!(machines.give(&migrate));
+    machines.look("delta", Deed::Fail(FaultKind::NoSpace));
+    let job = machines.world.cluster.jobs_on(&resource("web")).next().expect("the move").clone();
+    let view = jobs::view(&machines.world.cluster, &machines.world.observed, &job, Timestamp(9));
+    assert!(view.outlook.cancel.as_ref().is_ok_and(|what| what.contains("diskless again")), "{view:?}");
+    assert!(machines.give(&cancel(job.id)));
+    machines.quiet(&FOUR);
+    assert_eq!((on(&machines, "web"), flags(&machines, "web", "delta")), (vec!["alpha".to_owned(), "bravo".to_owned(), "delta".to_owned()], before));
+    assert!(machines.world.cluster.jobs.is_empty(), "{:?}", machines.world.cluster.jobs);
+    // And it can be asked for again.
+    assert!(machines.give(&migrate));
+    machines.quiet(&FOUR);
+    assert_eq!(on(&machines, "web"), ["bravo", "delta"]);
+}
