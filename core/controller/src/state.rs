@@ -10,11 +10,13 @@ use berth_engine::draft::{AwaitedPool, RequestContext};
 use berth_engine::explain::decision::said;
 use berth_engine::explain::subject::Subject;
 use berth_engine::explain::{Preview, foresee};
+use berth_engine::rename;
 use berth_model::access::Caller;
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
 use berth_model::ids::{Id, kind};
 use berth_model::inquiry::{Answer as Told, LogControl, Question};
+use berth_model::job::Awaited;
 use berth_model::names::NodeName;
 use berth_model::observed::{ConnectionStatus, Observed};
 use berth_model::reply::Reply;
@@ -333,12 +335,15 @@ impl Controller {
     }
 
     async fn wait(&self, verdict: Verdict) -> Answer {
-        let Verdict { mut replies, request, jobs, await_node, await_pool } = verdict;
+        let Verdict { mut replies, request, jobs, await_node, await_pool, await_items } = verdict;
         if let Some(node) = await_node {
             replies.extend(self.first_contact(&node, &request).await);
         }
         if let Some(pool) = await_pool {
             replies.extend(self.first_look(&pool, &request).await);
+        }
+        if !await_items.1.is_empty() {
+            replies.extend(self.moved(await_items, &request).await);
         }
         let waits = jobs.into_iter().map(|(id, news)| self.job(id, news, &request));
         for entries in futures_util::future::join_all(waits).await {
@@ -412,6 +417,33 @@ impl Controller {
             let _told = verdict.await;
         }
         vec![reply]
+    }
+
+    /// Waits until satellites have looked at items under the plan of a commit, and what hinders them.
+    async fn moved(&self, (serial, items): (u64, Vec<Awaited>), request: &RequestContext) -> Vec<Reply> {
+        let mut view = self.0.view.clone();
+        let deadline = Instant::now() + self.0.patience;
+        let mut replies = loop {
+            if let Some(replies) = rename::moved(&view.borrow_and_update().observed, &items, serial) {
+                break replies;
+            }
+            let late = tokio::select! {
+                biased;
+                changed = view.changed() => changed.is_err(),
+                () = tokio::time::sleep_until(deadline) => true,
+                () = self.0.stop.cancelled() => true,
+            };
+            if late {
+                count(&self.0.counters.answers_unfinished);
+                break vec![
+                    Reply::new(Code::WARN_NOT_CONNECTED, "Not every node has moved its stable paths yet.")
+                        .cause("There was no word of it from their satellites for some time.")
+                        .correction("Look at the resource with 'linstor resource list'; the nodes go on by themselves."),
+                ];
+            }
+        };
+        replies.iter_mut().for_each(|reply| request.complete(reply, self.0.world.now()));
+        replies
     }
 
     /// The entries about the first attempt to reach a new node.

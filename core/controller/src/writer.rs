@@ -21,6 +21,7 @@ use berth_engine::draft::{AwaitedPool, RequestContext};
 use berth_model::access::Caller;
 use berth_model::cluster::Cluster;
 use berth_model::ids::{Id, kind};
+use berth_model::job::Awaited;
 use berth_model::names::NodeName;
 use berth_model::observed::{Capabilities, ConnectionStatus, Observation};
 use berth_model::reply::Reply;
@@ -113,6 +114,8 @@ pub(crate) struct Verdict {
     pub jobs: Vec<(Id<kind::Job>, watch::Receiver<JobNews>)>,
     pub await_node: Option<NodeName>,
     pub await_pool: Option<AwaitedPool>,
+    /// Items that their satellites must have looked at under a plan of this serial or a later one.
+    pub await_items: (u64, Vec<Awaited>),
 }
 
 /// Something from a session. What older sessions of the node still say is dropped.

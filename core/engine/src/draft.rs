@@ -7,7 +7,7 @@ use berth_model::change::{Change, Key, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::ids::{Id, IdSource, kind};
-use berth_model::job::{Job, Subject, Task};
+use berth_model::job::{Awaited, Job, Subject, Task};
 use berth_model::names::{NodeName, ResourceName, StorPoolName};
 use berth_model::observed::Observed;
 use berth_model::reply::Reply;
@@ -54,6 +54,8 @@ pub struct Applied {
     pub await_node: Option<NodeName>,
     /// A new storage pool that its satellite must have looked at before the answer; one that cannot be used is taken back.
     pub await_pool: Option<AwaitedPool>,
+    /// Items that their satellites must have looked at under the plan of this commit before the answer: stable paths move.
+    pub await_items: Vec<Awaited>,
     /// What the shell must do after the commit.
     pub effects: Vec<Effect>,
 }

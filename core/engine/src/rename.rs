@@ -6,14 +6,16 @@ use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::connections::ResourceConnection;
 use berth_model::flags::{DefinitionFlag, SnapshotFlag};
+use berth_model::job::Awaited;
 use berth_model::names::{DEFAULT_GROUP, ResourceName};
 use berth_model::objects::{Resource, ResourceDefinition, ResourceGroup, Tombstone};
+use berth_model::observed::{ItemSeen, Observed, Standing};
 use berth_model::reply::Reply;
 use berth_model::snapshot::Snapshot;
 
 use crate::command::Command;
 use crate::draft::{Draft, Refused};
-use crate::lookup;
+use crate::{jobs, lookup};
 use crate::resources::{idle, misdirected};
 
 /// Commands that give names.
@@ -104,18 +106,57 @@ fn definition(draft: &mut Draft<'_>, text: &str, new_text: &str) -> Result<(), R
     for snapshot in &snapshots {
         draft.put(Object::Snapshot(Snapshot { resource: new.clone(), ..(**snapshot).clone() }));
     }
+    follow_rules(draft, &name, &new);
+    draft.applied.await_items = replicas.iter().map(|one| Awaited { node: one.node.clone(), item: one.id.uuid() }).collect();
     let mut reply = Reply::new(Code::MODIFIED, format!("Resource definition '{name}' is named '{new}' now."))
         .details(format!("UUID: {}", old.id))
         .refer("UUID", old.id)
         .refer("NewName", &new);
     if !replicas.is_empty() {
         reply = reply.details(format!(
-            "UUID: {}\nStable paths move to by-res/{new} as the nodes learn of it; devices stay open, backing objects keep their names.",
+            "UUID: {}\nStable paths move to by-res/{new}; devices stay open, backing objects keep their names.",
             old.id
         ));
     }
     draft.reply(reply);
     Ok(())
+}
+
+/// The rules of groups that keep replicas away from it by its name name it anew. What a rule says by a pattern stays as it is written.
+fn follow_rules(draft: &mut Draft<'_>, name: &ResourceName, new: &ResourceName) {
+    let is_it = |text: &String| text.eq_ignore_ascii_case(name.as_str());
+    let names_it = |group: &&std::sync::Arc<ResourceGroup>| group.filter.not_place_with_rsc.iter().flatten().any(is_it);
+    let groups: Vec<_> = draft.cluster.groups.values().filter(names_it).cloned().collect();
+    for group in groups {
+        let mut edited = (*group).clone();
+        edited.filter.not_place_with_rsc.iter_mut().flatten().filter(|text| is_it(text)).for_each(|text| new.as_str().clone_into(text));
+        draft.put(Object::ResourceGroup(edited));
+    }
+}
+
+/// What an answer to a rename says of the items whose stable paths move, after the commit with `serial`; `None`: it waits on.
+#[must_use]
+pub fn moved(observed: &Observed, items: &[Awaited], serial: u64) -> Option<Vec<Reply>> {
+    let mut replies = Vec::new();
+    let mut waiting = false;
+    for Awaited { node, item } in items {
+        if !observed.online(node) {
+            replies.extend(jobs::not_connected([node], "its stable paths move when it is back"));
+            continue;
+        }
+        match observed.item(node, *item).map(|record| &record.seen).filter(|seen| seen.generation >= serial) {
+            Some(ItemSeen { standing: Standing::Settled | Standing::Gone, .. }) => {}
+            Some(ItemSeen { standing: Standing::Faulty, fault: Some(fault), .. }) => replies.push(as_warning(jobs::fault_reply(node, fault))),
+            Some(ItemSeen { standing: Standing::Faulty, fault: None, .. }) => {}
+            Some(ItemSeen { standing: Standing::Working, .. }) | None => waiting = true,
+        }
+    }
+    (!waiting).then_some(replies)
+}
+
+/// The rename itself was done.
+fn as_warning(why: Reply) -> Reply {
+    Reply::new(Code::WARN_STORAGE_ERROR, why.message).cause(why.cause).correction(why.correction).details(why.details)
 }
 
 /// Moves the claims on DRBD's node ids, those of replicas that wait for their node among them: peers may still know these.

@@ -7,7 +7,7 @@ use berth_engine::command::{Command, FilterRequest, NetIfInput};
 use berth_model::cluster::Cluster;
 use berth_model::flags::ResourceFlag;
 use berth_model::layers::LayerKind;
-use berth_model::names::{NodeName, ResourceName};
+use berth_model::names::{NodeName, ResourceGroupName, ResourceName};
 use berth_model::objects::Resource;
 use berth_model::plan::ContentSource;
 use berth_model::props::PropChange;
@@ -19,6 +19,8 @@ use crate::world::Draw;
 
 /// Resource groups, and what they ask for: layers, replicas.
 const GROUPS: [(&str, &[&str], i32); 3] = [("single", &["STORAGE"], 1), ("twin", &["STORAGE"], 2), ("pair", &["DRBD", "STORAGE"], 2)];
+/// What people add to the name of a group, and take off again.
+const RENAMED: &str = "-b";
 /// Names of one client.
 const NAMES: usize = 3;
 /// Names of a resource's snapshots.
@@ -120,6 +122,13 @@ fn name_of(names: &[String], rng: &mut fastrand::Rng) -> String {
     rng.one_of(names).cloned().unwrap_or_default()
 }
 
+/// The name that a group has now: people rename them.
+fn present(cluster: &Cluster, group: &str) -> String {
+    let other = format!("{group}{RENAMED}");
+    let is_there = ResourceGroupName::parse(&other).is_ok_and(|name| cluster.groups.contains_key(&name));
+    if is_there { other } else { group.to_owned() }
+}
+
 /// What a client asks for next: commands of which each needs the one before.
 fn next(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Vec<Command> {
     let jobs: Vec<String> = cluster.jobs.keys().map(ToString::to_string).collect();
@@ -127,11 +136,17 @@ fn next(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Vec<Com
         // Anybody's job.
         return vec![if rng.permille(300) { Command::RetryJob { id } } else { Command::CancelJob { id } }];
     }
+    if rng.permille(20) {
+        let (group, _, _) = GROUPS[rng.usize(..GROUPS.len())];
+        let (now, other) = (present(cluster, group), format!("{group}{RENAMED}"));
+        let new_name = if now == other { group.to_owned() } else { other };
+        return vec![Command::RenameResourceGroup { name: now, new_name }];
+    }
     if rng.permille(50) {
         // Somebody thinks anew of how safe the data shall be.
         let mut filter = FilterRequest::default();
         filter.filter.place_count = Some(rng.i32(1..4));
-        let name = "pair".to_owned();
+        let name = present(cluster, "pair");
         return vec![Command::ModifyResourceGroup { name, description: None, filter, peer_slots: None, props: PropChange::default() }];
     }
     let snapshots: Vec<_> = cluster.snapshots.values().flat_map(|snapshots| snapshots.values()).collect();
@@ -178,7 +193,7 @@ fn single(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Comma
     let Some(definition) = known else {
         let (group, _, _) = GROUPS[rng.usize(..GROUPS.len())];
         return Command::SpawnResource {
-            group: group.to_owned(),
+            group: present(cluster, group),
             name: Some(name),
             external_name: None,
             volume_sizes: vec![SMALL * rng.i64(1..8)],
@@ -219,7 +234,12 @@ fn single(cluster: &Cluster, names: &[String], rng: &mut fastrand::Rng) -> Comma
         74..80 => Command::DeactivateResource { resource: name, node },
         80..88 => Command::ActivateResource { resource: name, node },
         88..92 => Command::DeleteResource { resource: name, node, keep_tiebreaker: None },
-        92..95 => Command::DeleteVolumeDefinition { resource: name, number: 0 },
+        92..94 => Command::DeleteVolumeDefinition { resource: name, number: 0 },
+        94..96 => Command::RenameResourceDefinition { name, new_name: name_of(names, rng) },
+        96..98 => {
+            let new_name = SNAPSHOTS[rng.usize(..SNAPSHOTS.len())].to_owned();
+            Command::RenameSnapshot { resource: name, name: snapshot_name, new_name }
+        }
         _ => Command::Autoplace { resource: name, filter: FilterRequest::default(), diskless_on_remaining: None, layers: None },
     }
 }

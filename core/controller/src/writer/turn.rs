@@ -461,6 +461,7 @@ impl Writer {
                 jobs,
                 await_node: applied.await_node,
                 await_pool: applied.await_pool,
+                await_items: (self.cluster.serial, applied.await_items),
             });
         }
         for resource in &turn.alive {
@@ -507,6 +508,7 @@ impl Writer {
                 jobs: Vec::new(),
                 await_node: applied.await_node,
                 await_pool: applied.await_pool,
+                await_items: Default::default(),
             });
         }
         if fenced {

@@ -134,6 +134,9 @@ pub fn preview(cluster: &Cluster, observed: &Observed, now: Timestamp, applied: 
             pool.name, pool.node
         ));
     }
+    if !applied.await_items.is_empty() {
+        unforeseen.push("When the nodes have moved their stable paths: the answer waits for those that are online.".to_owned());
+    }
     if cut {
         unforeseen.push("The steps after these: there are more than are shown.".to_owned());
     }

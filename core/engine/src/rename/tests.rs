@@ -196,3 +196,29 @@ fn node_ids_of_replicas_that_wait_for_their_node_go_along() {
     assert!(world.give(&rename("mirror", "glass")).result.is_ok());
     assert_eq!((claim(&world, "mirror"), claim(&world, "glass")), (0, 2));
 }
+
+#[test]
+fn rules_that_name_a_definition_follow_its_new_name_and_the_answer_waits_for_its_nodes() {
+    let mut world = world();
+    let mut filter = crate::command::FilterRequest::default();
+    filter.filter.not_place_with_rsc = Some(vec!["other".to_owned(), "MIRROR".to_owned()]);
+    let group = Command::CreateResourceGroup { name: "away".to_owned(), description: None, filter, peer_slots: None, props: BTreeMap::new() };
+    assert!(world.give(&group).result.is_ok());
+    let applied = world.give(&rename("mirror", "site")).result.unwrap();
+    let away = ResourceGroupName::parse("away").unwrap();
+    assert_eq!(world.cluster.groups[&away].filter.not_place_with_rsc, Some(vec!["other".to_owned(), "site".to_owned()]));
+    let nodes: Vec<_> = applied.await_items.iter().map(|one| one.node.to_string()).collect();
+    assert_eq!(nodes, ["alpha", "bravo"]);
+    // Nobody has said anything under the plan of this commit yet.
+    let serial = world.cluster.serial + 1;
+    assert!(moved(&world.observed, &applied.await_items, serial).is_none());
+    for one in &applied.await_items {
+        let seen = ItemSeen { id: one.item, generation: serial, standing: Standing::Settled, volumes: Vec::new(), fault: None };
+        let node = std::sync::Arc::make_mut(world.observed.nodes.get_mut(&one.node).unwrap());
+        node.items.insert(one.item, std::sync::Arc::new(berth_model::observed::ItemRecord { seen, at: berth_model::time::Timestamp(2) }));
+    }
+    assert_eq!(moved(&world.observed, &applied.await_items, serial), Some(Vec::new()));
+    std::sync::Arc::make_mut(world.observed.nodes.get_mut(&node("bravo")).unwrap()).status = berth_model::observed::ConnectionStatus::Offline;
+    let told = moved(&world.observed, &applied.await_items, serial).unwrap();
+    assert_eq!(told.iter().map(|reply| reply.code).collect::<Vec<_>>(), [Code::WARN_NOT_CONNECTED]);
+}

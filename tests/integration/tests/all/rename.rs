@@ -60,11 +60,11 @@ fn a_resource_is_renamed_while_it_is_written_to() -> Result<()> {
             more(0)?;
             let body = json!({"new_name": "site"});
             rest.post("/v1/berth/resource-definitions/web/rename", &body)?.ok()?;
+            ensure!(stable(&cluster, "site")?.exists() && !path.exists(), "the answer came before the stable path had moved");
             // Free at once, also for a resource on the same node.
             rest.get("/v1/resource-definitions/web")?.refused(301)?;
             let second = cluster.make_volume("web", "alpha", SIZE_KIB)?;
             let new = stable(&cluster, "site")?;
-            until(PATIENCE, "the stable path has moved", || new.exists())?;
             ensure!(std::fs::canonicalize(&new)? == std::fs::canonicalize(&device)?, "the device is another one");
             ensure!(
                 std::fs::canonicalize(stable(&cluster, "web")?)? == std::fs::canonicalize(&second)?,
@@ -91,7 +91,7 @@ fn a_resource_is_renamed_while_it_is_written_to() -> Result<()> {
     ensure!(stable(&cluster, "site")?.exists() && !stable(&cluster, "web")?.exists());
     rest.post("/v1/berth/resource-definitions/site/rename", &json!({"new_name": "web"}))?.ok()?;
     let (old, new) = (stable(&cluster, "site")?, stable(&cluster, "web")?);
-    until(PATIENCE, "the stable path has moved back", || new.exists() && !old.exists())?;
+    ensure!(new.exists() && !old.exists(), "the answer came before the stable path had moved back");
     ensure!(marked(&cluster.device("web", "alpha")?, 5)? == "first");
     cluster.delete_all_of("web")?;
     let left = cluster.leftovers()?;

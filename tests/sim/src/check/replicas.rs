@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use berth_model::change::{Change, Object};
-use berth_model::cluster::Cluster;
+use berth_model::cluster::{Cluster, ItemOwner};
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::objects::Resource;
 use berth_model::observed::Observation;
@@ -55,7 +55,11 @@ impl Replicas {
             if !replicated(resource) {
                 continue;
             }
-            let old = before.resource(&resource.name, &resource.node);
+            // Under whatever name: it may have another one now.
+            let old = match before.owner(resource.id.uuid()) {
+                Some(ItemOwner::Resource(name, node)) => before.resource(name, node),
+                Some(ItemOwner::Snapshot(..) | ItemOwner::Tombstone(_)) | None => before.resource(&resource.name, &resource.node),
+            };
             for (number, volume) in resource.volumes.iter().filter(|(_, volume)| volume.provider != ProviderKind::Diskless) {
                 let (id, content) = (volume.id.uuid(), volume.content.id.uuid());
                 let at = format!("volume {number} of '{}' on '{}'", resource.name, resource.node);
