@@ -205,7 +205,7 @@ impl Holding {
             snapshots: true,
             fault: None,
         });
-        Observation { whole, items, pools: pools.collect(), strangers: None, files: None }
+        Observation { whole, items, pools: pools.collect(), strangers: None, files: None, peers: None }
     }
 
     fn item(&self, item: &PlanItem, standing: Standing) -> ItemSeen {

@@ -120,6 +120,7 @@ fn create(
         active,
         props: props.told(draft),
         created: draft.context.now,
+        absence: None,
     };
     known_interface(&node, &node.props)?;
     let id = node.id;

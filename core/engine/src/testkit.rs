@@ -143,6 +143,7 @@ impl World {
             active: None,
             props,
             created: Timestamp(0),
+            absence: None,
         }));
         let mut seen = NodeSeen::unknown(status, Timestamp(0));
         seen.capabilities = (status == ConnectionStatus::Online).then(|| Arc::new(able));

@@ -77,6 +77,20 @@ pub struct Node {
     /// When it was created.
     #[serde(default)]
     pub created: Timestamp,
+    /// How long it has been away, as far as that was written down; `None`: it is there, or has not been away for long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absence: Option<Absence>,
+}
+
+/// How long a node has been away, by clocks that nobody sets: each controller counts while it runs, and the next one goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absence {
+    /// Since when the controller that wrote this has known nothing of it ([`crate::observed::NodeSeen::away_since`]).
+    pub since: Timestamp,
+    /// What earlier controllers had counted then, seconds.
+    pub before_secs: u64,
+    /// All together, seconds.
+    pub secs: u64,
 }
 
 impl Node {

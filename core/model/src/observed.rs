@@ -60,6 +60,9 @@ pub struct Observation {
     /// External files of the plan as they are on the machine, all of them, in the order of the plan; `None`: nobody looked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<FileSeen>>,
+    /// Nodes to which DRBD has a connection now, of any resource, by name; `None`: nobody looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peers: Option<Vec<NodeName>>,
 }
 
 /// An external file as it was seen.
@@ -321,6 +324,8 @@ pub struct NodeSeen {
     pub strangers: Option<(Arc<Vec<Stranger>>, Timestamp)>,
     /// External files, and when they were looked at; `None`: not in this session.
     pub files: Option<(Arc<Vec<FileSeen>>, Timestamp)>,
+    /// Nodes to which DRBD on it has a connection; empty also where nobody looked.
+    pub peers: Arc<Vec<NodeName>>,
 }
 
 impl NodeSeen {
@@ -339,6 +344,7 @@ impl NodeSeen {
             items: OrdMap::new(),
             strangers: None,
             files: None,
+            peers: Arc::default(),
         }
     }
 }

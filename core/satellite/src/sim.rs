@@ -9,7 +9,7 @@ use std::time::Duration;
 use berth_model::files::folder_of;
 use berth_model::inquiry::{Answer, FreeDevice, LogControl, Question, Ran, RememberedLog, SatelliteSettings, Support};
 use berth_model::layers::{LayerKind, ProviderKind};
-use berth_model::names::{ResourceName, VolumeNumber};
+use berth_model::names::{NodeName, ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, FileSeen, Holder};
 use berth_model::plan::{DataPeer, FilePlan, VolumePlan};
 use berth_plugin_sdk::memory::{Memory, MemoryMachine};
@@ -94,7 +94,7 @@ pub async fn serve_simulated(configs: Vec<SimConfig>, stop: CancellationToken) -
     }
     let mut tasks = Vec::new();
     let machines = ready.iter().map(|(_, _, config)| config.name.to_ascii_lowercase()).collect();
-    let network = Arc::new(Network { machines, holding: Mutex::default() });
+    let network = Arc::new(Network { machines, ..Network::default() });
     for (listener, bound, mut config) in ready {
         let announce = config.announce.take();
         config.network = Arc::clone(&network);
@@ -226,6 +226,8 @@ struct Network {
     machines: BTreeSet<String>,
     /// Volumes of theirs that hold the data of their peers, by generation id.
     holding: Mutex<BTreeSet<Uuid>>,
+    /// Which of them serve each resource: they count as connected to each other.
+    serving: Mutex<BTreeMap<ResourceName, BTreeSet<String>>>,
 }
 
 impl Network {
@@ -334,11 +336,23 @@ impl Site for SimSite {
 
     fn set_link(&self, resource: &ResourceName, volume: VolumeNumber, device: &str) -> Result<(), Fault> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner).insert((resource.clone(), volume), device.to_owned());
+        let mut serving = self.network.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        serving.entry(resource.clone()).or_default().insert(self.name.clone());
         Ok(())
     }
 
     fn remove_link(&self, resource: &ResourceName, volume: VolumeNumber) -> Result<(), Fault> {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner).remove(&(resource.clone(), volume));
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.remove(&(resource.clone(), volume));
+        if !links.keys().any(|(name, _)| name == resource) {
+            let mut serving = self.network.serving.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(machines) = serving.get_mut(resource) {
+                machines.remove(&self.name);
+                if machines.is_empty() {
+                    serving.remove(resource);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -416,6 +430,16 @@ impl Site for SimSite {
             holding.insert(volume.id.uuid());
         }
         Some(up_to_date)
+    }
+
+    fn peers(&self) -> Option<Vec<NodeName>> {
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let own: BTreeSet<ResourceName> = links.keys().map(|(name, _)| name.clone()).collect();
+        drop(links);
+        let serving = self.network.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = own.iter().filter_map(|name| serving.get(name)).flatten().filter(|name| **name != self.name);
+        let names: BTreeSet<NodeName> = others.filter_map(|name| NodeName::parse(name).ok()).collect();
+        Some(names.into_iter().collect())
     }
 
     fn is_quick(&self) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use berth_model::inquiry::{Answer, Question};
 use berth_model::layers::{LayerKind, ProviderKind};
-use berth_model::names::{ResourceName, VolumeNumber};
+use berth_model::names::{NodeName, ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, FileSeen, Holder};
 use berth_model::plan::{ContentSource, FilePlan, VolumePlan};
 use berth_plugin_sdk::{Fault, FaultKind, Machine, Pool, Provider};
@@ -96,6 +96,11 @@ pub trait Site: Send + Sync + 'static {
     /// Whether a volume that is there holds the data that its peers hold; `None`: nobody can see that. Asked of stacks that replicate
     /// only, at every look. Of a real one nothing is said before DRBD itself says it; simulated ones follow [`synchronised`] (law 7).
     fn up_to_date(&self, _volume: &VolumePlan) -> Option<bool> {
+        None
+    }
+
+    /// Nodes to which DRBD has a connection now, of any resource, in the order of their names; `None`: nobody can see that. It must be cheap.
+    fn peers(&self) -> Option<Vec<NodeName>> {
         None
     }
 

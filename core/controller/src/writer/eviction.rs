@@ -8,12 +8,13 @@ use berth_engine::eviction;
 use berth_model::names::NodeName;
 use berth_model::observed::{ConnectionStatus, Observed};
 use berth_model::time::Timestamp;
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::balance::SELF;
 use super::turn::Turn;
-use super::{Submission, Writer, Writing};
+use super::{By, Submission, Writer, Writing};
 
 /// Since when nodes have been away, by a clock that nobody can set, as the sweeps found it.
 #[derive(Debug, Default)]
@@ -41,7 +42,20 @@ impl Writer {
         }
         let now = Instant::now();
         self.absences.note(&self.seen.observed, now);
-        let due = eviction::due(&turn.group.cluster, &self.seen.observed, |node| self.absences.away_for(node, now));
+        let (cluster, observed) = (&turn.group.cluster, &self.seen.observed);
+        let away_for = |name: &NodeName| {
+            let before = cluster.nodes.get(name).map_or(Duration::ZERO, |node| eviction::before(observed, node));
+            Some(self.absences.away_for(name, now)?.saturating_add(before))
+        };
+        let due = eviction::due(cluster, observed, away_for);
+        let noted = eviction::remember(cluster, observed, away_for);
+        if !noted.is_empty() {
+            let command = json!({ "command": "note_absence", "nodes": noted.len() }).to_string();
+            let by = By { now: turn.now, actor: SELF, origin: "eviction", command, decision: "[]".to_owned() };
+            if let Err(unfit) = turn.group.add_split(&by, noted) {
+                tracing::error!(%unfit, "how long nodes have been away is not written down");
+            }
+        }
         let mut held = BTreeSet::new();
         for one in due {
             match one.held {

@@ -126,6 +126,9 @@ impl Seen {
         if let Some(strangers) = observation.strangers {
             seen.strangers = Some((Arc::new(strangers), now));
         }
+        if let Some(peers) = observation.peers {
+            seen.peers = Arc::new(peers);
+        }
         if let Some(files) = observation.files {
             let before = known.files.as_ref().map(|(files, _)| files);
             let known = |file: &FileSeen| before.is_some_and(|before| before.contains(file));
@@ -206,6 +209,7 @@ fn away(seen: &mut NodeSeen, status: ConnectionStatus, reason: String, attempts:
     seen.pools = OrdMap::new();
     seen.strangers = None;
     seen.files = None;
+    seen.peers = Arc::default();
 }
 
 fn owned(cluster: &Cluster, node: &NodeName, item: Uuid) -> bool {

@@ -213,6 +213,7 @@ impl<'t> Build<'t> {
                 active,
                 props: self.props.take(&path, Owner::Node, &mut self.left),
                 created: self.now,
+                absence: None,
             };
             self.nodes.insert(key.to_owned(), name);
             self.put("node", Object::Node(node));

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use berth_model::inquiry::{Answer, Question};
-use berth_model::names::{ResourceName, StorPoolName};
+use berth_model::names::{NodeName, ResourceName, StorPoolName};
 use berth_model::observed::{Capabilities, FileSeen, ItemSeen, PoolSeen, Stranger};
 use berth_model::plan::{PlanBody, PlanItem};
 use berth_proto::{Hello, Refusal, Up, up};
@@ -227,6 +227,9 @@ pub struct Core {
     unsent_pools: BTreeSet<StorPoolName>,
     strangers: strangers::Strangers,
     external: external::External,
+    /// Nodes that DRBD was connected to when that was told last.
+    peers: Option<Vec<NodeName>>,
+    peers_unsent: bool,
     waiting: Vec<by_hand::Waiting>,
     /// Questions that are being answered.
     asked: usize,
@@ -283,6 +286,8 @@ impl Core {
             unsent_pools: BTreeSet::new(),
             strangers: strangers::Strangers::default(),
             external: external::External::default(),
+            peers: None,
+            peers_unsent: false,
             waiting: Vec::new(),
             asked: 0,
             events,
@@ -351,6 +356,7 @@ impl Core {
                 Wake::Space => {
                     self.look_at_space();
                     self.files_again();
+                    self.look_at_peers();
                 }
                 Wake::Broken => self.retry_pools(),
                 Wake::Time => self.on_time(),

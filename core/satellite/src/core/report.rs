@@ -1,5 +1,6 @@
 //! What goes up to the controller.
 
+use berth_model::names::NodeName;
 use berth_model::observed::{ItemSeen, Observation, PoolSeen, Standing};
 use berth_proto::{Observation as Message, up};
 use tokio::time::Instant;
@@ -22,6 +23,19 @@ impl Core {
         looked || due <= Instant::now()
     }
 
+    /// Looks whom DRBD has a connection to.
+    pub(super) fn look_at_peers(&mut self) {
+        self.peers_unsent |= self.site.peers() != self.peers;
+    }
+
+    fn tell_peers(&mut self, whole: bool) -> Option<Vec<NodeName>> {
+        if !std::mem::take(&mut self.peers_unsent) && !whole {
+            return None;
+        }
+        self.peers = self.site.peers();
+        self.peers.clone()
+    }
+
     /// Whether there is something to say.
     pub(super) fn has_news(&self) -> bool {
         let Some(session) = &self.session else { return false };
@@ -30,7 +44,7 @@ impl Core {
         }
         match session.whole_due {
             Some(_) => self.whole_is_due(),
-            None => !self.unsent.is_empty() || !self.unsent_pools.is_empty() || self.strangers_unsent() || self.files_unsent(),
+            None => !self.unsent.is_empty() || !self.unsent_pools.is_empty() || self.strangers_unsent() || self.files_unsent() || self.peers_unsent,
         }
     }
 
@@ -40,7 +54,7 @@ impl Core {
             return Some(answer);
         }
         let whole = self.whole_is_due();
-        let (strangers, files) = (self.tell_strangers(whole), self.tell_files(whole));
+        let (strangers, files, peers) = (self.tell_strangers(whole), self.tell_files(whole), self.tell_peers(whole));
         let observation = if whole {
             if let Some(session) = &mut self.session {
                 session.whole_due = None;
@@ -53,6 +67,7 @@ impl Core {
                 pools: self.pools.values().map(|pool| pool.seen.clone()).collect(),
                 strangers,
                 files,
+                peers,
             }
         } else {
             let later = self.unsent.iter().nth(ITEMS_MAX).copied().map(|first| self.unsent.split_off(&first)).unwrap_or_default();
@@ -60,7 +75,7 @@ impl Core {
             let items = ids.iter().filter_map(|id| self.entries.get(id).map(|entry| seen(*id, entry))).collect();
             let names = std::mem::take(&mut self.unsent_pools);
             let pools: Vec<PoolSeen> = names.iter().filter_map(|name| self.pools.get(name)).map(|pool| pool.seen.clone()).collect();
-            Observation { whole, items, pools, strangers, files }
+            Observation { whole, items, pools, strangers, files, peers }
         };
         match serde_json::to_vec(&observation) {
             Ok(body) => {

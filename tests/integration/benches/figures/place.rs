@@ -72,6 +72,7 @@ impl World {
             active: None,
             props,
             created: Timestamp(0),
+            absence: None,
         }));
         let mut seen = NodeSeen::unknown(ConnectionStatus::Online, Timestamp(0));
         seen.capabilities = Some(Arc::clone(able));

@@ -112,6 +112,7 @@ impl World {
             active: None,
             props: Props::default(),
             created,
+            absence: None,
         };
         self.put(Object::Node(node));
         self.put_pool(number, Props::default());

@@ -62,7 +62,8 @@ pub(super) fn only(call: &Call, known: &[&str]) -> Result<(), Response> {
 }
 
 /// Commands in the log that nobody asks for: what the controller does by itself, and `drop_records` of `berth db repair`.
-const OWN_COMMANDS: &[&str] = &["found", "probe", "bury", "advance", "drop_records", "set_log_level", "run_drbd_reactor", "copy_database"];
+const OWN_COMMANDS: &[&str] =
+    &["found", "probe", "bury", "advance", "drop_records", "set_log_level", "run_drbd_reactor", "copy_database", "note_absence"];
 
 /// Refuses a word that is none of these, as nothing would ever fit it.
 pub(super) fn known_word(what: &str, word: &str, known: &[&str]) -> Result<(), Response> {
