@@ -203,6 +203,7 @@ impl Holding {
             total_kib: Some(Kib(10 << 20)),
             extent_kib: Kib(4),
             snapshots: true,
+            min_io: None,
             fault: None,
         });
         Observation { whole, items, pools: pools.collect(), strangers: None, files: None, peers: None }

@@ -8,7 +8,7 @@ use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::ids::{Id, IdSource, kind};
 use berth_model::job::{Awaited, Job, Subject, Task};
-use berth_model::names::{NodeName, ResourceName, StorPoolName};
+use berth_model::names::{NodeName, ResourceName, StorPoolName, VolumeNumber};
 use berth_model::observed::Observed;
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
@@ -97,6 +97,8 @@ pub struct Draft<'a> {
     pub asked: Vec<Asked>,
     /// Replicas that this decision makes, and replicas that it gives a disk: none of them holds data yet.
     pub new_replicas: BTreeSet<Uuid>,
+    /// Volumes whose block size this decision chose: it may still choose a larger one.
+    pub sized: BTreeSet<(ResourceName, VolumeNumber)>,
     defaults: (Operation, ObjectMask),
     refs: Vec<(String, String)>,
 }
@@ -117,6 +119,7 @@ impl<'a> Draft<'a> {
             applied: Applied::default(),
             asked: Vec::new(),
             new_replicas: BTreeSet::new(),
+            sized: BTreeSet::new(),
             defaults: (Operation::Modify, ObjectMask::Controller),
             refs: Vec::new(),
         }

@@ -10,6 +10,7 @@
 pub mod access;
 pub mod apply;
 pub mod balance;
+pub mod blocks;
 pub mod change_props;
 pub mod command;
 pub mod connections;

@@ -109,6 +109,7 @@ pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused
     let awaited = Awaited { node: node.name.clone(), item: resource.id.uuid() };
     draft.put(Object::Resource(resource));
     follow_quorum(draft, &definition);
+    crate::blocks::follow(draft, &definition.name);
     Ok(awaited)
 }
 

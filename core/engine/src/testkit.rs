@@ -192,6 +192,7 @@ impl World {
             total_kib: Some(kib(total)),
             extent_kib: Kib(provider.default_extent_kib()),
             snapshots: true,
+            min_io: None,
             fault: None,
         };
         let node = Arc::make_mut(self.observed.nodes.get_mut(&on).unwrap());

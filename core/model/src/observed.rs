@@ -169,6 +169,9 @@ pub struct PoolSeen {
     pub extent_kib: Kib,
     /// Whether snapshots, rollback, restore and clone work here.
     pub snapshots: bool,
+    /// Smallest write that it does without reading first, bytes; `None`: unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_io: Option<u32>,
     /// Why the pool cannot be used.
     #[serde(default)]
     pub fault: Option<Fault>,

@@ -79,6 +79,7 @@ pub fn open_pool(site: &dyn Site, plan: PoolPlan, cluster: Uuid, clean: bool) ->
         total_kib: None,
         extent_kib: Kib(plan.provider.default_extent_kib()),
         snapshots: false,
+        min_io: None,
         fault: None,
     };
     if plan.provider.has_storage() {
@@ -121,6 +122,7 @@ fn probe(
     let abilities = provider.probe(&*machine)?;
     seen.extent_kib = Kib(abilities.extent.0);
     seen.snapshots = abilities.no_snapshots.is_none();
+    seen.min_io = site.min_io(pool);
     let space = provider.space(&*machine)?;
     (seen.free_kib, seen.total_kib) = (Some(Kib(space.free.0)), Some(Kib(space.total.0)));
     site.remember_pool(pool, (cluster, seen.id));

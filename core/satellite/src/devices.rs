@@ -38,6 +38,14 @@ fn in_use(root: &Path) -> BTreeSet<String> {
     names
 }
 
+/// The smallest write that a block device (major, minor) does without reading first, bytes, as the kernel tells it below `sys`; `None`: it
+/// is no block device, or the kernel does not say. A partition is as the disk that it is on.
+pub fn min_io(sys: &Path, (major, minor): (u32, u32)) -> Option<u32> {
+    let device = sys.join("dev/block").join(format!("{major}:{minor}"));
+    let told = |queue: &str| text(&device.join(queue).join("minimum_io_size")).parse::<u32>().ok();
+    told("queue").or_else(|| told("../queue")).filter(|bytes| *bytes > 0)
+}
+
 /// The free devices below `root` (`/`), by path. `signed` says whether a device carries a signature; asked only of what is free otherwise.
 pub fn free(root: &Path, signed: &dyn Fn(&str) -> bool) -> Vec<FreeDevice> {
     let used = in_use(root);
@@ -119,5 +127,21 @@ mod tests {
         assert_eq!((spinner.size, spinner.rotational), (20 << 30, true));
         assert_eq!((spinner.model.as_str(), spinner.serial.as_str(), spinner.wwn.as_str()), ("Spinner", "S1", "naa.5"));
         assert!(super::free(&root.join("nowhere"), &|_| false).is_empty());
+    }
+
+    #[test]
+    fn the_smallest_write_is_that_of_the_disk() {
+        let sys = tempfile::tempdir().unwrap();
+        let (disk, part) = (sys.path().join("devices/sda"), sys.path().join("devices/sda/sda1"));
+        fs::create_dir_all(disk.join("queue")).unwrap();
+        fs::create_dir_all(&part).unwrap();
+        fs::create_dir_all(sys.path().join("dev/block")).unwrap();
+        fs::write(disk.join("queue/minimum_io_size"), "4096\n").unwrap();
+        std::os::unix::fs::symlink(&disk, sys.path().join("dev/block/8:0")).unwrap();
+        std::os::unix::fs::symlink(&part, sys.path().join("dev/block/8:1")).unwrap();
+        let of = |minor| min_io(sys.path(), (8, minor));
+        assert_eq!([of(0), of(1), of(2)], [Some(4096), Some(4096), None]);
+        fs::write(disk.join("queue/minimum_io_size"), "0\n").unwrap();
+        assert_eq!(of(0), None);
     }
 }

@@ -400,6 +400,12 @@ impl Site for SimSite {
 
     fn scan(&self) {}
 
+    fn min_io(&self, pool: &Pool) -> Option<u32> {
+        // As such pools have on usual disks.
+        let blocks = matches!(ProviderKind::parse(&pool.kind), Some(ProviderKind::Zfs | ProviderKind::ZfsThin));
+        Some(if blocks { 4096 } else { 512 })
+    }
+
     fn external_files(&self, wanted: &[FilePlan]) -> Vec<FileSeen> {
         let made = |plan: &FilePlan| {
             let allowed = folder_of(&self.file_folders, &plan.path).is_some();

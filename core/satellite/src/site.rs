@@ -63,6 +63,11 @@ pub trait Site: Send + Sync + 'static {
     /// What hinders it.
     fn copy(&self, pool: &Pool, from: &str, to: &str) -> Result<(), Fault>;
 
+    /// The smallest write that a pool does without reading first, bytes; `None`: unknown. Asked when the pool is opened.
+    fn min_io(&self, _pool: &Pool) -> Option<u32> {
+        None
+    }
+
     /// Reads anew what it keeps an index of.
     fn scan(&self);
 
@@ -216,6 +221,11 @@ impl Site for HostSite {
     fn scan(&self) {
         self.shared.loops.scan();
         self.shared.loops.serves(self.links.targets().into_iter());
+    }
+
+    fn min_io(&self, pool: &Pool) -> Option<u32> {
+        let device = rustix::fs::stat(pool.place.as_str()).ok()?.st_dev;
+        crate::devices::min_io(Path::new("/sys"), (rustix::fs::major(device), rustix::fs::minor(device)))
     }
 
     fn external_files(&self, wanted: &[FilePlan]) -> Vec<FileSeen> {

@@ -110,7 +110,7 @@ fn able(cluster: &Cluster, name: &NodeName, pool: &str) -> NodeSeen {
     let id = cluster.pool(name, &name_of_pool).unwrap().id.uuid();
     let size = Some(Kib(1 << 40));
     let extent_kib = Kib(4);
-    let pool = PoolSeen { name: name_of_pool.clone(), id, free_kib: size, total_kib: size, extent_kib, snapshots: true, fault: None };
+    let pool = PoolSeen { name: name_of_pool.clone(), id, free_kib: size, total_kib: size, extent_kib, snapshots: true, min_io: None, fault: None };
     seen.pools.insert(name_of_pool, Arc::new(PoolRecord { seen: pool, at: Timestamp(1) }));
     seen
 }

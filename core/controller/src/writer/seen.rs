@@ -253,6 +253,7 @@ mod tests {
             total_kib: None,
             extent_kib: berth_model::size::Kib(4),
             snapshots: false,
+            min_io: None,
             fault: None,
         };
         Observation { whole: true, pools: vec![pool], ..Observation::default() }

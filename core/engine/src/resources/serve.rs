@@ -336,6 +336,7 @@ fn make_disk(
     }
     draft.put(Object::Resource(full.clone()));
     super::follow_quorum(draft, definition);
+    crate::blocks::follow(draft, &definition.name);
     Ok(full)
 }
 

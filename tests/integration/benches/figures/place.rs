@@ -88,6 +88,7 @@ impl World {
                 total_kib: Some(Kib(1 << 30)),
                 extent_kib: Kib(provider.default_extent_kib()),
                 snapshots: true,
+                min_io: None,
                 fault: None,
             };
             seen.pools.insert(pool_name.clone(), Arc::new(PoolRecord { seen: pool_seen, at: Timestamp(1) }));
