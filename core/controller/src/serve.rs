@@ -276,7 +276,9 @@ pub(crate) async fn core(
     let (publish, view) = watch::channel(View { cluster: Arc::clone(&cluster), observed: Arc::new(Observed::default()) });
     let (tell_health, health) = watch::channel(Health::default());
     let (feed, signs) = (Arc::new(crate::http::Feed::new()), Arc::<Signs>::default());
+    let vault = Arc::new(crate::vault::Vault::new());
     let hands = Hands {
+        vault: Arc::clone(&vault),
         feed: Arc::clone(&feed),
         store: Arc::clone(&store),
         reports: Arc::clone(&reports),
@@ -307,7 +309,7 @@ pub(crate) async fn core(
         listen: config.listen,
         log: config.log.clone(),
         lists: crate::http::Lists::new(),
-        vault: crate::vault::Vault::new(),
+        vault,
         gate: Gate::new(config.sign_in.clone()).map_err(ControllerError::SignIn)?,
         https: (config.https_listen, config.https.is_some()),
         body_within: config.limits.body,

@@ -95,7 +95,7 @@ pub(crate) struct Inner {
     pub log: Arc<dyn LogControl>,
     pub lists: crate::http::Lists,
     pub feed: Arc<crate::http::Feed>,
-    pub vault: crate::vault::Vault,
+    pub vault: Arc<crate::vault::Vault>,
     pub gate: crate::gate::Gate,
     /// Where HTTPS listens, if it does; whether certificates are given.
     pub https: (SocketAddr, bool),
@@ -168,7 +168,8 @@ impl Controller {
     /// The entries of the refusal that the command would get.
     pub fn preview(&self, command: &Command, caller: &Caller) -> Result<Preview, Vec<Reply>> {
         let (view, now) = (self.view(), now());
-        let (applied, mut preview) = foresee(&view.cluster, &view.observed, command, caller, now).map_err(|refused| refused.replies)?;
+        let (applied, mut preview) =
+            foresee(&view.cluster, &view.observed, command, (caller, self.vault()), now).map_err(|refused| refused.replies)?;
         let by = By { now, actor: &caller.name, origin: "", command: json_text(command), decision: json_text(&said(&applied.replies)) };
         if !applied.changes.is_empty() {
             let mut group = Group::new(&view.cluster);

@@ -161,6 +161,24 @@ impl Vault {
     }
 }
 
+impl berth_engine::vault::Keys for Vault {
+    /// 256 bits of the system's chance, as base64: they are typed by nobody.
+    fn fresh(&self) -> Given {
+        let Some(Open(key)) = self.key() else { return Given::Locked };
+        let sealed = random::<KEY>().and_then(|fresh| {
+            let text = Zeroizing::new(STANDARD.encode(*fresh));
+            seal(&key, FOR_SECRET, text.as_bytes())
+        });
+        match sealed {
+            Ok(sealed) => Given::Sealed(sealed),
+            Err(error) => {
+                tracing::error!(%error, "no key can be made for a volume");
+                Given::Locked
+            }
+        }
+    }
+}
+
 /// Random bytes of the system.
 fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, VaultError> {
     let mut bytes = Zeroizing::new([0u8; N]);
@@ -271,6 +289,22 @@ mod tests {
         assert_ne!((&other.salt, other.secret.as_base64()), (&record.salt, record.secret.as_base64()));
         assert_eq!(vault.open(&other, &passphrase("other")).await, Ok(key));
         assert_eq!(vault.open(&other, &passphrase("hush hush")).await, Err(VaultError::Wrong));
+    }
+
+    #[tokio::test]
+    async fn fresh_keys_are_sealed_and_no_two_are_alike() {
+        use berth_engine::vault::Keys as _;
+        let vault = Vault::new();
+        assert_eq!(vault.fresh(), Given::Locked);
+        let (_, key) = vault.make(&passphrase("hush")).await.unwrap();
+        vault.unlock(key.clone());
+        let open = |given: Given| match given {
+            Given::Sealed(sealed) => unseal(&key, FOR_SECRET, &sealed).unwrap(),
+            Given::Nothing | Given::Locked => panic!("{given:?}"),
+        };
+        let (one, other) = (open(vault.fresh()), open(vault.fresh()));
+        assert_eq!(STANDARD.decode(one.as_slice()).unwrap().len(), KEY);
+        assert_ne!(one, other);
     }
 
     #[tokio::test]

@@ -43,6 +43,7 @@ use crate::outside::World;
 use crate::reports::Reports;
 use crate::session::Link;
 use crate::state::{Health, View};
+use crate::vault::Vault;
 
 /// Messages on their way to the writer.
 pub(crate) const QUEUE: usize = 1024;
@@ -157,6 +158,8 @@ pub(crate) struct Hands {
     pub feed: Arc<Feed>,
     /// Clock and chance.
     pub world: Arc<dyn World>,
+    /// Keys for volumes.
+    pub vault: Arc<Vault>,
 }
 
 /// Whether the store takes changes.

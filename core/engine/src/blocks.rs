@@ -5,10 +5,10 @@
 
 use berth_model::change::Object;
 use berth_model::codes::Code;
+use berth_model::layers::ProviderKind;
 use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::objects::{ResourceDefinition, Volume};
 use berth_model::props::{Chain, Source};
-use berth_model::layers::ProviderKind;
 use berth_model::reply::Reply;
 
 use crate::draft::Draft;
@@ -113,11 +113,15 @@ mod tests {
         let mut world = World::of(&format!("{}group drbd DRBD,STORAGE 2 thin", lines.collect::<String>()));
         for (name, min_io) in pools {
             let seen = Arc::make_mut(world.observed.nodes.get_mut(&node(name)).unwrap());
-            seen.pools = seen.pools.iter().map(|(pool, record)| {
-                let mut record = (**record).clone();
-                record.seen.min_io = *min_io;
-                (pool.clone(), Arc::new(record))
-            }).collect();
+            seen.pools = seen
+                .pools
+                .iter()
+                .map(|(pool, record)| {
+                    let mut record = (**record).clone();
+                    record.seen.min_io = *min_io;
+                    (pool.clone(), Arc::new(record))
+                })
+                .collect();
         }
         world
     }
@@ -177,11 +181,15 @@ mod tests {
         assert_eq!(size(&own), None);
         let mut late = world(&[("aa", Some(512)), ("bb", Some(512)), ("cc", Some(4096))]);
         let seen = Arc::make_mut(late.observed.nodes.get_mut(&node("cc")).unwrap());
-        seen.pools = seen.pools.iter().map(|(pool, record)| {
-            let mut record = (**record).clone();
-            record.seen.free_kib = Some(berth_model::size::Kib(1 << 20));
-            (pool.clone(), Arc::new(record))
-        }).collect();
+        seen.pools = seen
+            .pools
+            .iter()
+            .map(|(pool, record)| {
+                let mut record = (**record).clone();
+                record.seen.free_kib = Some(berth_model::size::Kib(1 << 20));
+                (pool.clone(), Arc::new(record))
+            })
+            .collect();
         spawn(&mut late);
         crate::explain::settled_for_tests(&mut late);
         assert_eq!(size(&late).as_deref(), Some("512"));

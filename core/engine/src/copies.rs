@@ -84,7 +84,9 @@ fn restore_volume_definitions(draft: &mut Draft<'_>, resource: &str, name: &str,
         if snapped.flags.has(VolumeDefinitionFlag::GrossSize) {
             flags.set(VolumeDefinitionFlag::GrossSize);
         }
-        let volume = crate::definitions::new_volume(draft, &target.layers, snapped.size_kib, flags, Props::default(), None)?;
+        let mut volume = crate::definitions::new_volume(draft, &target.layers, snapped.size_kib, flags, Props::default(), None)?;
+        // The data of the copy is encrypted as that of its source is.
+        volume.passphrase.clone_from(&snapped.passphrase);
         target.volumes.insert(*number, volume);
     }
     let text = format!("Volume definitions of snapshot '{}' restored to '{}'.", snapshot.name, target.name);

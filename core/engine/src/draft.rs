@@ -15,6 +15,7 @@ use berth_model::time::Timestamp;
 use uuid::Uuid;
 
 use crate::places::Asked;
+use crate::vault::Keys;
 
 /// Questions to the placer that one decision keeps: each may name every pool of the cluster.
 const MOST_ASKED: usize = 32;
@@ -32,6 +33,8 @@ pub struct Context<'a> {
     pub caller: Caller,
     /// What satellites have seen.
     pub observed: &'a Observed,
+    /// Fresh keys for volumes that are encrypted.
+    pub keys: &'a dyn Keys,
 }
 
 /// What the shell must do after the commit. Losing one is harmless: each is only a wake-up.

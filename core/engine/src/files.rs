@@ -156,13 +156,16 @@ fn deploy(draft: &mut Draft<'_>, resource: &str, text: &str, deployed: bool) -> 
     }
     if deployed {
         let nodes: Vec<_> = draft.cluster.replicas(&name).map(|replica| replica.node.clone()).collect();
-        let refusing = nodes.iter().filter(|node| stack::capabilities(draft.context.observed, node).is_some_and(|able| !able.allows_file(&path)));
+        let refusing =
+            nodes.iter().filter(|node| stack::capabilities(draft.context.observed, node).is_some_and(|able| !able.allows_file(&path)));
         let refusing: Vec<String> = refusing.map(ToString::to_string).collect();
         if !refusing.is_empty() {
             draft.reply(
                 Reply::new(Code::WARN_NO_EFFECT, format!("External file '{path}' is not written on: {}.", refusing.join(", ")))
                     .cause("The operators of these nodes do not let external files be written there.")
-                    .correction("Name its folder in 'allow_ext_files' of /etc/berth/satellite.toml on these nodes, and restart the satellite."),
+                    .correction(
+                        "Name its folder in 'allow_ext_files' of /etc/berth/satellite.toml on these nodes, and restart the satellite.",
+                    ),
             );
         }
     }

@@ -124,6 +124,8 @@ impl Look<'_> {
             secret: String::new(),
             caller: Caller::internal(actor),
             observed: self.observed,
+            // What it places has its keys already.
+            keys: &crate::vault::NoKeys,
         };
         let mut draft = Draft::new(&self.cluster, context);
         let outcome = decide(&mut draft);

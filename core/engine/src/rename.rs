@@ -15,8 +15,8 @@ use berth_model::snapshot::Snapshot;
 
 use crate::command::Command;
 use crate::draft::{Draft, Refused};
-use crate::{jobs, lookup};
 use crate::resources::{idle, misdirected};
+use crate::{jobs, lookup};
 
 /// Commands that give names.
 ///
@@ -113,10 +113,8 @@ fn definition(draft: &mut Draft<'_>, text: &str, new_text: &str) -> Result<(), R
         .refer("UUID", old.id)
         .refer("NewName", &new);
     if !replicas.is_empty() {
-        reply = reply.details(format!(
-            "UUID: {}\nStable paths move to by-res/{new}; devices stay open, backing objects keep their names.",
-            old.id
-        ));
+        reply = reply
+            .details(format!("UUID: {}\nStable paths move to by-res/{new}; devices stay open, backing objects keep their names.", old.id));
     }
     draft.reply(reply);
     Ok(())
@@ -146,7 +144,9 @@ pub fn moved(observed: &Observed, items: &[Awaited], serial: u64) -> Option<Vec<
         }
         match observed.item(node, *item).map(|record| &record.seen).filter(|seen| seen.generation >= serial) {
             Some(ItemSeen { standing: Standing::Settled | Standing::Gone, .. }) => {}
-            Some(ItemSeen { standing: Standing::Faulty, fault: Some(fault), .. }) => replies.push(as_warning(jobs::fault_reply(node, fault))),
+            Some(ItemSeen { standing: Standing::Faulty, fault: Some(fault), .. }) => {
+                replies.push(as_warning(jobs::fault_reply(node, fault)))
+            }
             Some(ItemSeen { standing: Standing::Faulty, fault: None, .. }) => {}
             Some(ItemSeen { standing: Standing::Working, .. }) | None => waiting = true,
         }

@@ -76,6 +76,9 @@ pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused
     let node = lookup::node(&draft.cluster, new.node.as_str())?.clone();
     whole(&draft.cluster, &definition)?;
     crate::vault::keeps_promise(&definition, &new.layers)?;
+    if !new.flags.has(ResourceFlag::Diskless) {
+        crate::vault::give_keys(draft, &definition, &new.layers)?;
+    }
     staying(&node)?;
     lookup::unreserved(&draft.cluster, &berth_model::change::Key::Resource(definition.name.clone(), node.name.clone()))?;
     let id = draft.context.ids.next();
@@ -342,12 +345,14 @@ pub fn add_volume(draft: &mut Draft<'_>, name: &ResourceName, number: VolumeNumb
             continue;
         }
         crate::vault::keeps_promise(&definition, &resource.layers)?;
+        crate::vault::give_keys(draft, &definition, &resource.layers)?;
         let volume = new_volume(draft, &definition, number, &resource, None, ContentSource::Fresh)?;
         resource.volumes.insert(number, volume);
         awaited.push(Awaited { node: resource.node.clone(), item: resource.id.uuid() });
         draft.put(Object::Resource(resource));
     }
     if !awaited.is_empty() {
+        crate::blocks::follow(draft, name);
         draft.start(name, Task::CreateVolume { number, replicas: awaited });
     }
     Ok(())

@@ -77,6 +77,7 @@ fn create(draft: &mut Draft<'_>, input: &SnapshotInput) -> Result<(), Refused> {
             flags: volume.flags.clone(),
             definition_props: volume.props.clone(),
             props: Props::default(),
+            passphrase: volume.passphrase.clone(),
         };
         (*number, snapped)
     });

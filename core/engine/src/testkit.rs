@@ -27,6 +27,7 @@ use berth_model::time::Timestamp;
 use crate::apply::{Decision, apply};
 use crate::command::Command;
 use crate::draft::Context;
+use crate::vault::{NoKeys, PaperKeys};
 
 /// A cluster and what was seen of it.
 pub(crate) struct World {
@@ -109,6 +110,7 @@ impl World {
             secret: "abcdefghijklmnopqrst".to_owned(),
             caller: Caller::internal("test"),
             observed: &observed,
+            keys: if self.cluster.master_key.is_some() { &PaperKeys } else { &NoKeys },
         };
         let decision = apply(&self.cluster, command, context);
         if let Ok(applied) = &decision.result {

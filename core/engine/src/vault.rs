@@ -142,6 +142,55 @@ fn no_key(cluster: &Cluster, what: &str) -> Refused {
     reply.cause("Keys of volumes are kept under a key that the master passphrase opens.").into()
 }
 
+/// Where fresh keys for volumes come from: the shell draws and seals them, and nothing of them is in clear here.
+pub trait Keys: std::fmt::Debug + Sync {
+    /// A new key, sealed; `Locked` while the master key is not there.
+    fn fresh(&self) -> Given;
+}
+
+/// The master key is not there, or nothing is to be made that needs one.
+#[derive(Debug)]
+pub struct NoKeys;
+
+impl Keys for NoKeys {
+    fn fresh(&self) -> Given {
+        Given::Locked
+    }
+}
+
+/// Keys of what is decided on paper: the master key is there, and opens nothing.
+#[derive(Debug)]
+pub struct PaperKeys;
+
+impl Keys for PaperKeys {
+    fn fresh(&self) -> Given {
+        Given::Sealed(Sealed::new(berth_model::secrets::HIDDEN))
+    }
+}
+
+/// Gives each volume of a definition a key of its own that has none and is now made with LUKS in its layers.
+///
+/// # Errors
+/// 312 while the master key is not there to seal it.
+pub(crate) fn give_keys(draft: &mut Draft<'_>, definition: &ResourceDefinition, layers: &[LayerKind]) -> Result<(), Refused> {
+    let lacks = |definition: &ResourceDefinition| definition.volumes.values().any(|volume| volume.passphrase.is_none());
+    let Some(current) = draft.cluster.definitions.get(&definition.name).filter(|current| lacks(current)).cloned() else { return Ok(()) };
+    if !layers.contains(&LayerKind::Luks) {
+        return Ok(());
+    }
+    let mut keyed = (*current).clone();
+    for (number, volume) in keyed.volumes.iter_mut().filter(|(_, volume)| volume.passphrase.is_none()) {
+        match draft.context.keys.fresh() {
+            Given::Sealed(key) => volume.passphrase = Some(key),
+            Given::Nothing | Given::Locked => {
+                return Err(no_key(&draft.cluster, &format!("Volume {number} of '{}' cannot be encrypted", current.name)));
+            }
+        }
+    }
+    draft.put(Object::ResourceDefinition(keyed));
+    Ok(())
+}
+
 /// Whether a volume may be marked as encrypted.
 ///
 /// # Errors

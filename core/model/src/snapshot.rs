@@ -12,6 +12,7 @@ use crate::names::{NodeName, ResourceName, SnapshotName, StorPoolName, VolumeNum
 use crate::props::Props;
 use crate::size::Kib;
 use crate::time::Timestamp;
+use crate::vault::Sealed;
 
 /// A snapshot of a resource definition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +58,9 @@ pub struct SnapshotVolumeDefinition {
     /// Its own properties.
     #[serde(default)]
     pub props: Props,
+    /// What its data is encrypted with, sealed by the master key; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<Sealed>,
 }
 
 /// Whether a node has its copy.

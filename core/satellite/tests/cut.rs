@@ -100,8 +100,12 @@ async fn settle_or_die(process: &mut Process, generation: &mut u64, place: &Path
     let Some(mut controller) = try_connect(address).await else { return false };
     controller.generation = *generation;
     *generation += 1;
-    let plan =
-        berth_model::plan::PlanBody { pools: Some(vec![pool(place, ProviderKind::FileThin)]), items: items.to_vec(), files: None, forget: Vec::new() };
+    let plan = berth_model::plan::PlanBody {
+        pools: Some(vec![pool(place, ProviderKind::FileThin)]),
+        items: items.to_vec(),
+        files: None,
+        forget: Vec::new(),
+    };
     if !controller.try_send(*generation, 0, &plan).await {
         return false;
     }

@@ -110,7 +110,16 @@ fn able(cluster: &Cluster, name: &NodeName, pool: &str) -> NodeSeen {
     let id = cluster.pool(name, &name_of_pool).unwrap().id.uuid();
     let size = Some(Kib(1 << 40));
     let extent_kib = Kib(4);
-    let pool = PoolSeen { name: name_of_pool.clone(), id, free_kib: size, total_kib: size, extent_kib, snapshots: true, min_io: None, fault: None };
+    let pool = PoolSeen {
+        name: name_of_pool.clone(),
+        id,
+        free_kib: size,
+        total_kib: size,
+        extent_kib,
+        snapshots: true,
+        min_io: None,
+        fault: None,
+    };
     seen.pools.insert(name_of_pool, Arc::new(PoolRecord { seen: pool, at: Timestamp(1) }));
     seen
 }
@@ -137,7 +146,14 @@ fn filled(resources: usize) -> Cluster {
     cluster.fold(&first);
     let mut give = |cluster: &mut Cluster, observed: &Observed, command: Command| {
         let secret = "abcdefghijklmnopqrst".to_owned();
-        let context = Context { now: Timestamp(1), ids: ids(), secret, caller: berth_model::access::Caller::internal("test"), observed };
+        let context = Context {
+            now: Timestamp(1),
+            ids: ids(),
+            secret,
+            caller: berth_model::access::Caller::internal("test"),
+            observed,
+            keys: &berth_engine::vault::NoKeys,
+        };
         let Decision { result, .. } = apply(cluster, &command, context);
         let applied = result.unwrap_or_else(|refused| panic!("{command:?}: {refused:?}"));
         cluster.fold(&applied.changes);

@@ -133,6 +133,7 @@ impl Writer {
             secret: uuid::Uuid::from_bytes(self.hands.world.chance()).simple().to_string(),
             caller: caller.clone(),
             observed: &self.seen.observed,
+            keys: &*self.hands.vault,
         };
         let rests_on_group = turn.group.len() > 0;
         let decision = caught("apply", &self.hands.reports, &self.hands.counters, || {

@@ -16,6 +16,7 @@ use super::rehearsal::{Rehearsal, Step, rehearse};
 use crate::apply::apply;
 use crate::command::Command;
 use crate::draft::{Applied, Context, Refused};
+use crate::vault::Keys;
 
 /// What becomes of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,11 +91,11 @@ pub fn foresee(
     cluster: &Cluster,
     observed: &Observed,
     command: &Command,
-    caller: &Caller,
+    (caller, keys): (&Caller, &dyn Keys),
     now: Timestamp,
 ) -> Result<(Applied, Preview), Refused> {
     let context =
-        Context { now, ids: IdSource::new(FRESH_AT, *b"a preview's seed"), secret: "0".repeat(32), caller: caller.clone(), observed };
+        Context { now, ids: IdSource::new(FRESH_AT, *b"a preview's seed"), secret: "0".repeat(32), caller: caller.clone(), observed, keys };
     let decision = apply(cluster, command, context);
     let applied = decision.result?;
     let mut preview = preview(cluster, observed, now, &applied);

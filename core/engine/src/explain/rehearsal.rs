@@ -20,6 +20,7 @@ use super::preview::{FRESH_AT, RecordChange, records};
 use super::words;
 use crate::apply::apply;
 use crate::draft::Context;
+use crate::vault::NoKeys;
 use crate::{jobs, nodes, plan};
 
 /// One step that would follow.
@@ -190,7 +191,8 @@ impl Play {
         }
         for command in nodes::unfinished(&after) {
             let (ids, secret) = (self.ids.clone(), String::new());
-            let context = Context { now: self.now, ids, secret, caller: Caller::internal("berth"), observed: &self.observed };
+            let context =
+                Context { now: self.now, ids, secret, caller: Caller::internal("berth"), observed: &self.observed, keys: &NoKeys };
             if let Ok(applied) = apply(&after, &command, context).result {
                 changes.extend(applied.changes);
             }

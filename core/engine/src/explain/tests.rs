@@ -43,6 +43,7 @@ fn really(world: &mut World, command: &Command) {
         secret: "0".repeat(32),
         caller: berth_model::access::Caller::internal("tester"),
         observed: &observed,
+        keys: &crate::vault::PaperKeys,
     };
     let applied = apply(&world.cluster, command, context).result.unwrap();
     world.cluster.fold(&applied.changes);
@@ -50,7 +51,13 @@ fn really(world: &mut World, command: &Command) {
 }
 
 fn foreseen(world: &World, command: &Command) -> Preview {
-    match foresee(&world.cluster, &world.observed, command, &berth_model::access::Caller::internal("tester"), NOW) {
+    match foresee(
+        &world.cluster,
+        &world.observed,
+        command,
+        (&berth_model::access::Caller::internal("tester"), &crate::vault::PaperKeys),
+        NOW,
+    ) {
         Ok((_, preview)) => preview,
         Err(refused) => panic!("{command:?}: {:?}", refused.replies),
     }
@@ -206,9 +213,14 @@ fn secrets_are_hidden_and_refusals_are_those_of_the_command() {
     assert_eq!((field.before.as_ref(), field.after.as_ref()), (Some(&HIDDEN.into()), Some(&HIDDEN.into())));
     let made = foreseen(&world, &definition("more"));
     assert!(!format!("{made:?}").contains(&"0".repeat(32)), "{made:?}");
-    let nonsense =
-        foresee(&world.cluster, &world.observed, &spawn("b!d", DEFAULT_GROUP), &berth_model::access::Caller::internal("tester"), NOW)
-            .unwrap_err();
+    let nonsense = foresee(
+        &world.cluster,
+        &world.observed,
+        &spawn("b!d", DEFAULT_GROUP),
+        (&berth_model::access::Caller::internal("tester"), &crate::vault::PaperKeys),
+        NOW,
+    )
+    .unwrap_err();
     assert!(nonsense.replies[0].is_error());
 }
 

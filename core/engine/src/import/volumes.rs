@@ -321,6 +321,7 @@ impl Build<'_> {
                 flags: flags.into_iter().filter(|(bit, _)| bits & bit == *bit).map(|(_, flag)| flag).collect(),
                 definition_props: self.props.take(&format!("/SNAP_VLM_DFNS_VLM_DFN/{suffix}"), Owner::VolumeDefinition, &mut self.left),
                 props: self.props.take(&format!("/SNAP_VLM_DFNS/{suffix}"), Owner::Snapshot, &mut self.left),
+                passphrase: None,
             };
             volumes.insert(number, volume);
         }

@@ -209,6 +209,7 @@ pub(super) fn missed(cluster: &Cluster, observed: &Observed, node: &NodeName, no
                     secret: String::new(),
                     caller: berth_model::access::Caller::internal("berth"),
                     observed,
+                    keys: &crate::vault::PaperKeys,
                 };
                 spawn::place_up_to(&mut Draft::new(cluster, context), &replica.name, Some(wanted)).err()
             }

@@ -76,7 +76,9 @@ fn cancel(cluster: &Cluster, observed: &Observed, job: &Job) -> Result<String, S
             Some(evacuation) => {
                 Err(format!("It belongs to the evacuation of '{}'; cancel that: 'berth job cancel {}'", from.node, evacuation.id))
             }
-            None if matches!(made, Made::Disks { .. }) => yes("the new disk is removed and its replica is diskless again, the old one stays"),
+            None if matches!(made, Made::Disks { .. }) => {
+                yes("the new disk is removed and its replica is diskless again, the old one stays")
+            }
             None => yes("the new replica is removed, the old one stays"),
         },
         Task::Evacuate { .. } => {

@@ -18,6 +18,7 @@ use super::filling::waiting_reply;
 use super::moving::still_needed;
 use super::{Stand, stand};
 use crate::draft::{Context, Draft};
+use crate::vault::PaperKeys;
 
 /// Replicas of an evacuation for which a view looks for a place; more of them say nothing new.
 const MOST_PLACED: usize = 20;
@@ -438,7 +439,14 @@ fn left_on(
         }
         placed += 1;
         // On paper only: the draft is thrown away.
-        let context = Context { now, ids: IdSource::new(now, [0; 16]), secret: String::new(), caller: Caller::internal("berth"), observed };
+        let context = Context {
+            now,
+            ids: IdSource::new(now, [0; 16]),
+            secret: String::new(),
+            caller: Caller::internal("berth"),
+            observed,
+            keys: &PaperKeys,
+        };
         if let Err(refused) = begin(&mut Draft::new(cluster, context), replica, target, avoid)
             && let Some(why) = refused.replies.into_iter().find(Reply::is_error)
         {

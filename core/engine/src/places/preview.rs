@@ -15,6 +15,7 @@ use crate::apply::apply;
 use crate::command::{Command, FilterRequest};
 use crate::draft::Context;
 use crate::explain::FRESH_AT;
+use crate::vault::PaperKeys;
 
 /// Name of a definition that is only asked about; a number is added where it is taken.
 const MADE_UP: &str = "new-resource";
@@ -195,7 +196,7 @@ pub fn preview(cluster: &Cluster, observed: &Observed, question: &Question, call
     for command in question.commands(name.as_str()) {
         let seed = ids.next::<berth_model::ids::kind::Job>().uuid().into_bytes();
         let ids = IdSource::new(FRESH_AT, seed);
-        let context = Context { now, ids, secret: "0".repeat(32), caller: caller.clone(), observed };
+        let context = Context { now, ids, secret: "0".repeat(32), caller: caller.clone(), observed, keys: &PaperKeys };
         let decision = apply(&after, &command, context);
         found.asked.extend(decision.asked);
         match decision.result {

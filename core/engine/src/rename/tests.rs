@@ -202,7 +202,8 @@ fn rules_that_name_a_definition_follow_its_new_name_and_the_answer_waits_for_its
     let mut world = world();
     let mut filter = crate::command::FilterRequest::default();
     filter.filter.not_place_with_rsc = Some(vec!["other".to_owned(), "MIRROR".to_owned()]);
-    let group = Command::CreateResourceGroup { name: "away".to_owned(), description: None, filter, peer_slots: None, props: BTreeMap::new() };
+    let group =
+        Command::CreateResourceGroup { name: "away".to_owned(), description: None, filter, peer_slots: None, props: BTreeMap::new() };
     assert!(world.give(&group).result.is_ok());
     let applied = world.give(&rename("mirror", "site")).result.unwrap();
     let away = ResourceGroupName::parse("away").unwrap();
@@ -218,7 +219,8 @@ fn rules_that_name_a_definition_follow_its_new_name_and_the_answer_waits_for_its
         node.items.insert(one.item, std::sync::Arc::new(berth_model::observed::ItemRecord { seen, at: berth_model::time::Timestamp(2) }));
     }
     assert_eq!(moved(&world.observed, &applied.await_items, serial), Some(Vec::new()));
-    std::sync::Arc::make_mut(world.observed.nodes.get_mut(&node("bravo")).unwrap()).status = berth_model::observed::ConnectionStatus::Offline;
+    std::sync::Arc::make_mut(world.observed.nodes.get_mut(&node("bravo")).unwrap()).status =
+        berth_model::observed::ConnectionStatus::Offline;
     let told = moved(&world.observed, &applied.await_items, serial).unwrap();
     assert_eq!(told.iter().map(|reply| reply.code).collect::<Vec<_>>(), [Code::WARN_NOT_CONNECTED]);
 }

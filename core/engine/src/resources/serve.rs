@@ -326,6 +326,7 @@ fn make_disk(
     resource: &Resource,
     pool: Option<&StorPoolName>,
 ) -> Result<Resource, Refused> {
+    crate::vault::give_keys(draft, definition, &resource.layers)?;
     let mut full = resource.clone();
     full.flags = ResourceFlags::default();
     draft.new_replicas.insert(full.id.uuid());

@@ -167,3 +167,37 @@ fn a_spawn_takes_one_passphrase_for_each_volume() {
     assert!(world.give(&spawn(vec![Given::Nothing, sealed("b")])).result.is_ok());
     assert_eq!((kept(&world, "two", 0), kept(&world, "two", 1).as_deref()), (None, Some("b")));
 }
+
+#[test]
+fn a_volume_gets_a_key_when_it_is_made_with_luks_and_copies_have_that_of_their_source() {
+    let mut world = World::of("node alpha +LUKS; pool thin on alpha FILE_THIN 10G");
+    let _ = world.give(&definition("safe", &["LUKS", "STORAGE"]));
+    let _ = world.give(&volume("safe", &[], Given::Nothing));
+    // Nothing is made that nobody could open again.
+    assert_eq!(told(&world.give(&replica("safe", "alpha", &[]))), ["ERROR Resource 312 RscDfn=safe"]);
+    assert_eq!((kept(&world, "safe", 0), world.cluster.resources.len()), (None, 0));
+    let _ = world.give(&Command::CreateMasterPassphrase { key: key("one") });
+    assert!(world.give(&replica("safe", "alpha", &[])).result.is_ok());
+    let own = kept(&world, "safe", 0).expect("a key");
+    assert_eq!(own, berth_model::secrets::HIDDEN, "one of paper");
+    crate::explain::settled_for_tests(&mut world);
+    // One that came with the request stays; one without LUKS gets none.
+    let _ = world.give(&definition("own", &["LUKS", "STORAGE"]));
+    let _ = world.give(&volume("own", &[], sealed("own")));
+    assert!(world.give(&replica("own", "alpha", &[])).result.is_ok());
+    assert_eq!(kept(&world, "own", 0).as_deref(), Some("own"));
+    let _ = world.give(&definition("plain", &["STORAGE"]));
+    let _ = world.give(&volume("plain", &[], Given::Nothing));
+    assert!(world.give(&replica("plain", "alpha", &[])).result.is_ok());
+    assert_eq!(kept(&world, "plain", 0), None);
+    crate::explain::settled_for_tests(&mut world);
+    // A snapshot's data is encrypted with what it was, whatever comes later.
+    let snap = Command::CreateSnapshot { resource: "own".to_owned(), name: "s1".to_owned(), nodes: Vec::new(), props: BTreeMap::new() };
+    assert!(world.give(&snap).result.is_ok());
+    crate::explain::settled_for_tests(&mut world);
+    let _ = world.give(&definition("copy", &["LUKS", "STORAGE"]));
+    let restore = Command::RestoreVolumeDefinitions { resource: "own".to_owned(), name: "s1".to_owned(), to_resource: "copy".to_owned() };
+    let decision = world.give(&restore);
+    assert!(decision.result.is_ok(), "{:?}", told(&decision));
+    assert_eq!(kept(&world, "copy", 0).as_deref(), Some("own"));
+}

@@ -44,7 +44,13 @@ impl Core {
         }
         match session.whole_due {
             Some(_) => self.whole_is_due(),
-            None => !self.unsent.is_empty() || !self.unsent_pools.is_empty() || self.strangers_unsent() || self.files_unsent() || self.peers_unsent,
+            None => {
+                !self.unsent.is_empty()
+                    || !self.unsent_pools.is_empty()
+                    || self.strangers_unsent()
+                    || self.files_unsent()
+                    || self.peers_unsent
+            }
         }
     }
 

@@ -43,7 +43,7 @@ fn controller(view: View) -> (watch::Sender<View>, Controller) {
         log: Arc::new(berth_model::inquiry::RememberedLog::default()),
         lists: super::Lists::new(),
         feed: Arc::new(crate::http::Feed::new()),
-        vault: crate::vault::Vault::new(),
+        vault: Arc::new(crate::vault::Vault::new()),
         gate: crate::gate::Gate::open(),
         https: (std::net::SocketAddr::from(([127, 0, 0, 1], 0)), false),
         body_within: Duration::from_secs(60),

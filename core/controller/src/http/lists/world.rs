@@ -229,6 +229,7 @@ impl World {
             flags: Default::default(),
             definition_props: Props::default(),
             props: Props::default(),
+            passphrase: None,
         };
         let snapshot = Snapshot {
             id: self.id(),

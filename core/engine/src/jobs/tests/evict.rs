@@ -205,7 +205,10 @@ fn a_cancelled_move_of_a_disk_leaves_the_target_diskless_as_it_was() {
     assert!(view.outlook.cancel.as_ref().is_ok_and(|what| what.contains("diskless again")), "{view:?}");
     assert!(machines.give(&cancel(job.id)));
     machines.quiet(&FOUR);
-    assert_eq!((on(&machines, "web"), flags(&machines, "web", "delta")), (vec!["alpha".to_owned(), "bravo".to_owned(), "delta".to_owned()], before));
+    assert_eq!(
+        (on(&machines, "web"), flags(&machines, "web", "delta")),
+        (vec!["alpha".to_owned(), "bravo".to_owned(), "delta".to_owned()], before)
+    );
     assert!(machines.world.cluster.jobs.is_empty(), "{:?}", machines.world.cluster.jobs);
     // And it can be asked for again.
     assert!(machines.give(&migrate));
