@@ -3,10 +3,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use berth_model::change::Object;
-use berth_model::connections::{NodeConnection, Pair};
+use berth_model::connections::{NodeConnection, Pair, ResourceConnection};
 use berth_model::files::{CONTENT_MAX, ExternalFile};
 use berth_model::names::FilePath;
-use berth_model::props::Owner;
+use berth_model::props::{Owner, Props};
 
 use super::objects::Build;
 
@@ -24,6 +24,32 @@ impl Build<'_> {
                 }
                 Some(_) => {}
                 None => self.leave(format!("connection of nodes {from} and {to}"), "It has no two nodes that were taken."),
+            }
+        }
+    }
+
+    /// Those of replicas that were taken, with their properties; the ports that two replicas had agreed on are drawn anew.
+    pub(super) fn resource_connections(&mut self) {
+        for row in self.tables.rows("RESOURCE_CONNECTIONS").iter().filter(|row| row.text("snapshot_name").is_empty()) {
+            let (from, to, of) = (row.text("node_name_src"), row.text("node_name_dst"), row.text("resource_name"));
+            let what = format!("connection of resource {of} between nodes {from} and {to}");
+            let path = self.props.of_connection(of, (from, to));
+            let props = match path {
+                Some(path) => self.props.take(&path, Owner::ResourceConnection, &mut self.left),
+                None => Props::default(),
+            };
+            if row.number("tcp_port_src").or(row.number("tcp_port_dst")).is_some_and(|port| port > 0) {
+                self.leave(format!("ports of the {what}"), "Ports belong to replicas here, and each has its own.");
+            }
+            let replica = |node: &str| self.resources.get(&(of.to_owned(), node.to_owned()));
+            let ends = replica(from).zip(replica(to)).map(|(one, other)| (one.name.clone(), one.node.clone(), other.node.clone()));
+            match ends.and_then(|(name, one, other)| Some((name, Pair::new(one, other)?))) {
+                Some((resource, nodes)) if !props.is_empty() => {
+                    let id = self.id(row.uuid());
+                    self.put("resource-connection", Object::ResourceConnection(ResourceConnection { id, resource, nodes, props }));
+                }
+                Some(_) => {}
+                None => self.leave(what, "It has no two replicas that were taken."),
             }
         }
     }

@@ -92,6 +92,7 @@ pub fn from_linstor(document: &str, now: Timestamp, mut ids: IdSource) -> Result
     build.snapshots();
     build.stores();
     build.connections();
+    build.resource_connections();
     build.files();
     build.what_has_no_place();
     Ok(build.done(cluster))

@@ -375,7 +375,7 @@ impl<'t> Build<'t> {
 
     /// Tells what was not looked at: kinds of objects that are not built, and properties of objects that were not taken.
     pub(super) fn what_has_no_place(&mut self) {
-        const READ: [&str; 17] = [
+        const READ: [&str; 18] = [
             "NODES",
             "NODE_NET_INTERFACES",
             "STOR_POOL_DEFINITIONS",
@@ -392,6 +392,7 @@ impl<'t> Build<'t> {
             "LAYER_DRBD_VOLUME_DEFINITIONS",
             "LAYER_DRBD_RESOURCES",
             "NODE_CONNECTIONS",
+            "RESOURCE_CONNECTIONS",
             "FILES",
         ];
         for (table, rows) in self.tables.all() {
@@ -401,7 +402,8 @@ impl<'t> Build<'t> {
             let why = match table {
                 _ if table.starts_with("SEC_") => "Access control of an older design, which no client uses.",
                 "LINSTOR_REMOTES" | "S3_REMOTES" | "EBS_REMOTES" | "SCHEDULES" => "Backups are not built: create it again when they are.",
-                "RESOURCE_CONNECTIONS" | "VOLUME_CONNECTIONS" => "Connections of resources are not taken: set their properties again.",
+                "VOLUME_CONNECTIONS" => "Connections of single volumes have no settings: set those of the resource's connection.",
+                "LAYER_LUKS_VOLUMES" => "Keys of volumes are sealed by the old master key, which is not taken over: keep the old export and its passphrase, and copy their data into new volumes.",
                 "AUTH_TOKENS" => "Tokens are not taken over: make new ones.",
                 _ => "There is nothing like it here.",
             };

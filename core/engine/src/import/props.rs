@@ -75,6 +75,19 @@ impl Instances {
         kept
     }
 
+    /// The path of the connection of two replicas: that of its kind which names both nodes and the resource, in whatever order.
+    pub(super) fn of_connection(&self, resource: &str, nodes: (&str, &str)) -> Option<String> {
+        let mut wanted = [resource, nodes.0, nodes.1];
+        wanted.sort_unstable();
+        let is_it = |path: &&String| {
+            let Some((kind, rest)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else { return false };
+            let mut named: Vec<&str> = rest.split('/').collect();
+            named.sort_unstable();
+            (kind.starts_with("RSC_CON") || kind.starts_with("RESOURCE_CON")) && named == wanted
+        };
+        self.0.keys().find(is_it).cloned()
+    }
+
     /// The paths that nobody took.
     pub(super) fn rest(&self) -> impl Iterator<Item = (&str, usize)> {
         self.0.iter().map(|(path, props)| (path.as_str(), props.len()))

@@ -108,12 +108,18 @@ fn sample() -> Value {
             { "uuid": uuid(60), "node_name_src": "NODE-A", "node_name_dst": "NODE-B" },
             { "uuid": uuid(61), "node_name_src": "CLOUD", "node_name_dst": "NODE-B" },
         ],
+        "RESOURCE_CONNECTIONS": [
+            { "uuid": uuid(64), "node_name_src": "NODE-A", "node_name_dst": "NODE-B", "resource_name": "WEB", "snapshot_name": "", "flags": 0, "tcp_port_src": 7300 },
+            { "uuid": uuid(65), "node_name_src": "NODE-A", "node_name_dst": "CLOUD", "resource_name": "WEB", "snapshot_name": "", "flags": 0 },
+            { "uuid": uuid(66), "node_name_src": "NODE-A", "node_name_dst": "NODE-B", "resource_name": "WEB", "snapshot_name": "MONDAY", "flags": 0 },
+        ],
         "FILES": [
             { "uuid": uuid(62), "path": "/etc/x.conf", "content": "eAo=", "alt_suffixes": "WyIuYmFrIl0=" },
             { "uuid": uuid(63), "path": "relative", "content": "eAo=" },
         ],
         "PROPS_CONTAINERS": props(&[
             ("/NODE_CONNS/NODE-A/NODE-B", "Paths/fast/node-a", "fast"),
+            ("/RSC_CONNS/NODE-B/NODE-A/WEB", "Aux/link", "slow"),
             ("/CTRL", "Cluster/LocalID", "11111111-2222-4333-8444-555555555555"),
             ("/CTRL", "NetCom/PlainConnector/Port", "3376"),
             ("/CTRL", "TcpPortAutoRange", "7100-7300"),
@@ -214,7 +220,12 @@ fn what_is_not_taken_is_told_and_no_secret_with_it() {
     assert!(left(&imported, "encrypted/masterkey").contains("passphrase"));
     assert!(left(&imported, "connection of nodes CLOUD and NODE-B").contains("two nodes"));
     assert!(left(&imported, "file relative").contains("relative"));
+    assert!(left(&imported, "connection of resource WEB between nodes NODE-A and CLOUD").contains("two replicas"));
+    assert!(left(&imported, "ports of the connection of resource WEB").contains("its own"));
     let made = folded(&imported);
+    let web = ResourceName::parse("web").unwrap();
+    let connections: Vec<_> = made.connections_of(&web).map(|one| (one.id.to_string(), one.props.get("Aux/link").map(str::to_owned))).collect();
+    assert_eq!(connections, [(uuid(64), Some("slow".to_owned()))]);
     assert_eq!(made.node_connections.values().next().unwrap().props.get("Paths/fast/node-a"), Some("fast"));
     let file = made.files.values().next().unwrap();
     assert_eq!(
