@@ -24,6 +24,8 @@ mod explaining;
 mod failures;
 #[path = "all/figures.rs"]
 mod figures;
+#[path = "all/files.rs"]
+mod files;
 #[path = "all/golinstor.rs"]
 mod golinstor;
 #[path = "all/guide.rs"]
