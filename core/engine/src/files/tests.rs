@@ -73,8 +73,7 @@ fn a_deployed_file_is_a_property_of_its_definition_and_goes_with_the_file() {
     let _ = world.give(&definition("web"));
     let _ = world.give(&put("/etc/x.conf", Some("aGVsbG8K"), &[]));
     assert_eq!(told(&world.give(&deploy("web", "/etc/none", true))), ["ERROR ResourceDefinition 320 RscDfn=web"]);
-    // Nothing writes it yet, and the answer says so.
-    assert_eq!(told(&world.give(&deploy("web", "/etc/x.conf", true))), ["WARNING ResourceDefinition 3001 RscDfn=web"]);
+    assert_eq!(told(&world.give(&deploy("web", "/etc/x.conf", true))), [""; 0]);
     let props = |world: &World| world.cluster.definitions[&resource("web")].props.get("files/etc/x.conf").map(str::to_owned);
     assert_eq!(props(&world).as_deref(), Some("True"));
     let path = FilePath::parse("/etc/x.conf").unwrap();
@@ -91,4 +90,58 @@ fn a_deployed_file_is_a_property_of_its_definition_and_goes_with_the_file() {
 fn the_log_does_not_keep_what_is_in_a_file() {
     let command = put("/etc/x.conf", Some("aGVsbG8K"), &[]);
     assert!(!serde_json::to_string(&command).unwrap().contains("aGVsbG8K"));
+}
+
+#[test]
+fn a_file_is_in_the_plans_of_the_nodes_that_have_a_replica_of_what_deploys_it() {
+    use crate::plan::{file_plans, touched, whole};
+    use crate::testkit::node;
+    let mut world = World::of("node alpha; node bravo; pool thin on alpha FILE_THIN 10G; pool thin on bravo FILE_THIN 10G");
+    std::sync::Arc::make_mut(
+        std::sync::Arc::make_mut(world.observed.nodes.get_mut(&node("bravo")).unwrap()).capabilities.as_mut().unwrap(),
+    )
+    .file_folders = vec!["/etc".to_owned()];
+    let create = |name: &str, on: &str| {
+        let props = BTreeMap::from([("StorPoolName".to_owned(), "thin".to_owned())]);
+        let input = crate::command::ResourceInput { node: on.to_owned(), props, ..Default::default() };
+        Command::CreateResources { resource: name.to_owned(), replicas: vec![input] }
+    };
+    // The nodes whose files each command touches.
+    let give = |world: &mut World, command: &Command| -> Vec<String> {
+        let before = world.cluster.clone();
+        let applied = world.give(command).result.unwrap_or_else(|refused| panic!("{command:?}: {refused:?}"));
+        let touches = touched(&before, &world.cluster, &applied.changes);
+        touches.into_iter().filter(|(_, touch)| touch.files).map(|(node, _)| node.to_string()).collect()
+    };
+    let paths = |world: &World, on: &str| -> Vec<String> {
+        let plans = file_plans(&world.cluster, &node(on));
+        assert_eq!(whole(&world.cluster, &node(on)).files.as_deref(), Some(plans.as_slice()));
+        plans.into_iter().map(|plan| plan.path.to_string()).collect()
+    };
+    for name in ["web", "db"] {
+        give(&mut world, &definition(name));
+        give(&mut world, &put(&format!("/etc/{name}"), Some("eA=="), &[]));
+        give(&mut world, &create(name, "alpha"));
+    }
+    assert_eq!((paths(&world, "alpha"), paths(&world, "bravo")), (vec![], vec![]));
+    // Alpha's operator allows nothing, and the answer says so.
+    assert_eq!(told(&world.give(&deploy("web", "/etc/web", true))), ["WARNING ResourceDefinition 3001 RscDfn=web"]);
+    assert_eq!(give(&mut world, &deploy("db", "/etc/web", true)), ["alpha"]);
+    assert_eq!((paths(&world, "alpha"), paths(&world, "bravo")), (vec!["/etc/web".to_owned()], vec![]));
+    assert_eq!(give(&mut world, &put("/etc/web", Some("eXk="), &[])), ["alpha"]);
+    assert_eq!(give(&mut world, &put("/etc/db", Some("eXk="), &[])), [""; 0]);
+    assert_eq!(give(&mut world, &create("web", "bravo")), ["bravo"]);
+    assert_eq!(paths(&world, "bravo"), ["/etc/web"]);
+    assert_eq!(give(&mut world, &deploy("web", "/etc/web", false)), ["alpha", "bravo"]);
+    assert_eq!((paths(&world, "alpha"), paths(&world, "bravo")), (vec!["/etc/web".to_owned()], vec![]), "db deploys it there");
+    crate::explain::settled_for_tests(&mut world);
+    assert_eq!(give(&mut world, &Command::DeleteResourceDefinition { name: "db".to_owned() }), ["alpha"]);
+    assert_eq!(paths(&world, "alpha"), [""; 0], "it goes with the last definition that deploys it");
+}
+
+#[test]
+fn what_is_in_a_file_is_not_printed_with_a_plan() {
+    let plan =
+        berth_model::plan::FilePlan { path: FilePath::parse("/etc/x").unwrap(), content: "aHVzaA==".to_owned(), alt_suffixes: Vec::new() };
+    assert!(!format!("{plan:?}").contains("aHVzaA"));
 }

@@ -224,7 +224,8 @@ fn what_is_not_taken_is_told_and_no_secret_with_it() {
     assert!(left(&imported, "ports of the connection of resource WEB").contains("its own"));
     let made = folded(&imported);
     let web = ResourceName::parse("web").unwrap();
-    let connections: Vec<_> = made.connections_of(&web).map(|one| (one.id.to_string(), one.props.get("Aux/link").map(str::to_owned))).collect();
+    let connections: Vec<_> =
+        made.connections_of(&web).map(|one| (one.id.to_string(), one.props.get("Aux/link").map(str::to_owned))).collect();
     assert_eq!(connections, [(uuid(64), Some("slow".to_owned()))]);
     assert_eq!(made.node_connections.values().next().unwrap().props.get("Paths/fast/node-a"), Some("fast"));
     let file = made.files.values().next().unwrap();

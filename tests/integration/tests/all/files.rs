@@ -54,7 +54,8 @@ fn a_file_lies_on_the_nodes_as_long_as_a_definition_there_deploys_it() -> Result
     ensure!(told.contains("bravo") && !told.contains("alpha"), "only bravo does not allow it: {told}");
     until(PATIENCE, "the file is written", || reads("one\n"))?;
     ensure!(std::fs::read_to_string(allowed.join("sub/web.conf.before-berth"))? == "theirs\n");
-    let status = |node: &str| -> Result<serde_json::Value> { Ok(rest.get(&format!("/v1/files/{}/status/{node}", part(&path)))?.ok()?.json) };
+    let status =
+        |node: &str| -> Result<serde_json::Value> { Ok(rest.get(&format!("/v1/files/{}/status/{node}", part(&path)))?.ok()?.json) };
     until(PATIENCE, "it is told", || status("alpha").is_ok_and(|seen| seen["content_match"] == true))?;
     until(PATIENCE, "that it is not written is told", || status("bravo").is_ok_and(|seen| seen["message"].is_string()))?;
     let told = deploy(&outside)?.ok()?.text.clone();

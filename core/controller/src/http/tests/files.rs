@@ -21,10 +21,10 @@ async fn files_are_kept_and_marked_as_deployed() {
         ("GET", "/v1/files/%2Fsrv%2Fwire%2Fone.conf/check/none", "", "404 E300"),
         ("GET", "/v1/files/%2Fsrv%2Fwire%2Fone.conf/check/away", "", "500 E998"),
         ("GET", "/v1/files/%2Fsrv%2Fwire%2Fone.conf/status/away", "", "503"),
-        ("POST", "/v1/resource-definitions/web/files/%2Fsrv%2Fwire%2Fone.conf", "", "200 W3001"),
+        ("POST", "/v1/resource-definitions/web/files/%2Fsrv%2Fwire%2Fone.conf", "", "200"),
         ("POST", "/v1/resource-definitions/none/files/%2Fsrv%2Fwire%2Fone.conf", "", "404 E301"),
         ("DELETE", "/v1/resource-definitions/web/files/%2Fsrv%2Fwire%2Fone.conf", "", "200"),
-        ("POST", "/v1/resource-definitions/web/files/%2Fsrv%2Fwire%2Fone.conf", "", "200 W3001"),
+        ("POST", "/v1/resource-definitions/web/files/%2Fsrv%2Fwire%2Fone.conf", "", "200"),
     ] {
         assert_eq!(told(&kit, method, path, body).await, expected, "{method} {path}");
     }
