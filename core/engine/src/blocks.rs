@@ -8,7 +8,7 @@ use berth_model::codes::Code;
 use berth_model::layers::ProviderKind;
 use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::objects::{ResourceDefinition, Volume};
-use berth_model::props::{Chain, Source};
+use berth_model::props::{Chain, Source, parse_bool};
 use berth_model::reply::Reply;
 
 use crate::draft::Draft;
@@ -25,14 +25,6 @@ const ENDS: (u32, u32) = (512, 4096);
 /// The size that pools with these smallest writes need; `None`: nothing is known of any.
 fn needed(pools: impl Iterator<Item = u32>) -> Option<u32> {
     pools.max().map(|largest| largest.clamp(ENDS.0, ENDS.1).next_power_of_two().min(ENDS.1))
-}
-
-fn yes(value: Option<&str>) -> Option<bool> {
-    match value?.trim().to_ascii_lowercase().as_str() {
-        "true" | "yes" | "1" => Some(true),
-        "false" | "no" | "0" => Some(false),
-        _ => None,
-    }
 }
 
 /// Chooses the block sizes of a definition's volumes where that is to be done; tells where the chosen one does not fit a new disk.
@@ -73,12 +65,14 @@ enum Decision {
 
 fn decide(draft: &Draft<'_>, definition: &ResourceDefinition, number: VolumeNumber, needed: u32) -> Decision {
     let Some(volume) = definition.volumes.get(&number) else { return Decision::Leave };
+    let group = draft.cluster.groups.get(&definition.group);
     let chain = Chain::new()
         .with(Source::VolumeDefinition, &volume.props)
         .with(Source::ResourceDefinition, &definition.props)
-        .with_some(Source::ResourceGroup, draft.cluster.groups.get(&definition.group).map(|group| &group.props))
+        .with_some(Source::VolumeGroup, group.and_then(|group| group.volume_groups.get(&number)).map(|volumes| &volumes.props))
+        .with_some(Source::ResourceGroup, group.map(|group| &group.props))
         .with(Source::Controller, &draft.cluster.controller.props);
-    if yes(chain.get(AUTO)) == Some(false) || yes(volume.props.get(FREEZE)) == Some(true) {
+    if chain.get_bool(AUTO) == Some(false) || volume.props.get(FREEZE).and_then(parse_bool) == Some(true) {
         return Decision::Leave;
     }
     let has = chain.get(BLOCK_SIZE).and_then(|text| text.trim().parse::<u32>().ok());

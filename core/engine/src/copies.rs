@@ -85,8 +85,12 @@ fn restore_volume_definitions(draft: &mut Draft<'_>, resource: &str, name: &str,
             flags.set(VolumeDefinitionFlag::GrossSize);
         }
         let mut volume = crate::definitions::new_volume(draft, &target.layers, snapped.size_kib, flags, Props::default(), None)?;
-        // The data of the copy is encrypted as that of its source is.
-        volume.passphrase.clone_from(&snapped.passphrase);
+        // The data of the copy is encrypted as that of its source is, and written in its blocks.
+        let source = || draft.cluster.definitions.get(&snapshot.resource).filter(|source| source.id == snapshot.definition);
+        volume.passphrase = snapped.passphrase.clone().or_else(|| source()?.volumes.get(number)?.passphrase.clone());
+        if let Some(blocks) = snapped.definition_props.get(crate::blocks::BLOCK_SIZE) {
+            volume.props.insert_internal(crate::blocks::BLOCK_SIZE, blocks);
+        }
         target.volumes.insert(*number, volume);
     }
     let text = format!("Volume definitions of snapshot '{}' restored to '{}'.", snapshot.name, target.name);

@@ -79,6 +79,7 @@ pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused
     if !new.flags.has(ResourceFlag::Diskless) {
         crate::vault::give_keys(draft, &definition, &new.layers)?;
     }
+    let definition = lookup::definition(&draft.cluster, new.resource.as_str())?.clone();
     staying(&node)?;
     lookup::unreserved(&draft.cluster, &berth_model::change::Key::Resource(definition.name.clone(), node.name.clone()))?;
     let id = draft.context.ids.next();
