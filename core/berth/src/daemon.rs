@@ -134,8 +134,7 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
     config.log = log;
     config.name = settings.get("name").map(str::to_owned);
     config.dev_dir = settings.require("dev_dir")?.into();
-    config.file_folders = berth_satellite::file_folders(settings.get("allow_ext_files").unwrap_or_default())
-        .map_err(|why| anyhow::anyhow!("'allow_ext_files': {why}; write it as /etc/drbd-reactor.d,/etc/systemd/system"))?;
+    config.file_folders = file_folders(settings.get("allow_ext_files"))?;
     config.tls = certificates::files(&settings, &certificates::ANSWERS)?;
     let stdin = words.get_flag("until_stdin_closes");
     let ended = runtime(2)?.block_on(async move {
@@ -157,6 +156,11 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
     ended
 }
 
+fn file_folders(text: Option<&str>) -> anyhow::Result<Vec<String>> {
+    berth_satellite::file_folders(text.unwrap_or_default())
+        .map_err(|why| anyhow::anyhow!("'allow_ext_files': {why}; write it as /etc/drbd-reactor.d,/etc/systemd/system"))
+}
+
 /// `berth simulate`.
 pub fn simulate(options: &SimulateWords) -> anyhow::Result<()> {
     anyhow::ensure!(
@@ -166,6 +170,7 @@ pub fn simulate(options: &SimulateWords) -> anyhow::Result<()> {
         options.name.len()
     );
     let _log = crate::logs::start("warn", "text", None)?;
+    let file_folders = file_folders(options.allow_ext_files.as_deref())?;
     let mut configs = Vec::new();
     let mut addresses = Vec::new();
     for (listen, name) in options.listen.iter().zip(&options.name) {
@@ -175,6 +180,7 @@ pub fn simulate(options: &SimulateWords) -> anyhow::Result<()> {
         config.latency = Duration::from_millis(options.faults.latency_ms);
         config.failures_per_million = u32::from(options.faults.failures_permille) * 1000;
         config.seed = options.faults.seed;
+        config.file_folders.clone_from(&file_folders);
         config.announce = Some(announce);
         configs.push(config);
         addresses.push(announced);

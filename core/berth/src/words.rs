@@ -229,6 +229,9 @@ pub struct SimulateWords {
     /// Folder for what the satellites keep; made if it is missing.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// Folders below which external files may be written, in memory only; without it nowhere.
+    #[arg(long, value_name = "DIR,...")]
+    pub allow_ext_files: Option<String>,
     #[command(flatten)]
     pub faults: FaultWords,
     /// End when standard input closes (for a parent that may be killed).
