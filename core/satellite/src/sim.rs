@@ -452,3 +452,40 @@ impl Site for SimSite {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use berth_model::names::FilePath;
+
+    use super::*;
+
+    fn name(text: &str) -> ResourceName {
+        ResourceName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn machines_that_serve_one_resource_are_connected_and_files_lie_where_they_are_allowed() {
+        let (zero, one) = (VolumeNumber::new(0).unwrap(), VolumeNumber::new(1).unwrap());
+        let mut config = SimConfig::new("sim-1");
+        config.file_folders = vec!["/etc".to_owned()];
+        let first = SimSite::new(&config, Arc::clone(&config.network));
+        config.name = "sim-2".to_owned();
+        let second = SimSite::new(&config, Arc::clone(&config.network));
+        assert_eq!((first.peers(), second.peers()), (Some(Vec::new()), Some(Vec::new())));
+        for volume in [zero, one] {
+            first.set_link(&name("web"), volume, "/dev/x").unwrap();
+            second.set_link(&name("WEB"), volume, "/dev/y").unwrap();
+        }
+        second.set_link(&name("other"), zero, "/dev/z").unwrap();
+        let names = |site: &SimSite| site.peers().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!((names(&first), names(&second)), (vec!["sim-2".to_owned()], vec!["sim-1".to_owned()]));
+        first.remove_link(&name("web"), zero).unwrap();
+        assert_eq!(names(&second), ["sim-1"], "another volume is served");
+        first.remove_link(&name("web"), one).unwrap();
+        assert_eq!((names(&first), names(&second)), (vec![], vec![]));
+
+        let plan = |path: &str| FilePlan { path: FilePath::parse(path).unwrap(), content: "eA==".to_owned(), alt_suffixes: Vec::new() };
+        let seen = first.external_files(&[plan("/etc/a"), plan("/srv/a")]);
+        assert_eq!(seen.iter().map(|one| (one.content_match, one.fault.is_none())).collect::<Vec<_>>(), [(true, true), (false, false)]);
+    }
+}
