@@ -19,6 +19,7 @@ mod network;
 mod python;
 mod rest;
 mod scratch;
+mod skeleton;
 mod streams;
 mod wait;
 
@@ -34,9 +35,10 @@ pub use figures::{
 };
 pub use load::{Group, Load};
 pub use network::{Cut, Network};
-pub use python::python_with_client;
+pub use python::{python_with_client, python_with_fuzzer};
 pub use rest::{Entry, Reply, Rest, Severity};
 pub use scratch::Scratch;
+pub use skeleton::{Member, Operation, Param, Place, Shape, Skeleton, differences};
 pub use streams::{Pace, Streams};
 pub use wait::{lasts, until, within};
 
