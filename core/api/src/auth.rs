@@ -1,12 +1,13 @@
 //! Documents of API tokens. `role` is Berth's own; LINSTOR's clients leave it out and do not read it.
 #![allow(missing_docs)] // The members are those of the API's documents.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::{Flag, Text};
 
 /// `AuthToken`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AuthToken {
     pub id: u64,
     pub created_at: String,
@@ -22,7 +23,7 @@ pub struct AuthToken {
 }
 
 /// `AuthTokenListResponse`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AuthTokenList {
     pub count: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -30,8 +31,9 @@ pub struct AuthTokenList {
 }
 
 /// `CreateAuthToken`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["description"]))]
 pub struct CreateAuthToken {
     pub description: Option<Text>,
     pub expires_at: Option<Text>,
@@ -40,7 +42,7 @@ pub struct CreateAuthToken {
 }
 
 /// `ModifyAuthToken`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ModifyAuthToken {
     pub description: Option<Text>,
@@ -50,7 +52,7 @@ pub struct ModifyAuthToken {
 }
 
 /// `InitAuthTokenRequest`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct InitAuthToken {
     pub only_satellites: Option<Flag>,

@@ -1,10 +1,11 @@
 //! Balancing (`/v1/berth/balance`).
 #![allow(missing_docs)] // The members are explained in docs/api.md.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is to be balanced; nothing named: everything.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BalanceRequest {
     pub resource_names: Vec<String>,
@@ -12,7 +13,7 @@ pub struct BalanceRequest {
 }
 
 /// What balancing finds at a resource definition.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct BalanceFinding {
     pub resource_name: String,
     pub resource_group: String,

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::{PropMap, Text};
 use crate::node::PropsModify;
 
 /// `NodeConnection` and `ResourceConnection`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Connection {
     pub node_a: String,
     pub node_b: String,
@@ -18,7 +19,7 @@ pub struct Connection {
 }
 
 /// `DrbdProxyModify`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct DrbdProxyModify {
     pub compression_type: Option<Text>,

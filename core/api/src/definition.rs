@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::group::AutoSelectFilterIn;
@@ -11,7 +12,7 @@ use crate::node::PropsModify;
 use crate::reply::ApiCallRc;
 
 /// A layer of a definition, with DRBD's data.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DefinitionLayer {
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -20,7 +21,7 @@ pub struct DefinitionLayer {
 }
 
 /// DRBD's part of a resource definition.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DrbdDefinitionData {
     pub peer_slots: u8,
     pub al_stripes: u32,
@@ -33,7 +34,7 @@ pub struct DrbdDefinitionData {
 }
 
 /// A resource definition, outgoing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ResourceDefinition {
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,7 +53,7 @@ pub struct ResourceDefinition {
 }
 
 /// A layer of a volume definition.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct VolumeDefinitionLayer {
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -61,14 +62,14 @@ pub struct VolumeDefinitionLayer {
 }
 
 /// DRBD's part of a volume definition.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DrbdVolumeDefinitionData {
     pub volume_number: u16,
     pub minor_number: u32,
 }
 
 /// A volume definition, outgoing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct VolumeDefinition {
     pub volume_number: u16,
     pub size_kib: u64,
@@ -82,7 +83,7 @@ pub struct VolumeDefinition {
 }
 
 /// A layer in a request.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LayerIn {
     #[serde(rename = "type")]
@@ -90,7 +91,7 @@ pub struct LayerIn {
 }
 
 /// The definition inside `ResourceDefinitionCreate`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ResourceDefinitionIn {
     pub name: Option<Text>,
@@ -101,8 +102,9 @@ pub struct ResourceDefinitionIn {
 }
 
 /// `ResourceDefinitionCreate`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["resource_definition"]))]
 pub struct ResourceDefinitionCreate {
     pub resource_definition: Option<ResourceDefinitionIn>,
     pub drbd_port: Option<Int>,
@@ -112,7 +114,7 @@ pub struct ResourceDefinitionCreate {
 }
 
 /// `ResourceDefinitionModify`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ResourceDefinitionModify {
     pub drbd_port: Option<Int>,
@@ -124,7 +126,7 @@ pub struct ResourceDefinitionModify {
 }
 
 /// `ResourceDefinitionCloneRequest`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct CloneRequest {
     pub name: Option<Text>,
@@ -138,7 +140,7 @@ pub struct CloneRequest {
 }
 
 /// `ResourceDefinitionCloneStarted`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct CloneStarted {
     pub location: String,
     pub source_name: String,
@@ -147,21 +149,22 @@ pub struct CloneStarted {
 }
 
 /// `ResourceDefinitionCloneStatus`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct CloneStatus {
     /// `CLONING`, `COMPLETE` or `FAILED`.
     pub status: &'static str,
 }
 
 /// `ResourceDefinitionSyncStatus`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SyncStatus {
     pub synced_on_all: bool,
 }
 
 /// The volume definition inside `VolumeDefinitionCreate`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["size_kib"]))]
 pub struct VolumeDefinitionIn {
     pub volume_number: Option<Int>,
     pub size_kib: Option<Int>,
@@ -170,8 +173,9 @@ pub struct VolumeDefinitionIn {
 }
 
 /// `VolumeDefinitionCreate`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["volume_definition"]))]
 pub struct VolumeDefinitionCreate {
     pub volume_definition: Option<VolumeDefinitionIn>,
     pub drbd_minor_number: Option<Int>,
@@ -179,7 +183,7 @@ pub struct VolumeDefinitionCreate {
 }
 
 /// `VolumeDefinitionModify`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct VolumeDefinitionModify {
     pub size_kib: Option<Int>,
@@ -189,7 +193,7 @@ pub struct VolumeDefinitionModify {
 }
 
 /// `AutoPlaceRequest`. The outer members win over the filter's.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AutoPlaceRequest {
     pub diskless_on_remaining: Option<Flag>,

@@ -1,5 +1,6 @@
 //! Berth's own documents about what would happen, what happened, and what differs (`/v1/berth/…`, `?dry_run=plan`).
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -7,7 +8,7 @@ use crate::reply::ApiCallRc;
 use crate::seen::SeenWhen;
 
 /// What a request would do (`?dry_run=plan`).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PreviewDocument {
     /// Records that it would write, in the order of its decision.
     pub changes: Vec<RecordChangeDocument>,
@@ -20,7 +21,7 @@ pub struct PreviewDocument {
 }
 
 /// A record that would be written.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RecordChangeDocument {
     /// `make`, `change` or `remove`.
     pub op: &'static str,
@@ -35,7 +36,7 @@ pub struct RecordChangeDocument {
 }
 
 /// A field that differs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct FieldDocument {
     /// Its place: names and numbers joined by dots.
     pub field: String,
@@ -48,7 +49,7 @@ pub struct FieldDocument {
 }
 
 /// One step that would follow.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StepDocument {
     /// Its place in the order, from 1; steps with one number happen at once.
     pub step: u32,
@@ -65,7 +66,7 @@ pub struct StepDocument {
 }
 
 /// From where on the log knows, if it does not know all.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct KnowsFrom {
     /// Serial of its oldest entry.
     pub serial: u64,
@@ -74,7 +75,7 @@ pub struct KnowsFrom {
 }
 
 /// One entry of the log.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LogEntryDocument {
     /// Its serial.
     pub serial: u64,
@@ -95,7 +96,7 @@ pub struct LogEntryDocument {
 }
 
 /// A page of the log, newest first (`GET /v1/berth/audit`).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AuditDocument {
     /// The entries that fit.
     pub entries: Vec<LogEntryDocument>,
@@ -106,7 +107,7 @@ pub struct AuditDocument {
 }
 
 /// One entry of an object's story.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct WhyEntryDocument {
     /// The entry of the log.
     #[serde(flatten)]
@@ -123,7 +124,7 @@ pub struct WhyEntryDocument {
 }
 
 /// An object's story (`GET /v1/berth/why/…`).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct WhyDocument {
     /// The words that name it without doubt.
     pub object: String,
@@ -147,7 +148,7 @@ pub struct WhyDocument {
 }
 
 /// Where a node's satellite stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ConnectionDocument {
     /// The word of the connection, e.g. `ONLINE`.
     pub status: &'static str,
@@ -157,7 +158,7 @@ pub struct ConnectionDocument {
 }
 
 /// One thing that is wanted on a node, and what was found (`GET /v1/berth/diff`).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ComparedDocument {
     /// The node.
     pub node: String,
@@ -188,7 +189,7 @@ pub struct ComparedDocument {
 }
 
 /// What is on a machine and not in its plan, or in its plan and lost (`GET /v1/berth/drift`).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DriftDocument {
     /// The node.
     pub node: String,
@@ -208,7 +209,7 @@ pub struct DriftDocument {
 }
 
 /// An object that nobody names.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StrangerDocument {
     /// Pool that it lies in.
     pub pool: String,
@@ -225,8 +226,9 @@ pub struct StrangerDocument {
 }
 
 /// Which stranger is meant (`POST /v1/berth/drift/remove`, `…/adopt`).
-#[derive(Debug, Default, serde::Deserialize)]
+#[derive(Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["node", "pool", "id"]))]
 pub struct StrangerRequest {
     /// Its node.
     pub node: Option<crate::lenient::Text>,

@@ -1,12 +1,13 @@
 //! External files.
 #![allow(missing_docs)] // The members are those of the API's documents.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::Text;
 
 /// `ExternalFile`, as it is sent.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ExternalFile {
     pub path: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -16,7 +17,7 @@ pub struct ExternalFile {
 }
 
 /// `ExternalFile`, as it comes in. Not printed: what is in it may be a secret.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ExternalFileIn {
     pub path: Option<Text>,
@@ -25,13 +26,13 @@ pub struct ExternalFileIn {
 }
 
 /// `ExtFileCheckResult`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FileCheck {
     pub allowed: bool,
 }
 
 /// `ExtFileStatusResult`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FileStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actual_path: Option<String>,
@@ -46,7 +47,7 @@ pub struct FileStatus {
 }
 
 /// Why there is no [`FileStatus`].
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FileUnknown {
     pub message: String,
 }

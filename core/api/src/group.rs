@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::{Flag, Int, PropMap, Text};
 use crate::node::PropsModify;
 
 /// `AutoSelectFilter`, incoming: absent or null inherits, an empty list clears.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[allow(missing_docs)] // The members of the API's document.
 pub struct AutoSelectFilterIn {
@@ -32,7 +33,7 @@ pub struct AutoSelectFilterIn {
 }
 
 /// `AutoSelectFilter`, outgoing.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members of the API's document.
 pub struct AutoSelectFilter {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +61,7 @@ pub struct AutoSelectFilter {
 }
 
 /// A resource group, outgoing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members of the API's document.
 pub struct ResourceGroup {
     pub name: String,
@@ -73,7 +74,7 @@ pub struct ResourceGroup {
 }
 
 /// A resource group, new or changed.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[allow(missing_docs)] // The members of the API's documents.
 pub struct ResourceGroupIn {
@@ -87,7 +88,7 @@ pub struct ResourceGroupIn {
 }
 
 /// `ResourceGroupSpawn`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[allow(missing_docs)] // The members of the API's document.
 pub struct ResourceGroupSpawn {
@@ -103,7 +104,7 @@ pub struct ResourceGroupSpawn {
 }
 
 /// `ResourceGroupAdjust` and the body of size queries.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[allow(missing_docs)] // The members of the API's documents.
 pub struct SelectFilterBody {
@@ -111,7 +112,7 @@ pub struct SelectFilterBody {
 }
 
 /// A volume group, outgoing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[allow(missing_docs)] // The members of the API's document.
 pub struct VolumeGroup {
     pub volume_number: u16,
@@ -123,7 +124,7 @@ pub struct VolumeGroup {
 }
 
 /// A volume group, new or changed.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 #[allow(missing_docs)] // The members of the API's documents.
 pub struct VolumeGroupIn {

@@ -1,9 +1,10 @@
 //! Jobs: Berth's own documents under `/v1/berth/jobs`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A job.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Job {
     /// Its id.
     pub uuid: String,
@@ -42,7 +43,7 @@ pub struct Job {
 }
 
 /// A step of a job.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Step {
     /// Its word.
     pub name: &'static str,
@@ -51,7 +52,7 @@ pub struct Step {
 }
 
 /// An item that a job waits for.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Wait {
     /// Its node.
     pub node_name: String,
@@ -65,7 +66,7 @@ pub struct Wait {
 }
 
 /// What keeps a job from going on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Blocker {
     /// `offline`, `in_use`, `no_space`, …
     pub kind: &'static str,
@@ -90,7 +91,7 @@ pub struct Blocker {
 }
 
 /// Who holds a device: a mount has a path, a process a pid and a command, a device `by`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Holder {
     /// `mount`, `process` or `device`.
     pub kind: &'static str,
@@ -111,7 +112,7 @@ pub struct Holder {
 }
 
 /// Whether something can be done.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Possible {
     /// Whether.
     pub possible: bool,

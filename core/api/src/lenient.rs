@@ -5,6 +5,28 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
+/// The schema of a type that is written in place wherever it stands.
+macro_rules! plain_schema {
+    ($kind:ident, $schema:tt) => {
+        impl schemars::JsonSchema for $kind {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($kind).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($schema)
+            }
+        }
+    };
+}
+pub(crate) use plain_schema;
+
+plain_schema!(Int, { "type": "integer", "format": "int64" });
+plain_schema!(Flag, { "type": "boolean" });
+plain_schema!(Text, { "type": "string" });
+
 /// An integer; also from text and from a fraction, which is cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Int(pub i64);

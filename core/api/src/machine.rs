@@ -3,24 +3,25 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::{Flag, Text};
 
 /// `ControllerConfigConfig`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ConfigFolder {
     pub dir: String,
 }
 
 /// `ControllerConfigDebug`.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct ConfigDebug {
     pub console_enabled: bool,
 }
 
 /// `SatelliteConfigLog`, and that of the controller with the members that only it has.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ConfigLog {
     pub print_stack_trace: bool,
     pub directory: &'static str,
@@ -31,7 +32,7 @@ pub struct ConfigLog {
 }
 
 /// `SatelliteConfigNet`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ConfigNet {
     pub bind_address: String,
     pub port: u16,
@@ -39,7 +40,7 @@ pub struct ConfigNet {
 }
 
 /// `SatelliteConfig`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SatelliteConfig {
     pub config: ConfigFolder,
     pub debug: ConfigDebug,
@@ -53,14 +54,14 @@ pub struct SatelliteConfig {
 }
 
 /// `ControllerConfigDb`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ConfigDb {
     pub connection_url: String,
     pub version_check_disabled: bool,
 }
 
 /// `ControllerConfigHttp` and `ControllerConfigHttps`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ConfigHttp {
     pub enabled: bool,
     pub listen_address: String,
@@ -68,7 +69,7 @@ pub struct ConfigHttp {
 }
 
 /// `ControllerConfig`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ControllerConfig {
     pub config: ConfigFolder,
     pub debug: ConfigDebug,
@@ -80,7 +81,7 @@ pub struct ControllerConfig {
 }
 
 /// `ControllerConfigLdap`. It holds no secret: nobody binds with a password of the controller's.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct ConfigLdap {
     pub enabled: bool,
     pub public_access_allowed: bool,
@@ -95,14 +96,14 @@ pub struct ConfigLdap {
 }
 
 /// The part of `ControllerConfig` and `SatelliteConfig` that can be changed.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ConfigIn {
     pub log: Option<ConfigLogIn>,
 }
 
 /// How much to log; what is left out stays.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ConfigLogIn {
     pub level: Option<Text>,
@@ -114,7 +115,7 @@ pub struct ConfigLogIn {
 }
 
 /// `PhysicalStorageDevice`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Device {
     pub device: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -126,7 +127,7 @@ pub struct Device {
 }
 
 /// `PhysicalStorage`: devices of one size and kind.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Devices {
     /// Bytes.
     pub size: u64,
@@ -135,7 +136,7 @@ pub struct Devices {
 }
 
 /// `PhysicalStorageNode`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct NodeDevice {
     /// Bytes.
     pub size: u64,
@@ -145,15 +146,17 @@ pub struct NodeDevice {
 }
 
 /// `PhysicalStorageCreate`, as far as it is looked at.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["provider_kind"]))]
 pub struct DevicePoolCreate {
     pub provider_kind: Option<Text>,
 }
 
 /// `ReactorExecRequest` and `ReactorPluginRequest`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["nodes"]))]
 pub struct ReactorIn {
     pub nodes: Option<Vec<Text>>,
     pub resource: Option<Text>,
@@ -161,8 +164,14 @@ pub struct ReactorIn {
     pub now: Option<Flag>,
 }
 
+/// What the operations of `drbd-reactorctl` answer where a member is missing.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Lacking {
+    pub error: String,
+}
+
 /// `ReactorExecResponse`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ReactorOut {
     pub node: String,
     pub exit_code: i32,
@@ -173,7 +182,7 @@ pub struct ReactorOut {
 }
 
 /// `DatabaseBackupRequest`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct BackupIn {
     pub backup_name: Option<Text>,

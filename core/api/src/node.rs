@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::{Flag, Int, PropMap, Text};
@@ -9,7 +10,7 @@ use crate::reply::ApiCallRc;
 use crate::seen::SeenWhen;
 
 /// A net interface, outgoing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct NetInterface {
     /// Name.
     pub name: String,
@@ -28,7 +29,7 @@ pub struct NetInterface {
 }
 
 /// A node, outgoing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Node {
     /// Name.
     pub name: String,
@@ -76,7 +77,7 @@ pub struct Node {
 }
 
 /// A net interface, incoming.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NetInterfaceIn {
     /// Name.
@@ -92,8 +93,9 @@ pub struct NetInterfaceIn {
 }
 
 /// `NodeCreate`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["name"]))]
 pub struct NodeCreate {
     /// Name.
     pub name: Option<Text>,
@@ -107,7 +109,7 @@ pub struct NodeCreate {
 }
 
 /// `NodeModify`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NodeModify {
     /// What it is for.
@@ -118,7 +120,7 @@ pub struct NodeModify {
 }
 
 /// `NodeRestore`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NodeRestore {
     /// Delete what is on it.
@@ -128,7 +130,7 @@ pub struct NodeRestore {
 }
 
 /// `NodeEvacuate`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct NodeEvacuate {
     /// Nodes that may take what is on it.
@@ -138,7 +140,7 @@ pub struct NodeEvacuate {
 }
 
 /// A change of properties, part of every modifying document.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PropsModify {
     /// To be set.

@@ -1,5 +1,6 @@
 //! Where something would be placed (`/v1/berth/place`).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::group::AutoSelectFilterIn;
@@ -7,7 +8,7 @@ use crate::lenient::{Flag, Int, Text};
 use crate::reply::ApiCallRc;
 
 /// The question; which members are read depends on `what`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlaceQuestion {
     /// `new` (if not given), `resource`, `available`, `clone`, `restore`, `adjust`, `group` or `move`.
@@ -37,7 +38,7 @@ pub struct PlaceQuestion {
 }
 
 /// What would come of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PlaceAnswer {
     /// Whether the request would be taken.
     pub possible: bool,
@@ -48,7 +49,7 @@ pub struct PlaceAnswer {
 }
 
 /// One question to the placer, with its answer.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PlacementDocument {
     /// For which definition; `null`: for a new one.
     pub resource_name: Option<String>,
@@ -67,7 +68,7 @@ pub struct PlacementDocument {
 }
 
 /// A place and what becomes of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PlaceDocument {
     /// The node.
     pub node_name: String,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::{Flag, PropMap, Text};
@@ -9,7 +10,7 @@ use crate::reply::ApiCallRc;
 use crate::seen::SeenWhen;
 
 /// A storage pool, outgoing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct StoragePool {
     /// Name.
     pub storage_pool_name: String,
@@ -44,7 +45,7 @@ pub struct StoragePool {
 }
 
 /// A storage pool definition, outgoing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct StoragePoolDefinition {
     /// Name.
     pub storage_pool_name: String,
@@ -54,8 +55,9 @@ pub struct StoragePoolDefinition {
 }
 
 /// A new storage pool.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["storage_pool_name", "provider_kind"]))]
 pub struct StoragePoolCreate {
     /// Name.
     pub storage_pool_name: Option<Text>,
@@ -72,8 +74,9 @@ pub struct StoragePoolCreate {
 }
 
 /// A new storage pool definition.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["storage_pool_name"]))]
 pub struct StoragePoolDefinitionCreate {
     /// Name.
     pub storage_pool_name: Option<Text>,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::group::AutoSelectFilterIn;
@@ -10,14 +11,14 @@ use crate::lenient::Int;
 use crate::reply::ApiCallRc;
 
 /// `MaxVolumeSizes`: how large a volume may be in the pools of each name.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct MaxVolumeSizes {
     pub candidates: Vec<Candidate>,
     pub default_max_oversubscription_ratio: f64,
 }
 
 /// The pools of one name.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Candidate {
     pub storage_pool: String,
     pub max_volume_size_kib: u64,
@@ -27,7 +28,7 @@ pub struct Candidate {
 }
 
 /// `QuerySizeInfoRequest`, also of all groups.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct QuerySizeInfo {
     pub select_filter: Option<AutoSelectFilterIn>,
@@ -36,7 +37,7 @@ pub struct QuerySizeInfo {
 }
 
 /// `QuerySizeInfoResponse`: the figures, or why there are none.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct SizeInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub space_info: Option<SpaceInfo>,
@@ -45,7 +46,7 @@ pub struct SizeInfo {
 }
 
 /// How much a resource group could still hold.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct SpaceInfo {
     pub max_vlm_size_in_kib: u64,
     pub available_size_in_kib: u64,
@@ -62,7 +63,7 @@ pub struct SpaceInfo {
 }
 
 /// Where a replica would go now.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SpawnPlace {
     pub node_name: String,
     pub stor_pool_name: String,
@@ -74,7 +75,7 @@ pub struct SpawnPlace {
 }
 
 /// `QueryAllSizeInfoResponse`, by group.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct AllSizeInfo {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub result: BTreeMap<String, SizeInfo>,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::{Flag, Int, PropMap, Text};
@@ -20,12 +21,13 @@ fn pairs<S: serde::Serializer>(pairs: &&[(String, String)], serializer: S) -> Re
 }
 
 /// A replica, outgoing: with `volumes` in views, without elsewhere.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Resource<'a> {
     pub name: &'a str,
     pub node_name: &'a str,
     #[serde(skip_serializing_if = "no_props")]
     #[serde(serialize_with = "pairs")]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub props: &'a [(String, String)],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub effective_props: BTreeMap<&'static str, EffectiveProp<'a>>,
@@ -43,7 +45,7 @@ pub struct Resource<'a> {
 }
 
 /// A property's value that holds, with where it stands and what it hides.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct EffectiveProp<'a> {
     /// Kind of object that carries it.
     #[serde(rename = "type")]
@@ -56,14 +58,14 @@ pub struct EffectiveProp<'a> {
 }
 
 /// What was seen of a replica.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct ResourceState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_use: Option<bool>,
 }
 
 /// A layer of a replica, from top to bottom.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LayerObject<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<LayerObject<'a>>,
@@ -75,7 +77,7 @@ pub struct LayerObject<'a> {
     pub storage: Option<StorageResource<'a>>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DrbdResource<'a> {
     pub node_id: u8,
     pub peer_slots: u8,
@@ -89,13 +91,14 @@ pub struct DrbdResource<'a> {
     pub connections: BTreeMap<&'a str, Connection>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "DrbdConnection")]
 pub struct Connection {
     pub connected: bool,
     pub message: &'static str,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DrbdVolume<'a> {
     pub drbd_volume_definition: DrbdVolumeDefinition,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -108,19 +111,19 @@ pub struct DrbdVolume<'a> {
     pub disk_state: &'static str,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DrbdVolumeDefinition {
     pub volume_number: u16,
     pub minor_number: u32,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct StorageResource<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub storage_volumes: Vec<StorageVolume<'a>>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct StorageVolume<'a> {
     pub volume_number: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +135,7 @@ pub struct StorageVolume<'a> {
 }
 
 /// A volume, outgoing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Volume<'a> {
     pub volume_number: u16,
     pub storage_pool_name: &'a str,
@@ -143,6 +146,7 @@ pub struct Volume<'a> {
     pub allocated_size_kib: Option<i64>,
     #[serde(skip_serializing_if = "no_props")]
     #[serde(serialize_with = "pairs")]
+    #[schemars(with = "BTreeMap<String, String>")]
     pub props: &'a [(String, String)],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<&'static str>,
@@ -156,14 +160,14 @@ pub struct Volume<'a> {
     pub berth: SeenWhen<'a>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct VolumeState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_state: Option<&'static str>,
 }
 
 /// A layer of a volume, from top to bottom.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct VolumeLayer<'a> {
     #[serde(rename = "type")]
     pub kind: &'static str,
@@ -171,7 +175,7 @@ pub struct VolumeLayer<'a> {
     pub data: Option<VolumeLayerData<'a>>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum VolumeLayerData<'a> {
     Drbd(DrbdVolume<'a>),
@@ -186,6 +190,8 @@ pub mod uuid_text {
     #[derive(Debug, Clone, Copy)]
     pub struct UuidText(pub [u8; 36]);
 
+    crate::lenient::plain_schema!(UuidText, { "type": "string", "format": "uuid" });
+
     impl Serialize for UuidText {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             serializer.serialize_str(std::str::from_utf8(&self.0).unwrap_or_default())
@@ -194,7 +200,7 @@ pub mod uuid_text {
 }
 
 /// The resource inside `ResourceCreate`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ResourceIn {
     pub name: Option<Text>,
@@ -204,7 +210,7 @@ pub struct ResourceIn {
 }
 
 /// `ResourceCreate`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ResourceCreate {
     pub resource: Option<ResourceIn>,
@@ -214,7 +220,7 @@ pub struct ResourceCreate {
 }
 
 /// `ResourceModify`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ResourceModify {
     pub drbd_tiebreaker: Option<Flag>,
@@ -224,7 +230,7 @@ pub struct ResourceModify {
 }
 
 /// `ResourceMakeAvailable`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MakeAvailable {
     pub diskful: Option<Flag>,
@@ -233,8 +239,9 @@ pub struct MakeAvailable {
 }
 
 /// `ToggleDiskRequest`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["operation"]))]
 pub struct ToggleDisk {
     pub operation: Option<Text>,
     pub storage_pool: Option<Text>,

@@ -4,19 +4,21 @@
 //! asked may be; otherwise only in the worst case.
 #![allow(missing_docs)] // The members are explained in docs/api.md.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::seen::Moment;
 
 /// The beginning of a list and its whole length.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Capped{T}")]
 pub struct Capped<T> {
     pub total: usize,
     pub list: Vec<T>,
 }
 
 /// The answer to "what if".
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct WhatIf {
     pub nodes: Vec<String>,
     pub event: &'static str,
@@ -33,7 +35,7 @@ pub struct WhatIf {
     pub quarantined: usize,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct DataLoss {
     pub resource_name: String,
     pub certain: bool,
@@ -42,14 +44,14 @@ pub struct DataLoss {
     pub unknown: Vec<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct AccessLoss {
     pub resource_name: String,
     pub certain: bool,
     pub in_use_on: Vec<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct QuorumLoss {
     pub resource_name: String,
     pub certain: bool,
@@ -60,7 +62,7 @@ pub struct QuorumLoss {
     pub left_at_best: usize,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TooFew {
     pub resource_name: String,
     pub wanted: usize,
@@ -69,7 +71,7 @@ pub struct TooFew {
     pub unknown: usize,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SnapshotLoss {
     pub resource_name: String,
     pub snapshot_name: String,
@@ -77,7 +79,7 @@ pub struct SnapshotLoss {
     pub unknown: Vec<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PoolAfter {
     pub node_name: String,
     pub storage_pool_name: String,
@@ -90,7 +92,7 @@ pub struct PoolAfter {
     pub short_if_full_kib: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Unplaced {
     pub resource_name: String,
     pub replicas: usize,
@@ -99,7 +101,7 @@ pub struct Unplaced {
 }
 
 /// The standing report.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Risk {
     pub nodes: Capped<NodeRisk>,
     pub without_good_copy: Capped<Copyless>,
@@ -113,7 +115,7 @@ pub struct Risk {
     pub quarantined: Capped<Quarantined>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct NodeRisk {
     pub node_name: String,
     pub online: bool,
@@ -126,7 +128,7 @@ pub struct NodeRisk {
     pub room_elsewhere_kib: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Copyless {
     pub resource_name: String,
     pub certain: bool,
@@ -136,7 +138,7 @@ pub struct Copyless {
     pub given_up_on: Vec<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PoolRisk {
     pub node_name: String,
     pub storage_pool_name: String,
@@ -145,14 +147,14 @@ pub struct PoolRisk {
     pub promised_kib: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PoolUnknown {
     pub node_name: String,
     pub storage_pool_name: String,
     pub why: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct BlockedJob {
     pub uuid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,7 +167,7 @@ pub struct BlockedJob {
     pub way_out: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct NodeAway {
     pub node_name: String,
     pub connection_status: &'static str,
@@ -174,7 +176,7 @@ pub struct NodeAway {
     pub reason: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Quarantined {
     pub kind: String,
     pub key: String,

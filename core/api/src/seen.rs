@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 /// `{"seen": TIME}`, or `{"unknown_since": TIME, "reason": TEXT}`: never both, so that nobody takes an old state for the present one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SeenWhen<'a> {
     /// When the satellite reported this state last. It reports what changes; signs of life in between say that nothing else did.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,6 +46,8 @@ impl<'a> SeenWhen<'a> {
 /// lists have one in each element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment([u8; 24]);
+
+crate::lenient::plain_schema!(Moment, { "type": "string", "format": "date-time" });
 
 impl Moment {
     /// From milliseconds since 1970-01-01 UTC; what lies outside of the years 0 to 9999 is the nearest moment inside.

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// `ControllerVersion`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ControllerVersion {
     pub version: &'static str,
     pub git_hash: &'static str,
@@ -14,8 +15,34 @@ pub struct ControllerVersion {
     pub rest_api_version: &'static str,
 }
 
+/// What is known about one key of the properties: the lists of properties are maps of these.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PropertyInfo {
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub info: Option<&'static str>,
+    /// Form of its values, e.g. `string`, `long`, `regex`.
+    pub prop_type: &'static str,
+    /// The form in detail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<&'static str>,
+    /// What holds where it is unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dflt: Option<&'static str>,
+    /// Unit of its values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<&'static str>,
+}
+
+/// What is told about used space over time.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SpaceReport {
+    #[serde(rename = "reportText")]
+    pub report_text: String,
+}
+
 /// `KeyValueStore`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct KeyValueStore {
     pub name: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -23,7 +50,7 @@ pub struct KeyValueStore {
 }
 
 /// An error report.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct ErrorReport {
     pub node_name: String,
     /// Milliseconds since 1970.
@@ -48,7 +75,7 @@ pub struct ErrorReport {
 }
 
 /// Answers of `/v1/stats/*`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Count {
     pub count: usize,
 }

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lenient::{PropMap, Text};
 use crate::seen::SeenWhen;
 
 /// A snapshot, outgoing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Snapshot {
     pub name: String,
     pub resource_name: String,
@@ -31,7 +32,7 @@ pub struct Snapshot {
     pub berth: SeenWhen<'static>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SnapshotVolumeDefinition {
     pub volume_number: u16,
     pub size_kib: u64,
@@ -41,7 +42,7 @@ pub struct SnapshotVolumeDefinition {
     pub volume_definition_props: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct NodeSnapshot {
     pub snapshot_name: String,
     pub node_name: String,
@@ -58,15 +59,16 @@ pub struct NodeSnapshot {
     pub berth: SeenWhen<'static>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SnapshotVolume {
     pub uuid: String,
     pub vlm_nr: u16,
 }
 
 /// A snapshot in a request.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["name"]))]
 pub struct SnapshotIn {
     pub name: Option<Text>,
     /// Only in requests for several.
@@ -76,15 +78,17 @@ pub struct SnapshotIn {
 }
 
 /// `CreateMultiSnapshotRequest`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["snapshots"]))]
 pub struct MultiSnapshot {
     pub snapshots: Option<Vec<SnapshotIn>>,
 }
 
 /// `SnapshotRestore`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["to_resource"]))]
 pub struct SnapshotRestore {
     pub to_resource: Option<Text>,
     pub nodes: Option<Vec<Text>>,
@@ -92,7 +96,7 @@ pub struct SnapshotRestore {
 }
 
 /// `SnapshotRollback`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SnapshotRollback {
     pub zfs_rollback_strategy: Option<Text>,

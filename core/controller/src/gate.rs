@@ -139,9 +139,10 @@ impl Gate {
     }
 }
 
-/// What nobody needs to sign in for: the first page, the web pages, and whether the controller is well.
+/// What nobody needs to sign in for: the first page, the web pages, the description of the API (which is the same for everybody), and
+/// whether the controller is well.
 pub(crate) fn always_open(path: &str) -> bool {
-    matches!(path, "/" | "/health" | "/ui") || path.starts_with("/ui/")
+    matches!(path, "/" | "/health" | "/ui" | "/docs" | "/openapi.json") || path.starts_with("/ui/") || path.starts_with("/docs/")
 }
 
 /// Reads an `Authorization` header and forgets it: for fuzzing.

@@ -148,6 +148,8 @@ const READS_OF_ADMINS: [&str; 7] = [
     // It writes a file on the controller, and holds a bundle.
     "/v1/sos-report",
 ];
+/// The description of the API: the same for everybody. It names what holds secrets, and has none.
+const DESCRIPTION: &str = "/openapi.json";
 /// Requests of other verbs than `GET` that change nothing: the method, and the path with `*` for one segment.
 const QUESTIONS: [(&str, &str); 8] = [
     ("OPTIONS", "/v1/query-max-volume-size"),
@@ -196,6 +198,9 @@ fn like(path: &str, pattern: &str) -> bool {
 #[must_use]
 pub fn door(role: Role, method: &str, path: &str) -> Door {
     let reads = matches!(method, "GET" | "HEAD") || QUESTIONS.iter().any(|(verb, pattern)| *verb == method && like(path, pattern));
+    if reads && path == DESCRIPTION {
+        return Door::Open;
+    }
     let of_admins: &[&str] = if reads { &READS_OF_ADMINS } else { &CHANGES_OF_ADMINS };
     match role {
         Role::Admin => Door::Open,
@@ -252,6 +257,8 @@ mod tests {
     #[test]
     fn a_viewer_reads_without_secrets_and_asks_what_changes_nothing() {
         let viewer = |method, path| door(Role::Viewer, method, path);
+        assert_eq!(viewer("GET", "/openapi.json"), Door::Open, "nothing of it is a secret, though it names some");
+        assert!(matches!(viewer("POST", "/openapi.json"), Door::Closed(_)));
         for (method, path) in [
             ("GET", "/v1/nodes"),
             ("HEAD", "/v1/nodes"),
@@ -283,6 +290,7 @@ mod tests {
             ("GET", "/v1/controller/backup/db", false),
             ("GET", "/v1/sos-report", false),
             ("GET", "/v1/sos-report/download", false),
+            ("GET", "/openapi.json", true),
             ("POST", "/v1/controllers", true),
             ("POST", "/v1/resource-definitions", true),
         ] {

@@ -266,8 +266,9 @@ fn pools(view: &View) -> Vec<Series> {
 }
 
 /// Where Prometheus finds the exporters of the satellites.
-#[derive(Debug, Serialize)]
-struct Targets {
+#[derive(Debug, Serialize, schemars::JsonSchema)]
+pub struct Targets {
+    /// Address and port of each.
     targets: Vec<String>,
 }
 

@@ -13,6 +13,7 @@ mod metrics;
 mod query;
 mod routes;
 mod sos;
+mod spec;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -44,6 +45,7 @@ const GZIP_FROM: u16 = 1000;
 pub fn router(controller: Controller) -> Router {
     let on_panic = controller.clone();
     routes::all()
+        .into_router()
         .fallback(answer::no_such_path)
         .method_not_allowed_fallback(answer::no_such_verb)
         .layer(axum::middleware::from_fn(dry::check))

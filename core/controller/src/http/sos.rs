@@ -8,11 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use berth_api::reply::ApiCallRc;
 use berth_engine::lookup;
 use berth_model::codes::{Code, ObjectMask};
 use berth_model::inquiry::{self, Question, Support};
@@ -30,6 +29,7 @@ use super::call::{Answered, Call};
 use super::dry::Mode;
 use super::query::refused;
 use super::routes;
+use super::spec::{Op, Routes};
 use crate::{Controller, ErrorReport, Silent};
 
 /// Archives that are kept on the controller; older ones go when a new one is made.
@@ -70,8 +70,18 @@ What the machines themselves log is not here. Add it where it matters:
 ";
 
 /// The operations.
-pub fn routes() -> Router<Controller> {
-    Router::new().route("/v1/sos-report", get(create)).route("/v1/sos-report/download", get(download))
+pub fn routes() -> Routes {
+    let asked = |op: Op| {
+        op.texts("nodes", "About these nodes.")
+            .texts("rscs", "About the nodes of these resources.")
+            .texts("exclude", "Not about these nodes.")
+            .number("since", "Error reports from this moment on, in milliseconds since 1970; if not given, of the last seven days.")
+            .flag("include-ctrl", "Whether the controller's part is in it.")
+            .may_miss()
+    };
+    Routes::new("SOS reports")
+        .get("/v1/sos-report", create, asked(Op::answers_with::<Vec<ApiCallRc>>(201, "Writes an archive on the controller's machine.")))
+        .get("/v1/sos-report/download", download, asked(Op::other("Answers an archive (tar, gzip).", "application/octet-stream")))
 }
 
 /// What goes into an archive.
@@ -286,7 +296,7 @@ fn reports(controller: &Controller, wanted: &Wanted) -> Vec<(std::sync::Arc<Erro
 async fn document(controller: &Controller, path: &str) -> std::io::Result<Vec<u8>> {
     // Inside: the request was let in already, and no layer is needed that serves a connection.
     let request = Request::builder().uri(path).body(Body::empty()).map_err(std::io::Error::other)?;
-    let response = match routes::all().with_state(controller.clone()).oneshot(request).await {
+    let response = match routes::all().into_router().with_state(controller.clone()).oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     };

@@ -7,10 +7,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use berth_model::codes::Code;
 use berth_model::reply::Reply;
 
@@ -20,7 +18,7 @@ pub(crate) use pump::pump;
 
 use super::answer::with_status;
 use super::call::{Answered, Call};
-use crate::Controller;
+use super::spec::{Op, Routes};
 use feed::{Listener, Name, STREAMS_MAX};
 use stream::Stream;
 
@@ -28,11 +26,24 @@ use stream::Stream;
 const LAST: &str = "last-event-id";
 
 /// The operations.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/events/nodes", get(nodes))
-        .route("/v1/events/drbd/promotion", get(promotion))
-        .route("/v1/berth/events", get(changes))
+pub fn routes() -> Routes {
+    Routes::new("Events")
+        .get(
+            "/v1/events/nodes",
+            nodes,
+            Op::events("Nodes that are made, changed, deleted, evicted, evacuated and restored, as they happen."),
+        )
+        .get(
+            "/v1/events/drbd/promotion",
+            promotion,
+            Op::events("Whether DRBD would let a replica become Primary, as it changes; 'Last-Event-ID: current' begins with all."),
+        )
+        .get(
+            "/v1/berth/events",
+            changes,
+            Op::events("Every change and every state that was seen, as they happen; goes on after 'Last-Event-ID'.")
+                .number("after", "Goes on after this serial, where the header cannot be set."),
+        )
 }
 
 async fn nodes(headers: HeaderMap, call: Call) -> Answered {

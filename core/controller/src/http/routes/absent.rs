@@ -5,20 +5,22 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post, put};
+use berth_api::reply::ApiCallRc;
+use berth_api::settings::SpaceReport;
 use berth_engine::lookup;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::names::NodeName;
 use berth_model::reply::Reply;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::Controller;
 use crate::http::answer::{document, entry, refusal, replies, unreadable};
 use crate::http::call::{Answered, Call};
 use crate::http::query::refused;
+use crate::http::spec::{Op, Routes};
 
 /// A verb of HTTP that the table has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,8 +203,45 @@ pub const ROWS: &[Row] = &[
 const SPACE: &str = r#"{"reportText":"Space is not tracked over time here. See 'linstor storage-pool list' for the space of now, and /metrics for a time series."}"#;
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    ROWS.iter().fold(Router::new(), |router, row| router.route(row.path, method(row)))
+pub fn routes() -> Routes {
+    ROWS.iter().fold(Routes::new("Not available"), |routes, row| {
+        let verb = match row.verb {
+            Verb::Get => "get",
+            Verb::Post => "post",
+            Verb::Put => "put",
+            Verb::Delete => "delete",
+        };
+        routes.on(verb, row.path, method(row), described(row))
+    })
+}
+
+/// What a route of the table answers, for the description of the API.
+fn described(row: &Row) -> Op {
+    type Document = Map<String, Value>;
+    let op = match &row.answer {
+        Answer::Nothing(SPACE) => Op::answers::<SpaceReport>("Space is not tracked over time; it says where to look."),
+        Answer::Nothing("[]") => Op::answers::<Vec<Document>>("There are none: the list is empty."),
+        Answer::Nothing(_) => Op::answers::<Document>("There is nothing: the document is empty."),
+        Answer::NothingOfDefinition(_) => Op::answers::<Document>("There is nothing for this resource definition: the document is empty."),
+        Answer::Unknown(kind, ..) => Op::changes(format!("Says that the {} does not exist.", kind.word.to_lowercase())).may_miss(),
+        Answer::Gone(kind, ..) => Op::changes(format!("Warns that the {} does not exist.", kind.word.to_lowercase())),
+        Answer::Refused(kind, ..) => Op::creates(format!("Refuses to make the {}, and says why.", kind.word.to_lowercase())),
+        Answer::Foreign => Op::answers::<Document>("Tells the controller of another cluster that nothing is received here."),
+    };
+    let op = match (&row.answer, row.verb) {
+        // What reads has no dry run.
+        (Answer::Unknown(..), Verb::Get) => Op::answers::<Vec<ApiCallRc>>(op.summary().to_owned()).may_miss(),
+        (Answer::Unknown(..) | Answer::Gone(..) | Answer::Refused(..), _) => op.without_plan(),
+        _ => op,
+    };
+    let op = match &row.answer {
+        Answer::Gone(_, Named::Query(name), _) | Answer::Unknown(_, Named::Query(name), ..) => op.text(name, "Its name."),
+        _ => op,
+    };
+    match row.verb {
+        Verb::Post | Verb::Put => op.may_have::<Document>().absent(),
+        Verb::Get | Verb::Delete => op.absent(),
+    }
 }
 
 fn method(row: &'static Row) -> MethodRouter<Controller> {

@@ -1,9 +1,7 @@
 //! API tokens (contract 4.2). Roles are Berth's own member.
 
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post, put};
 use berth_api::auth::{AuthToken, AuthTokenList, CreateAuthToken, InitAuthToken, ModifyAuthToken};
 use berth_api::lenient::{text, truth};
 use berth_engine::command::Command;
@@ -11,17 +9,25 @@ use berth_model::access::Token;
 use berth_model::codes::Code;
 use berth_model::time::Timestamp;
 
-use crate::Controller;
 use crate::http::answer::{document, replies};
 use crate::http::call::{Answered, Call};
 use crate::http::dry::Mode;
+use crate::http::spec::{Op, Routes};
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/controller/auth/initialize-token-auth", post(initialize))
-        .route("/v1/controller/auth/token", get(tokens).post(create))
-        .route("/v1/controller/auth/token/{token}", put(modify).delete(revoke))
+pub fn routes() -> Routes {
+    let tokens_path = "/v1/controller/auth/token";
+    let one = "/v1/controller/auth/token/{token}";
+    Routes::new("Sign-in")
+        .post(
+            "/v1/controller/auth/initialize-token-auth",
+            initialize,
+            Op::creates("Switches sign-in by tokens on and makes the first one; its text is told once.").may_have::<InitAuthToken>(),
+        )
+        .get(tokens_path, tokens, Op::answers::<AuthTokenList>("Lists the tokens, without their texts."))
+        .post(tokens_path, create, Op::creates("Makes a token; its text is told once.").body::<CreateAuthToken>())
+        .put(one, modify, Op::changes("Changes a token.").may_have::<ModifyAuthToken>())
+        .delete(one, revoke, Op::changes("Revokes a token for good."))
 }
 
 async fn tokens(call: Call) -> Response {

@@ -1,9 +1,7 @@
 //! Balancing: what it would do now, and doing it now. Berth's own.
 
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
 use berth_api::balance::{BalanceFinding, BalanceRequest};
 use berth_engine::balance::{Action, Finding, look};
 use berth_engine::command::Command;
@@ -12,18 +10,34 @@ use berth_model::codes::Code;
 use berth_model::names::ResourceName;
 use berth_model::reply::Reply;
 
+use crate::View;
 use crate::http::answer::{document, refusal, replies};
 use crate::http::call::{Answered, Call};
 use crate::http::query::refused;
 use crate::http::routes::explain::only;
-use crate::{Controller, View};
+use crate::http::spec::{Op, Routes};
 
 /// Definitions that one request changes at most; the engine stops earlier where one transaction does not hold them.
 const AT_ONCE: usize = 32;
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new().route("/v1/berth/balance", get(list).post(balance))
+pub fn routes() -> Routes {
+    Routes::new("Placement")
+        .get(
+            "/v1/berth/balance",
+            list,
+            Op::list::<BalanceFinding>("Says what balancing would do now.")
+                .texts("resource", "Only at these resources.")
+                .texts("group", "Only at resources of these groups.")
+                .may_miss(),
+        )
+        .post(
+            "/v1/berth/balance",
+            balance,
+            Op::changes("Balances now: adds replicas that are missing, removes those that are too many.")
+                .may_have::<BalanceRequest>()
+                .may_miss(),
+        )
 }
 
 /// The definitions that are named, in their order; nothing named: all.

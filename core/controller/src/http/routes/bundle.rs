@@ -1,22 +1,25 @@
 //! The support bundle.
 
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
 use berth_model::codes::Code;
 use berth_model::reply::Reply;
 
-use crate::Controller;
 use crate::http::answer;
 use crate::http::call::{Answered, Call};
+use crate::http::spec::{Op, Routes};
 
 /// Log entries in a bundle where the request does not say.
 const ENTRIES: usize = 10_000;
 
 /// The operations.
-pub fn routes() -> Router<Controller> {
-    Router::new().route("/v1/berth/bundle", get(bundle))
+pub fn routes() -> Routes {
+    Routes::new("Support").get(
+        "/v1/berth/bundle",
+        bundle,
+        Op::answers::<serde_json::Map<String, serde_json::Value>>("The state and the newest part of the log, without secrets.")
+            .number("log", "At most so many log entries; 10,000 if not given."),
+    )
 }
 
 /// `?log=N`: at most so many of the newest log entries.

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post, put};
 use berth_api::connection::{Connection, DrbdProxyModify};
 use berth_api::lenient::{plain, text};
 use berth_api::node::PropsModify;
@@ -14,32 +12,57 @@ use berth_engine::lookup;
 use berth_model::codes::Code;
 use berth_model::connections::Pair;
 use berth_model::names::NodeName;
-use berth_model::props::{Owner, PropInfo, Props};
+use berth_model::props::{Owner, Props};
 use berth_model::reply::Reply;
 
 use super::inputs;
-use super::settings::{infos, section};
-use crate::Controller;
+use super::settings::{Section, infos, property_infos, section};
 use crate::http::answer::{document, refusal};
 use crate::http::call::{Answered, Call};
 use crate::http::query::refused;
+use crate::http::spec::{Op, Routes};
 use crate::http::views;
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
+pub fn routes() -> Routes {
     const OF_RESOURCE: &str = "/v1/resource-definitions/{resource}/resource-connections";
     const PROXY: &str = "/v1/resource-definitions/{resource}/drbd-proxy";
-    Router::new()
-        .route("/v1/node-connections", get(of_nodes))
-        .route("/v1/node-connections/properties/info", get(|| infos(Owner::NodeConnection)))
-        .route("/v1/node-connections/{node_a}/{node_b}", put(modify_nodes))
-        .route(OF_RESOURCE, get(of_resource))
-        .route(&format!("{OF_RESOURCE}/properties/info"), get(|| infos(Owner::ResourceConnection)))
-        .route(&format!("{OF_RESOURCE}/{{node_a}}/{{node_b}}"), get(one_of_resource).put(modify_replicas))
-        .route(PROXY, put(modify_proxy))
-        .route(&format!("{PROXY}/properties/info"), get(proxy_infos))
-        .route(&format!("{PROXY}/enable/{{node_a}}/{{node_b}}"), post(async |call: Call| switch(call, true).await))
-        .route(&format!("{PROXY}/disable/{{node_a}}/{{node_b}}"), post(async |call: Call| switch(call, false).await))
+    let pair = format!("{OF_RESOURCE}/{{node_a}}/{{node_b}}");
+    Routes::new("Connections")
+        .get(
+            "/v1/node-connections",
+            of_nodes,
+            Op::list::<Connection>("Lists the connections between nodes that have properties.")
+                .text("node_a", "Only those of this node; with both, the one between them.")
+                .text("node_b", "Only those of this node; with both, the one between them.")
+                .may_miss(),
+        )
+        .get("/v1/node-connections/properties/info", || infos(Owner::NodeConnection), property_infos("connections of nodes"))
+        .put(
+            "/v1/node-connections/{node_a}/{node_b}",
+            modify_nodes,
+            Op::changes("Changes properties between two nodes.").may_have::<PropsModify>(),
+        )
+        .get(OF_RESOURCE, of_resource, Op::list::<Connection>("Lists the connections between replicas that have properties."))
+        .get(&format!("{OF_RESOURCE}/properties/info"), || infos(Owner::ResourceConnection), property_infos("connections of replicas"))
+        .get(&pair, one_of_resource, Op::answers::<Connection>("Shows the connection between two replicas."))
+        .put(&pair, modify_replicas, Op::changes("Changes properties between two replicas.").may_have::<PropsModify>())
+        .put(PROXY, modify_proxy, Op::changes("Changes how DRBD Proxy would work for a resource.").may_have::<DrbdProxyModify>())
+        .get(
+            &format!("{PROXY}/properties/info"),
+            proxy_infos,
+            Op::answers::<BTreeMap<String, Section>>("Lists the properties of DRBD Proxy and its compressors, with their rules."),
+        )
+        .post(
+            &format!("{PROXY}/enable/{{node_a}}/{{node_b}}"),
+            async |call: Call| switch(call, true).await,
+            Op::changes("Switches DRBD Proxy on between two nodes; there is none in this version, and it says so."),
+        )
+        .post(
+            &format!("{PROXY}/disable/{{node_a}}/{{node_b}}"),
+            async |call: Call| switch(call, false).await,
+            Op::changes("Switches DRBD Proxy off between two nodes."),
+        )
 }
 
 fn shown(nodes: &Pair, props: &Props) -> Connection {
@@ -127,7 +150,6 @@ async fn proxy_infos() -> Response {
         ("DRBD_PROXY_ZLIB", Some(Owner::DrbdProxyZlib)),
         ("DRBD_PROXY_ZSTD", Some(Owner::DrbdProxyZstd)),
     ];
-    let all: BTreeMap<&str, BTreeMap<&str, &PropInfo>> =
-        sections.into_iter().map(|(name, owner)| (name, owner.map(section).unwrap_or_default())).collect();
+    let all: BTreeMap<&str, Section> = sections.into_iter().map(|(name, owner)| (name, owner.map(section).unwrap_or_default())).collect();
     document(&all)
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{get, post, put};
 use berth_api::definition::{
-    AutoPlaceRequest, CloneRequest, CloneStarted, CloneStatus, ResourceDefinitionCreate, ResourceDefinitionModify, SyncStatus,
-    VolumeDefinitionCreate, VolumeDefinitionModify,
+    AutoPlaceRequest, CloneRequest, CloneStarted, CloneStatus, ResourceDefinition as Definition, ResourceDefinitionCreate,
+    ResourceDefinitionModify, SyncStatus, VolumeDefinition, VolumeDefinitionCreate, VolumeDefinitionModify,
 };
 use berth_api::encryption::VolumePassphrase;
+use berth_api::explain::PreviewDocument;
 use berth_api::lenient::{int, plain, text, texts, truth};
+use berth_api::reply::ApiCallRc;
 use berth_api::settings::Count;
 use berth_engine::command::{Command, VolumeDefinitionInput};
 use berth_engine::lookup;
@@ -18,36 +18,106 @@ use berth_model::codes::Code;
 use berth_model::flags::{DefinitionFlag, ResourceFlag};
 use berth_model::objects::ResourceDefinition;
 use berth_model::observed::Standing;
+use berth_model::props::Owner;
 use berth_model::reply::Reply;
 
 use super::inputs;
-use super::settings::infos;
-use crate::Controller;
+use super::settings::{infos, property_infos};
 use crate::http::answer::{document, entry, json, replies};
 use crate::http::call::{Answered, Call};
 use crate::http::dry::Mode;
 use crate::http::lists::{self, Column};
 use crate::http::query::refused;
+use crate::http::spec::{Op, Routes};
 use crate::http::views;
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/resource-definitions", get(list).post(create))
-        .route("/v1/resource-definitions/properties/info", get(|| infos(berth_model::props::Owner::ResourceDefinition)))
-        .route("/v1/resource-definitions/{resource}", get(one).put(modify).delete(remove))
-        .route("/v1/resource-definitions/{resource}/clone", post(clone))
-        .route("/v1/resource-definitions/{resource}/clone/{target}", get(clone_status))
-        .route("/v1/resource-definitions/{resource}/sync-status", get(sync_status))
-        .route("/v1/resource-definitions/{resource}/autoplace", post(autoplace))
-        .route("/v1/resource-definitions/{resource}/volume-definitions", get(volumes).post(create_volume))
-        .route(
-            "/v1/resource-definitions/{resource}/volume-definitions/properties/info",
-            get(|| infos(berth_model::props::Owner::VolumeDefinition)),
+pub fn routes() -> Routes {
+    let with_volumes = "Whether each shows its volume definitions.";
+    Routes::new("Resource definitions")
+        .get(
+            "/v1/resource-definitions",
+            list,
+            Op::list::<Definition>("Lists the resource definitions.")
+                .texts("resource_definitions", "Only these definitions.")
+                .props()
+                .flag("with_volume_definitions", with_volumes),
         )
-        .route("/v1/resource-definitions/{resource}/volume-definitions/{number}", get(volume).put(modify_volume).delete(remove_volume))
-        .route("/v1/resource-definitions/{resource}/volume-definitions/{number}/encryption-passphrase", put(modify_passphrase))
-        .route("/v1/stats/resource-definitions", get(async |call: Call| document(&Count { count: call.view().cluster.definitions.len() })))
+        .post("/v1/resource-definitions", create, Op::creates("Makes a resource definition.").body::<ResourceDefinitionCreate>())
+        .get("/v1/resource-definitions/properties/info", || infos(Owner::ResourceDefinition), property_infos("resource definitions"))
+        .get(
+            "/v1/resource-definitions/{resource}",
+            one,
+            Op::answers::<Definition>("Shows a resource definition.").flag("with_volume_definitions", with_volumes),
+        )
+        .put(
+            "/v1/resource-definitions/{resource}",
+            modify,
+            Op::changes("Changes a resource definition.").may_have::<ResourceDefinitionModify>(),
+        )
+        .delete("/v1/resource-definitions/{resource}", remove, Op::changes("Deletes a resource with all of its replicas and its data."))
+        .post(
+            "/v1/resource-definitions/{resource}/clone",
+            clone,
+            Op::changes("Makes a copy of a resource, on the nodes where its data is.")
+                .body::<CloneRequest>()
+                .reply::<CloneStarted>(200)
+                .or::<PreviewDocument>(200)
+                .reply::<CloneStarted>(201)
+                .reply::<CloneStarted>(500)
+                .or::<Vec<ApiCallRc>>(500),
+        )
+        .get("/v1/resource-definitions/{resource}/clone/{target}", clone_status, Op::answers::<CloneStatus>("Says how far a clone is."))
+        .get(
+            "/v1/resource-definitions/{resource}/sync-status",
+            sync_status,
+            Op::answers::<SyncStatus>("Says whether every replica that can be reached is as it is wanted."),
+        )
+        .post(
+            "/v1/resource-definitions/{resource}/autoplace",
+            autoplace,
+            Op::creates("Places replicas by rules.").may_have::<AutoPlaceRequest>(),
+        )
+        .get(
+            "/v1/resource-definitions/{resource}/volume-definitions",
+            volumes,
+            Op::answers::<Vec<VolumeDefinition>>("Lists the volume definitions of a resource."),
+        )
+        .post(
+            "/v1/resource-definitions/{resource}/volume-definitions",
+            create_volume,
+            Op::changes("Adds a volume to a resource and all of its replicas.").body::<VolumeDefinitionCreate>(),
+        )
+        .get(
+            "/v1/resource-definitions/{resource}/volume-definitions/properties/info",
+            || infos(Owner::VolumeDefinition),
+            property_infos("volume definitions"),
+        )
+        .get(
+            "/v1/resource-definitions/{resource}/volume-definitions/{number}",
+            volume,
+            Op::answers::<VolumeDefinition>("Shows a volume definition."),
+        )
+        .put(
+            "/v1/resource-definitions/{resource}/volume-definitions/{number}",
+            modify_volume,
+            Op::changes("Changes the size, flags or properties of a volume.").may_have::<VolumeDefinitionModify>(),
+        )
+        .delete(
+            "/v1/resource-definitions/{resource}/volume-definitions/{number}",
+            remove_volume,
+            Op::changes("Deletes a volume from a resource and all of its replicas."),
+        )
+        .put(
+            "/v1/resource-definitions/{resource}/volume-definitions/{number}/encryption-passphrase",
+            modify_passphrase,
+            Op::changes("Sets the passphrase of an encrypted volume.").body::<VolumePassphrase>(),
+        )
+        .get(
+            "/v1/stats/resource-definitions",
+            async |call: Call| document(&Count { count: call.view().cluster.definitions.len() }),
+            Op::answers::<Count>("Counts the resource definitions."),
+        )
 }
 
 async fn list(call: Call) -> Answered {

@@ -1,25 +1,28 @@
 //! The master passphrase. Its text leaves these handlers only for the vault.
 
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
 use berth_api::encryption::{PassphraseCreate, PassphraseStatus};
 use berth_api::lenient::{Text, text};
 use berth_engine::command::{Command, Given};
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::reply::Reply;
 
-use crate::Controller;
 use crate::http::answer::{document, refusal};
 use crate::http::call::{Answered, Call};
 use crate::http::dry::Mode;
 use crate::http::query::refused;
+use crate::http::spec::{Op, Routes};
 use crate::vault::{self, Passphrase, VaultError};
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new().route("/v1/encryption/passphrase", get(status).post(create).put(modify).patch(enter))
+pub fn routes() -> Routes {
+    let path = "/v1/encryption/passphrase";
+    Routes::new("Encryption")
+        .get(path, status, Op::answers::<PassphraseStatus>("Says whether there is a master passphrase, and whether it was entered."))
+        .post(path, create, Op::creates("Sets the first master passphrase.").body::<PassphraseCreate>())
+        .put(path, modify, Op::changes("Changes the master passphrase.").body::<PassphraseCreate>())
+        .patch(path, enter, Op::changes("Enters the master passphrase: the body is the text itself, in quotes.").body::<String>())
 }
 
 async fn status(call: Call) -> Response {

@@ -1,10 +1,8 @@
 //! What happened and why, what differs from what is wanted, and what drifted. Berth's own.
 
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
-use berth_api::explain::{AuditDocument, StrangerRequest};
+use berth_api::explain::{AuditDocument, ComparedDocument, DriftDocument, StrangerRequest, WhyDocument};
 use berth_api::lenient::text;
 use berth_engine::command::Command;
 use berth_engine::draft::Refused;
@@ -17,22 +15,62 @@ use berth_model::names::NodeName;
 use berth_model::reply::Reply;
 use berth_store::{LogEntry, LogFilter, StoreError};
 
+use crate::View;
 use crate::http::answer::{document, entry, json, refusal, with_status};
 use crate::http::call::{Answered, Call};
 use crate::http::query::refused;
+use crate::http::spec::{Op, Routes};
 use crate::http::views::explain as views;
-use crate::{Controller, View};
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/berth/audit", get(audit))
-        .route("/v1/berth/why/{kind}", get(why))
-        .route("/v1/berth/why/{kind}/{*names}", get(why))
-        .route("/v1/berth/diff", get(diff))
-        .route("/v1/berth/drift", get(drift))
-        .route("/v1/berth/drift/remove", post(remove))
-        .route("/v1/berth/drift/adopt", post(adopt))
+pub fn routes() -> Routes {
+    let why_op = || {
+        Op::answers::<WhyDocument>("Tells an object's story: what happened to it and why, what it is now, and what blocks it.")
+            .number("before", "Only entries before this serial.")
+            .number("limit", "At most so many entries; 100 if not given, 1000 at most.")
+    };
+    Routes::new("Explanations")
+        .get(
+            "/v1/berth/audit",
+            audit,
+            Op::answers::<AuditDocument>("Lists what was done, newest first.")
+                .text("actor", "Only what this caller did.")
+                .text("origin", "Only what came from there.")
+                .text("command", "Only this command, e.g. spawn_resource.")
+                .text("kind", "Only what is about an object of this kind.")
+                .text("name", "The names of that object, parted by slashes.")
+                .text("from", "Only from this moment on: RFC 3339, or how long ago, e.g. 2h.")
+                .text("to", "Only until this moment.")
+                .number("before", "Only entries before this serial.")
+                .number("limit", "At most so many entries; 100 if not given, 1000 at most."),
+        )
+        .get("/v1/berth/why/{kind}", why, why_op())
+        .get("/v1/berth/why/{kind}/{*names}", why, why_op())
+        .get(
+            "/v1/berth/diff",
+            diff,
+            Op::list::<ComparedDocument>("Lists what is not as it is wanted, node by node.")
+                .text("node", "Only on this node.")
+                .flag("all", "Also what is as it is wanted.")
+                .may_miss(),
+        )
+        .get(
+            "/v1/berth/drift",
+            drift,
+            Op::answers::<Vec<DriftDocument>>("Lists what is on machines and nobody asked for, and what is missing.")
+                .text("node", "Only on this node.")
+                .may_miss(),
+        )
+        .post(
+            "/v1/berth/drift/remove",
+            remove,
+            Op::changes("Deletes an object that nobody asked for.").body::<StrangerRequest>().may_miss(),
+        )
+        .post(
+            "/v1/berth/drift/adopt",
+            adopt,
+            Op::creates("Makes a resource of an object that nobody asked for.").body::<StrangerRequest>().may_miss(),
+        )
 }
 
 /// Entries of a page unless the request says otherwise, and the most that it can ask for.

@@ -1,9 +1,7 @@
 //! External files.
 
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
 use berth_api::files::{ExternalFile, ExternalFileIn, FileCheck, FileStatus, FileUnknown};
 use berth_api::lenient::{text, texts};
 use berth_engine::command::Command;
@@ -11,22 +9,27 @@ use berth_engine::{files, lookup};
 use berth_model::codes::Code;
 use berth_model::reply::Reply;
 
-use crate::Controller;
 use crate::http::answer::{document, json, refusal, with_status};
 use crate::http::call::{Answered, Call};
 use crate::http::query::refused;
+use crate::http::spec::{Op, Routes};
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/files", get(list))
-        .route("/v1/files/{file}", get(one).put(put).delete(remove))
-        .route("/v1/files/{file}/check/{node}", get(check))
-        .route("/v1/files/{file}/status/{node}", get(status))
-        .route(
-            "/v1/resource-definitions/{resource}/files/{file}",
-            post(async |call: Call| deploy(call, true).await).delete(async |call: Call| deploy(call, false).await),
+pub fn routes() -> Routes {
+    let (one_path, deployed) = ("/v1/files/{file}", "/v1/resource-definitions/{resource}/files/{file}");
+    Routes::new("Files")
+        .get("/v1/files", list, Op::list::<ExternalFile>("Lists the external files.").flag("content", "Whether each shows its content."))
+        .get(one_path, one, Op::answers::<ExternalFile>("Shows an external file with its content, which is in base64."))
+        .put(one_path, put, Op::changes("Makes or changes an external file.").body::<ExternalFileIn>())
+        .delete(one_path, remove, Op::changes("Deletes an external file."))
+        .get("/v1/files/{file}/check/{node}", check, Op::answers::<FileCheck>("Says whether the satellite of a node would write the file."))
+        .get(
+            "/v1/files/{file}/status/{node}",
+            status,
+            Op::answers::<FileStatus>("Says whether the file is on a node as it is kept.").reply::<FileUnknown>(503),
         )
+        .post(deployed, async |call: Call| deploy(call, true).await, Op::changes("Has a file written where the resource is."))
+        .delete(deployed, async |call: Call| deploy(call, false).await, Op::changes("Has a file no longer written for the resource."))
 }
 
 fn shown(file: &berth_model::files::ExternalFile, content: bool) -> ExternalFile {

@@ -2,38 +2,71 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use berth_api::group::{ResourceGroupIn, ResourceGroupSpawn, SelectFilterBody, VolumeGroupIn};
+use berth_api::group::{ResourceGroup, ResourceGroupIn, ResourceGroupSpawn, SelectFilterBody, VolumeGroup, VolumeGroupIn};
 use berth_api::lenient::{int, plain, text, texts, truth};
 use berth_api::settings::Count;
 use berth_engine::command::Command;
 use berth_engine::lookup;
 use berth_model::codes::Code;
+use berth_model::props::Owner;
 use berth_model::reply::Reply;
 
 use super::inputs;
-use super::settings::infos;
-use crate::Controller;
+use super::settings::{infos, property_infos};
 use crate::http::answer::{document, refusal};
 use crate::http::call::{Answered, Call};
 use crate::http::query::{lets, refused};
+use crate::http::spec::{Op, Routes};
 use crate::http::views;
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/resource-groups", get(list).post(create))
-        .route("/v1/resource-groups/properties/info", get(|| infos(berth_model::props::Owner::ResourceGroup)))
-        .route("/v1/resource-groups/adjustall", post(adjust_all))
-        .route("/v1/resource-groups/{group}", get(one).put(modify).delete(remove))
-        .route("/v1/resource-groups/{group}/spawn", post(spawn))
-        .route("/v1/resource-groups/{group}/adjust", post(adjust))
-        .route("/v1/resource-groups/{group}/volume-groups", get(volume_groups).post(create_volume_group))
-        .route("/v1/resource-groups/{group}/volume-groups/properties/info", get(|| infos(berth_model::props::Owner::VolumeGroup)))
-        .route("/v1/resource-groups/{group}/volume-groups/{number}", get(volume_group).put(modify_volume_group).delete(remove_volume_group))
-        .route("/v1/stats/resource-groups", get(async |call: Call| document(&Count { count: call.view().cluster.groups.len() })))
+pub fn routes() -> Routes {
+    Routes::new("Resource groups")
+        .get(
+            "/v1/resource-groups",
+            list,
+            Op::list::<ResourceGroup>("Lists the resource groups.").texts("resource_groups", "Only these groups.").props(),
+        )
+        .post("/v1/resource-groups", create, Op::creates("Makes a resource group.").body::<ResourceGroupIn>())
+        .get("/v1/resource-groups/properties/info", || infos(Owner::ResourceGroup), property_infos("resource groups"))
+        .post(
+            "/v1/resource-groups/adjustall",
+            adjust_all,
+            Op::changes("Adds the replicas that any resource lacks by the rules of its group.").may_have::<SelectFilterBody>(),
+        )
+        .get("/v1/resource-groups/{group}", one, Op::answers::<ResourceGroup>("Shows a resource group."))
+        .put("/v1/resource-groups/{group}", modify, Op::changes("Changes a resource group.").may_have::<ResourceGroupIn>())
+        .delete("/v1/resource-groups/{group}", remove, Op::changes("Deletes a resource group without resources."))
+        .post(
+            "/v1/resource-groups/{group}/spawn",
+            spawn,
+            Op::creates("Makes a resource: definition, volumes and replicas.").body::<ResourceGroupSpawn>(),
+        )
+        .post(
+            "/v1/resource-groups/{group}/adjust",
+            adjust,
+            Op::changes("Adds the replicas that resources of the group lack.").may_have::<SelectFilterBody>(),
+        )
+        .get("/v1/resource-groups/{group}/volume-groups", volume_groups, Op::list::<VolumeGroup>("Lists the volume groups."))
+        .post(
+            "/v1/resource-groups/{group}/volume-groups",
+            create_volume_group,
+            Op::creates("Makes a volume group: one volume of each resource that is made from the group.").may_have::<VolumeGroupIn>(),
+        )
+        .get("/v1/resource-groups/{group}/volume-groups/properties/info", || infos(Owner::VolumeGroup), property_infos("volume groups"))
+        .get("/v1/resource-groups/{group}/volume-groups/{number}", volume_group, Op::answers::<VolumeGroup>("Shows a volume group."))
+        .put(
+            "/v1/resource-groups/{group}/volume-groups/{number}",
+            modify_volume_group,
+            Op::changes("Changes a volume group.").may_have::<VolumeGroupIn>(),
+        )
+        .delete("/v1/resource-groups/{group}/volume-groups/{number}", remove_volume_group, Op::changes("Deletes a volume group."))
+        .get(
+            "/v1/stats/resource-groups",
+            async |call: Call| document(&Count { count: call.view().cluster.groups.len() }),
+            Op::answers::<Count>("Counts the resource groups."),
+        )
 }
 
 async fn list(call: Call) -> Answered {

@@ -1,26 +1,34 @@
 //! Jobs: what the controller is busy with, what blocks it, cancel and retry. Berth's own.
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
 use berth_api::job::{Blocker, Holder, Job as Document, Possible, Step, Wait};
 use berth_engine::command::Command;
 use berth_engine::{jobs, lookup};
 use berth_model::job::{Job, Task};
 use berth_model::observed;
 
+use crate::View;
 use crate::http::answer::document;
 use crate::http::call::{Answered, Call};
 use crate::http::query::{lets, refused};
 use crate::http::routes::explain::{bad, known_word, only};
-use crate::{Controller, View};
+use crate::http::spec::{Op, Routes};
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/berth/jobs", get(list))
-        .route("/v1/berth/jobs/{job}", get(one).delete(cancel))
-        .route("/v1/berth/jobs/{job}/retry", post(retry))
+pub fn routes() -> Routes {
+    Routes::new("Jobs")
+        .get(
+            "/v1/berth/jobs",
+            list,
+            Op::list::<Document>("Lists open jobs, what blocks each, and the way out.")
+                .texts("resource", "Only those of these resources.")
+                .texts("node", "Only those that work on these nodes or wait for them.")
+                .texts("task", "Only those with this task, e.g. create.")
+                .flag("blocked", "Only those that are blocked, or only those that are not."),
+        )
+        .get("/v1/berth/jobs/{job}", one, Op::answers::<Document>("Shows a job."))
+        .delete("/v1/berth/jobs/{job}", cancel, Op::changes("Gives a job up and undoes what it did."))
+        .post("/v1/berth/jobs/{job}/retry", retry, Op::changes("Has a job try again at once."))
 }
 
 async fn list(call: Call) -> Answered {

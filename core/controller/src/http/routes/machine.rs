@@ -5,15 +5,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
 use berth_api::lenient::{Text, text, texts, truth};
 use berth_api::machine::{
     BackupIn, ConfigDb, ConfigDebug, ConfigFolder, ConfigHttp, ConfigIn, ConfigLdap, ConfigLog, ConfigLogIn, ConfigNet, ControllerConfig,
-    Device, DevicePoolCreate, Devices, NodeDevice, ReactorIn, ReactorOut, SatelliteConfig,
+    Device, DevicePoolCreate, Devices, Lacking, NodeDevice, ReactorIn, ReactorOut, SatelliteConfig,
 };
+use berth_api::reply::ApiCallRc;
 use berth_engine::lookup;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::flags::NodeFlag;
@@ -24,11 +23,12 @@ use berth_model::reply::Reply;
 use futures_util::future::join_all;
 use serde_json::json;
 
+use crate::Silent;
 use crate::http::answer::{self, document, refusal, replies};
 use crate::http::call::{Answered, Call};
 use crate::http::dry::Mode;
 use crate::http::query::refused;
-use crate::{Controller, Silent};
+use crate::http::spec::{Op, Routes};
 
 /// Where the log goes: whoever starts the process decides where that ends.
 const LOG_DIRECTORY: &str = "(standard error)";
@@ -36,19 +36,77 @@ const LOG_DIRECTORY: &str = "(standard error)";
 const MOST_NODES: usize = 1000;
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/nodes/{node}/config", get(node_config).put(set_node_config))
-        .route("/v1/controller/config", get(controller_config).put(set_controller_config))
-        .route("/v1/controller/backup/db", post(backup))
-        .route("/v1/controller/database/export", post(export))
-        .route("/v1/physical-storage", get(all_devices))
-        .route("/v1/physical-storage/{node}", get(devices).post(make_device_pool))
-        .route("/v1/nodes/exec/drbd-reactorctl/status", post(async |call: Call| reactor(&call, ReactorVerb::Status).await))
-        .route("/v1/nodes/exec/drbd-reactorctl/evict", post(async |call: Call| reactor(&call, ReactorVerb::Evict).await))
-        .route("/v1/nodes/exec/drbd-reactorctl/disable", post(async |call: Call| reactor(&call, ReactorVerb::Disable).await))
-        .route("/v1/nodes/exec/drbd-reactorctl/enable", post(async |call: Call| reactor(&call, ReactorVerb::Enable).await))
-        .route("/v1/nodes/exec/drbd-reactorctl/restart", post(async |call: Call| reactor(&call, ReactorVerb::Restart).await))
+pub fn routes() -> Routes {
+    let reactor_op = |help: &str| {
+        Op::answers::<Vec<ReactorOut>>(help)
+            .or::<Vec<ApiCallRc>>(200)
+            .body::<ReactorIn>()
+            .reply::<Lacking>(400)
+            .or::<Vec<ApiCallRc>>(400)
+            .one_of("dry_run", &["true", "1", "plan", "false", "0"], "Runs nothing, and says what would be run.")
+    };
+    let exec = |verb: &str| format!("/v1/nodes/exec/drbd-reactorctl/{verb}");
+    Routes::new("Machines")
+        .get(
+            "/v1/nodes/{node}/config",
+            node_config,
+            Op::answers::<SatelliteConfig>("Shows how a satellite is configured.").reply::<Vec<ApiCallRc>>(503),
+        )
+        .put(
+            "/v1/nodes/{node}/config",
+            set_node_config,
+            Op::changes("Sets how much a satellite logs.").without_plan().body::<ConfigIn>().reply::<Vec<ApiCallRc>>(503),
+        )
+        .get("/v1/controller/config", controller_config, Op::answers::<ControllerConfig>("Shows how the controller is configured."))
+        .put(
+            "/v1/controller/config",
+            set_controller_config,
+            Op::changes("Sets how much the controller logs, and if wanted every satellite.").without_plan().body::<ConfigIn>(),
+        )
+        .post(
+            "/v1/controller/backup/db",
+            backup,
+            Op::creates("Copies the database to a file on the controller's machine.").without_plan().body::<BackupIn>(),
+        )
+        .post(
+            "/v1/controller/database/export",
+            export,
+            Op::creates("Writes the state to a file on the controller's machine.").without_plan().body::<BackupIn>(),
+        )
+        .get("/v1/physical-storage", all_devices, Op::list::<Devices>("Lists devices that nobody uses, by size and kind."))
+        .get("/v1/physical-storage/{node}", devices, Op::answers::<Vec<NodeDevice>>("Lists devices of a node that nobody uses."))
+        .post(
+            "/v1/physical-storage/{node}",
+            make_device_pool,
+            Op::creates("Makes a storage pool on devices; no provider of this version does that, and it says why.")
+                .body::<DevicePoolCreate>()
+                .absent(),
+        )
+        .post(
+            &exec("status"),
+            async |call: Call| reactor(&call, ReactorVerb::Status).await,
+            reactor_op("Runs 'drbd-reactorctl status' on nodes."),
+        )
+        .post(
+            &exec("evict"),
+            async |call: Call| reactor(&call, ReactorVerb::Evict).await,
+            reactor_op("Runs 'drbd-reactorctl evict' on nodes."),
+        )
+        .post(
+            &exec("disable"),
+            async |call: Call| reactor(&call, ReactorVerb::Disable).await,
+            reactor_op("Runs 'drbd-reactorctl disable' on nodes."),
+        )
+        .post(
+            &exec("enable"),
+            async |call: Call| reactor(&call, ReactorVerb::Enable).await,
+            reactor_op("Runs 'drbd-reactorctl enable' on nodes."),
+        )
+        .post(
+            &exec("restart"),
+            async |call: Call| reactor(&call, ReactorVerb::Restart).await,
+            reactor_op("Runs 'drbd-reactorctl restart' on nodes."),
+        )
 }
 
 /// The node that a request names; its refusal names no objects (recorded behaviour of the API).
@@ -292,7 +350,7 @@ async fn make_device_pool(call: Call) -> Answered {
 
 /// A document that lacks what it must have: the form of these operations, which is not that of the others (recorded behaviour of the API).
 fn lacking(what: &str) -> Response {
-    answer::json(StatusCode::BAD_REQUEST, &json!({ "error": format!("The member '{what}' is missing, or makes no sense.") }))
+    answer::json(StatusCode::BAD_REQUEST, &Lacking { error: format!("The member '{what}' is missing, or makes no sense.") })
 }
 
 /// Runs `drbd-reactorctl` on nodes at once. A node where that cannot be is one line of the answer, with exit code -1.

@@ -22,14 +22,11 @@ mod risk;
 mod settings;
 mod snapshots;
 
-use axum::Router;
+use super::spec::{self, Routes};
 
-use crate::Controller;
-
-/// Every operation with its path.
-pub fn all() -> Router<Controller> {
-    Router::new()
-        .merge(absent::routes())
+/// Every operation with its path and its description.
+pub fn all() -> Routes {
+    absent::routes()
         .merge(auth::routes())
         .merge(nodes::routes())
         .merge(machine::routes())
@@ -49,6 +46,7 @@ pub fn all() -> Router<Controller> {
         .merge(bundle::routes())
         .merge(risk::routes())
         .merge(place::routes())
+        .merge(spec::routes())
         .merge(super::events::routes())
         .merge(super::sos::routes())
 }

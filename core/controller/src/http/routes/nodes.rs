@@ -1,50 +1,99 @@
 //! Nodes, net interfaces, storage pools and their definitions.
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{delete, get, put};
 use berth_api::lenient::{plain, text, truth};
-use berth_api::node::{NetInterfaceIn, NodeCreate, NodeEvacuate, NodeModify, NodeRestore, PropsModify};
-use berth_api::pool::{StoragePoolCreate, StoragePoolDefinitionCreate};
+use berth_api::node::{NetInterface, NetInterfaceIn, Node as NodeDocument, NodeCreate, NodeEvacuate, NodeModify, NodeRestore, PropsModify};
+use berth_api::pool::{StoragePool, StoragePoolCreate, StoragePoolDefinition, StoragePoolDefinitionCreate};
 use berth_api::settings::Count;
 use berth_engine::command::{Command, NetIfInput};
 use berth_engine::lookup;
 use berth_model::codes::Code;
 use berth_model::objects::{Node, StorPool};
+use berth_model::props::Owner;
 use berth_model::reply::Reply;
 
 use super::inputs;
-use super::settings::infos;
+use super::settings::{infos, property_infos};
+use crate::View;
 use crate::http::answer::{document, refusal};
 use crate::http::call::{Answered, Call};
 use crate::http::query::{lets, refused};
+use crate::http::spec::{Op, Routes};
 use crate::http::views;
-use crate::{Controller, View};
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/nodes", get(list).post(create))
-        .route("/v1/nodes/properties/info", get(|| infos(berth_model::props::Owner::Node)))
-        .route("/v1/nodes/{node}", get(one).put(modify).delete(remove))
-        .route("/v1/nodes/{node}/lost", delete(lose))
-        .route("/v1/nodes/{node}/reconnect", put(reconnect))
-        .route("/v1/nodes/{node}/restore", put(restore))
-        .route("/v1/nodes/{node}/evacuate", put(evacuate))
-        .route("/v1/nodes/{node}/evict", put(evict))
-        .route("/v1/nodes/{node}/net-interfaces", get(interfaces).post(create_interface))
-        .route("/v1/nodes/{node}/net-interfaces/{interface}", get(interface).put(modify_interface).delete(remove_interface))
-        .route("/v1/nodes/{node}/storage-pools", get(pools_of).post(create_pool))
-        .route("/v1/nodes/{node}/storage-pools/properties/info", get(|| infos(berth_model::props::Owner::StorPool)))
-        .route("/v1/nodes/{node}/storage-pools/{pool}", get(pool).put(modify_pool).delete(remove_pool))
-        .route("/v1/view/storage-pools", get(all_pools))
-        .route("/v1/storage-pool-definitions", get(definitions).post(create_definition))
-        .route("/v1/storage-pool-definitions/properties/info", get(|| infos(berth_model::props::Owner::StorPoolDfn)))
-        .route("/v1/storage-pool-definitions/{pool}", get(definition).put(modify_definition).delete(remove_definition))
-        .route("/v1/stats/nodes", get(async |call: Call| document(&Count { count: call.view().cluster.nodes.len() })))
-        .route(
+pub fn routes() -> Routes {
+    let pool_words = "Only pools of these names.";
+    Routes::new("Nodes")
+        .get("/v1/nodes", list, Op::list::<NodeDocument>("Lists the nodes with their state.").texts("nodes", "Only these nodes.").props())
+        .post("/v1/nodes", create, Op::creates("Makes a node known.").body::<NodeCreate>())
+        .get("/v1/nodes/properties/info", || infos(Owner::Node), property_infos("nodes"))
+        .get("/v1/nodes/{node}", one, Op::answers::<NodeDocument>("Shows a node."))
+        .put("/v1/nodes/{node}", modify, Op::changes("Changes properties and the kind of a node.").may_have::<NodeModify>())
+        .delete("/v1/nodes/{node}", remove, Op::changes("Deletes a node that holds nothing."))
+        .delete("/v1/nodes/{node}/lost", lose, Op::changes("Gives a node up that never comes back, with everything on it."))
+        .put("/v1/nodes/{node}/reconnect", reconnect, Op::changes("Ends the connection to the satellite and makes a new one."))
+        .put("/v1/nodes/{node}/restore", restore, Op::changes("Takes an evicted or evacuated node back.").may_have::<NodeRestore>())
+        .put("/v1/nodes/{node}/evacuate", evacuate, Op::changes("Moves everything off a node.").may_have::<NodeEvacuate>())
+        .put("/v1/nodes/{node}/evict", evict, Op::changes("Replaces what is on a node that does not answer."))
+        .get("/v1/nodes/{node}/net-interfaces", interfaces, Op::list::<NetInterface>("Lists the net interfaces of a node."))
+        .post("/v1/nodes/{node}/net-interfaces", create_interface, Op::creates("Adds a net interface to a node.").body::<NetInterfaceIn>())
+        .get("/v1/nodes/{node}/net-interfaces/{interface}", interface, Op::answers::<NetInterface>("Shows a net interface."))
+        .put(
+            "/v1/nodes/{node}/net-interfaces/{interface}",
+            modify_interface,
+            Op::changes("Changes a net interface, or makes it the satellite's connection.").body::<NetInterfaceIn>(),
+        )
+        .delete("/v1/nodes/{node}/net-interfaces/{interface}", remove_interface, Op::changes("Deletes a net interface."))
+        .get(
+            "/v1/nodes/{node}/storage-pools",
+            pools_of,
+            Op::list::<StoragePool>("Lists the storage pools of a node.").texts("storage_pools", pool_words).props(),
+        )
+        .post("/v1/nodes/{node}/storage-pools", create_pool, Op::creates("Makes a storage pool on a node.").body::<StoragePoolCreate>())
+        .get("/v1/nodes/{node}/storage-pools/properties/info", || infos(Owner::StorPool), property_infos("storage pools"))
+        .get("/v1/nodes/{node}/storage-pools/{pool}", pool, Op::answers::<StoragePool>("Shows a storage pool."))
+        .put(
+            "/v1/nodes/{node}/storage-pools/{pool}",
+            modify_pool,
+            Op::changes("Changes properties of a storage pool.").may_have::<PropsModify>(),
+        )
+        .delete("/v1/nodes/{node}/storage-pools/{pool}", remove_pool, Op::changes("Deletes a storage pool that holds nothing."))
+        .get(
+            "/v1/view/storage-pools",
+            all_pools,
+            Op::list::<StoragePool>("Lists the storage pools of all nodes.")
+                .texts("nodes", "Only pools of these nodes.")
+                .texts("storage_pools", pool_words)
+                .props(),
+        )
+        .get(
+            "/v1/storage-pool-definitions",
+            definitions,
+            Op::list::<StoragePoolDefinition>("Lists the names of storage pools.").texts("storage_pool_definitions", "Only these.").props(),
+        )
+        .post(
+            "/v1/storage-pool-definitions",
+            create_definition,
+            Op::creates("Makes a name for storage pools.").body::<StoragePoolDefinitionCreate>(),
+        )
+        .get("/v1/storage-pool-definitions/properties/info", || infos(Owner::StorPoolDfn), property_infos("storage pool definitions"))
+        .get("/v1/storage-pool-definitions/{pool}", definition, Op::answers::<StoragePoolDefinition>("Shows a storage pool definition."))
+        .put(
+            "/v1/storage-pool-definitions/{pool}",
+            modify_definition,
+            Op::changes("Changes properties of all storage pools of a name.").may_have::<PropsModify>(),
+        )
+        .delete("/v1/storage-pool-definitions/{pool}", remove_definition, Op::changes("Deletes the name of storage pools."))
+        .get(
+            "/v1/stats/nodes",
+            async |call: Call| document(&Count { count: call.view().cluster.nodes.len() }),
+            Op::answers::<Count>("Counts the nodes."),
+        )
+        .get(
             "/v1/stats/storage-pools",
-            get(async |call: Call| document(&Count { count: call.view().cluster.pools.values().map(|pools| pools.len()).sum() })),
+            async |call: Call| document(&Count { count: call.view().cluster.pools.values().map(|pools| pools.len()).sum() }),
+            Op::answers::<Count>("Counts the storage pools."),
         )
 }
 

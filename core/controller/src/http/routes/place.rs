@@ -1,8 +1,6 @@
 //! Where something would be placed, and why not elsewhere: decided on a snapshot of the state by the code that would do it.
 
-use axum::Router;
 use axum::response::Response;
-use axum::routing::get;
 use berth_api::lenient::{int, text, texts, truth};
 use berth_api::place::{PlaceAnswer, PlaceDocument, PlaceQuestion, PlacementDocument};
 use berth_engine::places::{Asked, Question, Row, preview};
@@ -12,14 +10,53 @@ use serde_json::{Map, Value, json};
 
 use super::explain::bad;
 use super::{inputs, risk};
+use crate::View;
 use crate::http::answer::{entry, unreadable};
 use crate::http::call::{Answered, Call};
 use crate::http::query::Pairs;
-use crate::{Controller, View};
+use crate::http::spec::{Op, Routes};
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new().route("/v1/berth/place", get(by_query).post(by_body))
+pub fn routes() -> Routes {
+    let ask = "Says where something would be placed, and why not elsewhere.";
+    // In the query each member of the document is a value, and those of the filter stand beside the others.
+    let by_query_op = Op::answers::<PlaceAnswer>(ask)
+        .text("what", "What is asked about: new, resource, available, clone, restore, adjust, group or move.")
+        .text("resource", "The resource definition.")
+        .text("group", "The resource group.")
+        .text("node", "The node of 'available'.")
+        .text("snapshot", "The snapshot of 'restore'.")
+        .texts("nodes", "Only these nodes, for 'restore'.")
+        .numbers("volume_sizes", "Sizes of the volumes of 'new', in KiB.")
+        .flag("partial", "Whether there may be more or fewer sizes than volume groups.")
+        .flag("diskful", "With a disk, for 'available'.")
+        .texts("layer_list", "Layers; win over those of the filter.")
+        .flag("diskless_on_remaining", "Whether every other node gets a diskless replica.")
+        .number("place_count", "How many replicas.")
+        .number("additional_place_count", "How many replicas more than there are.")
+        .texts("node_name_list", "Only these nodes.")
+        .text("storage_pool", "Only this storage pool.")
+        .texts("storage_pool_list", "Only these storage pools.")
+        .texts("storage_pool_diskless_list", "Only these pools for diskless replicas.")
+        .texts("not_place_with_rsc", "Not beside these resources.")
+        .text("not_place_with_rsc_regex", "Not beside resources whose name this expression fits.")
+        .texts("replicas_on_same", "The same value of this property on each node.")
+        .texts("replicas_on_different", "Another value of this property on each node.")
+        .texts("layer_stack", "Layers.")
+        .texts("provider_list", "Only these kinds of storage.")
+        .text("diskless_type", "Kind of diskless replicas.")
+        .number("port_count", "How many ports.")
+        .texts("x_replicas_on_different_map", "At most N nodes with one value of a property: 'KEY=N'.")
+        .may_miss();
+    Routes::new("Placement").get("/v1/berth/place", by_query, by_query_op).post(
+        "/v1/berth/place",
+        by_body,
+        Op::answers::<PlaceAnswer>(ask).body::<PlaceQuestion>().may_miss().one_of(
+            "dry_run",
+            &["true", "1", "plan", "false", "0"],
+            "It changes nothing in either case.",
+        ),
+    )
 }
 
 /// What can be asked about.

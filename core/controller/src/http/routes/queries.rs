@@ -1,9 +1,7 @@
 //! Questions about space: how large may a volume be, how much could a group still hold. Answered from the published state, which is
 //! always of now, so the age that a client would accept is not read.
 
-use axum::Router;
 use axum::response::Response;
-use axum::routing::{get, options, post};
 use berth_api::group::AutoSelectFilterIn;
 use berth_api::query::{AllSizeInfo, Candidate, MaxVolumeSizes, QuerySizeInfo, SizeInfo, SpaceInfo, SpawnPlace};
 use berth_engine::draft::Refused;
@@ -14,18 +12,35 @@ use berth_model::objects::{ResourceGroup, SelectFilter};
 use berth_model::props::{MAX_FREE_OVERSUBSCRIPTION, MAX_OVERSUBSCRIPTION, MAX_TOTAL_OVERSUBSCRIPTION};
 
 use super::inputs;
+use crate::View;
 use crate::http::answer::{document, entry};
 use crate::http::call::{Answered, Call};
 use crate::http::query::refused;
-use crate::{Controller, View};
+use crate::http::spec::{Op, Routes};
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/query-max-volume-size", options(max_volume_size))
-        .route("/v1/resource-groups/{group}/query-max-volume-size", get(max_volume_size_of_group))
-        .route("/v1/resource-groups/{group}/query-size-info", post(size_info))
-        .route("/v1/queries/resource-groups/query-all-size-info", post(all_size_info))
+pub fn routes() -> Routes {
+    Routes::new("Space")
+        .options(
+            "/v1/query-max-volume-size",
+            max_volume_size,
+            Op::answers::<MaxVolumeSizes>("Says how large a volume could be, by rules.").body::<AutoSelectFilterIn>(),
+        )
+        .get(
+            "/v1/resource-groups/{group}/query-max-volume-size",
+            max_volume_size_of_group,
+            Op::answers::<MaxVolumeSizes>("Says how large a volume of a resource group could be."),
+        )
+        .post(
+            "/v1/resource-groups/{group}/query-size-info",
+            size_info,
+            Op::answers::<SizeInfo>("Says how much a resource group could still hold.").may_have::<QuerySizeInfo>(),
+        )
+        .post(
+            "/v1/queries/resource-groups/query-all-size-info",
+            all_size_info,
+            Op::answers::<AllSizeInfo>("Says how much each resource group could still hold.").may_have::<QuerySizeInfo>(),
+        )
 }
 
 fn max_volume_sizes(view: &View, group: Option<&ResourceGroup>, filter: &SelectFilter) -> Result<MaxVolumeSizes, Refused> {

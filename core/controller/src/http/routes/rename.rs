@@ -1,26 +1,34 @@
 //! New names, an operation of Berth's own.
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::post;
 use berth_api::lenient::{Text, text};
 use berth_engine::command::Command;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::Controller;
 use crate::http::call::{Answered, Call};
+use crate::http::spec::{Op, Routes};
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/berth/resource-definitions/{resource}/rename", post(definition))
-        .route("/v1/berth/resource-groups/{group}/rename", post(group))
-        .route("/v1/berth/resource-definitions/{resource}/snapshots/{snapshot}/rename", post(snapshot))
+pub fn routes() -> Routes {
+    Routes::new("Renaming")
+        .post(
+            "/v1/berth/resource-definitions/{resource}/rename",
+            definition,
+            Op::changes("Gives a resource definition another name.").body::<Rename>(),
+        )
+        .post("/v1/berth/resource-groups/{group}/rename", group, Op::changes("Gives a resource group another name.").body::<Rename>())
+        .post(
+            "/v1/berth/resource-definitions/{resource}/snapshots/{snapshot}/rename",
+            snapshot,
+            Op::changes("Gives a snapshot another name.").body::<Rename>(),
+        )
 }
 
 /// The body of each of them.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["new_name"]))]
 struct Rename {
     /// The name from now on.
     new_name: Option<Text>,

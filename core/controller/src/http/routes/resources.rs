@@ -2,54 +2,95 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{get, post, put};
 use berth_api::lenient::{int, plain, text, texts, truth};
 use berth_api::node::PropsModify;
-use berth_api::resource::{MakeAvailable, Resource as ResourceDocument, ResourceCreate, ResourceModify, ToggleDisk};
+use berth_api::resource::{MakeAvailable, Resource as ResourceDocument, ResourceCreate, ResourceModify, ToggleDisk, Volume};
 use berth_api::settings::Count;
 use berth_engine::command::{Command, ResourceInput};
 use berth_engine::lookup;
 use berth_model::codes::Code;
 use berth_model::objects::Resource;
+use berth_model::props::Owner;
 use berth_model::reply::Reply;
 
 use super::inputs;
-use super::settings::infos;
+use super::settings::{infos, property_infos};
+use crate::View;
 use crate::http::answer::{document, refusal, unreadable};
 use crate::http::call::{Answered, Call};
 use crate::http::lists::{self, Column};
 use crate::http::query::{lets, refused};
+use crate::http::spec::{Op, Routes};
 use crate::http::views;
-use crate::{Controller, View};
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/view/resources", get(view))
-        .route("/v1/resource-definitions/{resource}/resources", get(list).post(create))
-        .route("/v1/resource-definitions/{resource}/resources/properties/info", get(|| infos(berth_model::props::Owner::Resource)))
-        .route("/v1/resource-definitions/{resource}/resources/{node}", get(one).post(create_one).put(modify).delete(remove))
-        .route("/v1/resource-definitions/{resource}/resources/{node}/make-available", post(make_available))
-        .route("/v1/resource-definitions/{resource}/resources/{node}/activate", post(activate))
-        .route("/v1/resource-definitions/{resource}/resources/{node}/deactivate", post(deactivate))
-        .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk", put(toggle_disk))
-        .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskless", put(into_diskless))
-        .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskless/{pool}", put(into_diskless))
-        .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskful", put(into_diskful))
-        .route("/v1/resource-definitions/{resource}/resources/{node}/toggle-disk/diskful/{pool}", put(into_diskful))
-        .route("/v1/resource-definitions/{resource}/resources/{node}/migrate-disk/{from}", put(migrate_disk))
-        .route("/v1/resource-definitions/{resource}/resources/{node}/migrate-disk/{from}/{pool}", put(migrate_disk))
-        .route("/v1/resource-definitions/{resource}/resources/{node}/volumes", get(volumes))
-        .route(
-            "/v1/resource-definitions/{resource}/resources/{node}/volumes/properties/info",
-            get(|| infos(berth_model::props::Owner::Volume)),
+pub fn routes() -> Routes {
+    const ONE: &str = "/v1/resource-definitions/{resource}/resources/{node}";
+    let below = |rest: &str| format!("{ONE}/{rest}");
+    Routes::new("Resources")
+        .get(
+            "/v1/view/resources",
+            view,
+            Op::list::<ResourceDocument<'static>>("Lists the replicas of all resources, with their volumes and states.")
+                .texts("nodes", "Only those on these nodes.")
+                .texts("resources", "Only those of these resources.")
+                .texts("storage_pools", "Only those in these storage pools.")
+                .props(),
         )
-        .route("/v1/resource-definitions/{resource}/resources/{node}/volumes/{number}", get(volume).put(modify_volume))
-        .route(
+        .get(
+            "/v1/resource-definitions/{resource}/resources",
+            list,
+            Op::list::<ResourceDocument<'static>>("Lists the replicas of a resource."),
+        )
+        .post(
+            "/v1/resource-definitions/{resource}/resources",
+            create,
+            Op::creates("Makes replicas on the nodes that are named.").body::<Vec<ResourceCreate>>(),
+        )
+        .get("/v1/resource-definitions/{resource}/resources/properties/info", || infos(Owner::Resource), property_infos("resources"))
+        .get(ONE, one, Op::answers::<ResourceDocument<'static>>("Shows a replica."))
+        .post(ONE, create_one, Op::creates("Makes a replica on this node.").may_have::<ResourceCreate>())
+        .put(ONE, modify, Op::changes("Changes properties of a replica.").may_have::<ResourceModify>())
+        .delete(
+            ONE,
+            remove,
+            Op::changes("Deletes a replica.").flag("keep_tiebreaker", "Whether it may stay as a tiebreaker, without data."),
+        )
+        .post(
+            &below("make-available"),
+            make_available,
+            Op::changes("Makes the resource usable on this node, with or without a disk.").may_have::<MakeAvailable>(),
+        )
+        .post(&below("activate"), activate, Op::changes("Brings a replica up that was taken down."))
+        .post(&below("deactivate"), deactivate, Op::changes("Takes a replica down and keeps its data."))
+        .put(
+            &below("toggle-disk"),
+            toggle_disk,
+            Op::changes("Gives a replica a disk, takes it, moves one here, or gives such a change up.").body::<ToggleDisk>(),
+        )
+        .put(&below("toggle-disk/diskless"), into_diskless, Op::changes("Takes the disk from a replica."))
+        .put(&below("toggle-disk/diskless/{pool}"), into_diskless, Op::changes("Takes the disk from a replica; the pool is not looked at."))
+        .put(&below("toggle-disk/diskful"), into_diskful, Op::changes("Gives a replica a disk."))
+        .put(&below("toggle-disk/diskful/{pool}"), into_diskful, Op::changes("Gives a replica a disk in this storage pool."))
+        .put(&below("migrate-disk/{from}"), migrate_disk, Op::changes("Moves the disk of another replica to this one."))
+        .put(
+            &below("migrate-disk/{from}/{pool}"),
+            migrate_disk,
+            Op::changes("Moves the disk of another replica to this one, into this storage pool."),
+        )
+        .get(&below("volumes"), volumes, Op::list::<Volume<'static>>("Lists the volumes of a replica."))
+        .get(&below("volumes/properties/info"), || infos(Owner::Volume), property_infos("volumes"))
+        .get(&below("volumes/{number}"), volume, Op::answers::<Volume<'static>>("Shows a volume of a replica."))
+        .put(
+            &below("volumes/{number}"),
+            modify_volume,
+            Op::changes("Changes properties of a volume of a replica.").may_have::<PropsModify>(),
+        )
+        .get(
             "/v1/stats/resources",
-            get(async |call: Call| document(&Count { count: call.view().cluster.resources.values().map(|nodes| nodes.len()).sum() })),
+            async |call: Call| document(&Count { count: call.view().cluster.resources.values().map(|nodes| nodes.len()).sum() }),
+            Op::answers::<Count>("Counts the replicas."),
         )
 }
 

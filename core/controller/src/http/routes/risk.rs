@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use axum::Router;
 use axum::response::Response;
-use axum::routing::get;
+use berth_api::risk::{Risk, WhatIf};
 use berth_engine::lookup;
 use berth_engine::risk::{self, Event};
 use berth_model::codes::Code;
@@ -12,16 +11,25 @@ use berth_model::names::NodeName;
 use berth_model::reply::Reply;
 use serde::Serialize;
 
-use crate::Controller;
 use crate::http::answer::{document, refusal};
 use crate::http::call::{Answered, Call};
 use crate::http::query::refused;
 use crate::http::routes::explain::only;
+use crate::http::spec::{Op, Routes};
 use crate::http::views;
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new().route("/v1/berth/what-if", get(what_if)).route("/v1/berth/risk", get(report))
+pub fn routes() -> Routes {
+    Routes::new("Risk")
+        .get(
+            "/v1/berth/what-if",
+            what_if,
+            Op::answers::<WhatIf>("Says what would be lost with these nodes.")
+                .texts("node", "The nodes; several may stand in one value, parted by commas.")
+                .one_of("event", &["down", "lost"], "Whether they may come back (down) or never do (lost).")
+                .may_miss(),
+        )
+        .get("/v1/berth/risk", report, Op::answers::<Risk>("Says what is at risk today."))
 }
 
 /// Works on a thread that may compute: a large cluster takes long enough to hold up other requests.

@@ -2,28 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
 use berth_api::lenient::{Int, Text, int, plain, text, texts};
 use berth_api::node::PropsModify;
-use berth_api::settings::{ControllerVersion, Count, ErrorReport as ReportDocument, KeyValueStore};
+use berth_api::settings::{ControllerVersion, Count, ErrorReport as ReportDocument, KeyValueStore, PropertyInfo};
 use berth_engine::command::Command;
 use berth_engine::lookup;
 use berth_model::codes::Code;
-use berth_model::props::{INFO_SECTIONS, Owner, PropInfo};
+use berth_model::props::{INFO_SECTIONS, Owner};
 use berth_model::reply::Reply;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::inputs;
+use crate::ErrorReport;
 use crate::http::answer::{document, refusal, replies};
 use crate::http::call::{Answered, Call};
 use crate::http::dry::Mode;
 use crate::http::metrics;
 use crate::http::query::refused;
+use crate::http::spec::{Op, Routes};
 use crate::http::views;
-use crate::{Controller, ErrorReport};
 
 /// The version of the API that is served; clients choose features by it (contract 3).
 const REST_API_VERSION: &str = "1.28.0";
@@ -36,22 +36,84 @@ const BUILD_TIME: &str = match option_env!("BERTH_BUILD_TIME") {
 const REPORTS_AT_ONCE: usize = 1000;
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/", get(root))
-        .route("/health", get(health))
-        .route("/metrics", get(metrics::metrics))
-        .route("/metrics/scrape-target", get(metrics::scrape_targets))
-        .route("/v1/controller/version", get(version))
-        .route("/v1/controller/properties", get(properties).post(modify_properties))
-        .route("/v1/controller/properties/info", get(|| infos(Owner::Controller)))
-        .route("/v1/controller/properties/info/all", get(all_infos))
-        .route("/v1/controller/properties/{*key}", delete(delete_property))
-        .route("/v1/key-value-store", get(stores))
-        .route("/v1/key-value-store/{store}", get(store).put(modify_store).delete(remove_store))
-        .route("/v1/error-reports", get(reports).patch(delete_reports))
-        .route("/v1/error-reports/{report}", get(report).delete(delete_report))
-        .route("/v1/stats/error-reports", get(async |call: Call| document(&Count { count: call.controller.reports().count() })))
+pub fn routes() -> Routes {
+    let with_content = "Whether each shows its text.";
+    let store_of = "/v1/key-value-store/{store}";
+    Routes::new("Controller")
+        .get("/", root, Op::other("The first page.", "text/html"))
+        .get(
+            "/health",
+            health,
+            Op::other("Says whether the controller does its work; warnings stand in the body.", "text/plain")
+                .reply_other(500, "text/plain"),
+        )
+        .get(
+            "/metrics",
+            metrics::metrics,
+            Op::other("Metrics for Prometheus.", "text/plain")
+                .flag("resource", "Whether those of resources are there.")
+                .flag("storage_pool", "Whether those of storage pools are there.")
+                .flag("error_reports", "Whether those of error reports are there."),
+        )
+        .get(
+            "/metrics/scrape-target",
+            metrics::scrape_targets,
+            Op::answers::<Vec<metrics::Targets>>("Where Prometheus finds the exporters of the satellites."),
+        )
+        .get("/v1/controller/version", version, Op::answers::<ControllerVersion>("Says which program and which API this is."))
+        .get(
+            "/v1/controller/properties",
+            properties,
+            Op::answers::<BTreeMap<String, String>>("Shows the properties of the controller, which hold for the whole cluster."),
+        )
+        .post(
+            "/v1/controller/properties",
+            modify_properties,
+            Op::creates("Changes properties of the controller.").may_have::<PropsModify>(),
+        )
+        .get("/v1/controller/properties/info", || infos(Owner::Controller), property_infos("the controller"))
+        .get(
+            "/v1/controller/properties/info/all",
+            all_infos,
+            Op::answers::<BTreeMap<String, Section>>("Lists the properties of every kind of object, with their rules."),
+        )
+        .delete("/v1/controller/properties/{*key}", delete_property, Op::changes("Deletes a property of the controller."))
+        .get("/v1/key-value-store", stores, Op::list::<KeyValueStore>("Lists the key-value stores with what is in them."))
+        .get(store_of, store, Op::answers::<Vec<KeyValueStore>>("Shows a key-value store, as a list of one."))
+        .put(store_of, modify_store, Op::changes("Changes a key-value store; makes it where there is none.").may_have::<PropsModify>())
+        .delete(store_of, remove_store, Op::changes("Deletes a key-value store."))
+        .get(
+            "/v1/error-reports",
+            reports,
+            Op::answers::<Vec<ReportDocument>>("Lists the error reports, newest first.")
+                .texts("node", "Only those of these nodes.")
+                .number("since", "Only those from this moment on, in milliseconds since 1970.")
+                .number("to", "Only those until this moment, in milliseconds since 1970.")
+                .flag("withContent", with_content)
+                .number("limit", "At most so many; 1000 if not given.")
+                .number("offset", "Not looked at."),
+        )
+        .patch(
+            "/v1/error-reports",
+            delete_reports,
+            Op::changes("Deletes error reports: those that every given condition fits.").without_plan().may_have::<WhichReports>(),
+        )
+        .get(
+            "/v1/error-reports/{report}",
+            report,
+            Op::answers::<Vec<ReportDocument>>("Shows an error report, as a list of one or none.").flag("withContent", with_content),
+        )
+        .delete("/v1/error-reports/{report}", delete_report, Op::changes("Deletes an error report.").without_plan())
+        .get(
+            "/v1/stats/error-reports",
+            async |call: Call| document(&Count { count: call.controller.reports().count() }),
+            Op::answers::<Count>("Counts the error reports."),
+        )
+}
+
+/// The description of a list of properties.
+pub fn property_infos(of: &str) -> Op {
+    Op::answers::<Section>(format!("Lists the properties of {of}, with their rules."))
 }
 
 /// A list of properties with their rules, as clients show it.
@@ -60,8 +122,16 @@ pub async fn infos(owner: Owner) -> Response {
 }
 
 /// The properties of one kind of object with their rules, by key.
-pub fn section(owner: Owner) -> BTreeMap<&'static str, &'static PropInfo> {
-    berth_model::props::infos(owner).map(|info| (info.key, info)).collect()
+pub type Section = BTreeMap<&'static str, PropertyInfo>;
+
+/// Those of this kind.
+pub fn section(owner: Owner) -> Section {
+    let told = berth_model::props::infos(owner).map(|info| {
+        let told =
+            PropertyInfo { info: info.info, prop_type: info.prop_type, value: info.value.as_deref(), dflt: info.dflt, unit: info.unit };
+        (info.key, told)
+    });
+    told.collect()
 }
 
 async fn all_infos() -> Response {
@@ -223,7 +293,7 @@ fn delete_chosen(call: &Call, chosen: impl Fn(&ErrorReport) -> bool) -> Response
 }
 
 /// Which error reports to delete: all conditions that are given must hold.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct WhichReports {
     since: Option<Int>,

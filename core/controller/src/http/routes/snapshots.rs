@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
 use berth_api::lenient::{plain, text, texts};
 use berth_api::node::PropsModify;
-use berth_api::snapshot::{MultiSnapshot, SnapshotIn, SnapshotRestore, SnapshotRollback};
+use berth_api::snapshot::{MultiSnapshot, Snapshot as SnapshotDocument, SnapshotIn, SnapshotRestore, SnapshotRollback};
 use berth_engine::command::{Command, SnapshotInput};
 use berth_engine::lookup;
 use berth_model::codes::Code;
@@ -16,23 +14,54 @@ use berth_model::names::ResourceName;
 use berth_model::snapshot::Snapshot;
 
 use super::inputs;
-use crate::Controller;
 use crate::http::answer::document;
 use crate::http::call::{Answered, Call};
 use crate::http::lists::{self, Column, by_age};
 use crate::http::query::refused;
+use crate::http::spec::{Op, Routes};
 use crate::http::views;
 
 /// The operations of this kind.
-pub fn routes() -> Router<Controller> {
-    Router::new()
-        .route("/v1/view/snapshots", get(view))
-        .route("/v1/actions/snapshot/multi", post(create_together))
-        .route("/v1/resource-definitions/{resource}/snapshots", get(list).post(create))
-        .route("/v1/resource-definitions/{resource}/snapshots/{snapshot}", get(one).put(modify).delete(remove))
-        .route("/v1/resource-definitions/{resource}/snapshot-restore-volume-definition/{snapshot}", post(restore_volumes))
-        .route("/v1/resource-definitions/{resource}/snapshot-restore-resource/{snapshot}", post(restore_resources))
-        .route("/v1/resource-definitions/{resource}/snapshot-rollback/{snapshot}", post(roll_back))
+pub fn routes() -> Routes {
+    const OF_RESOURCE: &str = "/v1/resource-definitions/{resource}";
+    let below = |rest: &str| format!("{OF_RESOURCE}/{rest}");
+    Routes::new("Snapshots")
+        .get(
+            "/v1/view/snapshots",
+            view,
+            Op::list::<SnapshotDocument>("Lists the snapshots of all resources.")
+                .texts("nodes", "Only those with a copy on these nodes.")
+                .texts("resources", "Only those of these resources."),
+        )
+        .post(
+            "/v1/actions/snapshot/multi",
+            create_together,
+            Op::creates("Takes snapshots of several resources at one moment.").body::<MultiSnapshot>(),
+        )
+        .get(&below("snapshots"), list, Op::list::<SnapshotDocument>("Lists the snapshots of a resource."))
+        .post(&below("snapshots"), create, Op::creates("Takes a snapshot of a resource.").body::<SnapshotIn>())
+        .get(&below("snapshots/{snapshot}"), one, Op::answers::<SnapshotDocument>("Shows a snapshot."))
+        .put(&below("snapshots/{snapshot}"), modify, Op::changes("Changes properties of a snapshot.").may_have::<PropsModify>())
+        .delete(
+            &below("snapshots/{snapshot}"),
+            remove,
+            Op::changes("Deletes a snapshot, or its copies on some nodes.").texts("nodes", "Only the copies on these nodes."),
+        )
+        .post(
+            &below("snapshot-restore-volume-definition/{snapshot}"),
+            restore_volumes,
+            Op::changes("Gives another resource definition the volumes that the snapshot has.").body::<SnapshotRestore>(),
+        )
+        .post(
+            &below("snapshot-restore-resource/{snapshot}"),
+            restore_resources,
+            Op::changes("Makes replicas of another resource definition from the snapshot's data.").body::<SnapshotRestore>(),
+        )
+        .post(
+            &below("snapshot-rollback/{snapshot}"),
+            roll_back,
+            Op::changes("Gives the resource the data back that the snapshot has.").may_have::<SnapshotRollback>(),
+        )
 }
 
 async fn view(call: Call) -> Answered {
