@@ -48,6 +48,8 @@ mod migrate;
 mod night;
 #[path = "all/own_words.rs"]
 mod own_words;
+#[path = "all/openapi.rs"]
+mod openapi;
 #[path = "all/python.rs"]
 mod python;
 #[path = "all/records.rs"]

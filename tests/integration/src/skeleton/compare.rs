@@ -21,8 +21,8 @@ struct Comparison<'s> {
     found: BTreeSet<String>,
 }
 
-/// Everything that differs, one line each, sorted. Lines about a member of a type begin with `type` and the name that it has in `theirs`;
-/// lines about an operation begin with its verb and path in `theirs`.
+/// Everything that differs, one line each, sorted. Lines about a member of a document begin with `request` or `reply` and the name that the
+/// document has in `theirs`; lines about an operation begin with its verb and path in `theirs`.
 ///
 /// Names of parameters in paths mean nothing; a word of `theirs` may be any text in `ours`.
 #[must_use]
@@ -131,10 +131,14 @@ impl Comparison<'_> {
             return;
         }
         let (Some(wanted), Some(given)) = (self.theirs.types.get(theirs), self.ours.types.get(ours)) else {
-            return self.tell(format!("type {theirs}: theirs or ours ({ours}) is not there"));
+            return self.tell(format!("{theirs}: theirs or ours ({ours}) is not there"));
+        };
+        let head = match way {
+            Way::Request => "request",
+            Way::Reply => "reply",
         };
         for (member, is) in wanted {
-            let at = format!("type {theirs}.{member}");
+            let at = format!("{head} {theirs}.{member}");
             match given.get(member) {
                 None => self.tell(format!("{at}: only theirs")),
                 Some(other) => {
@@ -146,7 +150,7 @@ impl Comparison<'_> {
             }
         }
         for member in given.keys().filter(|member| !wanted.contains_key(*member)) {
-            self.tell(format!("type {theirs}.{member}: only ours"));
+            self.tell(format!("{head} {theirs}.{member}: only ours"));
         }
     }
 }
@@ -179,10 +183,13 @@ mod tests {
             "GET /new: only ours",
             "PUT /a/{x} 200: only theirs",
             "PUT /a/{x} 201: only ours",
-            "type A.gone: only theirs",
-            "type A.kind: theirs always, ours maybe",
-            "type A.more: only ours",
-            "type A.size: theirs int, ours number",
+            "reply A.gone: only theirs",
+            "reply A.kind: theirs always, ours maybe",
+            "reply A.more: only ours",
+            "reply A.size: theirs int, ours number",
+            "request A.gone: only theirs",
+            "request A.more: only ours",
+            "request A.size: theirs int, ours number",
         ];
         assert_eq!(found, wanted);
     }

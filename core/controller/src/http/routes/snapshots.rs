@@ -36,7 +36,7 @@ pub fn routes() -> Routes {
         .post(
             "/v1/actions/snapshot/multi",
             create_together,
-            Op::creates("Takes snapshots of several resources at one moment.").body::<MultiSnapshot>(),
+            Op::creates("Takes snapshots of several resources at one moment.").body::<MultiSnapshot>().may_miss(),
         )
         .get(&below("snapshots"), list, Op::list::<SnapshotDocument>("Lists the snapshots of a resource."))
         .post(&below("snapshots"), create, Op::creates("Takes a snapshot of a resource.").body::<SnapshotIn>())
