@@ -46,10 +46,10 @@ mod links;
 mod migrate;
 #[path = "all/night.rs"]
 mod night;
-#[path = "all/own_words.rs"]
-mod own_words;
 #[path = "all/openapi.rs"]
 mod openapi;
+#[path = "all/own_words.rs"]
+mod own_words;
 #[path = "all/python.rs"]
 mod python;
 #[path = "all/records.rs"]
