@@ -41,7 +41,7 @@ impl CopyError {
         match self {
             Self::Store(error) => error.correction(),
             Self::File { path, source } => match source.kind() {
-                io::ErrorKind::AlreadyExists => "Choose another name, or try again in a second.".to_owned(),
+                io::ErrorKind::AlreadyExists => "Choose another name, or try again.".to_owned(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     format!("Free some space on the file system of {}.", path.display())
                 }
@@ -70,7 +70,7 @@ pub(crate) async fn write(controller: &Controller, name: &str, with_log: bool) -
         after = last.serial;
         log.append(&mut batch);
     }
-    let stamp = jiff::Timestamp::from_millisecond(crate::state::now().0).map(|now| now.strftime("%Y%m%d_%H%M%S").to_string());
+    let stamp = jiff::Timestamp::from_millisecond(crate::state::now().0).map(|now| now.strftime("%Y%m%d_%H%M%S_%3f").to_string());
     let folder = controller.data().join(FOLDER);
     let file = folder.join(format!("{name}-{}.json", stamp.unwrap_or_default()));
     let export = Export { state, log };
