@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, FromRequest, Query, RawPathParams, Request};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use berth_engine::command::Command;
 use berth_model::access::{Caller, Role};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::answer;
 use super::dry::{self, Mode};
@@ -55,11 +55,19 @@ impl FromRequest<Controller> for Call {
         // Without the guard nobody is known, and nobody may do anything.
         let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_else(|| Caller::new("", Role::Viewer));
         let takes_gzip = super::lists::takes_gzip(&parts.headers);
+        let writes = !matches!(parts.method, Method::GET | Method::HEAD | Method::DELETE);
         let reading = Bytes::from_request(Request::from_parts(parts, body), controller);
         let body = match tokio::time::timeout(controller.body_within(), reading).await {
             Ok(read) => read.map_err(IntoResponse::into_response)?,
             Err(_) => return Err(answer::too_slow()),
         };
+        // Also what reads no body does nothing for a client that sent something which cannot have been meant.
+        if writes
+            && !body.trim_ascii().is_empty()
+            && let Err(error) = serde_json::from_slice::<IgnoredAny>(&body)
+        {
+            return Err(answer::unreadable(&error.to_string()));
+        }
         Ok(Self { controller: controller.clone(), query, mode, takes_gzip, caller, path, raw_path, body, origin })
     }
 }
