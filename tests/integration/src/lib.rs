@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cases;
 mod cluster;
 mod command;
 mod daemon;
@@ -23,6 +24,7 @@ mod skeleton;
 mod streams;
 mod wait;
 
+pub use cases::{Case, Line, entries_in_form, play, read_cases, told};
 pub use cluster::{Cluster, POOL, SIMULATED_POOL};
 pub use command::{Finished, berth, linstor, run, run_within, tool};
 pub use daemon::Daemon;

@@ -114,11 +114,27 @@ impl Rest {
     /// # Errors
     /// If no reply came.
     pub fn call_within(&self, limit: Duration, method: &str, path: &str, body: Option<String>) -> Result<Reply> {
+        let headers: &[(&str, &str)] = if body.is_some() { &[("content-type", "application/json")] } else { &[] };
+        self.send(limit, method, path, headers, body)
+    }
+
+    /// Any request with exactly these headers, besides those that every request has.
+    ///
+    /// # Errors
+    /// If no reply came.
+    pub fn call_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Result<Reply> {
+        self.send(REPLY_LIMIT, method, path, headers, body)
+    }
+
+    fn send(&self, limit: Duration, method: &str, path: &str, headers: &[(&str, &str)], body: Option<String>) -> Result<Reply> {
         let request = format!("{method} {path}");
         let method = Method::from_bytes(method.as_bytes()).with_context(|| format!("{method:?} is no method"))?;
         let mut call = client().request(method, format!("{}{path}", self.base)).timeout(limit);
+        for (name, value) in headers {
+            call = call.header(*name, *value);
+        }
         if let Some(body) = body {
-            call = call.header("content-type", "application/json").body(body);
+            call = call.body(body);
         }
         runtime().block_on(async {
             let reply = call.send().await.with_context(|| format!("{request}: no reply"))?;

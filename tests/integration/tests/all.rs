@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "all/balance.rs"]
 mod balance;
+#[path = "all/checks.rs"]
+mod checks;
 #[path = "all/cuts.rs"]
 mod cuts;
 #[path = "all/daemons.rs"]
@@ -48,6 +50,8 @@ mod migrate;
 mod night;
 #[path = "all/openapi.rs"]
 mod openapi;
+#[path = "all/operations.rs"]
+mod operations;
 #[path = "all/own_words.rs"]
 mod own_words;
 #[path = "all/python.rs"]

@@ -1,0 +1,125 @@
+//! Every operation of the API, with a request that succeeds and one that fails: each reply has the form that clients know.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use berth_integration::{Case, Cluster, Line, Reply, entries_in_form, note, play, read_cases};
+
+const CASES: &str = include_str!("../../operations/cases.tsv");
+const SHAPES: &str = include_str!("../../operations/shapes.tsv");
+
+/// The simulated nodes of the table of operations.
+const NODES: [&str; 4] = ["alpha", "bravo", "charlie", "delta"];
+
+/// The table of the contract that `operations/shapes.tsv` follows, row by row.
+const CHAPTER: &str = "### 12.4";
+
+/// The operations that are served, as our document lists them; a test of the controller sees to it that it lists all.
+const DOCUMENT: &str = include_str!("../../../../docs/api.md");
+
+/// A verb and a path with its parameters in braces.
+type Operation = (String, String);
+
+/// The operations of the table in [`DOCUMENT`].
+fn documented() -> Vec<Operation> {
+    let rows = DOCUMENT.lines().filter_map(|line| line.strip_prefix("| `/")?.split_once("` | "));
+    let of_row = |(path, verbs): (&str, &str)| -> Vec<Operation> {
+        verbs.trim_end_matches([' ', '|']).split(", ").map(|verb| (verb.to_owned(), format!("/{path}"))).collect()
+    };
+    rows.flat_map(of_row).filter(|(verb, _)| verb.bytes().all(|letter| letter.is_ascii_uppercase())).collect()
+}
+
+/// Whether a path is one of a pattern.
+fn fits(pattern: &str, path: &str) -> bool {
+    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(part), Some(_)) if part.starts_with("{*") => return true,
+            (Some(part), Some(text)) if part == text || part.starts_with('{') => {}
+            _ => return false,
+        }
+    }
+}
+
+/// The operation that answers a request; parts that stand in its path as they are win over parameters.
+fn find<'o>(all: &'o [Operation], verb: &str, path: &str) -> Option<&'o Operation> {
+    let path = path.split('?').next().unwrap_or_default();
+    let fitting = all.iter().filter(|(known, pattern)| known == verb && fits(pattern, path));
+    fitting.min_by_key(|(_, pattern)| pattern.split('/').map(|part| (part.starts_with("{*"), part.starts_with('{'))).collect::<Vec<_>>())
+}
+
+fn in_form(case: &Case, reply: &Reply) -> Result<()> {
+    // A dry run is our own, too.
+    entries_in_form(reply, case.path.starts_with("/v1/berth/") || case.path.contains("dry_run="))
+}
+
+/// Whether an operation has a success and a failure among the cases.
+#[derive(Debug, Default, Clone, Copy)]
+struct Shown {
+    success: bool,
+    failure: bool,
+}
+
+#[test]
+fn every_operation_answers_in_its_form() -> Result<()> {
+    let mut cluster = Cluster::empty()?;
+    cluster.add_simulated(&NODES)?;
+    let lines = read_cases(CASES)?;
+    let all = documented();
+    ensure!(all.len() > 200, "{} operations in docs/api.md", all.len());
+    let mut shown: BTreeMap<&Operation, Shown> = all.iter().map(|operation| (operation, Shown::default())).collect();
+    for line in &lines {
+        let Line::Case(case) = line else { continue };
+        let Some(shown) = find(&all, &case.verb, &case.path).and_then(|operation| shown.get_mut(operation)) else { continue };
+        shown.success |= case.status < 400;
+        shown.failure |= case.status >= 400;
+    }
+    let excuses = excuses(&lines);
+    let mut missing = Vec::new();
+    for ((verb, path), shown) in &shown {
+        let operation = format!("{verb} {path}");
+        let excused = |what: &str| excuses.contains_key(&format!("{what} {operation}"));
+        for (what, is) in [("success", shown.success), ("failure", shown.failure)] {
+            match (is, excused(what)) {
+                (false, false) => missing.push(format!("{operation} has no {what}")),
+                (true, true) => missing.push(format!("{operation} has a {what}, and an excuse for having none")),
+                (true, false) | (false, true) => {}
+            }
+        }
+    }
+    play(&cluster.rest(), cluster.address(), &lines, in_form)?;
+    ensure!(missing.is_empty(), "operations/cases.tsv lacks cases:\n{}", missing.join("\n"));
+    Ok(())
+}
+
+/// Lines `# no success VERB PATH: reason`, by what they excuse.
+fn excuses(lines: &[Line]) -> BTreeMap<String, String> {
+    let excuse = |line: &Line| match line {
+        Line::About(text) => text.strip_prefix("no ")?.split_once(": ").map(|(what, why)| (what.to_owned(), why.to_owned())),
+        Line::Case(_) | Line::Wait { .. } => None,
+    };
+    lines.iter().filter_map(excuse).collect()
+}
+
+#[test]
+fn what_the_command_line_sends_is_taken_as_it_is() -> Result<()> {
+    let mut cluster = Cluster::empty()?;
+    cluster.add_simulated(&["n2", "n3", "n4", "n5"])?;
+    let lines = read_cases(SHAPES)?;
+    play(&cluster.rest(), cluster.address(), &lines, in_form)?;
+    let shared =
+        std::env::var_os("BERTH_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+    let Ok(contract) = std::fs::read_to_string(shared.join("linstor/contract.md")) else {
+        note("no contract on this machine: whether a recorded command is missing was not looked at");
+        return Ok(());
+    };
+    let chapter = contract.split(CHAPTER).nth(1).and_then(|rest| rest.split("\n## ").next()).context("the chapter of recorded requests")?;
+    let commands: Vec<&str> = chapter.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    ensure!(commands.len() > 35, "{} recorded commands", commands.len());
+    let missing: Vec<&&str> =
+        commands.iter().filter(|command| !lines.iter().any(|line| matches!(line, Line::About(about) if about == *command))).collect();
+    ensure!(missing.is_empty(), "recorded commands without a request in operations/shapes.tsv: {missing:#?}");
+    Ok(())
+}
