@@ -216,6 +216,10 @@ async fn what_only_reads_has_no_dry_run_and_all_else_has() {
         // Names that there are not: nothing could be changed.
         let named = path.replace("{*", "{").replace('{', "none-").replace('}', "");
         for how in ["true", "plan", "false"] {
+            // Done for real it would ask all that follow for a token.
+            if how == "false" && path.ends_with("/initialize-token-auth") {
+                continue;
+            }
             let got = ask(&kit, &verb, &format!("{named}?dry_run={how}"), "{}").await;
             let refused = got.text.contains("changes nothing, so it has no dry run");
             assert_eq!(refused, reads, "{verb} {path}?dry_run={how}: {} {}", got.status, got.text);
