@@ -176,6 +176,10 @@ async fn rest(
 ) -> Result<(), ControllerError> {
     let router = tower::util::MapRequest::new(crate::http::router(controller.clone()), crate::http::normal_path);
     let connections = Connections::new(config.limits.clone());
+    // Before the first plain request, which is to be sent there.
+    if let Some(ready) = &https {
+        controller.gate().set_https_port(ready.port());
+    }
     let secure = https::Secure { config, controller, connections: Arc::clone(&connections), service: router.clone(), stop: stop.clone() };
     let plain = listen::listen(listener, None, Arc::clone(&connections), router, stop);
     tokio::join!(plain, secure.run(https));

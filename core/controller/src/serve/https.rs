@@ -30,6 +30,13 @@ pub struct Ready {
     seen: Seen,
 }
 
+impl Ready {
+    /// Where it listens.
+    pub fn port(&self) -> Option<u16> {
+        self.listener.local_addr().map(|address| address.port()).ok()
+    }
+}
+
 /// Listens, and reads the certificates.
 ///
 /// # Errors
@@ -108,8 +115,9 @@ where
     }
 
     /// Serves with certificates until `stop`; they are read again when they change.
-    async fn serve(&self, Ready { listener, config, seen }: Ready, files: &Files, stop: CancellationToken) {
-        let port = listener.local_addr().map(|address| address.port()).ok();
+    async fn serve(&self, ready: Ready, files: &Files, stop: CancellationToken) {
+        let port = ready.port();
+        let Ready { listener, config, seen } = ready;
         let gate = self.controller.gate();
         gate.set_https_port(port);
         tracing::info!(port, certificate = %files.certificate.file.display(), "HTTPS is on");

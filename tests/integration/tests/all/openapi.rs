@@ -160,6 +160,8 @@ fn the_table_of_operations_is_whole() -> Result<()> {
 fn furnish(cluster: &Cluster) -> Result<()> {
     let rest = cluster.rest();
     for (method, path, body) in [
+        // First: a group that has definitions takes no further volume group.
+        ("POST", "/v1/resource-groups/DfltRscGrp/volume-groups", json!({})),
         (
             "POST",
             "/v1/resource-groups/DfltRscGrp/spawn",
@@ -169,7 +171,6 @@ fn furnish(cluster: &Cluster) -> Result<()> {
         ("PUT", "/v1/key-value-store/notes", json!({ "override_props": { "a": "b" } })),
         ("PUT", "/v1/files/%2Fetc%2Fdrbd.d%2Fx.res", json!({ "content": "eA==" })),
         ("POST", "/v1/controller/properties", json!({ "override_props": { "Aux/site": "one" } })),
-        ("POST", "/v1/resource-groups/DfltRscGrp/volume-groups", json!({})),
     ] {
         let reply = rest.call(method, path, Some(body.to_string()))?;
         ensure!(reply.status < 300, "{method} {path}: {} {}", reply.status, reply.text);

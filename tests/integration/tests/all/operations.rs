@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use berth_integration::{Case, Cluster, Line, Reply, entries_in_form, note, play, read_cases};
+use berth_integration::{Case, Cluster, Line, Reply, Skeleton, entries_in_form, note, play, read_cases};
 
 const CASES: &str = include_str!("../../operations/cases.tsv");
 const SHAPES: &str = include_str!("../../operations/shapes.tsv");
@@ -50,9 +50,18 @@ fn find<'o>(all: &'o [Operation], verb: &str, path: &str) -> Option<&'o Operatio
     fitting.min_by_key(|(_, pattern)| pattern.split('/').map(|part| (part.starts_with("{*"), part.starts_with('{'))).collect::<Vec<_>>())
 }
 
-fn in_form(case: &Case, reply: &Reply) -> Result<()> {
+/// Looks at a reply: the form of entries, and status, members and types as the skeleton of the API has them.
+fn in_form(skeleton: &Skeleton, case: &Case, reply: &Reply) -> Result<()> {
     // A dry run is our own, too.
-    entries_in_form(reply, case.path.starts_with("/v1/berth/") || case.path.contains("dry_run="))
+    let is_dry = case.path.contains("dry_run=");
+    entries_in_form(reply, case.path.starts_with("/v1/berth/") || is_dry)?;
+    if is_dry || case.is_stream || skeleton.find(&case.verb, &case.path).is_none() {
+        // Every operation answers dry runs alike; what is no operation has no form but that of entries.
+        return Ok(());
+    }
+    let faults = skeleton.faults(&case.verb, &case.path, reply.status, &reply.json);
+    ensure!(faults.is_empty(), "not as skeleton.tsv says: {}", faults.join("; "));
+    Ok(())
 }
 
 /// Whether an operation has a success and a failure among the cases.
@@ -89,7 +98,8 @@ fn every_operation_answers_in_its_form() -> Result<()> {
             }
         }
     }
-    play(&cluster.rest(), cluster.address(), &lines, in_form)?;
+    let skeleton = Skeleton::ours()?;
+    play(&cluster.rest(), cluster.address(), &lines, |case, reply| in_form(&skeleton, case, reply))?;
     ensure!(missing.is_empty(), "operations/cases.tsv lacks cases:\n{}", missing.join("\n"));
     Ok(())
 }
@@ -108,7 +118,8 @@ fn what_the_command_line_sends_is_taken_as_it_is() -> Result<()> {
     let mut cluster = Cluster::empty()?;
     cluster.add_simulated(&["n2", "n3", "n4", "n5"])?;
     let lines = read_cases(SHAPES)?;
-    play(&cluster.rest(), cluster.address(), &lines, in_form)?;
+    let skeleton = Skeleton::ours()?;
+    play(&cluster.rest(), cluster.address(), &lines, |case, reply| in_form(&skeleton, case, reply))?;
     let shared =
         std::env::var_os("BERTH_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
     let Ok(contract) = std::fs::read_to_string(shared.join("linstor/contract.md")) else {
