@@ -261,6 +261,9 @@ impl Stage {
                 Told::Answer(answer.replies)
             }
         };
+        // Who waits for the same state is woken in an order that no seed decides: they go on one after the other.
+        let turn = actor.rsplit('-').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+        tokio::time::sleep(std::time::Duration::from_millis(turn)).await;
         let words = match &told {
             Told::Answer(replies) => {
                 replies.iter().map(|reply| format!("{} {}", reply.code.number(), reply.message)).collect::<Vec<_>>().join("; ")
