@@ -19,8 +19,8 @@ const ROOMS_WITHOUT_IO: [&str; 4] = ["core/model", "core/engine", "core/api", "p
 const PROVIDERS: &str = "providers";
 
 /// What a room without I/O may depend on, besides other rooms without I/O. All of these compute and nothing else.
-const PURE_CRATES: [&str; 11] =
-    ["serde", "serde_json", "thiserror", "uuid", "imbl", "regex", "base64", "proptest", "insta", "jiff", "toml"];
+const PURE_CRATES: [&str; 12] =
+    ["serde", "serde_json", "schemars", "thiserror", "uuid", "imbl", "regex", "base64", "proptest", "insta", "jiff", "toml"];
 
 /// Calls and types that reach for the world, each with the reason to show.
 const IMPURE: [(&str, &str); 16] = [
