@@ -374,19 +374,13 @@ impl Controller {
         replies
     }
 
-    /// Waits until the satellite has looked at a new pool. One that cannot be used is taken back, and the entries say why.
-    async fn first_look(&self, pool: &AwaitedPool, request: &RequestContext) -> Vec<Reply> {
+    /// What `look` finds in what was seen, as soon as it finds something; `None`: nothing within `patience`, or the controller stops.
+    async fn seen_within<T>(&self, patience: Duration, look: impl Fn(&Observed) -> Option<T>) -> Option<T> {
         let mut view = self.0.view.clone();
-        let deadline = Instant::now() + FIRST_LOOK;
-        let fault = loop {
-            let looked = {
-                let view = view.borrow_and_update();
-                let gone = !view.observed.online(&pool.node);
-                let seen = view.observed.pool(&pool.node, &pool.name).filter(|seen| seen.id == pool.id);
-                seen.map(|seen| seen.fault.clone()).or(gone.then_some(None))
-            };
-            if let Some(fault) = looked {
-                break fault;
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(found) = look(&view.borrow_and_update().observed) {
+                return Some(found);
             }
             let late = tokio::select! {
                 biased;
@@ -395,10 +389,19 @@ impl Controller {
                 () = self.0.stop.cancelled() => true,
             };
             if late {
-                break None;
+                return None;
             }
+        }
+    }
+
+    /// Waits until the satellite has looked at a new pool. One that cannot be used is taken back, and the entries say why.
+    async fn first_look(&self, pool: &AwaitedPool, request: &RequestContext) -> Vec<Reply> {
+        let looked = |observed: &Observed| {
+            let gone = !observed.online(&pool.node);
+            let seen = observed.pool(&pool.node, &pool.name).filter(|seen| seen.id == pool.id);
+            seen.map(|seen| seen.fault.clone()).or(gone.then_some(None))
         };
-        let Some(fault) = fault else { return Vec::new() };
+        let Some(fault) = self.seen_within(FIRST_LOOK, looked).await.flatten() else { return Vec::new() };
         let mut reply = Reply::new(Code::FAIL_STOR_POOL_CONFIGURATION_ERROR, fault.message)
             .cause(fault.cause)
             .correction(fault.correction)
@@ -422,49 +425,23 @@ impl Controller {
 
     /// Waits until satellites have looked at items under the plan of a commit, and what hinders them.
     async fn moved(&self, (serial, items): (u64, Vec<Awaited>), request: &RequestContext) -> Vec<Reply> {
-        let mut view = self.0.view.clone();
-        let deadline = Instant::now() + self.0.patience;
-        let mut replies = loop {
-            if let Some(replies) = rename::moved(&view.borrow_and_update().observed, &items, serial) {
-                break replies;
-            }
-            let late = tokio::select! {
-                biased;
-                changed = view.changed() => changed.is_err(),
-                () = tokio::time::sleep_until(deadline) => true,
-                () = self.0.stop.cancelled() => true,
-            };
-            if late {
-                count(&self.0.counters.answers_unfinished);
-                break vec![
-                    Reply::new(Code::WARN_NOT_CONNECTED, "Not every node has moved its stable paths yet.")
-                        .cause("There was no word of it from their satellites for some time.")
-                        .correction("Look at the resource with 'linstor resource list'; the nodes go on by themselves."),
-                ];
-            }
-        };
+        let seen = self.seen_within(self.0.patience, |observed| rename::moved(observed, &items, serial)).await;
+        let mut replies = seen.unwrap_or_else(|| {
+            count(&self.0.counters.answers_unfinished);
+            vec![
+                Reply::new(Code::WARN_NOT_CONNECTED, "Not every node has moved its stable paths yet.")
+                    .cause("There was no word of it from their satellites for some time.")
+                    .correction("Look at the resource with 'linstor resource list'; the nodes go on by themselves."),
+            ]
+        });
         replies.iter_mut().for_each(|reply| request.complete(reply, self.0.world.now()));
         replies
     }
 
     /// The entries about the first attempt to reach a new node.
     async fn first_contact(&self, node: &NodeName, request: &RequestContext) -> Vec<Reply> {
-        let mut view = self.0.view.clone();
-        let deadline = Instant::now() + FIRST_CONTACT;
-        let mut replies = loop {
-            if let Some(replies) = contact(&view.borrow_and_update().observed, node) {
-                break replies;
-            }
-            let late = tokio::select! {
-                biased;
-                changed = view.changed() => changed.is_err(),
-                () = tokio::time::sleep_until(deadline) => true,
-                () = self.0.stop.cancelled() => true,
-            };
-            if late {
-                break vec![no_contact(node, "It did not answer yet.")];
-            }
-        };
+        let seen = self.seen_within(FIRST_CONTACT, |observed| contact(observed, node)).await;
+        let mut replies = seen.unwrap_or_else(|| vec![no_contact(node, "It did not answer yet.")]);
         replies.iter_mut().for_each(|reply| request.complete(reply, self.0.world.now()));
         replies
     }

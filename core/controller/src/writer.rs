@@ -2,7 +2,6 @@
 //! when that is on disk anybody is told (law 1).
 
 mod balance;
-mod concerned;
 mod eviction;
 mod group;
 mod news;

@@ -2,6 +2,7 @@
 //! for every observation of an item that a job waits for, and when a node comes or goes.
 
 mod cancelling;
+mod concerned;
 mod deleting;
 mod evacuating;
 mod evicting;
@@ -18,6 +19,7 @@ mod view;
 
 pub(crate) use cancelling::take_back_move;
 pub use cancelling::{cancel, find, retry};
+pub use concerned::concerned;
 pub(crate) use deleting::tombstone_of;
 pub use outlook::outlook;
 pub use view::{Blocker, BlockerKind, JobView, Outlook, Progressed, StepView, WaitView, view};

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{Daemon, Network, Rest, Scratch, linstor, tool};
+use crate::{Daemon, Network, Rest, Scratch, linstor, own_address, tool};
 
 #[path = "cluster_faults.rs"]
 mod faults;
@@ -51,14 +51,8 @@ impl Cluster {
     pub fn empty() -> Result<Self> {
         let scratch = Scratch::new()?;
         let pools = scratch.pools()?;
-        let mut cluster = Self {
-            controller: None,
-            controller_listens: "127.0.0.1:0".to_owned(),
-            satellites: BTreeMap::new(),
-            simulation: None,
-            pools,
-            scratch,
-        };
+        let mut cluster =
+            Self { controller: None, controller_listens: own_address(), satellites: BTreeMap::new(), simulation: None, pools, scratch };
         cluster.start_controller()?;
         Ok(cluster)
     }
@@ -140,11 +134,8 @@ impl Cluster {
     fn start_satellite_with(&mut self, name: &str, wrapper: &[OsString], environment: &[(&str, &str)]) -> Result<()> {
         let data = self.satellite_data(name)?;
         let dev = self.dev_dir(name)?;
-        let satellite = self.satellites.entry(name.to_owned()).or_insert_with(|| Satellite {
-            listens: "127.0.0.1:0".to_owned(),
-            daemon: None,
-            network: None,
-        });
+        let satellite =
+            self.satellites.entry(name.to_owned()).or_insert_with(|| Satellite { listens: own_address(), daemon: None, network: None });
         satellite.daemon = None;
         let listens = satellite.listens.clone();
         let mut words_before = satellite.network.as_ref().map(Network::enter).transpose()?.unwrap_or_default();

@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,6 +22,18 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 
 /// How much of a log is shown when a test fails.
 const LOG_TAIL_LINES: usize = 40;
+
+/// A loopback address for one daemon alone, with port 0: what starts again under an address that it had finds its port free, because nobody
+/// else listens on that address or connects from it. Linux takes all of 127.0.0.0/8 for loopback, and connects from 127.0.0.1.
+#[must_use]
+pub fn own_address() -> String {
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Of other test programs at the same time: another process id, another start.
+    let given = std::process::id().wrapping_mul(509).wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+    let [_, a, b, c] = given.to_be_bytes();
+    // Not 127.0.0.1 and its like, where others listen, and no address that ends like a network's own.
+    format!("{}:0", Ipv4Addr::new(127, a.max(1), b, c.clamp(2, 254)))
+}
 
 /// A program that printed `ready ADDRESS` and runs until it is ended.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ mod wait;
 pub use cases::{Case, Line, entries_in_form, play, read_cases, told};
 pub use cluster::{Cluster, POOL, SIMULATED_POOL};
 pub use command::{Finished, berth, linstor, run, run_within, tool};
-pub use daemon::Daemon;
+pub use daemon::{Daemon, own_address};
 pub use database::Database;
 pub use device::{mark, marked, size_bytes};
 pub use dice::Dice;

@@ -134,16 +134,24 @@ impl Processes {
         self.remember(name, ready.first(), false)
     }
 
-    /// Starts simulated satellites in one process.
+    /// Starts simulated satellites in one process, on the ports that they had before, or free ones.
     pub async fn start_simulation(&mut self, names: &[String], faults: &FaultWords) -> anyhow::Result<()> {
-        let mut words = vec!["simulate".to_owned(), "--data".to_owned(), self.home.join("simulated").to_string_lossy().into_owned()];
-        words.extend([format!("--latency-ms={}", faults.latency_ms), format!("--failures-permille={}", faults.failures_permille)]);
-        words.push(format!("--seed={}", faults.seed));
-        words.push("--listen".to_owned());
-        words.extend(names.iter().map(|name| format!("127.0.0.1:{}", self.port_of(name))));
-        words.push("--name".to_owned());
-        words.extend(names.iter().cloned());
-        let ready = self.start("simulated", &words).await?;
+        let data = self.home.join("simulated").to_string_lossy().into_owned();
+        let words = |ports: &[u16]| {
+            let mut words = vec!["simulate".to_owned(), "--data".to_owned(), data.clone()];
+            words.extend([format!("--latency-ms={}", faults.latency_ms), format!("--failures-permille={}", faults.failures_permille)]);
+            words.push(format!("--seed={}", faults.seed));
+            words.push("--listen".to_owned());
+            words.extend(ports.iter().map(|port| format!("127.0.0.1:{port}")));
+            words.push("--name".to_owned());
+            words.extend(names.iter().cloned());
+            words
+        };
+        let before: Vec<u16> = names.iter().map(|name| self.port_of(name)).collect();
+        let ready = match self.start("simulated", &words(&before)).await {
+            Err(_) if before.iter().any(|port| *port != 0) => self.start("simulated", &words(&vec![0; names.len()])).await?,
+            started => started?,
+        };
         for (name, address) in names.iter().zip(&ready) {
             self.remember(name, Some(address), true)?;
         }
@@ -212,16 +220,22 @@ impl Processes {
             let waits = self.children.iter_mut().map(|process| Box::pin(async move { process.child.wait().await }));
             let (status, at, _) = futures_util::future::select_all(waits).await;
             let mut ended = self.children.remove(at);
-            ended.ends += 1;
-            let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+            let mut last = status.map_or_else(|error| error.to_string(), |status| status.to_string());
             let log = self.home.join(format!("{}.log", ended.name));
-            if ended.ends >= ENDS_MAX {
-                bail!("{} does not stay up (last: {status}); its log is {}", ended.name, log.display());
-            }
-            eprintln!("WARNING: {} ended ({status}) and is started again; its log is {}", ended.name, log.display());
-            tokio::time::sleep(RESTART_AFTER).await;
             let words = with_ports(&ended.words, &self.address_of(&ended.name));
-            self.start(&ended.name, &words).await?;
+            loop {
+                ended.ends += 1;
+                if ended.ends >= ENDS_MAX {
+                    bail!("{} does not stay up (last: {last}); its log is {}", ended.name, log.display());
+                }
+                eprintln!("WARNING: {} ended ({last}) and is started again; its log is {}", ended.name, log.display());
+                tokio::time::sleep(RESTART_AFTER).await;
+                // Its port may be in use for a moment by a program that connects from it.
+                match self.start(&ended.name, &words).await {
+                    Ok(_) => break,
+                    Err(error) => last = format!("{error:#}"),
+                }
+            }
             if let Some(process) = self.children.last_mut() {
                 process.ends = ended.ends;
             }

@@ -25,7 +25,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-use super::concerned::concerned;
 use super::group::Unfit;
 use super::news;
 use super::{
@@ -161,7 +160,7 @@ impl Writer {
                 command: json_text(&command),
                 decision: json_text(&decision::decided(&applied.replies, &asked)),
             };
-            let concerned = concerned(&turn.group.cluster, &changes);
+            let concerned = jobs::concerned(&turn.group.cluster, &changes);
             let added = if command.is_large() { turn.group.add_split(&by, changes) } else { turn.group.add(&by, changes) };
             added.map_err(|unfit| vec![unfit_reply(&unfit)])?;
             turn.group.traced(&span);
@@ -310,7 +309,7 @@ impl Writer {
                 caught("advance", &self.hands.reports, &self.hands.counters, || jobs::advance(cluster, observed, turn.now, ids, [id]));
             let Ok(progress) = advanced else { continue };
             if !progress.changes.is_empty() {
-                let concerned = concerned(&turn.group.cluster, &progress.changes);
+                let concerned = jobs::concerned(&turn.group.cluster, &progress.changes);
                 let subject = job.subject.to_string();
                 let of = if job.resource().is_some() { "resource" } else { "node" };
                 let command = json!({ "command": "advance", "job": id, "task": job.task.word(), of: subject }).to_string();

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use berth_model::access::Caller;
-use berth_model::change::{Change, Key};
+use berth_model::change::Change;
 use berth_model::cluster::Cluster;
 use berth_model::ids::{Id, IdSource, kind};
-use berth_model::names::{NodeName, ResourceName};
+use berth_model::names::NodeName;
 use berth_model::observed::{ItemRecord, ItemSeen, Observed, Standing, VolumeSeen};
 use berth_model::plan::{PlanItem, Wanted};
 use berth_model::reply::Reply;
@@ -109,7 +109,7 @@ impl Play {
         let before = self.cluster.clone();
         self.cluster.fold(changes);
         self.cluster.serial = self.cluster.serial.saturating_add(1);
-        self.concern(&before, changes);
+        self.jobs.extend(jobs::concerned(&before, changes));
         self.untold.extend_from_slice(changes);
     }
 
@@ -204,37 +204,6 @@ impl Play {
             self.found.steps.push(Step { number: self.number, node: None, actions, waits: None, changes });
         }
         changes
-    }
-
-    /// The jobs that changes concern: those that they make, and those on the resources that they touch.
-    fn concern(&mut self, before: &Cluster, changes: &[Change]) {
-        let mut resources: BTreeSet<ResourceName> = BTreeSet::new();
-        for change in changes {
-            match change.key() {
-                Key::Resource(name, _) | Key::Snapshot(name, _) | Key::ResourceDefinition(name) => {
-                    resources.insert(name);
-                }
-                Key::Job(id) => {
-                    self.jobs.insert(id);
-                }
-                Key::Node(name) => self.jobs.extend(before.jobs_awaiting(&name)),
-                Key::Controller
-                | Key::StorPoolDfn(_)
-                | Key::StorPool(..)
-                | Key::ResourceGroup(_)
-                | Key::KeyValueStore(_)
-                | Key::Token(_)
-                | Key::Tombstone(_)
-                | Key::Number(_)
-                | Key::MasterKey
-                | Key::NodeConnection(_)
-                | Key::ResourceConnection(..)
-                | Key::ExternalFile(_) => {}
-            }
-        }
-        for name in &resources {
-            self.jobs.extend(self.cluster.jobs_on(name).map(|job| job.id));
-        }
     }
 
     /// What would be left.

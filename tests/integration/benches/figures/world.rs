@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use berth_integration::{Daemon, Rest, SIMULATED_POOL, Samples, Scratch, lasts, within};
+use berth_integration::{Daemon, Rest, SIMULATED_POOL, Samples, Scratch, lasts, own_address, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -46,11 +46,11 @@ impl World {
     /// A controller and so many online nodes, each with a pool of 1 TiB, and a group `bench` of three replicas under DRBD.
     pub fn new(nodes: usize) -> Result<Self> {
         let scratch = Scratch::new()?;
-        let mut world = Self { controller: None, listens: "127.0.0.1:0".to_owned(), farms: Vec::new(), definitions: 0, scratch };
+        let mut world = Self { controller: None, listens: own_address(), farms: Vec::new(), definitions: 0, scratch };
         world.start_controller()?;
         let names: Vec<String> = (1..=nodes).map(|number| format!("sim-{number:04}")).collect();
         for names in names.chunks(FARM) {
-            let farm = Farm { daemon: None, names: names.to_vec(), addresses: vec!["127.0.0.1:0".to_owned(); names.len()] };
+            let farm = Farm { daemon: None, names: names.to_vec(), addresses: vec![own_address(); names.len()] };
             world.farms.push(farm);
             world.start_farm(world.farms.len() - 1)?;
         }

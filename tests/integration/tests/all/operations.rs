@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use berth_integration::{Case, Cluster, Line, Reply, Skeleton, entries_in_form, note, play, read_cases};
+use berth_integration::{Case, Cluster, Line, Place, Reply, Skeleton, entries_in_form, note, play, read_cases};
 
 const CASES: &str = include_str!("../../operations/cases.tsv");
 const SHAPES: &str = include_str!("../../operations/shapes.tsv");
@@ -14,41 +14,6 @@ const NODES: [&str; 4] = ["alpha", "bravo", "charlie", "delta"];
 
 /// The table of the contract that `operations/shapes.tsv` follows, row by row.
 const CHAPTER: &str = "### 12.4";
-
-/// The operations that are served, as our document lists them; a test of the controller sees to it that it lists all.
-const DOCUMENT: &str = include_str!("../../../../docs/api.md");
-
-/// A verb and a path with its parameters in braces.
-type Operation = (String, String);
-
-/// The operations of the table in [`DOCUMENT`].
-fn documented() -> Vec<Operation> {
-    let rows = DOCUMENT.lines().filter_map(|line| line.strip_prefix("| `/")?.split_once("` | "));
-    let of_row = |(path, verbs): (&str, &str)| -> Vec<Operation> {
-        verbs.trim_end_matches([' ', '|']).split(", ").map(|verb| (verb.to_owned(), format!("/{path}"))).collect()
-    };
-    rows.flat_map(of_row).filter(|(verb, _)| verb.bytes().all(|letter| letter.is_ascii_uppercase())).collect()
-}
-
-/// Whether a path is one of a pattern.
-fn fits(pattern: &str, path: &str) -> bool {
-    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
-    loop {
-        match (wanted.next(), given.next()) {
-            (None, None) => return true,
-            (Some(part), Some(_)) if part.starts_with("{*") => return true,
-            (Some(part), Some(text)) if part == text || part.starts_with('{') => {}
-            _ => return false,
-        }
-    }
-}
-
-/// The operation that answers a request; parts that stand in its path as they are win over parameters.
-fn find<'o>(all: &'o [Operation], verb: &str, path: &str) -> Option<&'o Operation> {
-    let path = path.split('?').next().unwrap_or_default();
-    let fitting = all.iter().filter(|(known, pattern)| known == verb && fits(pattern, path));
-    fitting.min_by_key(|(_, pattern)| pattern.split('/').map(|part| (part.starts_with("{*"), part.starts_with('{'))).collect::<Vec<_>>())
-}
 
 /// Looks at a reply: the form of entries, and status, members and types as the skeleton of the API has them.
 fn in_form(skeleton: &Skeleton, case: &Case, reply: &Reply) -> Result<()> {
@@ -76,18 +41,18 @@ fn every_operation_answers_in_its_form() -> Result<()> {
     let mut cluster = Cluster::empty()?;
     cluster.add_simulated(&NODES)?;
     let lines = read_cases(CASES)?;
-    let all = documented();
-    ensure!(all.len() > 200, "{} operations in docs/api.md", all.len());
-    let mut shown: BTreeMap<&Operation, Shown> = all.iter().map(|operation| (operation, Shown::default())).collect();
+    let skeleton = Skeleton::ours()?;
+    let mut shown: BTreeMap<&Place, Shown> = skeleton.operations.keys().map(|place| (place, Shown::default())).collect();
+    ensure!(shown.len() > 200, "{} operations in the skeleton", shown.len());
     for line in &lines {
         let Line::Case(case) = line else { continue };
-        let Some(shown) = find(&all, &case.verb, &case.path).and_then(|operation| shown.get_mut(operation)) else { continue };
+        let Some(shown) = skeleton.find(&case.verb, &case.path).and_then(|(place, _)| shown.get_mut(place)) else { continue };
         shown.success |= case.status < 400;
         shown.failure |= case.status >= 400;
     }
     let excuses = excuses(&lines);
     let mut missing = Vec::new();
-    for ((verb, path), shown) in &shown {
+    for (Place { verb, path }, shown) in &shown {
         let operation = format!("{verb} {path}");
         let excused = |what: &str| excuses.contains_key(&format!("{what} {operation}"));
         for (what, is) in [("success", shown.success), ("failure", shown.failure)] {
@@ -98,7 +63,6 @@ fn every_operation_answers_in_its_form() -> Result<()> {
             }
         }
     }
-    let skeleton = Skeleton::ours()?;
     play(&cluster.rest(), cluster.address(), &lines, |case, reply| in_form(&skeleton, case, reply))?;
     ensure!(missing.is_empty(), "operations/cases.tsv lacks cases:\n{}", missing.join("\n"));
     Ok(())

@@ -1,4 +1,4 @@
-//! Which jobs a change concerns.
+//! Which jobs changes concern: one rule for the writer and for previews.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,10 @@ use berth_model::cluster::Cluster;
 use berth_model::ids::{Id, kind};
 use berth_model::names::ResourceName;
 
-/// The jobs to look at after `changes`: those on the resources that they touch, those that wait for a node that goes.
-pub(super) fn concerned(before: &Cluster, changes: &[Change]) -> BTreeSet<Id<kind::Job>> {
+/// The jobs to look at after `changes` to the state `before`: those that they make or touch, those on the resources that they touch, those
+/// that wait for a node which they touch. One that `changes` remove may be among them.
+#[must_use]
+pub fn concerned(before: &Cluster, changes: &[Change]) -> BTreeSet<Id<kind::Job>> {
     let mut resources: BTreeSet<ResourceName> = BTreeSet::new();
     let mut concerned = BTreeSet::new();
     for change in changes {
