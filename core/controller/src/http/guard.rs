@@ -151,7 +151,7 @@ fn not_in(why: &NotIn) -> Response {
     response
 }
 
-/// A document with its secrets replaced. What is no JSON document passes: metrics, pages and streams of events hold none.
+/// A document with its secrets replaced. What is no JSON document passes: metrics and pages hold none, and events are rendered without them.
 async fn without_secrets(response: Response) -> Response {
     let is_json = response
         .headers()

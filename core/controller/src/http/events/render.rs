@@ -10,6 +10,7 @@ use berth_model::flags::NodeFlag;
 use berth_model::names::ResourceName;
 use berth_model::objects::{Node, Resource};
 use berth_model::reply::Reply;
+use berth_model::secrets;
 use berth_store::LogEntry;
 use serde::Serialize;
 
@@ -31,11 +32,22 @@ pub const SEEN_ALL: Bytes = Bytes::from_static(b"event: seen\ndata: {\"all\":tru
 /// One event; `id`: what a client that comes back sends as `Last-Event-ID`.
 fn event(id: Option<u64>, name: &str, data: &impl Serialize) -> Bytes {
     let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
-    match serde_json::to_string(data) {
+    match serde_json::to_string(data).map(without_secrets) {
         // JSON on one line has no line ends.
         Ok(data) => Bytes::from(format!("{id}event: {name}\ndata: {data}\n\n")),
         Err(error) => Bytes::from(format!("{id}event: error\ndata: {}\n\n", serde_json::Value::from(error.to_string()))),
     }
+}
+
+/// Each event is rendered once for all who listen, viewers among them: nobody is told a secret.
+fn without_secrets(data: String) -> String {
+    if !secrets::may_have_secrets(&data) {
+        return data;
+    }
+    // What cannot be read cannot be shown, either.
+    let mut document: serde_json::Value = serde_json::from_str(&data).unwrap_or_default();
+    secrets::hide(&mut document);
+    document.to_string()
 }
 
 /// What a stream of changes begins with.

@@ -199,11 +199,13 @@ async fn nodes_are_told_as_linstor_tells_them() {
     assert_eq!((event.name.as_str(), event.id, &told["name"]), ("node-create", None, &json!("alpha")));
     assert_eq!((&told["connection_status"], &told["net_interfaces"][0]["is_active"]), (&json!("OFFLINE"), &json!(true)));
 
-    let set = PropChange { override_props: [("Aux/a".to_owned(), "1".to_owned())].into(), ..PropChange::default() };
+    let values = [("Aux/a".to_owned(), "1".to_owned()), ("Aux/password".to_owned(), "hush".to_owned())];
+    let set = PropChange { override_props: values.into(), ..PropChange::default() };
     kit.must([Command::ModifyNode { node: "alpha".into(), node_type: None, props: set }]).await;
     let event = client.next().await.unwrap();
     assert_eq!((event.name.as_str(), &event.data["old_node"]["props"]["Aux/a"]), ("node-modified", &Value::Null), "{event:?}");
     assert_eq!(event.data["new_node"]["props"]["Aux/a"], "1");
+    assert_eq!(event.data["new_node"]["props"]["Aux/password"], berth_model::secrets::HIDDEN, "viewers listen, too");
 
     let evacuate = Command::EvacuateNode { node: "alpha".into(), target: Vec::new(), do_not_target: Vec::new() };
     let restore = Command::RestoreNode { node: "alpha".into(), delete_resources: false, delete_snapshots: false };
