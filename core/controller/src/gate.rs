@@ -7,7 +7,7 @@ pub(crate) mod ldap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderValue;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use berth_engine::tokens;
@@ -26,6 +26,29 @@ pub(crate) struct Transport {
     pub tls: bool,
     /// Common name of the client's certificate, which its authority vouches for.
     pub client: Option<String>,
+}
+
+/// What a request shows to be let in. A stream that stays open shows it again.
+#[derive(Clone, Default)]
+pub(crate) struct Pass {
+    /// The path, without its query.
+    pub path: String,
+    /// The header `Authorization`.
+    pub authorization: Option<HeaderValue>,
+    /// How it came.
+    pub transport: Transport,
+    /// From where, if that is known.
+    pub peer: Option<IpAddr>,
+}
+
+impl std::fmt::Debug for Pass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pass")
+            .field("path", &self.path)
+            .field("transport", &self.transport)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why somebody is not let in.
@@ -82,18 +105,11 @@ impl Gate {
         self.https_port.store(port.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Who asks. `peer`: from where, if that is known.
-    pub async fn who(
-        &self,
-        cluster: &Cluster,
-        path: &str,
-        headers: &HeaderMap,
-        transport: &Transport,
-        peer: Option<IpAddr>,
-        now: Timestamp,
-    ) -> Result<Caller, NotIn> {
+    /// Who asks.
+    pub async fn who(&self, cluster: &Cluster, pass: &Pass, now: Timestamp) -> Result<Caller, NotIn> {
+        let Pass { path, authorization, transport, peer } = pass;
         let by_token = tokens::asked_for(cluster) && !self.sign_in.ignore_tokens;
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(split);
+        let given = authorization.as_ref().and_then(|value| value.to_str().ok()).map(split);
         let listed = self.listed(transport)?;
         if !by_token && self.directory.is_none() {
             return Ok(listed.unwrap_or_else(Caller::anybody));
@@ -104,7 +120,7 @@ impl Gate {
         match (given, &self.directory) {
             (Some((scheme, token)), _) if by_token && scheme.eq_ignore_ascii_case("bearer") => {
                 let digest = digest(token.trim());
-                tokens::bearer(cluster, &digest, peer, now).map(|token| token.caller()).ok_or(NotIn::Token)
+                tokens::bearer(cluster, &digest, *peer, now).map(|token| token.caller()).ok_or(NotIn::Token)
             }
             (Some((scheme, text)), Some(directory)) if scheme.eq_ignore_ascii_case("basic") => {
                 let (user, password) = basic(text).ok_or(NotIn::WrongPassword)?;

@@ -161,8 +161,11 @@ const QUESTIONS: [(&str, &str); 8] = [
     ("POST", "/v1/berth/place"),
     ("POST", "/v1/berth/what-if"),
 ];
-/// Changes of an administrator that no command says: path prefixes, whole segments.
-const CHANGES_OF_ADMINS: [&str; 12] = [
+/// Changes of an administrator that no command says: path prefixes, whole segments, `*` for one segment.
+const CHANGES_OF_ADMINS: [&str; 14] = [
+    // They start a program on nodes, and set how a satellite works.
+    "/v1/nodes/exec",
+    "/v1/nodes/*/config",
     "/v1/controller",
     "/v1/encryption",
     "/v1/files",
@@ -177,10 +180,10 @@ const CHANGES_OF_ADMINS: [&str; 12] = [
     "/v1/berth/stranger",
 ];
 
-/// Whether `path` is `prefix` or below it.
+/// Whether `path` is `prefix` or below it; `*` in the prefix stands for any one segment.
 fn under(path: &str, prefix: &str) -> bool {
-    path.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
-        && matches!(path.as_bytes().get(prefix.len()), None | Some(b'/'))
+    let mut parts = path.split('/');
+    prefix.split('/').all(|wanted| parts.next().is_some_and(|part| wanted == "*" || part.eq_ignore_ascii_case(wanted)))
 }
 
 fn like(path: &str, pattern: &str) -> bool {
@@ -292,6 +295,10 @@ mod tests {
             ("GET", "/v1/sos-report/download", false),
             ("GET", "/openapi.json", true),
             ("POST", "/v1/controllers", true),
+            ("POST", "/v1/nodes/exec/drbd-reactorctl/evict", false),
+            ("PUT", "/v1/nodes/alpha/config", false),
+            ("GET", "/v1/nodes/alpha/config", true),
+            ("PUT", "/v1/nodes/alpha/restore", true),
             ("POST", "/v1/resource-definitions", true),
         ] {
             assert_eq!(door(Role::Operator, method, path) == Door::Open, open, "{method} {path}");

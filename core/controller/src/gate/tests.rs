@@ -57,12 +57,10 @@ fn gate(ldap: bool, clients: &[(&str, Role)]) -> Gate {
 }
 
 async fn who(gate: &Gate, cluster: &Cluster, path: &str, given: Option<&str>, client: Option<&str>) -> Result<String, NotIn> {
-    let mut headers = HeaderMap::new();
-    if let Some(given) = given {
-        headers.insert(header::AUTHORIZATION, HeaderValue::from_str(given).unwrap());
-    }
+    let authorization = given.map(|given| HeaderValue::from_str(given).unwrap());
     let transport = Transport { tls: client.is_some(), client: client.map(str::to_owned) };
-    gate.who(cluster, path, &headers, &transport, None, NOW).await.map(|caller| format!("{} {}", caller.name, caller.role))
+    let pass = Pass { path: path.to_owned(), authorization, transport, peer: None };
+    gate.who(cluster, &pass, NOW).await.map(|caller| format!("{} {}", caller.name, caller.role))
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use super::answer;
 use super::dry::{self, Mode};
 use super::query::Pairs;
+use crate::gate::Pass;
 use crate::{Controller, View};
 
 /// What a handler answers: both sides are answers.
@@ -30,6 +31,8 @@ pub struct Call {
     pub takes_gzip: bool,
     /// Who asks; signed in by `super::guard`.
     pub caller: Caller,
+    /// What they showed for that.
+    pub pass: Pass,
     path: Vec<(String, String)>,
     /// The path as it was sent.
     raw_path: String,
@@ -54,6 +57,7 @@ impl FromRequest<Controller> for Call {
         let origin = parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or_else(String::new, |peer| peer.0.to_string());
         // Without the guard nobody is known, and nobody may do anything.
         let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_else(|| Caller::new("", Role::Viewer));
+        let pass = parts.extensions.get::<Pass>().cloned().unwrap_or_default();
         let takes_gzip = super::lists::takes_gzip(&parts.headers);
         let writes = !matches!(parts.method, Method::GET | Method::HEAD | Method::DELETE);
         let reading = Bytes::from_request(Request::from_parts(parts, body), controller);
@@ -68,7 +72,7 @@ impl FromRequest<Controller> for Call {
         {
             return Err(answer::unreadable(&error.to_string()));
         }
-        Ok(Self { controller: controller.clone(), query, mode, takes_gzip, caller, path, raw_path, body, origin })
+        Ok(Self { controller: controller.clone(), query, mode, takes_gzip, caller, pass, path, raw_path, body, origin })
     }
 }
 

@@ -17,7 +17,7 @@ use berth_model::secrets;
 
 use super::answer;
 use crate::Controller;
-use crate::gate::{NotIn, Transport};
+use crate::gate::{NotIn, Pass, Transport};
 use crate::happenings::count;
 
 /// What is read of a refused request, in bytes, and for how long.
@@ -36,9 +36,13 @@ pub async fn check(State(controller): State<Controller>, mut request: Request, n
     if let Some(to) = gate.https_port().filter(|_| !transport.tls).and_then(|port| secure_place(&cluster, &request, port)) {
         return (StatusCode::FOUND, [(header::LOCATION, to)]).into_response();
     }
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-    let path = request.uri().path();
-    let who = gate.who(&cluster, path, request.headers(), &transport, peer, crate::state::now()).await;
+    let pass = Pass {
+        path: request.uri().path().to_owned(),
+        authorization: request.headers().get(header::AUTHORIZATION).cloned(),
+        transport,
+        peer: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip()),
+    };
+    let who = gate.who(&cluster, &pass, crate::state::now()).await;
     let caller = match who {
         Ok(caller) => caller,
         // A browser asks before it signs in whether it may; the headers of every reply say yes.
@@ -47,20 +51,22 @@ pub async fn check(State(controller): State<Controller>, mut request: Request, n
         }
         Err(why) => {
             count(&controller.counters().sign_ins_refused);
-            tracing::info!(?peer, path, ?why, "not signed in");
+            tracing::info!(peer = ?pass.peer, path = pass.path, ?why, "not signed in");
             drain(request).await;
             return not_in(&why);
         }
     };
-    match door(caller.role, request.method().as_str(), path) {
+    match door(caller.role, request.method().as_str(), &pass.path) {
         Door::Open => {
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(pass);
             next.run(request).await
         }
         Door::WithoutSecrets => {
             // What is compressed already cannot be looked into; the layer outside compresses what comes of it.
             request.headers_mut().remove(header::ACCEPT_ENCODING);
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(pass);
             without_secrets(next.run(request).await).await
         }
         Door::Closed(needed) => {

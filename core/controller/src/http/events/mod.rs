@@ -48,13 +48,13 @@ pub fn routes() -> Routes {
 
 async fn nodes(headers: HeaderMap, call: Call) -> Answered {
     let listener = open(&headers, &call, Name::Nodes)?;
-    Ok(answer(Stream::following(&call.controller, listener, false)))
+    Ok(answer(Stream::following(&call.controller, call.pass, listener, false)))
 }
 
 async fn promotion(headers: HeaderMap, call: Call) -> Answered {
     let listener = open(&headers, &call, Name::Promotion)?;
     let current = last(&headers).is_some_and(|text| text.eq_ignore_ascii_case("current"));
-    Ok(answer(Stream::following(&call.controller, listener, current)))
+    Ok(answer(Stream::following(&call.controller, call.pass, listener, current)))
 }
 
 /// `?after=SERIAL` stands for the header where a client cannot set one; the header, which a client sends that comes back, is newer.
@@ -63,7 +63,7 @@ async fn changes(headers: HeaderMap, call: Call) -> Answered {
     let after = last(&headers).filter(|text| !text.is_empty()).or(query);
     let after = after.map(|text| text.parse::<u64>().map_err(|_| no_serial(text))).transpose()?;
     let listener = open(&headers, &call, Name::Changes)?;
-    Ok(answer(Stream::changes(&call.controller, listener, after)))
+    Ok(answer(Stream::changes(&call.controller, call.pass, listener, after)))
 }
 
 fn last(headers: &HeaderMap) -> Option<&str> {

@@ -2,17 +2,21 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use berth_model::access::Token;
 use berth_model::codes::Code;
 use berth_model::names::ResourceName;
 use berth_model::reply::Reply;
-use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use imbl::OrdMap;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::{Cursor, Listener, Taken};
 use super::render;
+use crate::gate::Pass;
 use crate::happenings::count;
 use crate::{Controller, View};
 
@@ -44,24 +48,29 @@ pub(super) struct Stream {
     alive: Interval,
     stop: CancellationToken,
     ended: bool,
+    pass: Pass,
+    /// When `pass` was looked at last, and the tokens of that moment.
+    looked: (Instant, OrdMap<u64, Arc<Token>>),
 }
 
 impl Stream {
-    fn new(controller: &Controller, listener: Listener, cursor: Cursor, behind: Behind) -> Self {
-        let mut alive = interval_at(tokio::time::Instant::now() + ALIVE, ALIVE);
+    fn new(controller: &Controller, pass: Pass, listener: Listener, cursor: Cursor, behind: Behind) -> Self {
+        let now = Instant::now();
+        let looked = (now, controller.view().cluster.tokens.clone());
+        let mut alive = interval_at(now + ALIVE, ALIVE);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (controller, stop) = (controller.clone(), controller.stopping());
-        Self { controller, listener, cursor, behind, pending: VecDeque::new(), present: None, alive, stop, ended: false }
+        Self { controller, listener, cursor, behind, pending: VecDeque::new(), present: None, alive, stop, ended: false, pass, looked }
     }
 
     /// All changes after serial `after`; `None`: from now on.
-    pub fn changes(controller: &Controller, listener: Listener, after: Option<u64>) -> Self {
+    pub fn changes(controller: &Controller, pass: Pass, listener: Listener, after: Option<u64>) -> Self {
         // The state of now, after it listens: what comes later is told.
         let view = controller.view();
         let now = view.cluster.serial;
         let serial = after.filter(|after| *after <= now).unwrap_or(now);
         let cursor = listener.topic().begin(serial, now);
-        let mut stream = Self::new(controller, listener, cursor, Behind::Log);
+        let mut stream = Self::new(controller, pass, listener, cursor, Behind::Log);
         stream.pending.push_back(render::ready(&view.cluster, serial));
         if let Some(after) = after {
             // What was seen while it was away is in no log.
@@ -75,9 +84,9 @@ impl Stream {
     }
 
     /// Events that are in no log, from now on; `current`: the promotions of now before.
-    pub fn following(controller: &Controller, listener: Listener, current: bool) -> Self {
+    pub fn following(controller: &Controller, pass: Pass, listener: Listener, current: bool) -> Self {
         let cursor = listener.topic().now();
-        let mut stream = Self::new(controller, listener, cursor, Behind::End);
+        let mut stream = Self::new(controller, pass, listener, cursor, Behind::End);
         // The head of the answer goes out with the first bytes.
         stream.pending.push_back(render::ALIVE);
         stream.present = current.then(|| (controller.view(), None));
@@ -95,11 +104,14 @@ impl Stream {
     /// The next piece; `None`: it is over.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if let Some(bytes) = self.pending.pop_front() {
-                return Some(bytes);
-            }
             if self.ended || self.stop.is_cancelled() {
                 return None;
+            }
+            if !self.is_let_in().await {
+                return Some(self.closed());
+            }
+            if let Some(bytes) = self.pending.pop_front() {
+                return Some(bytes);
             }
             if let Some((view, after)) = self.present.take() {
                 let (events, last) = render::promotions_of_now(&view, after.as_ref(), DEFINITIONS);
@@ -132,6 +144,27 @@ impl Stream {
                 _ = self.alive.tick() => return Some(render::ALIVE),
             }
         }
+    }
+
+    /// Whether who listens would still be let in: a token may have ended or been revoked, sign-in switched on, a login taken back. Asked
+    /// before anything is told after tokens have changed, and now and then.
+    async fn is_let_in(&mut self) -> bool {
+        let cluster = self.controller.view().cluster;
+        let (looked, tokens) = &self.looked;
+        if tokens.ptr_eq(&cluster.tokens) && looked.elapsed() < ALIVE {
+            return true;
+        }
+        self.looked = (Instant::now(), cluster.tokens.clone());
+        self.controller.gate().who(&cluster, &self.pass, crate::state::now()).await.is_ok()
+    }
+
+    /// Who listens is not let in any more.
+    fn closed(&mut self) -> Bytes {
+        self.ended = true;
+        let reply = Reply::new(Code::FAIL_ACC_DENIED_COMMAND, "This stream has ended: what it was opened with lets nobody in any more.")
+            .cause("The token was revoked, switched off or has ended, or signing in has changed.")
+            .correction("Sign in anew, and open the stream again.");
+        render::error(&reply)
     }
 
     /// It missed events that nobody kept.

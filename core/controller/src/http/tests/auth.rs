@@ -253,3 +253,56 @@ async fn what_an_operator_must_not_change_is_closed_on_every_path() {
     assert!(closed > 60, "{closed}");
     assert_eq!(kit.controller.view().cluster.serial, before, "nothing was committed");
 }
+
+/// An open stream of events.
+async fn stream(kit: &Kit, path: &str, token: Option<&str>) -> axum::body::BodyDataStream {
+    let mut request = Request::builder().uri(path).header(header::ACCEPT, "text/event-stream");
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let response = router(kit.controller.clone()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 200, "{path}");
+    response.into_body().into_data_stream()
+}
+
+/// What a stream still tells, until it ends.
+async fn rest(stream: axum::body::BodyDataStream) -> String {
+    use futures_util::StreamExt;
+    let all = stream.map(|piece| String::from_utf8(piece.unwrap().to_vec()).unwrap()).collect::<String>();
+    tokio::time::timeout(crate::testkit::DEADLINE, all).await.expect("the stream goes on")
+}
+
+const STREAMS: [&str; 3] = ["/v1/berth/events", "/v1/events/nodes", "/v1/events/drbd/promotion"];
+
+#[tokio::test]
+async fn a_stream_ends_before_it_tells_anything_to_a_token_that_was_revoked() {
+    let (kit, admin) = closed().await;
+    for path in STREAMS {
+        let token = token_for(&kit, &admin, Role::Viewer).await;
+        let (stream, lasting) = (stream(&kit, path, Some(&token)).await, stream(&kit, "/v1/berth/events", Some(&admin)).await);
+        let id = kit.controller.view().cluster.tokens.keys().max().copied().unwrap_or_default();
+        assert_eq!(with(&kit, "DELETE", &format!("/v1/controller/auth/token/{id}"), "", Some(&admin)).await.status, 200);
+        let node = r#"{"name": "later", "type": "SATELLITE", "net_interfaces": [{"name": "default", "address": "127.0.0.1"}]}"#;
+        with(&kit, "POST", "/v1/nodes", node, Some(&admin)).await;
+        with(&kit, "DELETE", "/v1/nodes/later", "", Some(&admin)).await;
+        let told = rest(stream).await;
+        assert!(told.contains("event: error") && !told.contains("later") && !told.contains("revoke_token"), "{path}: {told}");
+        use futures_util::StreamExt;
+        let mut lasting = lasting;
+        let mut seen = String::new();
+        while !seen.contains("later") {
+            seen.push_str(std::str::from_utf8(&lasting.next().await.unwrap().unwrap()).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_nobody_ends_when_signing_in_is_switched_on() {
+    let kit = Kit::new().await;
+    let streams = [stream(&kit, STREAMS[0], None).await, stream(&kit, STREAMS[1], None).await, stream(&kit, STREAMS[2], None).await];
+    let got = ask(&kit, "POST", "/v1/controller/auth/initialize-token-auth", r#"{"no_https": true}"#).await;
+    assert_eq!(got.told(), "201 S1");
+    for stream in streams {
+        assert!(rest(stream).await.contains("event: error"));
+    }
+}
