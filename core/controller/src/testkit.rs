@@ -139,7 +139,7 @@ pub(crate) fn definition(name: &str) -> [Command; 2] {
             layers: vec!["STORAGE".into()],
             props: BTreeMap::new(),
             drbd_port: None,
-            drbd_secret: false,
+            drbd_secret: None,
             drbd_transport_type: None,
             drbd_peer_slots: None,
         },

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use berth_model::objects::SelectFilter;
 use berth_model::props::PropChange;
+use berth_model::secrets::Secret;
 use berth_model::vault::{MasterKey, Sealed};
 use serde::Serialize;
 
@@ -229,7 +230,8 @@ pub enum Command {
         layers: Vec<String>,
         props: BTreeMap<String, String>,
         drbd_port: Option<i64>,
-        drbd_secret: bool,
+        /// `None`: a random one.
+        drbd_secret: Option<Secret>,
         drbd_transport_type: Option<String>,
         drbd_peer_slots: Option<i64>,
     },

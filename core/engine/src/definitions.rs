@@ -14,6 +14,7 @@ use berth_model::names::{DEFAULT_GROUP, ResourceName};
 use berth_model::objects::{DrbdDefinition, ResourceDefinition};
 use berth_model::props::{EXACT_SIZE, Owner, PropChange};
 use berth_model::reply::Reply;
+use berth_model::secrets::Secret;
 
 use crate::change_props;
 use crate::command::Command;
@@ -23,6 +24,9 @@ use crate::{groups, lookup, numbers, stack};
 
 pub use external::name_for;
 pub use volumes::{check_size, new_volume};
+
+/// Longest shared secret of DRBD, in bytes (drbd.conf(5), `shared-secret`).
+const SHARED_SECRET_MAX: usize = 64;
 
 /// Commands that make and change resource definitions and volume definitions.
 ///
@@ -37,19 +41,24 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
             layers,
             props,
             drbd_port,
-            drbd_secret: _,
+            drbd_secret,
             drbd_transport_type,
             drbd_peer_slots,
         } => {
             draft.about(Operation::Create, ObjectMask::ResourceDefinition, &[("RscDfn", name.as_deref().unwrap_or_default())]);
-            let drbd = DrbdRequest { port: *drbd_port, transport: drbd_transport_type.as_deref(), peer_slots: *drbd_peer_slots };
+            let drbd = DrbdRequest {
+                port: *drbd_port,
+                secret: drbd_secret.as_ref(),
+                transport: drbd_transport_type.as_deref(),
+                peer_slots: *drbd_peer_slots,
+            };
             let request =
                 Request { name: name.as_deref(), external_name: external_name.as_deref(), group: group.as_deref(), layers, props, drbd };
             create(draft, &request)
         }
         Command::ModifyResourceDefinition { name, props, drbd_port, drbd_peer_slots, layers, group } => {
             draft.about(Operation::Modify, ObjectMask::ResourceDefinition, &[("RscDfn", name)]);
-            let drbd = DrbdRequest { port: *drbd_port, transport: None, peer_slots: *drbd_peer_slots };
+            let drbd = DrbdRequest { port: *drbd_port, secret: None, transport: None, peer_slots: *drbd_peer_slots };
             let request = Modification { props, drbd, layers: layers.as_deref(), group: group.as_deref() };
             modify(draft, name, &request)
         }
@@ -68,6 +77,7 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
 
 struct DrbdRequest<'a> {
     port: Option<i64>,
+    secret: Option<&'a Secret>,
     transport: Option<&'a str>,
     peer_slots: Option<i64>,
 }
@@ -103,6 +113,18 @@ fn fixed_port(wanted: Option<i64>) -> Result<Option<u16>, Refused> {
     })
 }
 
+/// The secret that DRBD's peers know each other by (drbd.conf(5), `shared-secret`): at most 64 bytes, on one line.
+fn shared_secret(wanted: Option<&Secret>) -> Result<Option<String>, Refused> {
+    let Some(text) = wanted.map(Secret::reveal).filter(|text| !text.is_empty()) else { return Ok(None) };
+    if text.len() <= SHARED_SECRET_MAX && !text.chars().any(char::is_control) {
+        return Ok(Some(text.to_owned()));
+    }
+    Err(Reply::new(Code::FAIL_INVLD_PROP, "This is no shared secret of DRBD.")
+        .cause(format!("It has at most {SHARED_SECRET_MAX} bytes and no control characters."))
+        .correction("Choose a shorter one on one line, or leave it out to have a random one made.")
+        .into())
+}
+
 fn transport(word: Option<&str>) -> Result<Option<String>, Refused> {
     const KNOWN: [&str; 3] = ["IP", "RDMA", "LB_TCP"];
     let Some(word) = word.filter(|word| !word.is_empty()) else { return Ok(None) };
@@ -124,7 +146,7 @@ fn create(draft: &mut Draft<'_>, request: &Request<'_>) -> Result<(), Refused> {
     }
     let drbd = DrbdDefinition {
         port: fixed_port(request.drbd.port)?,
-        secret: draft.context.secret.clone(),
+        secret: shared_secret(request.drbd.secret)?.unwrap_or_else(|| draft.context.secret.clone()),
         transport: transport(request.drbd.transport)?,
         peer_slots: groups::peer_slots(request.drbd.peer_slots)?,
         used_node_ids: 0,

@@ -12,6 +12,36 @@ use serde_json::Value;
 /// What stands in the place of a secret.
 pub const HIDDEN: &str = "(hidden)";
 
+/// A text that is shown nowhere: documents and logs that it is part of hold [`HIDDEN`] in its place.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl serde::Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(HIDDEN)
+    }
+}
+
 /// Parts of names whose values are secrets: in lower case, without `-`, `_` and spaces.
 const WORDS: [&str; 9] = ["secret", "passphrase", "password", "passwd", "token", "credential", "privatekey", "apikey", "accesskey"];
 

@@ -36,6 +36,10 @@ pub async fn check(State(controller): State<Controller>, mut request: Request, n
     if let Some(to) = gate.https_port().filter(|_| !transport.tls).and_then(|port| secure_place(&cluster, &request, port)) {
         return (StatusCode::FOUND, [(header::LOCATION, to)]).into_response();
     }
+    // A browser asks before it signs in whether it may; the headers of every reply say yes.
+    if request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        return (StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]).into_response();
+    }
     let pass = Pass {
         path: request.uri().path().to_owned(),
         authorization: request.headers().get(header::AUTHORIZATION).cloned(),
@@ -45,10 +49,6 @@ pub async fn check(State(controller): State<Controller>, mut request: Request, n
     let who = gate.who(&cluster, &pass, crate::state::now()).await;
     let caller = match who {
         Ok(caller) => caller,
-        // A browser asks before it signs in whether it may; the headers of every reply say yes.
-        Err(_) if request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) => {
-            return (StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]).into_response();
-        }
         Err(why) => {
             count(&controller.counters().sign_ins_refused);
             tracing::info!(peer = ?pass.peer, path = pass.path, ?why, "not signed in");

@@ -6,6 +6,7 @@ use berth_model::change::{NumberKey, Object};
 use berth_model::codes::Code;
 use berth_model::names::VolumeNumber;
 use berth_model::props::PropChange;
+use berth_model::secrets::Secret;
 use berth_model::size::Kib;
 
 use crate::apply::Decision;
@@ -20,7 +21,7 @@ fn definition(name: &str, layers: &[&str]) -> Command {
         layers: layers.iter().map(|layer| (*layer).to_owned()).collect(),
         props: BTreeMap::new(),
         drbd_port: None,
-        drbd_secret: false,
+        drbd_secret: None,
         drbd_transport_type: None,
         drbd_peer_slots: None,
     }
@@ -35,7 +36,7 @@ fn external(name: Option<&str>, external: &str) -> Command {
         layers,
         props,
         drbd_port: None,
-        drbd_secret: false,
+        drbd_secret: None,
         drbd_transport_type: None,
         drbd_peer_slots: None,
     }
@@ -139,14 +140,32 @@ fn properties_are_told_before_the_definition() {
         layers,
         props: [("Aux/owner".to_owned(), "anna".to_owned())].into(),
         drbd_port: Some(7555),
-        drbd_secret: true,
+        drbd_secret: Some(Secret::new("n2mDsw6XeZ9uD5bDGk1q")),
         drbd_transport_type: Some("rdma".to_owned()),
         drbd_peer_slots: Some(5),
     };
     assert_eq!(told(&world.give(&command)), ["SUCCESS ResourceDefinition 1", "SUCCESS ResourceDefinition 1 RscDfn=one"]);
     let made = world.cluster.definitions.get(&resource("one")).unwrap();
     assert_eq!((made.group.as_str(), made.drbd.port, made.drbd.transport.as_deref()), ("DfltRscGrp", Some(7555), Some("RDMA")));
-    assert_eq!(made.drbd.secret, "abcdefghijklmnopqrst");
+    assert_eq!(made.drbd.secret, "n2mDsw6XeZ9uD5bDGk1q");
+    assert!(!serde_json::to_string(&command).unwrap().contains("n2mD") && !format!("{command:?}").contains("n2mD"), "what the log keeps");
+    for wrong in ["x".repeat(65), "two\nlines".to_owned()] {
+        let Command::CreateResourceDefinition { layers, props, .. } = definition("two", &["DRBD", "STORAGE"]) else {
+            panic!("a definition")
+        };
+        let command = Command::CreateResourceDefinition {
+            name: Some("two".to_owned()),
+            external_name: None,
+            group: None,
+            layers,
+            props,
+            drbd_port: None,
+            drbd_secret: Some(Secret::new(wrong)),
+            drbd_transport_type: None,
+            drbd_peer_slots: None,
+        };
+        assert_eq!(told(&world.give(&command)), ["ERROR ResourceDefinition 213 RscDfn=two"]);
+    }
     let quorum = change("one", &[("DrbdOptions/Resource/quorum", "majority")]);
     assert_eq!(told(&world.give(&quorum)), ["SUCCESS ResourceDefinition 1 RscDfn=one", "SUCCESS ResourceDefinition 3 RscDfn=one"]);
     assert_eq!(told(&world.give(&change("one", &[("Bogus", "1"), ("Aux/b", "2")]))), ["ERROR ResourceDefinition 213 RscDfn=one"]);

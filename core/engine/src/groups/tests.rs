@@ -39,7 +39,7 @@ fn definition(name: &str, group: &str) -> Command {
         layers: vec!["STORAGE".to_owned()],
         props: BTreeMap::new(),
         drbd_port: None,
-        drbd_secret: false,
+        drbd_secret: None,
         drbd_transport_type: None,
         drbd_peer_slots: None,
     }

@@ -340,7 +340,7 @@ fn many_volume_definitions_go_with_their_definition() {
         layers: Vec::new(),
         props: BTreeMap::new(),
         drbd_port: None,
-        drbd_secret: false,
+        drbd_secret: None,
         drbd_transport_type: None,
         drbd_peer_slots: None,
     });

@@ -157,7 +157,7 @@ impl Question {
                     layers: Vec::new(),
                     props: Default::default(),
                     drbd_port: None,
-                    drbd_secret: false,
+                    drbd_secret: None,
                     drbd_transport_type: None,
                     drbd_peer_slots: None,
                 },

@@ -154,7 +154,7 @@ fn a_pool_with_volumes_stays_where_it_is() {
         layers: vec!["STORAGE".to_owned()],
         props: Default::default(),
         drbd_port: None,
-        drbd_secret: false,
+        drbd_secret: None,
         drbd_transport_type: None,
         drbd_peer_slots: None,
     });

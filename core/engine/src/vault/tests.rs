@@ -26,7 +26,7 @@ fn definition(name: &str, layers: &[&str]) -> Command {
         layers: layers.iter().map(|layer| (*layer).to_owned()).collect(),
         props: BTreeMap::new(),
         drbd_port: None,
-        drbd_secret: false,
+        drbd_secret: None,
         drbd_transport_type: None,
         drbd_peer_slots: None,
     }

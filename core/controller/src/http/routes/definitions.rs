@@ -20,6 +20,7 @@ use berth_model::objects::ResourceDefinition;
 use berth_model::observed::Standing;
 use berth_model::props::Owner;
 use berth_model::reply::Reply;
+use berth_model::secrets::Secret;
 
 use super::inputs;
 use super::settings::{infos, property_infos};
@@ -155,7 +156,7 @@ async fn create(call: Call) -> Answered {
         layers,
         props: plain(definition.props),
         drbd_port: int(body.drbd_port),
-        drbd_secret: body.drbd_secret.is_some(),
+        drbd_secret: text(body.drbd_secret).map(Secret::new),
         drbd_transport_type: text(body.drbd_transport_type),
         drbd_peer_slots: int(body.drbd_peer_slots),
     };

@@ -139,7 +139,7 @@ pub(super) fn definition(name: &str) -> Command {
         layers: vec![text("STORAGE")],
         props: BTreeMap::new(),
         drbd_port: None,
-        drbd_secret: false,
+        drbd_secret: None,
         drbd_transport_type: None,
         drbd_peer_slots: None,
     }

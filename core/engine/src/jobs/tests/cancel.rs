@@ -145,7 +145,7 @@ fn base() -> Machines {
         layers: layers.split(',').map(str::to_owned).collect(),
         props: BTreeMap::new(),
         drbd_port: None,
-        drbd_secret: false,
+        drbd_secret: None,
         drbd_transport_type: None,
         drbd_peer_slots: None,
     };
