@@ -171,7 +171,7 @@ fn restore(snapshot: &berth_model::snapshot::Snapshot, name: &str) -> Vec<Comman
             layers: snapshot.layers.iter().map(ToString::to_string).collect(),
             props: props(&[]),
             drbd_port: None,
-            drbd_secret: false,
+            drbd_secret: None,
             drbd_transport_type: None,
             drbd_peer_slots: None,
         },
