@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context;
 use berth_model::inquiry::{LogChange, LogControl, LogLevel, LogLevels, SUPPORT_BYTES, SUPPORT_LINES};
 use opentelemetry_sdk::trace::SdkTracer;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, reload};
 
 /// Beginning of the names of Berth's own parts.
 const OWN: &str = "berth";
@@ -124,23 +125,17 @@ pub fn start(text: &str, format: &str, tracer: Option<SdkTracer>) -> anyhow::Res
     let recent = Recent::default();
     let writer = recent.clone();
     let write = move || writer.clone();
-    let put: Put = match format {
-        "text" => {
-            let log = tracing_subscriber::fmt().with_writer(write).with_ansi(terminal).with_env_filter(parsed);
-            let log = log.with_filter_reloading();
-            let handle = log.reload_handle();
-            log.finish().with(tracer.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer))).init();
-            Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
-        }
-        "json" => {
-            let log = tracing_subscriber::fmt().json().with_writer(write).with_env_filter(parsed);
-            let log = log.with_filter_reloading();
-            let handle = log.reload_handle();
-            log.finish().with(tracer.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer))).init();
-            Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
-        }
+    // Each has a filter of its own: a quiet log leaves no gaps in traces.
+    let (filter, handle) = reload::Layer::new(parsed);
+    let spans = tracer.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer).with_filter(LevelFilter::INFO));
+    let log = tracing_subscriber::fmt::layer().with_writer(write).with_ansi(terminal);
+    let all = tracing_subscriber::registry().with(spans);
+    match format {
+        "text" => all.with(log.with_filter(filter)).init(),
+        "json" => all.with(log.json().with_filter(filter)).init(),
         other => anyhow::bail!("'{other}' is not a log format; write text or json"),
-    };
+    }
+    let put: Put = Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()));
     Ok(Arc::new(ProcessLog { levels: Mutex::new(levels(text)), put, recent }))
 }
 

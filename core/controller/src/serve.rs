@@ -313,6 +313,7 @@ pub(crate) async fn core(
         listen: config.listen,
         log: config.log.clone(),
         lists: crate::http::Lists::new(),
+        bodies: crate::http::Bodies::new(),
         vault,
         gate: Gate::new(config.sign_in.clone()).map_err(ControllerError::SignIn)?,
         https: (config.https_listen, config.https.is_some()),

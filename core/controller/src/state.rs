@@ -94,6 +94,7 @@ pub(crate) struct Inner {
     pub listen: SocketAddr,
     pub log: Arc<dyn LogControl>,
     pub lists: crate::http::Lists,
+    pub bodies: crate::http::Bodies,
     pub feed: Arc<crate::http::Feed>,
     pub vault: Arc<crate::vault::Vault>,
     pub gate: crate::gate::Gate,
@@ -270,6 +271,10 @@ impl Controller {
 
     pub(crate) fn gate(&self) -> &crate::gate::Gate {
         &self.0.gate
+    }
+
+    pub(crate) fn bodies(&self) -> &crate::http::Bodies {
+        &self.0.bodies
     }
 
     pub(crate) fn body_within(&self) -> Duration {

@@ -220,7 +220,7 @@ fn supported(draft: &Draft<'_>, node: &Node, provider: ProviderKind) -> Result<(
             let why = able.unsupported_providers.get(&provider).map(|reasons| reasons.join("; ")).filter(|why| !why.is_empty());
             Err(refuse(
                 why.unwrap_or_else(|| "Its satellite does not offer this kind.".to_owned()),
-                "Install what is missing there and reconnect the node, or choose another kind.".to_owned(),
+                "Choose another kind, or a node that serves this one: 'linstor node info' says which do, and what others lack.".to_owned(),
             ))
         }
     }

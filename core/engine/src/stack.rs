@@ -136,7 +136,7 @@ pub fn supported(observed: &Observed, node: &NodeName, stack: &[LayerKind]) -> R
     let Some((kind, why)) = missing.first() else { return Ok(()) };
     Err(Reply::new(Code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER, format!("Node '{node}' cannot do the layer {kind}."))
         .cause(why.clone())
-        .correction(format!("Install what {kind} needs on the node and restart its satellite, or choose other layers."))
+        .correction("Choose other layers, or a node that does this one: 'linstor node info' says which do, and what others lack.")
         .into())
 }
 
@@ -149,8 +149,8 @@ pub fn needs_drbd(resource: &ResourceName, replicas: usize) -> Refused {
     )
     .cause("No layers were chosen, so that several replicas mean replication by DRBD, and the nodes or the first replica do without it.")
     .correction(
-        "Install DRBD 9 and drbd-utils on the nodes and restart their satellites, ask for one replica, \
-         or choose the layers STORAGE for replicas that are independent of each other.",
+        "Ask for one replica, choose the layers STORAGE for replicas that are independent of each other, or use nodes that do DRBD: \
+         'linstor node info' says which do, and what others lack.",
     )
     .into()
 }

@@ -2,8 +2,7 @@
 
 use std::any::Any;
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::rejection::BytesRejection;
+use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use berth_api::reply::ApiCallRc;
@@ -12,6 +11,7 @@ use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
 use serde::Serialize;
 
+use super::body::drain;
 use crate::Controller;
 
 /// Largest text of the framework that is turned into a reply.
@@ -104,7 +104,8 @@ pub fn too_slow() -> Response {
 
 /// No operation has this path. The body is read all the same: a connection with an unread one is closed, which clients that send the next
 /// request on it take for a controller that has gone.
-pub async fn no_such_path(uri: Uri, _body: Result<Bytes, BytesRejection>) -> Response {
+pub async fn no_such_path(uri: Uri, body: Body) -> Response {
+    drain(body).await;
     let reply = Reply::new(Code::FAIL_UNKNOWN_ERROR, format!("Path '{}' not found on server.", uri.path()))
         .correction("Check the path; the API's operations begin with /v1/.");
     with_status(StatusCode::NOT_FOUND, &reply)
@@ -112,7 +113,8 @@ pub async fn no_such_path(uri: Uri, _body: Result<Bytes, BytesRejection>) -> Res
 
 /// The path has no operation with this verb. A browser that asks whether it may send one gets a plain yes: the headers of every reply
 /// say the rest. The body is read as in [`no_such_path`].
-pub async fn no_such_verb(method: Method, uri: Uri, headers: HeaderMap, _body: Result<Bytes, BytesRejection>) -> Response {
+pub async fn no_such_verb(method: Method, uri: Uri, headers: HeaderMap, body: Body) -> Response {
+    drain(body).await;
     if method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         return (StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]).into_response();
     }
@@ -146,12 +148,5 @@ pub async fn as_replies(response: Response) -> Response {
     let (_, body): (_, Body) = response.into_parts();
     let bytes = to_bytes(body, REFUSAL_MAX).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let reply = if status == StatusCode::PAYLOAD_TOO_LARGE {
-        Reply::new(Code::API_PARSE, "The body of the request is too large.")
-            .cause(format!("At most {} bytes are taken.", super::BODY_MAX))
-            .correction("Send a smaller document.")
-    } else {
-        Reply::new(Code::FAIL_UNKNOWN_ERROR, text).correction("Correct the request.")
-    };
-    with_status(status, &reply)
+    with_status(status, &Reply::new(Code::FAIL_UNKNOWN_ERROR, text).correction("Correct the request."))
 }

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use axum::body::Bytes;
 use axum::extract::{ConnectInfo, FromRequest, Query, RawPathParams, Request};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +10,7 @@ use berth_model::access::{Caller, Role};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::answer;
+use super::body::{self, Taken};
 use super::dry::{self, Mode};
 use super::query::Pairs;
 use crate::gate::Pass;
@@ -36,7 +36,7 @@ pub struct Call {
     path: Vec<(String, String)>,
     /// The path as it was sent.
     raw_path: String,
-    body: Bytes,
+    body: Taken,
     origin: String,
 }
 
@@ -60,10 +60,11 @@ impl FromRequest<Controller> for Call {
         let pass = parts.extensions.get::<Pass>().cloned().unwrap_or_default();
         let takes_gzip = super::lists::takes_gzip(&parts.headers);
         let writes = !matches!(parts.method, Method::GET | Method::HEAD | Method::DELETE);
-        let reading = Bytes::from_request(Request::from_parts(parts, body), controller);
-        let body = match tokio::time::timeout(controller.body_within(), reading).await {
-            Ok(read) => read.map_err(IntoResponse::into_response)?,
-            Err(_) => return Err(answer::too_slow()),
+        let body = if matches!(parts.method, Method::GET | Method::HEAD) {
+            body::drain(body).await;
+            Taken::default()
+        } else {
+            body::read(controller.bodies(), &parts.headers, body, controller.body_within()).await?
         };
         // Also what reads no body does nothing for a client that sent something which cannot have been meant.
         if writes

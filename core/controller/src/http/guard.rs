@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -16,13 +16,11 @@ use berth_model::reply::Reply;
 use berth_model::secrets;
 
 use super::answer;
+use super::body::drain;
 use crate::Controller;
 use crate::gate::{NotIn, Pass, Transport};
 use crate::happenings::count;
 
-/// What is read of a refused request, in bytes, and for how long.
-const DRAIN_MAX: usize = 64 << 10;
-const DRAIN_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 /// The property that has even metrics encrypted.
 const NO_PLAIN_METRICS: &str = "REST/disable-http-metrics";
 /// Largest answer whose secrets are looked for, in bytes: far above any list that is asked for in one piece.
@@ -52,7 +50,7 @@ pub async fn check(State(controller): State<Controller>, mut request: Request, n
         Err(why) => {
             count(&controller.counters().sign_ins_refused);
             tracing::info!(peer = ?pass.peer, path = pass.path, ?why, "not signed in");
-            drain(request).await;
+            drain(request.into_body()).await;
             return not_in(&why);
         }
     };
@@ -62,6 +60,13 @@ pub async fn check(State(controller): State<Controller>, mut request: Request, n
             request.extensions_mut().insert(pass);
             next.run(request).await
         }
+        Door::WithoutSecrets if asks_for_a_secret(&request) => {
+            let reply = Reply::new(Code::FAIL_ACC_DENIED_COMMAND, "A viewer cannot look for the value of a secret.")
+                .cause("A list that is shorter for a wrong guess would tell it.")
+                .correction("Leave this property out of the filter.");
+            drain(request.into_body()).await;
+            answer::with_status(StatusCode::FORBIDDEN, &reply)
+        }
         Door::WithoutSecrets => {
             // What is compressed already cannot be looked into; the layer outside compresses what comes of it.
             request.headers_mut().remove(header::ACCEPT_ENCODING);
@@ -70,16 +75,16 @@ pub async fn check(State(controller): State<Controller>, mut request: Request, n
             without_secrets(next.run(request).await).await
         }
         Door::Closed(needed) => {
-            drain(request).await;
+            drain(request.into_body()).await;
             answer::with_status(StatusCode::FORBIDDEN, &denied(&caller, needed))
         }
     }
 }
 
-/// Reads what a refused request brings, as far as that is little: a connection with an unread body is closed, which clients that send the
-/// next request on it take for a controller that has gone.
-async fn drain(request: Request) {
-    drop(tokio::time::timeout(DRAIN_WITHIN, to_bytes(request.into_body(), DRAIN_MAX)).await);
+/// Whether a list is filtered by a property that is a secret.
+fn asks_for_a_secret(request: &Request) -> bool {
+    let pairs = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
+    pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, value)| name == "props" && secrets::is_secret(value)))
 }
 
 /// Where a plain request is sent while HTTPS is on; `None`: it may be answered plainly (contract 1.4).

@@ -101,10 +101,19 @@ fn count(number: usize) -> f64 {
 
 /// The text of some series, without its end.
 fn text_of(series: Vec<Series>, samples: Vec<Sample>) -> Result<String, std::fmt::Error> {
+    let counters: Vec<&str> =
+        samples.iter().filter(|sample| matches!(sample.kind, SampleKind::Counter)).map(|sample| sample.name).collect();
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Shown { series, samples }));
     let mut text = String::new();
     encode(&mut text, &registry)?;
+    // The library writes OpenMetrics, where a counter's head leaves out the suffix of its sample; version 0.0.4 has the same name in both.
+    for name in counters {
+        let base = name.trim_end_matches("_total");
+        for head in ["# HELP", "# TYPE"] {
+            text = text.replacen(&format!("{head} {base} "), &format!("{head} {name} "), 1);
+        }
+    }
     let length = text.strip_suffix(END).ok_or(std::fmt::Error)?.len();
     text.truncate(length);
     Ok(text)

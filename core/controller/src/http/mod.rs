@@ -4,6 +4,7 @@
 //! Whatever goes wrong on the way is a reply list, too, so that clients find one form everywhere.
 
 mod answer;
+mod body;
 mod call;
 mod dry;
 mod events;
@@ -18,12 +19,13 @@ mod spec;
 mod tests;
 mod views;
 
+pub use body::Bodies;
 pub use events::Feed;
 pub(crate) use events::{News, NodeChange, pump};
 pub use lists::Lists;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -36,8 +38,6 @@ use tracing::Instrument;
 
 use crate::Controller;
 
-/// Largest request body, in bytes: far above any document of the API.
-pub(crate) const BODY_MAX: usize = 8 << 20;
 /// Smallest reply that is compressed, in bytes (contract 1.3).
 const GZIP_FROM: u16 = 1000;
 
@@ -50,7 +50,6 @@ pub fn router(controller: Controller) -> Router {
         .method_not_allowed_fallback(answer::no_such_verb)
         .layer(axum::middleware::from_fn(dry::check))
         .layer(axum::middleware::from_fn_with_state(controller.clone(), guard::check))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(axum::middleware::map_response(finish))
         .layer(CatchPanicLayer::custom(move |panic| answer::panicked(&on_panic, panic)))
         // The fastest level: lists of megabytes are asked for often, and mostly over a local network.

@@ -20,7 +20,8 @@ mod names;
 mod place;
 mod sos;
 
-use super::{BODY_MAX, answer, normal_path, router};
+use super::body::BODY_MAX;
+use super::{answer, normal_path, router};
 use crate::testkit::{Kit, definition, kvs, node, replica};
 use berth_model::observed::Standing;
 
@@ -298,7 +299,7 @@ async fn metrics_health_and_compression() {
     for line in [
         r#"linstor_node_state{node="alpha",nodetype="SATELLITE",address="127.0.0.1",encryption="PLAIN",port="3366"} 2"#,
         r#"linstor_volume_definition_size_bytes{name="one",volume_number="0",resource_group="DfltRscGrp"} 67108864"#,
-        "# TYPE berth_commits counter",
+        "# TYPE berth_commits_total counter",
     ] {
         let found = lines.iter().any(|found| *found == line || found.strip_suffix(".0") == Some(line));
         assert!(found, "{line}\n{}", metrics.text);

@@ -52,6 +52,19 @@ fn days_are_those_of_the_calendar() {
 }
 
 #[test]
+fn a_token_that_is_over_before_it_begins_is_told_so() {
+    let mut world = World::of("");
+    let mut details = |expires| match world.give(&create("b", None, expires, None)).result {
+        Ok(applied) => applied.replies[0].details.clone(),
+        Err(refused) => panic!("{refused:?}"),
+    };
+    assert!(details(Some("1970-01-01")).contains("has ended already"));
+    for later in [Some("2099-01-01"), None] {
+        assert!(!details(later).contains("ended"));
+    }
+}
+
+#[test]
 fn tokens_are_asked_for_once_somebody_said_so_and_one_exists() {
     let mut world = World::of("");
     assert!(!asked_for(&world.cluster));

@@ -158,6 +158,9 @@ fn a_collector_gets_a_trace_of_each_request_from_its_door_to_its_plan() -> Resul
         "127.0.0.1:0".into(),
         "--traces".into(),
         address.into(),
+        // A quiet log is no reason for gaps in traces.
+        "--log".into(),
+        "error".into(),
     ];
     let mut daemon = Daemon::start(&scratch, "controller", words)?;
     let rest = Rest::new(&format!("http://{}", daemon.host_port()));

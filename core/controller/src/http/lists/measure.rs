@@ -42,6 +42,7 @@ fn controller(view: View) -> (watch::Sender<View>, Controller) {
         listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         log: Arc::new(berth_model::inquiry::RememberedLog::default()),
         lists: super::Lists::new(),
+        bodies: crate::http::Bodies::new(),
         feed: Arc::new(crate::http::Feed::new()),
         vault: Arc::new(crate::vault::Vault::new()),
         gate: crate::gate::Gate::open(),

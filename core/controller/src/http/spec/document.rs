@@ -18,6 +18,7 @@ const REFUSED: &[(u16, &str, &str)] = &[
     (404, "NotFound", "Something that the request names does not exist."),
     (408, "TooSlow", "The body of the request did not come in time."),
     (413, "TooLarge", "The body of the request is too large."),
+    (503, "Busy", "There are too many large requests at the moment; nothing was changed."),
     (500, "Refused", "It is refused, or failed; the entries say why and what to do."),
 ];
 
@@ -163,7 +164,7 @@ fn described(operation: &Operation, schemas: &mut Schemas) -> Value {
     let mut responses: Map<String, Value> = Map::new();
     let refused = REFUSED.iter().filter(|(status, ..)| match status {
         404 => *may_miss || !parts.is_empty(),
-        408 | 413 => body.is_some(),
+        408 | 413 | 503 => body.is_some(),
         _ => true,
     });
     for (status, name, _) in refused {

@@ -254,6 +254,20 @@ async fn what_an_operator_must_not_change_is_closed_on_every_path() {
     assert_eq!(kit.controller.view().cluster.serial, before, "nothing was committed");
 }
 
+#[tokio::test]
+async fn a_viewer_cannot_guess_secrets_with_a_filter() {
+    let (kit, admin) = closed().await;
+    let viewer = token_for(&kit, &admin, Role::Viewer).await;
+    let asked = |filter: &'static str, token: &str| {
+        let (kit, path, token) = (&kit, format!("/v1/nodes?props={filter}"), token.to_owned());
+        async move { with(kit, "GET", &path, "", Some(&token)).await.status }
+    };
+    for filter in ["Aux/ipmi-password=x", "Aux%2Fipmi-p%61ssword", "Aux/a&props=Aux/Secret"] {
+        assert_eq!((asked(filter, &viewer).await, asked(filter, &admin).await), (403, 200), "{filter}");
+    }
+    assert_eq!(asked("Aux/site=x", &viewer).await, 200);
+}
+
 /// An open stream of events.
 async fn stream(kit: &Kit, path: &str, token: Option<&str>) -> axum::body::BodyDataStream {
     let mut request = Request::builder().uri(path).header(header::ACCEPT, "text/event-stream");
