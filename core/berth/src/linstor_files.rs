@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use toml::{Table, Value};
 
 /// Tables of LINSTOR's files; Berth's own file has none.
-const TABLES: [&str; 8] = ["db", "http", "https", "ldap", "encrypt", "logging", "netcom", "debug"];
+const TABLES: [&str; 9] = ["db", "http", "https", "ldap", "encrypt", "logging", "netcom", "debug", "files"];
 
 /// Whose file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub fn translate(table: &Table, program: Program, folder: &Path) -> anyhow::Resu
             ("https", Program::Controller) => file.https(members)?,
             ("ldap", Program::Controller) => file.ldap(members)?,
             ("netcom", Program::Satellite) => file.netcom(members)?,
+            ("files", Program::Satellite) => file.files(members)?,
             ("encrypt", Program::Controller) => file.texts(members, &[("passphrase", "master_passphrase")])?,
             ("logging", _) => file.logging(members)?,
             _ => members.keys().map(String::as_str).collect(),
@@ -178,6 +179,24 @@ impl File<'_> {
         }
         // The best version that both sides know is spoken, from 1.2 on: what `ssl_protocol` says is no reason to speak a worse one.
         Ok(rest(members, &known).into_iter().filter(|member| *member != "ssl_protocol").collect())
+    }
+
+    /// Folders below which external files may be written.
+    fn files<'m>(&mut self, members: &'m Table) -> anyhow::Result<Vec<&'m str>> {
+        for (member, value) in members {
+            if member != "allowExtFiles" {
+                continue;
+            }
+            let folders: Vec<String> = match value {
+                Value::Array(folders) => folders.iter().map(|folder| plain(member, folder)).collect::<Result<_, _>>()?,
+                one => vec![plain(member, one)?],
+            };
+            if let Some(folder) = folders.iter().find(|folder| folder.contains(',')) {
+                bail!("files.allowExtFiles: no folder with a comma in its name can be allowed: '{folder}'");
+            }
+            self.say("allow_ext_files", folders.join(","));
+        }
+        Ok(rest(members, &["allowExtFiles"]))
     }
 
     fn logging<'m>(&mut self, members: &'m Table) -> anyhow::Result<Vec<&'m str>> {
@@ -310,6 +329,20 @@ mod tests {
     }
 
     #[test]
+    fn the_folders_of_external_files_are_taken_over() {
+        for (text, folders) in [
+            ("[files]\nallowExtFiles = [\"/etc/multipath\", \"/srv/x\"]\nlog = 1", "/etc/multipath,/srv/x"),
+            ("[files]\nallowExtFiles = \"/etc/multipath\"\nlog = 1", "/etc/multipath"),
+            ("[files]\nallowExtFiles = []\nlog = 1", ""),
+        ] {
+            assert!(is_linstors(&text.parse().unwrap()), "{text}");
+            let satellite = said(text, Program::Satellite).unwrap();
+            assert_eq!((get(&satellite, "allow_ext_files"), &satellite.unused), (Some(folders), &vec!["files.log".to_owned()]), "{text}");
+            assert_eq!(said(text, Program::Controller).unwrap().settings, []);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_obeyed_is_refused() {
         for (text, program, word) in [
             ("[http]\nport = 70000", Program::Controller, "port"),
@@ -318,6 +351,8 @@ mod tests {
             ("[netcom]\ntype = \"ssl\"", Program::Satellite, "server_certificate"),
             ("[netcom]\ntype = \"rot13\"", Program::Satellite, "rot13"),
             ("[ldap]\nuri = [1]", Program::Controller, "uri"),
+            ("[files]\nallowExtFiles = [[\"/etc\"]]", Program::Satellite, "allowExtFiles"),
+            ("[files]\nallowExtFiles = [\"/etc/a,b\"]", Program::Satellite, "comma"),
         ] {
             let error = said(text, program).unwrap_err();
             assert!(error.contains(word), "{text}: {error}");
@@ -329,8 +364,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(
-            table in "(db|http|https|ldap|encrypt|logging|netcom|x)",
-            member in "(enabled|port|listen_addr|type|level|keystore|dn|passphrase|[a-z]{1,4})",
+            table in "(db|http|https|ldap|encrypt|logging|netcom|files|x)",
+            member in "(enabled|port|listen_addr|allowExtFiles|type|level|keystore|dn|passphrase|[a-z]{1,4})",
             value in "(true|-?[0-9]{1,19}|\"[^\"\\\\\n\r\t\u{0}-\u{1f}\u{7f}]{0,9}\"|\\[1\\]|\\{\\}|1979-05-27)",
             noise in ".{0,40}",
         ) {

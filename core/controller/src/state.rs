@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_engine::command::Command;
-use berth_engine::draft::{AwaitedPool, RequestContext};
+use berth_engine::draft::{AwaitedFile, AwaitedPool, RequestContext};
 use berth_engine::explain::decision::said;
 use berth_engine::explain::subject::Subject;
 use berth_engine::explain::{Preview, foresee};
-use berth_engine::rename;
+use berth_engine::{files, rename};
 use berth_model::access::Caller;
 use berth_model::cluster::Cluster;
 use berth_model::codes::Code;
@@ -341,7 +341,7 @@ impl Controller {
     }
 
     async fn wait(&self, verdict: Verdict) -> Answer {
-        let Verdict { mut replies, request, jobs, await_node, await_pool, await_items } = verdict;
+        let Verdict { mut replies, request, jobs, await_node, await_pool, await_items, await_file } = verdict;
         if let Some(node) = await_node {
             replies.extend(self.first_contact(&node, &request).await);
         }
@@ -350,6 +350,9 @@ impl Controller {
         }
         if !await_items.1.is_empty() {
             replies.extend(self.moved(await_items, &request).await);
+        }
+        if let Some(file) = await_file {
+            replies.extend(self.file_written(&file, &request).await);
         }
         let waits = jobs.into_iter().map(|(id, news)| self.job(id, news, &request));
         for entries in futures_util::future::join_all(waits).await {
@@ -437,6 +440,21 @@ impl Controller {
                 Reply::new(Code::WARN_NOT_CONNECTED, "Not every node has moved its stable paths yet.")
                     .cause("There was no word of it from their satellites for some time.")
                     .correction("Look at the resource with 'linstor resource list'; the nodes go on by themselves."),
+            ]
+        });
+        replies.iter_mut().for_each(|reply| request.complete(reply, self.0.world.now()));
+        replies
+    }
+
+    /// Waits until satellites have looked at an external file that is deployed, and what hinders them.
+    async fn file_written(&self, file: &AwaitedFile, request: &RequestContext) -> Vec<Reply> {
+        let seen = self.seen_within(self.0.patience, |observed| files::written(observed, file)).await;
+        let mut replies = seen.unwrap_or_else(|| {
+            count(&self.0.counters.answers_unfinished);
+            vec![
+                Reply::new(Code::WARN_NOT_CONNECTED, format!("Not every node has written external file '{}' yet.", file.path))
+                    .cause("There was no word of it from their satellites for some time.")
+                    .correction("Ask for its state with 'GET /v1/files/{file}/status/{node}'; the nodes go on by themselves."),
             ]
         });
         replies.iter_mut().for_each(|reply| request.complete(reply, self.0.world.now()));

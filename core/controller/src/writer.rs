@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_engine::command::Command;
-use berth_engine::draft::{AwaitedPool, RequestContext};
+use berth_engine::draft::{AwaitedFile, AwaitedPool, RequestContext};
 use berth_model::access::Caller;
 use berth_model::cluster::Cluster;
 use berth_model::ids::{Id, kind};
@@ -116,6 +116,7 @@ pub(crate) struct Verdict {
     pub await_pool: Option<AwaitedPool>,
     /// Items that their satellites must have looked at under a plan of this serial or a later one.
     pub await_items: (u64, Vec<Awaited>),
+    pub await_file: Option<AwaitedFile>,
 }
 
 /// Something from a session. What older sessions of the node still say is dropped.

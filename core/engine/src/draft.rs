@@ -8,7 +8,7 @@ use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::ids::{Id, IdSource, kind};
 use berth_model::job::{Awaited, Job, Subject, Task};
-use berth_model::names::{NodeName, ResourceName, StorPoolName, VolumeNumber};
+use berth_model::names::{FilePath, NodeName, ResourceName, StorPoolName, VolumeNumber};
 use berth_model::observed::Observed;
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
@@ -59,6 +59,8 @@ pub struct Applied {
     pub await_pool: Option<AwaitedPool>,
     /// Items that their satellites must have looked at under the plan of this commit before the answer: stable paths move.
     pub await_items: Vec<Awaited>,
+    /// An external file that satellites must have looked at before the answer.
+    pub await_file: Option<AwaitedFile>,
     /// What the shell must do after the commit.
     pub effects: Vec<Effect>,
 }
@@ -72,6 +74,15 @@ pub struct AwaitedPool {
     pub name: StorPoolName,
     /// Its generation id.
     pub id: Uuid,
+}
+
+/// An external file that an answer waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwaitedFile {
+    /// Its path.
+    pub path: FilePath,
+    /// The nodes that are to have it and may write it.
+    pub nodes: Vec<NodeName>,
 }
 
 /// A refusal: nothing changes. At least one entry is an error.

@@ -1,20 +1,23 @@
 //! External files: kept for nodes, and deployed with definitions.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use berth_model::change::{Key, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::files::{CONTENT_MAX, DEPLOYED, ExternalFile, SUFFIX_MAX, SUFFIXES_MAX, property};
-use berth_model::names::FilePath;
-use berth_model::objects::ResourceDefinition;
+use berth_model::flags::ResourceFlag;
+use berth_model::names::{FilePath, NodeName, ResourceName};
+use berth_model::objects::{Resource, ResourceDefinition};
+use berth_model::observed::Observed;
 use berth_model::reply::Reply;
 
 use crate::command::Command;
-use crate::draft::{Draft, Refused};
-use crate::lookup;
+use crate::draft::{AwaitedFile, Draft, Refused};
 use crate::resources::misdirected;
-use crate::stack;
+use crate::{jobs, lookup, stack};
 
 /// Commands on external files.
 ///
@@ -55,7 +58,7 @@ pub fn path(text: &str) -> Result<FilePath, Refused> {
 ///
 /// # Errors
 /// 235, 320.
-pub fn file<'c>(cluster: &'c Cluster, text: &str) -> Result<&'c std::sync::Arc<ExternalFile>, Refused> {
+pub fn file<'c>(cluster: &'c Cluster, text: &str) -> Result<&'c Arc<ExternalFile>, Refused> {
     let path = path(text)?;
     cluster.files.get(&path).ok_or_else(|| {
         Reply::new(Code::FAIL_NOT_FOUND_EXT_FILE, format!("External file '{path}' does not exist."))
@@ -155,21 +158,50 @@ fn deploy(draft: &mut Draft<'_>, resource: &str, text: &str, deployed: bool) -> 
         draft.put(Object::ResourceDefinition(definition));
     }
     if deployed {
-        let nodes: Vec<_> = draft.cluster.replicas(&name).map(|replica| replica.node.clone()).collect();
-        let refusing =
-            nodes.iter().filter(|node| stack::capabilities(draft.context.observed, node).is_some_and(|able| !able.allows_file(&path)));
-        let refusing: Vec<String> = refusing.map(ToString::to_string).collect();
-        if !refusing.is_empty() {
-            draft.reply(
-                Reply::new(Code::WARN_NO_EFFECT, format!("External file '{path}' is not written on: {}.", refusing.join(", ")))
-                    .cause("The operators of these nodes do not let external files be written there.")
-                    .correction(
-                        "Name its folder in 'allow_ext_files' of /etc/berth/satellite.toml on these nodes, and restart the satellite.",
-                    ),
+        await_writing(draft, &name, path);
+    }
+    Ok(())
+}
+
+/// Says which nodes do not write a file that is deployed there, and has the answer wait for the others.
+fn await_writing(draft: &mut Draft<'_>, name: &ResourceName, path: FilePath) {
+    let stays = |replica: &&Arc<Resource>| !replica.flags.has(ResourceFlag::Delete);
+    let nodes: Vec<_> = draft.cluster.replicas(name).filter(stays).map(|replica| replica.node.clone()).collect();
+    let may = |node: &NodeName| stack::capabilities(draft.context.observed, node).is_none_or(|able| able.allows_file(&path));
+    let (asked, refusing): (Vec<_>, Vec<_>) = nodes.into_iter().partition(may);
+    if !refusing.is_empty() {
+        let refusing: Vec<String> = refusing.iter().map(ToString::to_string).collect();
+        draft.reply(
+            Reply::new(Code::WARN_NO_EFFECT, format!("External file '{path}' is not written on: {}.", refusing.join(", ")))
+                .cause("The operators of these nodes do not let external files be written there.")
+                .correction("Name its folder in 'allow_ext_files' of /etc/berth/satellite.toml on these nodes, and restart the satellite."),
+        );
+    }
+    if !asked.is_empty() {
+        draft.applied.await_file = Some(AwaitedFile { path, nodes: asked });
+    }
+}
+
+/// What an answer says of a file that is deployed, by what satellites have seen; `None`: it waits on. Nothing: it is written everywhere.
+#[must_use]
+pub fn written(observed: &Observed, file: &AwaitedFile) -> Option<Vec<Reply>> {
+    let mut replies = Vec::new();
+    for node in &file.nodes {
+        if !observed.online(node) {
+            replies.extend(jobs::not_connected([node], "it writes the file when it is back"));
+            continue;
+        }
+        let seen = observed.file(node, &file.path)?;
+        if let Some(fault) = &seen.fault {
+            replies.push(
+                Reply::new(Code::WARN_NO_EFFECT, format!("{} (node '{node}').", fault.message))
+                    .cause(&fault.cause)
+                    .correction(&fault.correction)
+                    .refer("Node", node),
             );
         }
     }
-    Ok(())
+    Some(replies)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A file is written beside its place, synced, and renamed over it. No symbolic link is followed below an allowed folder. What is there
 //! and was not written here is kept as `NAME.before-berth` and comes back when the file goes; if that name is taken, too, nothing is done.
 //! `DATA/files.json` says what was written, by its SHA-256: only that is ever replaced without being kept, or removed.
+//! `DATA/file-folders.json` says which folders were made for files: those that are empty go with the last file in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -31,6 +32,8 @@ use crate::keep::{read_json, write_whole};
 
 /// Name in the data folder.
 const FILE: &str = "files.json";
+/// Name of the list of folders in the data folder.
+const FOLDERS: &str = "file-folders.json";
 /// End of the name of what was there before.
 const BEFORE: &str = ".before-berth";
 /// End of the name of a file that is being written.
@@ -41,12 +44,17 @@ const MODE: u32 = 0o600;
 /// What was written: by path, the SHA-256 (hex) of what may be there.
 type Written = BTreeMap<String, BTreeSet<String>>;
 
+/// Remembers a folder that is about to be made.
+type Making<'m> = &'m mut dyn FnMut(&str) -> Result<(), Fault>;
+
 /// External files of this machine.
 #[derive(Debug)]
 pub struct ExternalFiles {
     data: PathBuf,
     folders: Vec<String>,
     written: Mutex<Written>,
+    /// Folders that were made here, absolute paths.
+    made: Mutex<BTreeSet<String>>,
 }
 
 /// A faulty one.
@@ -113,22 +121,26 @@ enum There {
 
 impl Place {
     /// Opens the folder of `path`, one name after the other, below the allowed folder that it lies in. `make`: folders that are missing
-    /// are made; else `None` is answered then.
-    fn open(folders: &[String], path: &str, make: bool) -> Result<Option<Self>, Fault> {
+    /// are made, each after it was told; else `None` is answered then.
+    fn open(folders: &[String], path: &str, mut make: Option<Making<'_>>) -> Result<Option<Self>, Fault> {
         let parsed = FilePath::parse(path).map_err(|error| in_the_way(path, &error.to_string()))?;
         let allowed = folder_of(folders, &parsed).ok_or_else(|| not_allowed(&parsed))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mut folder = match open(allowed, flags, Mode::empty()) {
             Ok(folder) => folder,
-            Err(Errno::NOENT) if !make => return Ok(None),
+            Err(Errno::NOENT) if make.is_none() => return Ok(None),
             Err(errno) => return Err(system(path, errno)),
         };
         let rest = path.strip_prefix(allowed.trim_end_matches('/')).unwrap_or_default().trim_start_matches('/');
         let (below, name) = rest.rsplit_once('/').unwrap_or(("", rest));
+        let mut reached = allowed.trim_end_matches('/').to_owned();
         for one in below.split('/').filter(|one| !one.is_empty()) {
+            reached.push('/');
+            reached.push_str(one);
             let next = match openat(&folder, one, flags | OFlags::NOFOLLOW, Mode::empty()) {
-                Err(Errno::NOENT) if !make => return Ok(None),
                 Err(Errno::NOENT) => {
+                    let Some(making) = &mut make else { return Ok(None) };
+                    making(&reached)?;
                     match mkdirat(&folder, one, Mode::from_raw_mode(0o755)) {
                         Ok(()) | Err(Errno::EXIST) => {}
                         Err(errno) => return Err(system(path, errno)),
@@ -218,7 +230,8 @@ impl ExternalFiles {
     /// # Errors
     /// [`SatelliteError::Data`] if it cannot be read.
     pub fn open(data: &Path, folders: Vec<String>) -> Result<Self, SatelliteError> {
-        Ok(Self { data: data.to_owned(), folders, written: Mutex::new(read_json(&data.join(FILE))?) })
+        let (written, made) = (read_json(&data.join(FILE))?, read_json(&data.join(FOLDERS))?);
+        Ok(Self { data: data.to_owned(), folders, written: Mutex::new(written), made: Mutex::new(made) })
     }
 
     /// The allowed folders.
@@ -228,9 +241,43 @@ impl ExternalFiles {
     }
 
     fn keep(&self, written: &Written, path: &str) -> Result<(), Fault> {
-        let kept =
-            serde_json::to_vec_pretty(written).map_err(std::io::Error::other).and_then(|bytes| write_whole(&self.data, FILE, &bytes));
+        self.keep_as(FILE, written, path)
+    }
+
+    fn keep_as(&self, name: &str, what: &impl serde::Serialize, path: &str) -> Result<(), Fault> {
+        let kept = serde_json::to_vec_pretty(what).map_err(std::io::Error::other).and_then(|bytes| write_whole(&self.data, name, &bytes));
         kept.map_err(|error| system(path, error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)))
+    }
+
+    /// Opens the folder of a file that is to be written, and remembers the folders that are made for it before they are there.
+    fn place(&self, path: &str) -> Result<Place, Fault> {
+        let mut making = |folder: &str| {
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            if made.insert(folder.to_owned()) { self.keep_as(FOLDERS, &*made, path) } else { Ok(()) }
+        };
+        Place::open(&self.folders, path, Some(&mut making))?.ok_or_else(|| system(path, Errno::NOENT))
+    }
+
+    /// Removes the folders on the way to `path` that were made for files and are empty, the innermost first.
+    fn tidy(&self, hands: &Hands, path: &str) -> Result<(), Fault> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = path;
+        while let Some((folder, _)) = inner.rsplit_once('/').filter(|(folder, _)| made.contains(*folder)) {
+            if let Some(place) = Place::open(&self.folders, folder, None)? {
+                match hands.change(|| unlinkat(&place.folder, place.name.as_str(), AtFlags::REMOVEDIR)) {
+                    Ok(()) => fsync(&place.folder).map_err(|errno| system(path, errno))?,
+                    // Somebody made something else of it.
+                    Err(Errno::NOENT | Errno::NOTDIR) => {}
+                    // It goes with the last file in it.
+                    Err(Errno::NOTEMPTY | Errno::EXIST) => return Ok(()),
+                    Err(errno) => return Err(system(path, errno)),
+                }
+            }
+            made.remove(folder);
+            self.keep_as(FOLDERS, &*made, path)?;
+            inner = folder;
+        }
+        Ok(())
     }
 
     /// Makes the files as they are wanted, removes those that were written here and are wanted no more, and says how each one stands, in
@@ -266,7 +313,7 @@ impl ExternalFiles {
     fn written_to(&self, hands: &Hands, written: &mut Written, plan: &FilePlan, actual: &mut Option<String>) -> Result<(), Fault> {
         let path = plan.path.as_str();
         let bytes = STANDARD.decode(&plan.content).map_err(|error| in_the_way(path, &format!("Its content is no base64: {error}")))?;
-        let mut place = Place::open(&self.folders, path, true)?.ok_or_else(|| system(path, Errno::NOENT))?;
+        let mut place = self.place(path)?;
         for suffix in &plan.alt_suffixes {
             let other = format!("{}{suffix}", place.name);
             if !suffix.contains('/') && matches!(place.look(&other), Ok(There::File { .. })) {
@@ -308,7 +355,7 @@ impl ExternalFiles {
 
     /// Removes a file if it is what was written; what was there before it comes back.
     fn remove(&self, hands: &Hands, written: &mut Written, path: &str) -> Result<(), Fault> {
-        if let Some(place) = Place::open(&self.folders, path, false)? {
+        if let Some(place) = Place::open(&self.folders, path, None)? {
             match place.look(&place.name)? {
                 There::Nothing => {}
                 There::File { sum, .. } if sum.as_ref().is_some_and(|sum| written.get(path).is_some_and(|all| all.contains(sum))) => {
@@ -327,6 +374,7 @@ impl ExternalFiles {
                 }
             }
         }
+        self.tidy(hands, path)?;
         written.remove(path);
         self.keep(written, path)
     }

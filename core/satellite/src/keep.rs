@@ -6,6 +6,7 @@
 //! plan.log        one line of JSON for each plan taken, the first one whole: appended and on disk before anything of it is done
 //! overrides.json  resources that were attached or detached by hand
 //! ```
+//! What is in external files is kept nowhere but in the files themselves: it may be a secret, and a session begins with a whole plan.
 //! A plan costs what it says, not what the node holds; when the log has grown to a multiple of what it stands for, it is written anew.
 //!
 //! Where the files are is behind [`DurableFiles`]: the daemon's are in its data folder, a simulation has its own.
@@ -280,7 +281,7 @@ impl Keep {
     /// Those of the system; nothing of the plan is remembered then.
     pub fn append(&mut self, epoch: u64, generation: u64, base: u64, body: &PlanBody) -> std::io::Result<()> {
         let Some(files) = &mut self.files else { return Ok(()) };
-        let line = Line { epoch, generation, base, body: body.clone() };
+        let line = Line { epoch, generation, base, body: without_files(body.clone()) };
         let mut bytes = serde_json::to_vec(&line)?;
         bytes.push(b'\n');
         if base == 0 {
@@ -318,7 +319,8 @@ impl Keep {
         if self.files.is_none() {
             return Ok(());
         }
-        let mut bytes = serde_json::to_vec(&Line { epoch: held.epoch, generation: held.generation, base: 0, body: held.whole() })?;
+        let body = without_files(held.whole());
+        let mut bytes = serde_json::to_vec(&Line { epoch: held.epoch, generation: held.generation, base: 0, body })?;
         bytes.push(b'\n');
         self.replace(&bytes)
     }
@@ -332,6 +334,10 @@ impl Keep {
         }
         replaced
     }
+}
+
+fn without_files(body: PlanBody) -> PlanBody {
+    PlanBody { files: None, ..body }
 }
 
 fn length(bytes: &[u8]) -> u64 {
@@ -421,6 +427,31 @@ mod tests {
             drop(keep);
             assert_eq!(ids(&Keep::open(&path).unwrap().1.held), [2, 3, 4]);
         }
+    }
+
+    #[test]
+    fn what_is_in_external_files_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = berth_model::names::FilePath::parse("/etc/key").unwrap();
+        let files = Some(vec![FilePlan { path, content: "aHVzaC1odXNo".to_owned(), alt_suffixes: Vec::new() }]);
+        let (mut keep, mut memory) = Keep::open(folder.path()).unwrap();
+        for (generation, base) in [(10, 0), (11, 10)] {
+            let body = PlanBody { files: files.clone(), ..body(&[1], &[]) };
+            keep.append(1, generation, base, &body).unwrap();
+            memory.held.take(1, generation, base, body);
+        }
+        let kept = || std::fs::read_to_string(folder.path().join("plan.log")).unwrap();
+        assert!(!kept().contains("aHVzaC1odXNo"));
+        keep.shorten(&memory.held).unwrap();
+        assert!(!kept().contains("aHVzaC1odXNo"));
+        assert!(memory.held.files.is_some());
+        drop(keep);
+        let (_keep, again) = Keep::open(folder.path()).unwrap();
+        assert_eq!(
+            (again.held.generation, ids(&again.held), again.held.files),
+            (11, vec![1], None),
+            "nobody has said which ones there are"
+        );
     }
 
     #[test]

@@ -462,6 +462,7 @@ impl Writer {
                 await_node: applied.await_node,
                 await_pool: applied.await_pool,
                 await_items: (self.cluster.serial, applied.await_items),
+                await_file: applied.await_file,
             });
         }
         for resource in &turn.alive {
@@ -509,6 +510,7 @@ impl Writer {
                 await_node: applied.await_node,
                 await_pool: applied.await_pool,
                 await_items: Default::default(),
+                await_file: None,
             });
         }
         if fenced {

@@ -138,6 +138,9 @@ pub fn preview(cluster: &Cluster, observed: &Observed, now: Timestamp, applied: 
     if !applied.await_items.is_empty() {
         unforeseen.push("When the nodes have moved their stable paths: the answer waits for those that are online.".to_owned());
     }
+    if let Some(file) = &applied.await_file {
+        unforeseen.push(format!("Whether external file '{}' can be written: the answer waits for the nodes that are online.", file.path));
+    }
     if cut {
         unforeseen.push("The steps after these: there are more than are shown.".to_owned());
     }

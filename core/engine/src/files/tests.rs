@@ -140,6 +140,63 @@ fn a_file_is_in_the_plans_of_the_nodes_that_have_a_replica_of_what_deploys_it() 
 }
 
 #[test]
+fn the_answer_to_a_deployment_waits_for_satellites_that_may_write_it() {
+    use crate::draft::AwaitedFile;
+    use crate::testkit::node;
+    use berth_model::observed::{Fault, FaultKind, FileSeen, NodeSeen};
+    use std::sync::Arc;
+    let mut world = World::of(
+        "node alpha; node bravo; node charlie; pool thin on alpha FILE_THIN 10G; pool thin on bravo FILE_THIN 10G; pool thin on charlie FILE_THIN 10G",
+    );
+    let edit = |world: &mut World, name: &str, edit: &dyn Fn(&mut NodeSeen)| {
+        edit(Arc::make_mut(world.observed.nodes.get_mut(&node(name)).unwrap()));
+    };
+    for name in ["alpha", "bravo"] {
+        edit(&mut world, name, &|seen| Arc::make_mut(seen.capabilities.as_mut().unwrap()).file_folders = vec!["/etc".to_owned()]);
+    }
+    let _ = world.give(&definition("web"));
+    let _ = world.give(&put("/etc/web", Some("eA=="), &[]));
+    let nowhere = world.give(&deploy("web", "/etc/web", true)).result.unwrap();
+    assert_eq!((nowhere.await_file, nowhere.replies.len()), (None, 0), "no node has it");
+    let _ = world.give(&deploy("web", "/etc/web", false));
+    let replica = |on: &str| crate::command::ResourceInput {
+        node: on.to_owned(),
+        props: BTreeMap::from([("StorPoolName".to_owned(), "thin".to_owned())]),
+        ..Default::default()
+    };
+    let replicas = ["alpha", "bravo", "charlie"].map(replica).into();
+    assert!(world.give(&Command::CreateResources { resource: "web".to_owned(), replicas }).result.is_ok());
+    edit(&mut world, "bravo", &|seen| seen.status = berth_model::observed::ConnectionStatus::Offline);
+    let decision = world.give(&deploy("web", "/etc/web", true));
+    assert_eq!(told(&decision), ["WARNING ResourceDefinition 3001 RscDfn=web"], "charlie allows nothing");
+    let path = FilePath::parse("/etc/web").unwrap();
+    let wanted = AwaitedFile { path: path.clone(), nodes: vec![node("alpha"), node("bravo")] };
+    assert_eq!(decision.result.unwrap().await_file, Some(wanted.clone()));
+
+    assert_eq!(super::written(&world.observed, &wanted), None, "alpha has not looked yet");
+    let saw = |fault: Option<Fault>| {
+        let file = FileSeen { path: path.clone(), actual_path: None, content_match: fault.is_none(), fault };
+        Some((Arc::new(vec![file]), berth_model::time::Timestamp(1)))
+    };
+    edit(&mut world, "alpha", &|seen| seen.files = saw(None));
+    let numbers = |world: &World| {
+        let replies = super::written(&world.observed, &wanted).expect("nobody else is asked");
+        replies.iter().map(|reply| (reply.code.number(), reply.refs.get("Node").cloned())).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(&world), [(1002, None)], "bravo is away, and is not waited for");
+    let fault = Fault {
+        kind: FaultKind::Foreign,
+        message: "Something is in the way".to_owned(),
+        cause: String::new(),
+        correction: "Move it away".to_owned(),
+        details: String::new(),
+        holders: Vec::new(),
+    };
+    edit(&mut world, "alpha", &|seen| seen.files = saw(Some(fault.clone())));
+    assert_eq!(numbers(&world), [(3001, Some("alpha".to_owned())), (1002, None)]);
+}
+
+#[test]
 fn what_is_in_a_file_is_not_printed_with_a_plan() {
     let plan =
         berth_model::plan::FilePlan { path: FilePath::parse("/etc/x").unwrap(), content: "aHVzaA==".to_owned(), alt_suffixes: Vec::new() };

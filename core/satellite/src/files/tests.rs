@@ -78,9 +78,32 @@ async fn a_file_is_written_changed_and_removed() {
     assert_eq!((bed.read("etc/sub/a.conf").as_deref(), mode(&bed)), (Some("two\n"), 0o644));
     bed.restart();
     assert_eq!(bed.files.make(&bed.hands, &[]), []);
-    assert_eq!(bed.names("etc/sub"), [""; 0]);
+    assert_eq!(bed.names("etc"), [""; 0], "its folder was made for it, and went with it");
     // Nothing of what was in it is in the memory of it.
     assert!(!bed.read("data/files.json").unwrap().contains("two"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folders_that_were_made_go_when_they_are_empty_and_no_others() {
+    let mut bed = Bed::new();
+    std::fs::create_dir(bed.at("etc/theirs")).unwrap();
+    let plans = |bed: &Bed, names: &[&str]| names.iter().map(|name| bed.plan(name, "x", &[])).collect::<Vec<_>>();
+    let all = plans(&bed, &["etc/a/b/c/one", "etc/a/b/two", "etc/theirs/d/three"]);
+    assert!(bed.files.make(&bed.hands, &all).iter().all(|seen| seen.content_match));
+    std::fs::write(bed.at("etc/a/note"), "theirs").unwrap();
+    bed.restart();
+    bed.files.make(&bed.hands, &plans(&bed, &["etc/a/b/two"]));
+    assert_eq!((bed.names("etc"), bed.names("etc/a/b")), (vec!["a".to_owned(), "theirs".to_owned()], vec!["two".to_owned()]));
+    assert_eq!(bed.names("etc/theirs"), [""; 0], "what was there before stays");
+    bed.files.make(&bed.hands, &[]);
+    assert_eq!(bed.names("etc/a"), ["note"], "somebody else uses it");
+    // Cut off between the file and its folder, the next life goes on.
+    std::fs::remove_file(bed.at("etc/a/note")).unwrap();
+    assert!(bed.files.make(&bed.hands, &plans(&bed, &["etc/a/x"]))[0].content_match);
+    std::fs::remove_file(bed.at("etc/a/x")).unwrap();
+    bed.restart();
+    bed.files.make(&bed.hands, &[]);
+    assert_eq!((bed.names("etc"), bed.read("data/file-folders.json").as_deref()), (vec!["theirs".to_owned()], Some("[]")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -52,7 +52,7 @@ fn a_file_lies_on_the_nodes_as_long_as_a_definition_there_deploys_it() -> Result
     let deploy = |file: &Path| rest.post(&format!("/v1/resource-definitions/web/files/{}", part(file)), &json!({}));
     let told = deploy(&path)?.ok()?.text.clone();
     ensure!(told.contains("bravo") && !told.contains("alpha"), "only bravo does not allow it: {told}");
-    until(PATIENCE, "the file is written", || reads("one\n"))?;
+    ensure!(reads("one\n"), "the answer waits until the file is written");
     ensure!(std::fs::read_to_string(allowed.join("sub/web.conf.before-berth"))? == "theirs\n");
     let status =
         |node: &str| -> Result<serde_json::Value> { Ok(rest.get(&format!("/v1/files/{}/status/{node}", part(&path)))?.ok()?.json) };
