@@ -403,9 +403,7 @@ impl<'t> Build<'t> {
                 _ if table.starts_with("SEC_") => "Access control of an older design, which no client uses.",
                 "LINSTOR_REMOTES" | "S3_REMOTES" | "EBS_REMOTES" | "SCHEDULES" => "Backups are not built: create it again when they are.",
                 "VOLUME_CONNECTIONS" => "Connections of single volumes have no settings: set those of the resource's connection.",
-                "LAYER_LUKS_VOLUMES" => {
-                    "Keys of volumes are sealed by the old master key, which is not taken over: keep the old export and its passphrase, and copy their data into new volumes."
-                }
+                "LAYER_LUKS_VOLUMES" => super::props::VOLUME_KEY_LEFT,
                 "AUTH_TOKENS" => "Tokens are not taken over: make new ones.",
                 _ => "There is nothing like it here.",
             };

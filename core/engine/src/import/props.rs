@@ -13,7 +13,15 @@ use super::tables::Tables;
 const OWN_KEYS: [&str; 7] =
     ["NetCom/", "defaultDebugSslConnector", "defaultSslConSvc", "defaultPlainConSvc", "CurStltConnName", "NodeUname", "SequenceNumber"];
 /// Values that are secret: never shown in what is told.
-const SECRET_KEYS: [&str; 2] = ["encrypted/", "CryptPasswd"];
+const SECRET_KEYS: [&str; 2] = [MASTER_KEY, "CryptPasswd"];
+/// Namespace of the master key.
+const MASTER_KEY: &str = "encrypted/";
+/// What to do about the master key.
+const MASTER_KEY_LEFT: &str = "How LINSTOR seals its master key is not published, so its passphrase opens nothing here: \
+    set a master passphrase anew with 'linstor encryption create-passphrase', and keep the old export with its passphrase.";
+/// What to do about a volume's key.
+pub(super) const VOLUME_KEY_LEFT: &str = "Keys of volumes are sealed by LINSTOR's master key, which cannot be opened here: while LINSTOR \
+    still runs, copy what is in these volumes into volumes without LUKS; keep the old export and its passphrase as long as you need the encrypted ones.";
 /// Id of the cluster.
 const LOCAL_ID: &str = "Cluster/LocalID";
 
@@ -59,10 +67,8 @@ impl Instances {
                 continue;
             }
             if SECRET_KEYS.iter().any(|secret| key == *secret || (secret.ends_with('/') && key.starts_with(secret))) {
-                left.push(Left {
-                    what: format!("property {key} of {path}"),
-                    why: "Keys are not taken over: set the passphrase anew.".to_owned(),
-                });
+                let why = if key.starts_with(MASTER_KEY) { MASTER_KEY_LEFT } else { VOLUME_KEY_LEFT };
+                left.push(Left { what: format!("property {key} of {path}"), why: why.to_owned() });
                 continue;
             }
             match props::check(owner, &key, &value) {

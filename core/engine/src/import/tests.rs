@@ -217,7 +217,7 @@ fn what_is_not_taken_is_told_and_no_secret_with_it() {
     assert!(left(&imported, "SEC_TYPES").contains("older design"));
     assert!(left(&imported, "property No/such/key of /CTRL").contains("No/such/key"));
     assert!(left(&imported, "/RSC_DFNS/GONE").contains("not taken"));
-    assert!(left(&imported, "encrypted/masterkey").contains("passphrase"));
+    assert!(left(&imported, "encrypted/masterkey").contains("create-passphrase"));
     assert!(left(&imported, "connection of nodes CLOUD and NODE-B").contains("two nodes"));
     assert!(left(&imported, "file relative").contains("relative"));
     assert!(left(&imported, "connection of resource WEB between nodes NODE-A and CLOUD").contains("two replicas"));
