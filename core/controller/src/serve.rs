@@ -181,8 +181,10 @@ async fn rest(
         controller.gate().set_https_port(ready.port());
     }
     let secure = https::Secure { config, controller, connections: Arc::clone(&connections), service: router.clone(), stop: stop.clone() };
+    // The same where the property asks for HTTPS.
+    let own = secure.asked_for().await;
     let plain = listen::listen(listener, None, Arc::clone(&connections), router, stop);
-    tokio::join!(plain, secure.run(https));
+    tokio::join!(plain, secure.run(https, own));
     connections.ended().await;
     Ok(())
 }

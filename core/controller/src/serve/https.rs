@@ -61,21 +61,37 @@ where
     S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    /// Serves until the controller stops. `ready`: the socket, and the certificates that were given at the start.
-    pub async fn run(self, ready: Option<Ready>) {
-        let Some(ready) = ready else { return self.by_property().await };
+    /// The socket and the certificates of the controller's own, if the property asks for them; plain requests are sent there from then on.
+    pub async fn asked_for(&self) -> Option<(Ready, Files)> {
+        if self.config.https.is_some() || !says_yes(&self.controller.view().cluster, AUTO_HTTPS) {
+            return None;
+        }
+        // Why it cannot be is told by the next try.
+        let (ready, files) = self.own().await.ok()?;
+        self.controller.gate().set_https_port(ready.port());
+        Some((ready, files))
+    }
+
+    /// Serves until the controller stops. `ready`: the socket, and the certificates that were given at the start; `own`: those of the
+    /// controller's own.
+    pub async fn run(self, ready: Option<Ready>, own: Option<(Ready, Files)>) {
+        let Some(ready) = ready else { return self.by_property(own).await };
         let Some(files) = &self.config.https else { return };
         self.serve(ready, files, self.stop.clone()).await;
     }
 
     /// On and off as the property says. What cannot be turned on is told, and tried again.
-    async fn by_property(&self) {
+    async fn by_property(&self, mut first: Option<(Ready, Files)>) {
         let mut view = self.controller.follow();
         let mut told = false;
         loop {
             let wanted = says_yes(&view.borrow_and_update().cluster, AUTO_HTTPS);
             if wanted {
-                match self.own().await {
+                let own = match first.take() {
+                    Some(own) => Ok(own),
+                    None => self.own().await,
+                };
+                match own {
                     Ok((ready, files)) => {
                         told = false;
                         let off = self.stop.child_token();

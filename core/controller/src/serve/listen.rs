@@ -37,6 +37,8 @@ const BREATH: Duration = Duration::from_millis(50);
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 /// A client that acknowledges nothing of what was sent for so long has gone, milliseconds.
 const CLIENT_GONE_MS: u32 = 60_000;
+/// How long requests under way go on when it is not certain any more that their client's certificate is good.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Streams of one HTTP/2 connection at a time.
 const STREAMS_MAX: u32 = 200;
 
@@ -190,14 +192,14 @@ impl Body for Answer {
     }
 }
 
-/// Serves a listening socket until `stop`. `tls`: how connections are encrypted, always the newest value; `None`: not at all.
-pub(crate) async fn listen<S>(
-    listener: TcpListener,
-    tls: Option<watch::Receiver<Arc<rustls::ServerConfig>>>,
-    all: Arc<Connections>,
-    service: S,
-    stop: CancellationToken,
-) where
+/// How connections are encrypted, always the newest value.
+type Tls = watch::Receiver<Arc<rustls::ServerConfig>>;
+
+/// Serves a listening socket until `stop`. `tls`: how connections are encrypted; `None`: not at all.
+///
+/// When there is a newer value, whoever came with a certificate has to show it again: it may have been taken back.
+pub(crate) async fn listen<S>(listener: TcpListener, tls: Option<Tls>, all: Arc<Connections>, service: S, stop: CancellationToken)
+where
     S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
@@ -225,8 +227,7 @@ pub(crate) async fn listen<S>(
                 continue;
             }
         };
-        let tls = tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
-        let connection = connection(stream, peer, tls, Arc::clone(&all), service.clone(), stop.clone());
+        let connection = connection(stream, peer, tls.clone(), Arc::clone(&all), service.clone(), stop.clone());
         all.tasks.spawn(async move {
             connection.await;
             drop(place);
@@ -234,14 +235,8 @@ pub(crate) async fn listen<S>(
     }
 }
 
-async fn connection<S>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    all: Arc<Connections>,
-    service: S,
-    stop: CancellationToken,
-) where
+async fn connection<S>(stream: TcpStream, peer: SocketAddr, tls: Option<Tls>, all: Arc<Connections>, service: S, stop: CancellationToken)
+where
     S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
@@ -257,9 +252,10 @@ async fn connection<S>(
     let number = all.wait(&end);
     let head = all.limits.head;
     let place = Arc::new(Place { all, end: end.clone(), state: Mutex::new(State { busy: 0, number }), asked: AtomicBool::new(false) });
-    let Some(config) = tls else {
-        return serve(stream, peer, Transport::default(), place, service, stop).await;
+    let Some(mut tls) = tls else {
+        return serve(stream, peer, (Transport::default(), None), place, service, stop).await;
     };
+    let config = Arc::clone(&tls.borrow_and_update());
     let shaken = tokio::select! {
         biased;
         () = end.cancelled() => return,
@@ -269,16 +265,33 @@ async fn connection<S>(
     match shaken {
         Ok(Ok(stream)) => {
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+            let vouched = certificate.is_some().then_some(tls);
             let transport = Transport { tls: true, client: certificate.and_then(berth_trust::common_name) };
-            serve(stream, peer, transport, place, service, stop).await;
+            serve(stream, peer, (transport, vouched), place, service, stop).await;
         }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "no encrypted connection"),
         Err(_) => tracing::debug!(%peer, "no encrypted connection in time"),
     }
 }
 
-async fn serve<I, S>(stream: I, peer: SocketAddr, transport: Transport, place: Arc<Place>, service: S, stop: CancellationToken)
-where
+/// Ends when the certificate that a client came with must be shown again; `None`: it came without, and this never ends.
+async fn in_doubt(vouched: Option<Tls>) {
+    if let Some(mut tls) = vouched
+        && tls.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
+}
+
+async fn serve<I, S>(
+    stream: I,
+    peer: SocketAddr,
+    (transport, vouched): (Transport, Option<Tls>),
+    place: Arc<Place>,
+    service: S,
+    stop: CancellationToken,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + 'static,
     S::Future: Send,
@@ -309,6 +322,9 @@ where
     // Before it is known which version of HTTP a client speaks, nobody else looks at the clock.
     let silent = tokio::time::sleep(head);
     let mut silent = std::pin::pin!(silent);
+    let mut doubt = std::pin::pin!(in_doubt(vouched));
+    let mut last_words = std::pin::pin!(tokio::time::sleep(LAST_WORDS));
+    let mut doubted = false;
     let mut stopping = false;
     let mut heard = false;
     loop {
@@ -324,6 +340,13 @@ where
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
+            () = &mut doubt, if !doubted => {
+                doubted = true;
+                tracing::debug!(%peer, "its certificate must be shown again");
+                last_words.as_mut().reset(tokio::time::Instant::now() + LAST_WORDS);
+                connection.as_mut().graceful_shutdown();
+            }
+            () = &mut last_words, if doubted => return,
             () = &mut silent, if !heard => {
                 if !place.asked.load(Ordering::Relaxed) {
                     return;

@@ -90,7 +90,7 @@ fn linstors_own_file_with_its_keystore_turns_https_on() -> Result<()> {
 #[test]
 fn the_first_token_turns_https_on_and_sends_everybody_there() -> Result<()> {
     let scratch = Scratch::new()?;
-    let daemon = controller(&scratch, None, &[])?;
+    let mut daemon = controller(&scratch, None, &[])?;
     let rest = Rest::new(daemon.address());
     ensure!(plain_head(&daemon, "/v1/nodes")?.starts_with("HTTP/1.1 200"));
     let made = rest.post("/v1/controller/auth/initialize-token-auth", &json!({"description": "first"}))?.ok()?;
@@ -111,6 +111,11 @@ fn the_first_token_turns_https_on_and_sends_everybody_there() -> Result<()> {
     let certificate = scratch.path().join("controller/autohttps.crt");
     let trusted = client(&daemon, &[&certificate], &["node", "list"])?;
     ensure!(trusted.code() == 10, "the controller's own certificate is good for its address: {trusted:?}");
+    // From its next start on nobody is heard plainly, the first request included.
+    daemon.terminate(LIMIT)?;
+    let daemon = controller(&scratch, None, &[])?;
+    let head = plain_head(&daemon, "/v1/nodes")?;
+    ensure!(head.starts_with("HTTP/1.1 302"), "{head}");
     Ok(())
 }
 

@@ -15,6 +15,10 @@ struct Bed {
 }
 
 async fn bed(limits: Limits) -> Bed {
+    bed_with(limits, None).await
+}
+
+async fn bed_with(limits: Limits, tls: Option<Tls>) -> Bed {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (let_go, gone) = watch::channel(false);
@@ -31,7 +35,7 @@ async fn bed(limits: Limits) -> Bed {
         )
         .fallback(|uri: axum::http::Uri| async move { uri.path().to_owned() });
     let (stop, connections) = (CancellationToken::new(), Connections::new(limits));
-    let task = tokio::spawn(listen(listener, None, Arc::clone(&connections), router, stop.clone()));
+    let task = tokio::spawn(listen(listener, tls, Arc::clone(&connections), router, stop.clone()));
     Bed { address, stop, connections, let_go, task }
 }
 
@@ -58,7 +62,7 @@ async fn ask_on(stream: &mut TcpStream, path: &str) -> String {
 }
 
 /// Whether the other side has hung up, waiting for it.
-async fn hung_up(stream: &mut TcpStream) -> bool {
+async fn hung_up(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut byte = [0; 256];
     loop {
         match tokio::time::timeout(DEADLINE, stream.read(&mut byte)).await {
@@ -129,4 +133,58 @@ async fn a_head_has_its_time_and_its_length() {
     assert!(told.is_err() || hung_up(&mut endless).await);
     assert!(bed.ask("/others").await.ends_with("/others"));
     bed.end().await;
+}
+
+/// A certificate that vouches for itself, and is good for both sides.
+fn certificate(folder: &std::path::Path) -> (std::path::PathBuf, std::path::PathBuf) {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let (certificate, key) = (folder.join("own.crt"), folder.join("own.key"));
+    std::fs::write(&certificate, params.self_signed(&pair).unwrap().pem()).unwrap();
+    std::fs::write(&key, pair.serialize_pem()).unwrap();
+    (certificate, key)
+}
+
+/// A connection that had an answer and stays open.
+async fn asked(address: SocketAddr, files: &berth_trust::Files) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(berth_trust::client(files, &[b"http/1.1"]).unwrap()));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connector.connect(address.ip().into(), stream).await.unwrap();
+    answered(&mut stream).await;
+    stream
+}
+
+async fn answered(stream: &mut tokio_rustls::client::TlsStream<TcpStream>) {
+    stream.write_all(b"GET /here HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"/here") {
+        let mut some = [0; 256];
+        let count = tokio::time::timeout(DEADLINE, stream.read(&mut some)).await.unwrap().unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&some[..count]);
+    }
+}
+
+#[tokio::test]
+async fn who_came_with_a_certificate_shows_it_again_when_the_certificates_are_read_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = certificate(folder.path());
+    let both = berth_trust::Files::plain(&certificate, &key, Some(certificate.clone()));
+    let read = |files: &berth_trust::Files| super::super::tls::server(files).unwrap();
+    let (renew, with) = watch::channel(read(&both));
+    let (other, without) = watch::channel(read(&berth_trust::Files::plain(&certificate, &key, None)));
+    let (asking, open) = (bed_with(limits(64, DEADLINE), Some(with)).await, bed_with(limits(64, DEADLINE), Some(without)).await);
+    let (mut idle, mut busy) = (asked(asking.address, &both).await, asked(asking.address, &both).await);
+    busy.write_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut anybody = asked(open.address, &both).await;
+    renew.send_replace(read(&both));
+    other.send_replace(read(&berth_trust::Files::plain(&certificate, &key, None)));
+    assert!(hung_up(&mut idle).await, "it asks again with a new connection");
+    assert!(hung_up(&mut busy).await, "an answer without end is cut, too");
+    answered(&mut anybody).await;
+    drop(anybody);
+    asked(asking.address, &both).await;
+    asking.end().await;
+    open.end().await;
 }
