@@ -13,9 +13,6 @@ pub fn next(call: &Call, replies: &[Reply]) -> Option<String> {
 /// What to do instead of a command that is not there yet, as the end of a sentence.
 pub fn instead(command: &str) -> &'static str {
     match command {
-        "storage-pool lost" => {
-            "; delete the replicas in that pool one by one ('linstor resource delete NODE RESOURCE'), or give up the whole node: 'linstor node lost NODE'"
-        }
         "snapshot ship" => "; another replica takes the data, too: 'linstor resource create NODE RESOURCE'",
         "node create-openflex-target" => "; pools of the file, LVM and ZFS kinds are there: 'linstor storage-pool create --help'",
         "dm-migrate" => "; 'berth db import --from-linstor FILE' reads the database of a LINSTOR controller",

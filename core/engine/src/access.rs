@@ -41,6 +41,7 @@ pub fn needs(command: &Command) -> Role {
         | Command::CreateStorPool { .. }
         | Command::ModifyStorPool { .. }
         | Command::DeleteStorPool { .. }
+        | Command::LoseStorPool { .. }
         | Command::ModifyController { .. }
         | Command::DeleteControllerProperty { .. }
         | Command::CreateToken { .. }

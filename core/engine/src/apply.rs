@@ -81,7 +81,8 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         | Command::DeleteStorPoolDfn { .. }
         | Command::CreateStorPool { .. }
         | Command::ModifyStorPool { .. }
-        | Command::DeleteStorPool { .. } => crate::pools::apply(draft, command),
+        | Command::DeleteStorPool { .. }
+        | Command::LoseStorPool { .. } => crate::pools::apply(draft, command),
         Command::CreateResourceGroup { .. }
         | Command::ModifyResourceGroup { .. }
         | Command::DeleteResourceGroup { .. }

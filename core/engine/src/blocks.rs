@@ -142,12 +142,6 @@ mod tests {
         volumes.values().next().unwrap().props.get(BLOCK_SIZE).map(str::to_owned)
     }
 
-    fn set(world: &mut World, key: &str, value: &str) {
-        let mut controller = (*world.cluster.controller).clone();
-        controller.props.insert_internal(key, value);
-        world.put(Object::Controller(controller));
-    }
-
     #[test]
     fn the_largest_of_the_first_disks_counts() {
         for (pools, expected) in [
@@ -166,11 +160,11 @@ mod tests {
     #[test]
     fn what_somebody_set_stays_and_so_does_what_was_chosen_before() {
         let mut off = world(&[("aa", Some(4096)), ("bb", Some(512))]);
-        set(&mut off, AUTO, "false");
+        off.set_controller(AUTO, "false");
         spawn(&mut off);
         assert_eq!(size(&off), None);
         let mut own = world(&[("aa", Some(4096)), ("bb", Some(512))]);
-        set(&mut own, BLOCK_SIZE, "4096");
+        own.set_controller(BLOCK_SIZE, "4096");
         spawn(&mut own);
         assert_eq!(size(&own), None);
         let mut late = world(&[("aa", Some(512)), ("bb", Some(512)), ("cc", Some(4096))]);

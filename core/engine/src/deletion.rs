@@ -150,7 +150,7 @@ fn end_other_jobs(draft: &mut Draft<'_>, name: &ResourceName, what: &str) -> Res
             }
             Task::Keep { deletion, .. } if !matches!(**deletion, Task::DeleteSnapshot { .. }) => draft.delete(Key::Job(job.id)),
             Task::Resize { .. } | Task::Activate { .. } => draft.delete(Key::Job(job.id)),
-            Task::Delete { definition: true, .. } | Task::Evacuate { .. } | Task::Evict | Task::Return { .. } | Task::Lose => {}
+            Task::Delete { definition: true, .. } | Task::Evacuate { .. } | Task::Evict | Task::Return { .. } | Task::Lose { .. } => {}
             Task::Snapshot { .. } | Task::DeleteSnapshot { .. } | Task::Rollback { .. } | Task::Keep { .. } => {
                 return Err(Reply::new(Code::FAIL_RSC_BUSY, format!("'{name}' cannot be {what} now: a {} is under way.", job.task.word()))
                     .cause(format!("Job {} has not ended.", job.id))
@@ -315,7 +315,7 @@ fn end_jobs_of(draft: &mut Draft<'_>, resource: &Resource) -> Result<bool, Refus
             | Task::Evacuate { .. }
             | Task::Evict
             | Task::Return { .. }
-            | Task::Lose => {
+            | Task::Lose { .. } => {
                 return Err(Reply::new(
                     Code::FAIL_RSC_BUSY,
                     format!("The resource cannot be deleted now: a {} of '{}' is under way.", job.task.word(), resource.name),

@@ -170,14 +170,8 @@ mod tests {
 
     fn world(names: &[&str]) -> World {
         let mut world = World::of(&names.iter().map(|name| format!("node {name}")).collect::<Vec<_>>().join("; "));
-        set(&mut world, ALLOW, "True");
+        world.set_controller(ALLOW, "True");
         world
-    }
-
-    fn set(world: &mut World, key: &str, value: &str) {
-        let mut controller = (*world.cluster.controller).clone();
-        controller.props.insert_internal(key, value);
-        world.put(Object::Controller(controller));
     }
 
     fn set_on(world: &mut World, name: &str, key: &str, value: &str) {
@@ -211,7 +205,7 @@ mod tests {
         assert_eq!(planned_of(&world, "alpha"), None, "it answers");
         away(&mut world, "alpha", 1000);
         assert_eq!(planned_of(&world, "alpha"), Some(1000 + 720 * MINUTE));
-        set(&mut world, AFTER_TIME, "60");
+        world.set_controller(AFTER_TIME, "60");
         assert_eq!(planned_of(&world, "alpha"), Some(1000 + 60 * MINUTE));
         set_on(&mut world, "alpha", AFTER_TIME, "5");
         assert_eq!(planned_of(&world, "alpha"), Some(1000 + 5 * MINUTE));
@@ -222,7 +216,7 @@ mod tests {
         set_on(&mut world, "alpha", ALLOW, "no");
         assert_eq!(planned_of(&world, "alpha"), None);
         set_on(&mut world, "alpha", ALLOW, "true");
-        set(&mut world, ALLOW, "False");
+        world.set_controller(ALLOW, "False");
         assert_eq!(planned_of(&world, "alpha"), Some(i64::MAX), "the node's own word is nearer");
         away(&mut world, "bravo", 0);
         assert_eq!(planned_of(&world, "bravo"), None);
@@ -234,7 +228,7 @@ mod tests {
     #[test]
     fn a_node_goes_at_its_moment_and_none_while_many_are_away() {
         let mut world = world(&["alpha", "bravo", "charlie"]);
-        set(&mut world, AFTER_TIME, "10");
+        world.set_controller(AFTER_TIME, "10");
         away(&mut world, "alpha", 0);
         assert_eq!(names(&world, 10 * MINUTE - 1), Vec::<String>::new());
         assert_eq!(names(&world, 10 * MINUTE), ["alpha"]);
@@ -242,15 +236,15 @@ mod tests {
         let held = due_at(&world, 10 * MINUTE);
         assert_eq!(held.len(), 1);
         assert!(held[0].held.as_deref().is_some_and(|why| why.contains("2 of 3")), "{held:?}");
-        set(&mut world, MAX_DISCONNECTED, "66");
+        world.set_controller(MAX_DISCONNECTED, "66");
         assert_eq!(names(&world, 10 * MINUTE), Vec::<String>::new(), "two of three are 66.7 %");
-        set(&mut world, MAX_DISCONNECTED, "67");
+        world.set_controller(MAX_DISCONNECTED, "67");
         assert_eq!(names(&world, 20 * MINUTE), ["alpha", "bravo"]);
         // Who was given up already counts neither as away nor as there.
         let mut gone = (*world.cluster.nodes[&node("bravo")]).clone();
         gone.flags.set(NodeFlag::Evicted);
         world.put(Object::Node(gone));
-        set(&mut world, MAX_DISCONNECTED, "50");
+        world.set_controller(MAX_DISCONNECTED, "50");
         assert_eq!(names(&world, 20 * MINUTE), ["alpha"], "one of two");
         assert_eq!(planned_of(&world, "bravo"), None);
     }
@@ -258,7 +252,7 @@ mod tests {
     #[test]
     fn a_node_lives_as_long_as_drbd_on_a_node_that_is_there_has_a_connection_to_it() {
         let mut world = world(&["alpha", "bravo", "charlie", "delta"]);
-        set(&mut world, AFTER_TIME, "10");
+        world.set_controller(AFTER_TIME, "10");
         away(&mut world, "alpha", 0);
         let connect = |world: &mut World, peers: Vec<NodeName>| {
             Arc::make_mut(world.observed.nodes.get_mut(&node("bravo")).unwrap()).peers = Arc::new(peers);
@@ -271,14 +265,14 @@ mod tests {
         // What a node said that is away itself counts no more.
         connect(&mut world, vec![node("alpha")]);
         away(&mut world, "bravo", 0);
-        set(&mut world, MAX_DISCONNECTED, "100");
+        world.set_controller(MAX_DISCONNECTED, "100");
         assert_eq!(names(&world, 10 * MINUTE), ["alpha", "bravo"]);
     }
 
     #[test]
     fn the_next_controller_goes_on_counting() {
         let mut world = world(&["alpha", "bravo", "charlie"]);
-        set(&mut world, AFTER_TIME, "60");
+        world.set_controller(AFTER_TIME, "60");
         let note = |world: &mut World, secs: u64| {
             let changes = remember(&world.cluster, &world.observed, |_| Some(Duration::from_secs(secs)));
             world.cluster.fold(&changes);

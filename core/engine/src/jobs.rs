@@ -255,7 +255,8 @@ fn advance_on_node(look: &mut Look<'_>, job: &Job, node: &NodeName) {
         Task::Evacuate { target, do_not_target } => evacuating::evacuate(look, job, node, target, do_not_target),
         Task::Evict => evicting::evict(look, job, node),
         Task::Return { delete_resources, delete_snapshots } => leaving::take_back(look, job, node, *delete_resources, *delete_snapshots),
-        Task::Lose => leaving::lose(look, job, node),
+        Task::Lose { pool: None } => leaving::lose(look, job, node),
+        Task::Lose { pool: Some(pool) } => leaving::lose_pool(look, job, node, pool),
         Task::Create { .. }
         | Task::CreateVolume { .. }
         | Task::Restore { .. }
@@ -285,7 +286,7 @@ fn advance_on_resource(look: &mut Look<'_>, job: &On<'_>) {
         Task::Rollback { snapshot, step, .. } => snapshotting::roll_back(look, job, snapshot, *step),
         Task::Keep { deletion, refused } => keeping::keep(look, job, deletion, refused.as_ref()),
         Task::Move { from, to, step, made } => moving::advance(look, job, (from, to), *step, made),
-        Task::Evacuate { .. } | Task::Evict | Task::Return { .. } | Task::Lose => nonsense(look, job),
+        Task::Evacuate { .. } | Task::Evict | Task::Return { .. } | Task::Lose { .. } => nonsense(look, job),
     }
 }
 

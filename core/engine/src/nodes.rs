@@ -23,8 +23,8 @@ use crate::lookup;
 use crate::resources::misdirected;
 
 pub(crate) use emptying::{end_evacuation, take_marks_off};
-pub(crate) use leaving::lose_some;
 pub use leaving::unfinished;
+pub(crate) use leaving::{drop_copy, lose_some, warn_of};
 
 /// Property of nodes and pools that names the net interface for data.
 const PREFERRED_INTERFACE: &str = "PrefNic";

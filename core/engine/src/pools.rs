@@ -1,6 +1,9 @@
 //! Storage pools and their definitions.
 
+mod losing;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use berth_model::change::{Key, Object};
 use berth_model::codes::{Code, ObjectMask, Operation};
@@ -15,6 +18,8 @@ use crate::command::Command;
 use crate::draft::{AwaitedPool, Draft, Refused};
 use crate::resources::misdirected;
 use crate::{lookup, stack};
+
+pub(crate) use losing::lose_some;
 
 /// Property of a pool: the unit of its volumes' sizes in KiB, as far as it is known without asking the node.
 const GRANULARITY: &str = "StorDriver/internal/AllocationGranularity";
@@ -49,6 +54,10 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         Command::DeleteStorPool { node, name } => {
             draft.about(Operation::Delete, ObjectMask::StorPool, &[("StorPoolDfn", name), ("Node", node)]);
             delete(draft, node, name)
+        }
+        Command::LoseStorPool { node, name } => {
+            draft.about(Operation::Delete, ObjectMask::StorPool, &[("StorPoolDfn", name), ("Node", node)]);
+            losing::lose(draft, node, name)
         }
         other => Err(misdirected(other)),
     }
@@ -339,7 +348,11 @@ fn modify(draft: &mut Draft<'_>, on: &str, text: &str, change: &PropChange) -> R
     Ok(())
 }
 
-fn delete(draft: &mut Draft<'_>, on: &str, text: &str) -> Result<(), Refused> {
+/// A pool with its node.
+type Placed = (Arc<Node>, Arc<StorPool>);
+
+/// The pool that is to go; `None`: there is none, which is told.
+fn going(draft: &mut Draft<'_>, on: &str, text: &str) -> Result<Option<Placed>, Refused> {
     let node_name = lookup::node_name(on)?;
     let name = lookup::pool_name(text)?;
     if is_diskless_pool(&name) {
@@ -349,13 +362,17 @@ fn delete(draft: &mut Draft<'_>, on: &str, text: &str) -> Result<(), Refused> {
             .into());
     }
     let found = draft.cluster.nodes.get(&node_name).cloned().zip(draft.cluster.pool(&node_name, &name).cloned());
-    let Some((node, pool)) = found else {
+    if found.is_none() {
         draft.reply(
             Reply::new(Code::WARN_NOT_FOUND, format!("Storage pool '{name}' on node '{node_name}' not found."))
                 .cause("It does not exist, or was deleted already."),
         );
-        return Ok(());
-    };
+    }
+    Ok(found)
+}
+
+fn delete(draft: &mut Draft<'_>, on: &str, text: &str) -> Result<(), Refused> {
+    let Some((node, pool)) = going(draft, on, text)? else { return Ok(()) };
     let used = draft.cluster.pool_use(&pool.node, &pool.name);
     if used.volumes > 0 || used.snapshot_volumes > 0 {
         return Err(Reply::new(Code::FAIL_IN_USE, format!("Storage pool '{}' on node '{}' is in use.", pool.name, pool.node))

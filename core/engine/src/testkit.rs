@@ -19,8 +19,8 @@ use berth_model::ids::{Id, IdSource, kind};
 use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{DEFAULT_GROUP, DISKLESS_POOL, NodeName, ResourceGroupName, ResourceName, StorPoolName};
 use berth_model::objects::{Node, NodeType, ResourceGroup, SelectFilter, StorPool, StorPoolDfn};
-use berth_model::observed::{Capabilities, ConnectionStatus, NodeSeen, Observed, PoolRecord, PoolSeen};
-use berth_model::props::Props;
+use berth_model::observed::{Capabilities, ConnectionStatus, Fault, FaultKind, NodeSeen, Observed, PoolRecord, PoolSeen};
+use berth_model::props::{PropChange, Props};
 use berth_model::size::Kib;
 use berth_model::time::Timestamp;
 
@@ -42,6 +42,11 @@ pub(crate) fn node(text: &str) -> NodeName {
 
 pub(crate) fn resource(text: &str) -> ResourceName {
     ResourceName::parse(text).unwrap()
+}
+
+/// A change of properties that sets this one.
+pub(crate) fn set(key: &str, value: &str) -> PropChange {
+    PropChange::set([(key.to_owned(), value.to_owned())].into())
 }
 
 pub(crate) fn kib(text: &str) -> Kib {
@@ -69,6 +74,20 @@ pub(crate) fn told(decision: &Decision) -> Vec<String> {
         format!("{severity} {object} {} {}", reply.code.number(), refs.join(" ")).trim_end().to_owned()
     };
     replies.iter().map(line).collect()
+}
+
+/// The satellite of `on` cannot use the pool any more.
+pub(crate) fn break_pool(world: &mut World, on: &str, pool: &str) {
+    let seen = Arc::make_mut(world.observed.nodes.get_mut(&node(on)).unwrap());
+    let record = Arc::make_mut(seen.pools.get_mut(&StorPoolName::parse(pool).unwrap()).unwrap());
+    record.seen.fault = Some(Fault {
+        kind: FaultKind::Pool,
+        message: "The disk is dead".to_owned(),
+        cause: String::new(),
+        correction: "Replace it".to_owned(),
+        details: String::new(),
+        holders: Vec::new(),
+    });
 }
 
 impl World {
@@ -151,6 +170,13 @@ impl World {
         seen.capabilities = (status == ConnectionStatus::Online).then(|| Arc::new(able));
         self.observed.nodes.insert(name, Arc::new(seen));
         self.pool(&[DISKLESS_POOL, "on", words[0], "DISKLESS", "0K"]);
+    }
+
+    /// Sets a property of the controller, whatever it is.
+    pub(crate) fn set_controller(&mut self, key: &str, value: &str) {
+        let mut controller = (*self.cluster.controller).clone();
+        controller.props.insert_internal(key, value);
+        self.put(Object::Controller(controller));
     }
 
     /// A further pool, in the words of a statement.

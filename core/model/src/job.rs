@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::flags::ResourceFlags;
 use crate::ids::{Id, kind};
-use crate::names::{NodeName, ResourceName, SnapshotName, VolumeNumber};
+use crate::names::{NodeName, ResourceName, SnapshotName, StorPoolName, VolumeNumber};
 use crate::observed::Fault;
 use crate::props::Props;
 use crate::size::Kib;
@@ -318,8 +318,12 @@ pub enum Task {
         #[serde(default)]
         delete_snapshots: bool,
     },
-    /// Gives a node up with all that it holds.
-    Lose,
+    /// Gives a node up, or one of its storage pools, with all that it holds.
+    Lose {
+        /// The pool; `None`: the whole node.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pool: Option<StorPoolName>,
+    },
 }
 
 impl Task {
@@ -342,7 +346,7 @@ impl Task {
             | Self::Evacuate { .. }
             | Self::Evict
             | Self::Return { .. }
-            | Self::Lose => None,
+            | Self::Lose { .. } => None,
         }
     }
 
@@ -363,7 +367,7 @@ impl Task {
             Self::Keep { deletion, .. } => deletion.awaited(),
             Self::Move { to, step: MoveStep::Fill, .. } => std::slice::from_ref(to),
             Self::Move { from, step: MoveStep::Leave, .. } => std::slice::from_ref(from),
-            Self::Evacuate { .. } | Self::Evict | Self::Return { .. } | Self::Lose => &[],
+            Self::Evacuate { .. } | Self::Evict | Self::Return { .. } | Self::Lose { .. } => &[],
         }
     }
 
@@ -379,7 +383,7 @@ impl Task {
             Self::Keep { .. } => Family::Keep,
             Self::Move { .. } => Family::Move,
             Self::Evacuate { .. } | Self::Evict => Family::Evacuate,
-            Self::Return { .. } | Self::Lose => Family::Node,
+            Self::Return { .. } | Self::Lose { .. } => Family::Node,
         }
     }
 
@@ -399,7 +403,7 @@ impl Task {
             | Self::Evacuate { .. }
             | Self::Evict
             | Self::Return { .. }
-            | Self::Lose => Part::All,
+            | Self::Lose { .. } => Part::All,
         }
     }
 
@@ -450,7 +454,7 @@ impl Task {
             | Self::Evacuate { .. }
             | Self::Evict
             | Self::Return { .. }
-            | Self::Lose => false,
+            | Self::Lose { .. } => false,
         };
         if down { self.awaited() } else { &[] }
     }
@@ -504,7 +508,7 @@ impl Task {
             Self::Evacuate { .. } => "evacuate",
             Self::Evict => "evict",
             Self::Return { .. } => "return",
-            Self::Lose => "lose",
+            Self::Lose { .. } => "lose",
         }
     }
 }
@@ -553,8 +557,8 @@ mod tests {
                 Task::Move { .. } => Some(Task::Evacuate { target: Vec::new(), do_not_target: Vec::new() }),
                 Task::Evacuate { .. } => Some(Task::Evict),
                 Task::Evict => Some(Task::Return { delete_resources: false, delete_snapshots: false }),
-                Task::Return { .. } => Some(Task::Lose),
-                Task::Lose => None,
+                Task::Return { .. } => Some(Task::Lose { pool: None }),
+                Task::Lose { .. } => None,
             };
         }
         assert_eq!(words, Task::WORDS);
@@ -573,6 +577,18 @@ mod tests {
         let (job, _) = read(1, OLD);
         assert_eq!(job.resource().unwrap().as_str(), "web");
         assert_eq!(job.task, Task::Delete { replicas: Vec::new(), definition: true, firm: false, step: DeleteStep::Remove });
+    }
+
+    #[test]
+    fn what_is_given_up_is_a_node_or_one_of_its_pools() {
+        let lose = |task: &str| {
+            OLD.replace(r#""resource":"web""#, r#""node":"alpha""#).replace(r#"{"task":"delete","replicas":[],"definition":true}"#, task)
+        };
+        let (older, _) = read(1, &lose(r#"{"task":"lose"}"#));
+        assert_eq!(older.task, Task::Lose { pool: None });
+        assert!(!codec::encode(&Object::Job(older), None).contains("pool"), "an older release reads it, too");
+        let pool = Some(StorPoolName::parse("thin").unwrap());
+        assert_eq!(read(1, &lose(r#"{"task":"lose","pool":"thin"}"#)).0.task, Task::Lose { pool });
     }
 
     #[test]

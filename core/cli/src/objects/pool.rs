@@ -8,7 +8,7 @@ use super::Now;
 use super::common::{self, ShortS, look, unknown, verb};
 use super::select::provider_word;
 use crate::plan::{Plan, View};
-use crate::words::{self, BadUsage, all, flag, leaf, list, many, object, one, opt, put, quiet, set};
+use crate::words::{self, BadUsage, all, flag, leaf, list, many, need, object, one, opt, put, quiet, set};
 
 /// The words for kinds of pools as typed.
 pub const KINDS: [&str; 12] = [
@@ -44,7 +44,11 @@ pub fn command() -> Command {
                 .arg(flag("external-locking", "Somebody else locks the shared space")),
         )
         .subcommand(quiet(leaf("delete", &["d"], "Forget a storage pool", "storage-pool delete alpha bravo fast")).override_usage("linstor storage-pool delete <NODE>... <POOL>").arg(words::words("WORDS", "Nodes, then the pool's name")))
-        .subcommand(words::later("lost", &["lo"], "Give up a pool that will never come back"))
+        .subcommand(
+            quiet(leaf("lost", &["lo"], "Give up a pool whose disk is dead, with everything in it", "storage-pool lost alpha fast"))
+                .arg(need("NODE", "Node that has the pool"))
+                .arg(need("POOL", "Name of the pool")),
+        )
         .subcommand(
             common::list_options(leaf("list", &["l"], "List storage pools", "storage-pool list -n alpha"), ShortS::Taken)
                 .arg(common::nodes_filter())
@@ -67,7 +71,7 @@ pub fn plan(matches: &ArgMatches, _now: &Now) -> Result<Plan, BadUsage> {
             };
             Plan::Write(nodes.iter().map(|node| Call::delete(&["nodes", node, "storage-pools", pool])).collect())
         }
-        "lost" => Plan::Later("storage-pool lost".to_owned()),
+        "lost" => Plan::write(Call::delete(&["berth", "nodes", path[1], "storage-pools", path[3], "lost"])),
         "list" => {
             let call = Call::get(&["view", "storage-pools"])
                 .query_each("nodes", list(m, "nodes").unwrap_or_default())

@@ -149,7 +149,7 @@ fn undo_on_resource(draft: &mut Draft<'_>, job: &Job, name: &ResourceName) -> Re
         Task::Move { .. } => {
             take_back_move(draft, job, name)?;
         }
-        Task::Evacuate { .. } | Task::Evict | Task::Return { .. } | Task::Lose => {}
+        Task::Evacuate { .. } | Task::Evict | Task::Return { .. } | Task::Lose { .. } => {}
     }
     Ok(())
 }

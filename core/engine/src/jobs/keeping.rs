@@ -107,7 +107,7 @@ pub(super) fn mark(sheet: &mut impl Sheet, name: &ResourceName, deletion: &Task,
         | Task::Evacuate { .. }
         | Task::Evict
         | Task::Return { .. }
-        | Task::Lose => {}
+        | Task::Lose { .. } => {}
     }
 }
 

@@ -2,7 +2,7 @@
 
 use berth_model::codes::Code;
 use berth_model::job::Job;
-use berth_model::names::NodeName;
+use berth_model::names::{NodeName, StorPoolName};
 use berth_model::reply::Reply;
 
 use super::Look;
@@ -31,5 +31,17 @@ pub(super) fn lose(look: &mut Look<'_>, job: &Job, node: &NodeName) {
     });
     if outcome.is_ok() && !more {
         look.end(job, vec![Reply::new(Code::DELETED, format!("Node '{node}' given up for lost."))]);
+    }
+}
+
+/// Lose of one pool: ends when the pool is gone with all that lay in it.
+pub(super) fn lose_pool(look: &mut Look<'_>, job: &Job, node: &NodeName, pool: &StorPoolName) {
+    let mut more = false;
+    let outcome = look.decide(&job.actor, |draft| {
+        more = crate::pools::lose_some(draft, node, pool);
+        Ok(())
+    });
+    if outcome.is_ok() && !more {
+        look.end(job, vec![Reply::new(Code::DELETED, format!("Storage pool '{pool}' on node '{node}' given up for lost."))]);
     }
 }

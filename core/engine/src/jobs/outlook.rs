@@ -91,7 +91,8 @@ fn cancel(cluster: &Cluster, observed: &Observed, job: &Job) -> Result<String, S
             Subject::Resource(_) => "It works on a node".to_owned(),
         }),
         Task::Return { .. } => no("It only takes marks off, and ends by itself"),
-        Task::Lose => no("The node was given up; create it anew if it comes back"),
+        Task::Lose { pool: None } => no("The node was given up; create it anew if it comes back"),
+        Task::Lose { pool: Some(_) } => no("The storage pool was given up; create it anew when it has a disk again"),
     }
 }
 

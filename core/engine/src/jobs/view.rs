@@ -275,7 +275,7 @@ fn steps(task: &Task) -> Vec<StepView> {
         Task::Evacuate { .. } => (&["move"], 0),
         Task::Evict => (&["replace"], 0),
         Task::Return { .. } => (&["unmark"], 0),
-        Task::Lose => (&["forget"], 0),
+        Task::Lose { .. } => (&["forget"], 0),
     };
     let state = |at: usize| match at.cmp(&now) {
         std::cmp::Ordering::Less => Progressed::Done,

@@ -72,7 +72,10 @@ pub(super) fn restore(draft: &mut Draft<'_>, text: &str, delete_resources: bool,
     }
     give_back(draft, &name, delete_resources, delete_snapshots)?;
     draft.about(Operation::Modify, ObjectMask::Node, &[("Node", name.as_str())]);
-    draft.applied.effects.push(Effect::Reconnect(name.clone()));
+    // A node that was only being emptied has its connection.
+    if node.flags.has(NodeFlag::Evicted) {
+        draft.applied.effects.push(Effect::Reconnect(name.clone()));
+    }
     let mut reply = Reply::new(Code::DONE, format!("Node '{name}' is taken back.")).alone();
     reply.object = Some(ObjectMask::Node);
     draft.reply(reply);

@@ -10,6 +10,7 @@ use berth_model::job::{Subject, Task};
 use berth_model::names::{NodeName, StorPoolName};
 use berth_model::objects::{Node, Tombstone};
 use berth_model::observed::{ConnectionStatus, Observed};
+use berth_model::plan::PlanItem;
 use berth_model::reply::Reply;
 use berth_model::snapshot::Snapshot;
 
@@ -97,7 +98,7 @@ pub(super) fn lose(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
         missing(draft, &name);
         return Ok(());
     };
-    let open = draft.cluster.jobs_on_node(&name).find(|job| matches!(job.task, Task::Lose)).map(|job| job.id);
+    let open = draft.cluster.jobs_on_node(&name).find(|job| matches!(job.task, Task::Lose { pool: None })).map(|job| job.id);
     if let Some(id) = open {
         draft.say(Code::DELETED, format!("Node '{}' is being given up for lost already.", node.name));
         draft.applied.jobs.push(id);
@@ -114,7 +115,7 @@ pub(super) fn lose(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
     end_jobs_on(draft, &name);
     if !lose_some(draft, &name) {
         draft.say(Code::DELETED, format!("Node '{}' given up for lost.", node.name));
-        warn_of(draft, &node, &losses);
+        warn_of(draft, &format!("node '{}'", node.name), &losses);
         return Ok(());
     }
     if !is_leaving(&node) {
@@ -124,26 +125,23 @@ pub(super) fn lose(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
     }
     let left = holdings(&draft.cluster, &name).len();
     draft.say(Code::DELETED, format!("Node '{}' is being given up for lost; {left} of its resources and snapshots are left.", node.name));
-    warn_of(draft, &node, &losses);
-    draft.start_on(Subject::Node(name), Task::Lose);
+    warn_of(draft, &format!("node '{}'", node.name), &losses);
+    draft.start_on(Subject::Node(name), Task::Lose { pool: None });
     Ok(())
 }
 
 /// Most resources that an answer warns of one by one.
 const MOST_WARNINGS: usize = 20;
 
-/// Says which data goes with a node that is given up. It goes all the same: somebody who knows the machine has asked for that.
-fn warn_of(draft: &mut Draft<'_>, node: &Node, losses: &Capped<DataLoss>) {
+/// Says which data goes with what is given up, e.g. `node 'alpha'`. It goes all the same: somebody who knows the machine has asked for that.
+pub(crate) fn warn_of(draft: &mut Draft<'_>, what: &str, losses: &Capped<DataLoss>) {
     for loss in losses.list.iter().take(MOST_WARNINGS) {
         let (resource, others) = (&loss.resource, some_of(&loss.unknown.iter().map(|node| format!("'{node}'")).collect::<Vec<_>>()));
         let reply = if loss.certain {
-            Reply::new(
-                Code::WARN_STORAGE_ERROR,
-                format!("The last copy of the data of '{resource}' is given up with node '{}'.", node.name),
-            )
-            .cause("No other replica holds this data.")
+            Reply::new(Code::WARN_STORAGE_ERROR, format!("The last copy of the data of '{resource}' is given up with {what}."))
+                .cause("No other replica holds this data.")
         } else {
-            Reply::new(Code::WARN_STORAGE_ERROR, format!("Node '{}' may have held the last copy of the data of '{resource}'.", node.name))
+            Reply::new(Code::WARN_STORAGE_ERROR, format!("The last copy of the data of '{resource}' may have been on {what}."))
                 .cause(format!("Nobody can say whether it is on {others}."))
         };
         draft.reply(
@@ -154,10 +152,7 @@ fn warn_of(draft: &mut Draft<'_>, node: &Node, losses: &Capped<DataLoss>) {
         let total = losses.total;
         draft.say(
             Code::WARN_STORAGE_ERROR,
-            format!(
-                "With node '{}' the last copies of {total} resources are given up, or may be; {more} of them are not named here.",
-                node.name
-            ),
+            format!("With {what} the last copies of {total} resources are given up, or may be; {more} of them are not named here."),
         );
     }
 }
@@ -226,6 +221,11 @@ pub(crate) fn lose_some(draft: &mut Draft<'_>, name: &NodeName) -> bool {
 
 fn lose_copy(draft: &mut Draft<'_>, node: &Node, snapshot: &Snapshot) {
     let item = crate::plan::absent_snapshot(snapshot, &node.name);
+    drop_copy(draft, node, snapshot, item);
+}
+
+/// Takes a node's copy out of a snapshot, and the snapshot with its last copy. `item`: what a tombstone wants gone of it.
+pub(crate) fn drop_copy(draft: &mut Draft<'_>, node: &Node, snapshot: &Snapshot, item: Option<PlanItem>) {
     let mut rest = snapshot.clone();
     rest.copies.remove(&node.name);
     if rest.copies.is_empty() {
@@ -249,8 +249,9 @@ fn lose_copy(draft: &mut Draft<'_>, node: &Node, snapshot: &Snapshot) {
 
 /// Commands that go on with nodes that an earlier version began to give up, without a job. To be given when a controller begins.
 pub fn unfinished(cluster: &Cluster) -> impl Iterator<Item = Command> + '_ {
-    let leaving =
-        |node: &&std::sync::Arc<Node>| is_leaving(node) && !cluster.jobs_on_node(&node.name).any(|job| matches!(job.task, Task::Lose));
+    let leaving = |node: &&std::sync::Arc<Node>| {
+        is_leaving(node) && !cluster.jobs_on_node(&node.name).any(|job| matches!(job.task, Task::Lose { pool: None }))
+    };
     cluster.nodes.values().filter(leaving).map(|node| Command::LoseNode { node: node.name.to_string() })
 }
 

@@ -15,7 +15,7 @@ use berth_model::time::Timestamp;
 
 use crate::command::{Command, NetIfInput};
 use crate::draft::Effect;
-use crate::testkit::{World, node, resource, told};
+use crate::testkit::{World, node, resource, set, told};
 
 fn interface(name: &str, address: &str, port: Option<i64>) -> NetIfInput {
     NetIfInput {
@@ -38,10 +38,6 @@ fn create(name: &str, kind: Option<&str>, interfaces: &[NetIfInput], props: &[(&
 
 fn plain(name: &str) -> Command {
     create(name, None, &[interface("default", "192.0.2.1", Some(3366))], &[])
-}
-
-fn set(key: &str, value: &str) -> PropChange {
-    PropChange::set([(key.to_owned(), value.to_owned())].into())
 }
 
 /// One replica of a new definition on `on`, with one volume in pool `thin`.
@@ -260,6 +256,11 @@ fn connections_are_made_anew_and_evictions_taken_back() {
     world.put(Object::Node(evicted));
     assert_eq!(super::unfinished(&world.cluster).count(), 0, "an evicted node is not being given up");
     assert_eq!(told(&world.give(&reconnect("one"))), ["WARNING Node 1017 Node=one"]);
-    assert_eq!(told(&world.give(&restore("one"))), ["SUCCESS Node 0"]);
+    let back = world.give(&restore("one"));
+    assert_eq!(told(&back), ["SUCCESS Node 0"]);
+    assert_eq!(back.result.unwrap().effects, [Effect::Reconnect(node("one"))]);
     assert!(world.cluster.nodes.get(&node("one")).unwrap().flags.is_empty());
+    let evacuate = Command::EvacuateNode { node: "one".to_owned(), target: Vec::new(), do_not_target: Vec::new() };
+    assert!(world.give(&evacuate).result.is_ok());
+    assert_eq!(world.give(&restore("one")).result.unwrap().effects, [], "it was connected all the time");
 }

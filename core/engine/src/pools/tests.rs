@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use berth_model::change::Object;
 use berth_model::layers::ProviderKind;
 use berth_model::names::StorPoolName;
+use berth_model::observed::FaultKind;
 use berth_model::props::PropChange;
+use berth_model::time::Timestamp;
 
 use crate::command::Command;
-use crate::testkit::{World, node, told};
+use crate::explain::settled_for_tests;
+use crate::testkit::{World, break_pool, node, resource, told};
 
 fn world() -> World {
     let mut world = World::of("node alpha; node bravo offline");
@@ -175,4 +179,135 @@ fn a_pool_with_volumes_stays_where_it_is() {
     assert_eq!(told(&world.give(&back)), ["ERROR StorPool 997 Node=alpha StorPoolDfn=thin"]);
     let delete = Command::DeleteStorPool { node: "alpha".to_owned(), name: "thin".to_owned() };
     assert_eq!(told(&world.give(&delete)), ["ERROR StorPool 997 Node=alpha StorPoolDfn=thin"]);
+}
+
+fn lose(on: &str, name: &str) -> Command {
+    Command::LoseStorPool { node: on.to_owned(), name: name.to_owned() }
+}
+
+fn define(world: &mut World, name: &str, sizes: &[i64]) {
+    let definition = Command::CreateResourceDefinition {
+        name: Some(name.to_owned()),
+        external_name: None,
+        group: None,
+        layers: vec!["STORAGE".to_owned()],
+        props: Default::default(),
+        drbd_port: None,
+        drbd_secret: None,
+        drbd_transport_type: None,
+        drbd_peer_slots: None,
+    };
+    assert!(world.give(&definition).result.is_ok());
+    for size_kib in sizes {
+        let volume = crate::command::VolumeDefinitionInput { size_kib: *size_kib, ..Default::default() };
+        assert!(world.give(&Command::CreateVolumeDefinition { resource: name.to_owned(), volume }).result.is_ok());
+    }
+}
+
+fn deploy(world: &mut World, name: &str, on: &[&str], pool: &str) {
+    let replica = |node: &&str| crate::command::ResourceInput {
+        node: (*node).to_owned(),
+        props: [("StorPoolName".to_owned(), pool.to_owned())].into(),
+        ..Default::default()
+    };
+    let made = world.give(&Command::CreateResources { resource: name.to_owned(), replicas: on.iter().map(replica).collect() });
+    assert!(made.result.is_ok(), "{:?}", told(&made));
+}
+
+#[test]
+fn only_a_pool_that_cannot_be_used_is_given_up() {
+    let mut world = World::of("node alpha; node away offline; pool ssd on alpha FILE_THIN 10G; pool ssd on away FILE_THIN 10G");
+    let refused = ["ERROR StorPool 521 Node=alpha StorPoolDfn=ssd"];
+    assert_eq!(told(&world.give(&lose("alpha", "ssd"))), refused, "it works");
+    assert_eq!(told(&world.give(&lose("away", "ssd"))), ["ERROR StorPool 521 Node=away StorPoolDfn=ssd"], "nobody can say");
+    assert_eq!(told(&world.give(&lose("alpha", "none"))), ["WARNING StorPool 3000 Node=alpha StorPoolDfn=none"]);
+    assert_eq!(world.give(&lose("alpha", "DfltDisklessStorPool")).result.unwrap_err().replies[0].code.number(), 208);
+    break_pool(&mut world, "alpha", "ssd");
+    let seen = Arc::make_mut(world.observed.nodes.get_mut(&node("alpha")).unwrap());
+    let mut record = (**seen.pools.get(&StorPoolName::parse("ssd").unwrap()).unwrap()).clone();
+    record.seen.fault.as_mut().unwrap().kind = FaultKind::NoSpace;
+    seen.pools.insert(record.seen.name.clone(), Arc::new(record));
+    assert_eq!(told(&world.give(&lose("alpha", "ssd"))), refused, "what lies in a full pool is there");
+    break_pool(&mut world, "alpha", "ssd");
+    assert_eq!(told(&world.give(&lose("alpha", "SSD"))), ["SUCCESS StorPool 2 Node=alpha StorPoolDfn=SSD"]);
+    assert!(world.cluster.pool(&node("alpha"), &StorPoolName::parse("ssd").unwrap()).is_none());
+    assert_eq!(told(&world.give(&lose("alpha", "ssd"))), ["WARNING StorPool 3000 Node=alpha StorPoolDfn=ssd"]);
+}
+
+#[test]
+fn what_lay_in_a_dead_pool_is_forgotten_and_the_rest_of_it_removed() {
+    let (ssd, hdd) = (StorPoolName::parse("ssd").unwrap(), StorPoolName::parse("hdd").unwrap());
+    let mut world = World::of(
+        "node alpha; node bravo; pool ssd on alpha FILE_THIN 100G; pool hdd on alpha FILE_THIN 100G; pool ssd on bravo FILE_THIN 100G",
+    );
+    define(&mut world, "one", &[4096]);
+    deploy(&mut world, "one", &["alpha", "bravo"], "ssd");
+    define(&mut world, "apart", &[4096, 4096]);
+    deploy(&mut world, "apart", &["alpha"], "ssd");
+    define(&mut world, "beside", &[4096]);
+    deploy(&mut world, "beside", &["alpha"], "hdd");
+    let mut mixed = (**world.cluster.resource(&resource("apart"), &node("alpha")).unwrap()).clone();
+    mixed.volumes.values_mut().last().unwrap().pool = hdd.clone();
+    let id = mixed.id.uuid();
+    world.put(Object::Resource(mixed));
+    settled_for_tests(&mut world);
+    let snapshot =
+        Command::CreateSnapshot { resource: "one".to_owned(), name: "s1".to_owned(), nodes: Vec::new(), props: Default::default() };
+    assert!(world.give(&snapshot).result.is_ok());
+    settled_for_tests(&mut world);
+    // Its deletion cannot be carried out any more.
+    define(&mut world, "going", &[4096]);
+    deploy(&mut world, "going", &["alpha"], "ssd");
+    settled_for_tests(&mut world);
+    assert!(world.give(&Command::DeleteResourceDefinition { name: "going".to_owned() }).result.is_ok());
+
+    break_pool(&mut world, "alpha", "ssd");
+    let decision = world.give(&lose("alpha", "ssd"));
+    let answer = told(&decision);
+    assert_eq!(answer[..2], ["SUCCESS StorPool 2 Node=alpha StorPoolDfn=ssd", "WARNING StorPool 1010 Node=alpha StorPoolDfn=ssd"]);
+    assert!(answer.iter().any(|line| line.contains("RscDfn=apart")), "its last copy is named: {answer:?}");
+    assert!(world.cluster.pool(&node("alpha"), &ssd).is_none() && world.cluster.pool(&node("bravo"), &ssd).is_some());
+    let on_alpha: Vec<String> = world.cluster.resources_on(&node("alpha")).map(|one| one.name.to_string()).collect();
+    assert_eq!(on_alpha, ["beside"]);
+    assert!(world.cluster.resource(&resource("one"), &node("bravo")).is_some());
+    let copies: Vec<_> = world.cluster.snapshots_on(&node("bravo")).map(|one| one.copies.len()).collect();
+    assert_eq!((copies.as_slice(), world.cluster.snapshots_on(&node("alpha")).count()), (&[1][..], 0));
+    for tombstone in world.cluster.tombstones.values() {
+        assert!(!tombstone.item.pools().contains(&ssd), "nobody looks into the dead pool: {tombstone:?}");
+    }
+    assert_eq!(world.cluster.tombstones.get(&id).unwrap().item.pools().into_iter().collect::<Vec<_>>(), [&hdd]);
+    // Satellites do as they are told, and nothing is left waiting.
+    settled_for_tests(&mut world);
+    assert!(world.cluster.tombstones.is_empty() && world.cluster.jobs.is_empty(), "{:?}", world.cluster.jobs);
+    assert!(!world.cluster.definitions.contains_key(&resource("going")), "the deletion went on");
+}
+
+#[test]
+fn a_full_pool_is_given_up_in_bounded_steps() {
+    let mut world = World::of("node alpha; pool ssd on alpha FILE_THIN 100G");
+    for number in 0..100 {
+        let name = format!("r{number:03}");
+        define(&mut world, &name, &[4096]);
+        deploy(&mut world, &name, &["alpha"], "ssd");
+    }
+    settled_for_tests(&mut world);
+    break_pool(&mut world, "alpha", "ssd");
+    let decision = world.give(&lose("alpha", "ssd"));
+    let applied = decision.result.as_ref().unwrap();
+    assert!(applied.changes.len() <= 100, "a transaction is bounded");
+    assert_eq!(applied.replies.len(), 23, "of the pool, of devices, twenty warnings, how many more: {:?}", told(&decision));
+    let mut turns = 1;
+    while let Some(job) = world.cluster.jobs.keys().next().copied() {
+        let again = world.give(&lose("alpha", "ssd")).result.unwrap();
+        assert!(again.changes.is_empty() && again.jobs == [job], "a second request waits for the same job");
+        let ids = world.ids();
+        let progress = crate::jobs::advance(&world.cluster, &world.observed, Timestamp(2), ids, [job]);
+        assert!((1..=100).contains(&progress.changes.len()), "a transaction is bounded");
+        world.cluster.fold(&progress.changes);
+        world.cluster.serial += 1;
+        turns += 1;
+    }
+    assert!(turns > 1);
+    assert_eq!(world.cluster.count_on(&node("alpha")), 0);
+    assert!(!world.cluster.pool_definitions.contains_key(&StorPoolName::parse("ssd").unwrap()), "it went with its last pool");
 }

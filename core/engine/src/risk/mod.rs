@@ -12,7 +12,8 @@ mod tests;
 use std::collections::BTreeSet;
 
 use berth_model::cluster::Cluster;
-use berth_model::names::{NodeName, ResourceName, SnapshotName};
+use berth_model::names::{NodeName, ResourceName, SnapshotName, StorPoolName};
+use berth_model::objects::Resource;
 use berth_model::observed::Observed;
 use berth_model::snapshot::{CopyState, Snapshot};
 
@@ -234,8 +235,18 @@ pub fn what_if(cluster: &Cluster, observed: &Observed, nodes: &BTreeSet<NodeName
 /// The data that would be lost with one node: that part of [`what_if`] alone, without its search for other places.
 #[must_use]
 pub fn data_on(cluster: &Cluster, observed: &Observed, node: &NodeName) -> Capped<DataLoss> {
+    lost_with(cluster, observed, node, |_| true)
+}
+
+/// The data that would be lost with one storage pool of a node.
+#[must_use]
+pub fn data_in(cluster: &Cluster, observed: &Observed, node: &NodeName, pool: &StorPoolName) -> Capped<DataLoss> {
+    lost_with(cluster, observed, node, |replica| replica.volumes.values().any(|volume| volume.pool == *pool))
+}
+
+fn lost_with(cluster: &Cluster, observed: &Observed, node: &NodeName, which: impl Fn(&Resource) -> bool) -> Capped<DataLoss> {
     let (mut losses, gone) = (Capped::default(), BTreeSet::from([node.clone()]));
-    let names: BTreeSet<&ResourceName> = cluster.resources_on(node).map(|replica| &replica.name).collect();
+    let names: BTreeSet<&ResourceName> = cluster.resources_on(node).filter(|replica| which(replica)).map(|replica| &replica.name).collect();
     for name in names {
         let loss = Standing::of(cluster, observed, name).and_then(|standing| data_loss(name, &standing, &gone));
         loss.into_iter().for_each(|loss| losses.push(loss));

@@ -64,7 +64,7 @@ pub(super) fn departures(job: &Job) -> impl Iterator<Item = (&NodeName, (Resourc
         | Task::Evacuate { .. }
         | Task::Evict
         | Task::Return { .. }
-        | Task::Lose => &[],
+        | Task::Lose { .. } => &[],
     };
     let name = job.resource();
     leaving.iter().filter_map(move |awaited| Some((&awaited.node, (name?.clone(), job.id))))

@@ -105,3 +105,53 @@ fn what_a_lost_node_still_holds_is_listed_and_can_be_taken_in() -> Result<()> {
     ensure!(cluster.leftovers()?.is_empty(), "{:?}", cluster.leftovers()?);
     Ok(())
 }
+
+#[test]
+fn a_dead_pool_is_given_up_and_its_story_told() -> Result<()> {
+    if !is_root() {
+        note("no real devices without root");
+        return Ok(());
+    }
+    let mut cluster = Cluster::with_nodes(&["alpha"])?;
+    let device = cluster.make_volume("web", "alpha", SIZE_KIB)?;
+    mark(&device, "the data of web")?;
+    let rest = cluster.rest();
+    let lost = "/v1/berth/nodes/alpha/storage-pools/thin/lost";
+    rest.delete(lost)?.refused(521)?;
+    // Its disk goes while nobody looks.
+    cluster.kill_satellite("alpha");
+    rest.wait_for(LOOK_LIMIT, "/v1/nodes/alpha", |node| node["connection_status"] == "OFFLINE")?;
+    rest.delete(lost)?.refused(521)?;
+    let (folder, away) = (cluster.pool_dir("alpha"), cluster.pools().join("away"));
+    std::fs::rename(&folder, &away)?;
+    cluster.start_satellite("alpha", &[])?;
+    cluster.wait_online("alpha")?;
+    rest.wait_for(LOOK_LIMIT, "/v1/nodes/alpha/storage-pools/thin", |pool| pool["reports"].as_array().is_some_and(|all| !all.is_empty()))?;
+    let dry = cluster.linstor(&["storage-pool", "lost", "alpha", "thin", "--dry-run"])?;
+    ensure!(dry.contains("Dry run: nothing is changed"), "{dry}");
+    rest.get("/v1/nodes/alpha/storage-pools/thin")?.ok()?;
+    let told = cluster.linstor(&["storage-pool", "lost", "alpha", "thin"])?;
+    ensure!(told.contains("The last copy of the data of 'web' is given up"), "{told}");
+    let gone = |path: &str| -> Result<()> {
+        ensure!(rest.get(path)?.status == 404, "{path} is there");
+        Ok(())
+    };
+    gone("/v1/nodes/alpha/storage-pools/thin")?;
+    gone("/v1/resource-definitions/web/resources/alpha")?;
+    for object in [&["why", "storage-pool", "alpha", "thin"][..], &["why", "resource", "web", "alpha"]] {
+        let story = own(&cluster, object)?;
+        ensure!(story.contains("lose_stor_pool by PUBLIC"), "{story}");
+    }
+    // Nothing waits for the dead disk, and its definition can go.
+    rest.delete("/v1/resource-definitions/web")?.ok()?;
+    // Should the disk come back, what lies on it is nobody's, and is left alone.
+    std::fs::rename(&away, &folder)?;
+    cluster.make_pool("alpha")?;
+    let one = |nodes: &serde_json::Value| nodes[0]["strangers"].as_array().is_some_and(|list| list.len() == 1);
+    let nodes = rest.wait_for(LOOK_LIMIT, "/v1/berth/drift", one)?;
+    let id = nodes[0]["strangers"][0]["id"].as_str().context("an id")?.to_owned();
+    own(&cluster, &["drift", "adopt", "alpha", "thin", &id, "web"])?;
+    let device = cluster.device("web", "alpha")?;
+    ensure!(marked(&device, "the data of web".len())? == "the data of web", "other data");
+    cluster.delete_all_of("web")
+}

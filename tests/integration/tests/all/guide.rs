@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use berth_integration::{Cluster, Finished, Reply, berth, is_root, note, run_within, tool, within};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::sign_in::{self, Directory};
 
@@ -121,7 +121,8 @@ fn own_address() -> String {
 fn certificates(cluster: &Cluster, home: &Path, listen: &str, clients: bool) -> Result<Vec<(&'static str, String)>> {
     let folder = cluster.scratch().path().join("tls");
     let tls = |words: &[&str]| run_within(LIMIT, Command::new(berth()?).arg("tls").args(words).arg("--dir").arg(&folder))?.ok();
-    tls(&["init", "--address", "127.0.0.1"])?;
+    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
+    tls(&["init", "--address", "127.0.0.1", "--address", host])?;
     let file = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let mut environment = vec![
         ("BERTH_HTTPS_CERT", file("controller.crt")),
@@ -137,8 +138,29 @@ fn certificates(cluster: &Cluster, home: &Path, listen: &str, clients: bool) -> 
     Ok(environment)
 }
 
+/// A satellite whose pool has lost its folder, with a volume of `rsc` in it.
+fn dead_pool(cluster: &mut Cluster) -> Result<()> {
+    cluster.start_satellite("alpha", &[])?;
+    cluster.join("alpha")?;
+    let (rest, folder) = (cluster.rest(), cluster.pools().join("ssd"));
+    fs::create_dir_all(&folder)?;
+    let props = json!({"StorDriver/StorPoolName": folder, "Autoplacer/MinThinFreeSpace": "0%"});
+    rest.post("/v1/nodes/alpha/storage-pools", &json!({"storage_pool_name": "pool_ssd", "provider_kind": "FILE_THIN", "props": props}))?
+        .ok()?;
+    rest.post("/v1/resource-definitions", &json!({"resource_definition": {"name": "rsc", "layer_data": [{"type": "STORAGE"}]}}))?.ok()?;
+    rest.post("/v1/resource-definitions/rsc/volume-definitions", &json!({"volume_definition": {"size_kib": 8192}}))?.ok()?;
+    let replica = json!([{"resource": {"node_name": "alpha", "props": {"StorPoolName": "pool_ssd"}}}]);
+    rest.post("/v1/resource-definitions/rsc/resources", &replica)?.ok()?;
+    cluster.kill_satellite("alpha");
+    fs::remove_dir_all(&folder)?;
+    cluster.start_satellite("alpha", &[])?;
+    cluster.wait_online("alpha")?;
+    let broken = |pool: &Value| pool["reports"].as_array().is_some_and(|reports| !reports.is_empty()) && pool["free_capacity"].is_null();
+    rest.wait_for(EFFECT_LIMIT, "/v1/nodes/alpha/storage-pools/pool_ssd", broken).map(drop)
+}
+
 impl World {
-    /// A world of simulated satellites with these names, or one without, of a kind: `@https`, `@certificates`, `@ldap`, `@stopped`.
+    /// A world of simulated satellites with these names, or one without, of a kind: `@https`, `@certificates`, `@ldap`, `@stopped`, `@dead`.
     /// `None`: this machine lacks what it takes.
     fn new(words: &[&str]) -> Result<Option<Self>> {
         let mut cluster = Cluster::empty()?;
@@ -153,7 +175,11 @@ impl World {
                 hosts.push_str(&format!("{} alice\n", own_address()));
                 certificates(&cluster, &home, &format!("{}:3371", own_address()), false)?
             }
-            Some("certificates") => certificates(&cluster, &home, "127.0.0.1:0", true)?,
+            Some("certificates") => {
+                // Clients are sent to the same address as before.
+                let host = cluster.address().rsplit_once(':').context("no port")?.0.to_owned();
+                certificates(&cluster, &home, &format!("{host}:0"), true)?
+            }
             Some("ldap") => {
                 let Some(made) = sign_in::directory(cluster.scratch())? else { return Ok(None) };
                 let uri = made.uri().to_owned();
@@ -171,6 +197,10 @@ impl World {
                     fs::create_dir_all(home.join(name))?;
                     fs::write(home.join(name).join("controller.toml"), format!("data = {:?}\n", data.display().to_string()))?;
                 }
+                Vec::new()
+            }
+            Some("dead") => {
+                dead_pool(&mut cluster)?;
                 Vec::new()
             }
             Some(other) => bail!("no kind of world: {other}"),

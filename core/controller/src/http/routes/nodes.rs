@@ -48,7 +48,10 @@ pub fn routes() -> Routes {
         .get(
             "/v1/nodes/{node}/storage-pools",
             pools_of,
-            Op::list::<StoragePool>("Lists the storage pools of a node.").texts("storage_pools", pool_words).props(),
+            Op::list::<StoragePool>("Lists the storage pools of a node.")
+                .texts("nodes", "Only if the node is one of these.")
+                .texts("storage_pools", pool_words)
+                .props(),
         )
         .post("/v1/nodes/{node}/storage-pools", create_pool, Op::creates("Makes a storage pool on a node.").body::<StoragePoolCreate>())
         .get("/v1/nodes/{node}/storage-pools/properties/info", || infos(Owner::StorPool), property_infos("storage pools"))
@@ -59,6 +62,11 @@ pub fn routes() -> Routes {
             Op::changes("Changes properties of a storage pool.").may_have::<PropsModify>(),
         )
         .delete("/v1/nodes/{node}/storage-pools/{pool}", remove_pool, Op::changes("Deletes a storage pool that holds nothing."))
+        .delete(
+            "/v1/berth/nodes/{node}/storage-pools/{pool}/lost",
+            lose_pool,
+            Op::changes("Gives a storage pool up whose disk is dead, with everything in it."),
+        )
         .get(
             "/v1/view/storage-pools",
             all_pools,
@@ -215,7 +223,8 @@ fn pool_list<'v>(call: &Call, view: &'v View, pools: impl Iterator<Item = &'v st
 async fn pools_of(call: Call) -> Answered {
     let view = call.view();
     let node = lookup::node(&view.cluster, call.part("node")).map_err(refused)?;
-    pool_list(&call, &view, view.cluster.pools_of(&node.name))
+    let nodes = call.query.names("nodes", lookup::node_name)?;
+    pool_list(&call, &view, view.cluster.pools_of(&node.name).filter(|pool| lets(nodes.as_ref(), &pool.node)))
 }
 
 async fn all_pools(call: Call) -> Answered {
@@ -264,6 +273,11 @@ async fn modify_pool(call: Call) -> Answered {
 
 async fn remove_pool(call: Call) -> Answered {
     let command = Command::DeleteStorPool { node: call.text("node"), name: call.text("pool") };
+    Ok(call.submit(command, StatusCode::OK).await)
+}
+
+async fn lose_pool(call: Call) -> Answered {
+    let command = Command::LoseStorPool { node: call.text("node"), name: call.text("pool") };
     Ok(call.submit(command, StatusCode::OK).await)
 }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::NOW;
 use crate::command::{Command, FilterRequest, Given, NetIfInput, ResourceInput, SnapshotInput, VolumeDefinitionInput};
-use crate::testkit::{World, node, told};
+use crate::testkit::{World, break_pool, node, set, told};
 use crate::{jobs, plan};
 
 /// The names of all commands, from a match that the compiler wants whole.
@@ -44,6 +44,7 @@ commands!(
     CreateStorPool,
     ModifyStorPool,
     DeleteStorPool,
+    LoseStorPool,
     CreateResourceGroup,
     ModifyResourceGroup,
     DeleteResourceGroup,
@@ -103,10 +104,6 @@ commands!(
     CancelJob,
     RetryJob,
 );
-
-fn set(key: &str, value: &str) -> PropChange {
-    PropChange::set([(key.to_owned(), value.to_owned())].into())
-}
 
 pub(super) fn text(text: &str) -> String {
     text.to_owned()
@@ -201,7 +198,7 @@ fn must(world: &mut World, command: Command) {
 pub(super) fn world() -> World {
     let mut world = World::of(
         "node alpha +DRBD; node bravo +DRBD; node empty; node away; node charlie; pool thin on alpha FILE_THIN 10G; pool thin on bravo FILE_THIN 10G; \
-         pool thin on charlie FILE_THIN 9G; pool spare on alpha FILE_THIN 1G; group plain STORAGE 2 thin; group idle STORAGE 1; \
+         pool thin on charlie FILE_THIN 9G; pool spare on alpha FILE_THIN 1G; pool dead on bravo FILE_THIN 1G; group plain STORAGE 2 thin; group idle STORAGE 1; \
          group vacant STORAGE 1; group drbd DRBD,STORAGE 2 thin",
     );
     for command in [
@@ -250,6 +247,7 @@ pub(super) fn world() -> World {
     able.providers.push(berth_model::layers::ProviderKind::FileThin);
     let alpha = Arc::make_mut(world.observed.nodes.get_mut(&node("alpha")).unwrap());
     alpha.strangers = Some((Arc::new(vec![stranger(LEFT, "lost_00003", "lost/3"), stranger(COPY, "lost_00003.s9", "lost/3@s9")]), NOW));
+    break_pool(&mut world, "bravo", "dead");
     let charlie = Arc::make_mut(world.observed.nodes.get_mut(&node("charlie")).unwrap());
     charlie.status = berth_model::observed::ConnectionStatus::Offline;
     charlie.reason = Some("It was unplugged.".to_owned());
@@ -308,6 +306,7 @@ pub(super) fn samples() -> Vec<Command> {
         },
         Command::ModifyStorPool { node: alpha.clone(), name: text("spare"), props: set("StorDriver/StorPoolName", "/pools/s") },
         Command::DeleteStorPool { node: alpha.clone(), name: text("spare") },
+        Command::LoseStorPool { node: text("bravo"), name: text("dead") },
         Command::CreateResourceGroup {
             name: text("gold"),
             description: None,

@@ -17,14 +17,8 @@ fn machines(count: usize) -> Machines {
     let nodes: Vec<String> =
         (0..count).map(|at| format!("node n{at} +DRBD Aux/rack=r{}; pool thin on n{at} FILE_THIN {}G", at / 2, 90 - at)).collect();
     let mut machines = Machines::of(World::of(&format!("{}; group drbd DRBD,STORAGE 2 thin; group plain STORAGE 2 thin", nodes.join(";"))));
-    set(&mut machines, "BalanceResourcesGracePeriod", "0");
+    machines.world.set_controller("BalanceResourcesGracePeriod", "0");
     machines
-}
-
-fn set(machines: &mut Machines, key: &str, value: &str) {
-    let mut controller = (*machines.world.cluster.controller).clone();
-    controller.props.insert_internal(key, value);
-    machines.world.put(Object::Controller(controller));
 }
 
 fn edit_group(machines: &mut Machines, name: &str, edit: impl FnOnce(&mut SelectFilter)) {
@@ -108,11 +102,11 @@ fn what_is_in_use_or_young_or_not_up_to_date_stays() {
     assert!(why(&world, "web").starts_with("none of its replicas can go: "), "{}", why(&world, "web"));
     world.in_use.clear();
     quiet(&mut world, 4);
-    set(&mut world, "BalanceResourcesGracePeriod", "60");
+    world.world.set_controller("BalanceResourcesGracePeriod", "60");
     assert!(why(&world, "web").contains("younger than BalanceResourcesGracePeriod"));
     let later = find(&world.world.cluster, &world.world.observed, Timestamp(60_001), &resource("web")).unwrap();
     assert!(later.acts());
-    set(&mut world, "BalanceResourcesGracePeriod", "0");
+    world.world.set_controller("BalanceResourcesGracePeriod", "0");
     switch(&mut world.world, "n0", false);
     assert_eq!(why(&world, "web"), "2 of its 3 replicas were seen to hold the data, 2 must");
     switch(&mut world.world, "n1", false);
@@ -151,7 +145,7 @@ fn properties_and_open_work_keep_it_away() {
     assert!(why(&world, "web").starts_with("a create of it is under way"));
     quiet(&mut world, 3);
     assert!(finding(&world, "web").acts());
-    set(&mut world, "BalanceResourcesEnabled", "False");
+    world.world.set_controller("BalanceResourcesEnabled", "False");
     assert_eq!(why(&world, "web"), "BalanceResourcesEnabled is off on the controller");
     let mut definition = (**world.world.cluster.definitions.get(&resource("web")).unwrap()).clone();
     definition.props.insert_internal("BalanceResourcesEnabled", "True");
@@ -163,7 +157,7 @@ fn properties_and_open_work_keep_it_away() {
         world.world.put(Object::Resource(replica));
     }
     assert!(why(&world, "web").contains("BalanceResourcesSkipDiskLimit is 1") || why(&world, "web").contains("nobody has placed it"));
-    set(&mut world, "BalanceResourcesInterval", "-5");
+    world.world.set_controller("BalanceResourcesInterval", "-5");
     assert_eq!(crate::balance::interval(&world.world.cluster), std::time::Duration::from_secs(1));
 }
 
