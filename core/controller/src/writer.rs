@@ -1,6 +1,7 @@
 //! The writer: one task owns the cluster. Commands and observations come in, a group of them becomes one transaction, and only
 //! when that is on disk anybody is told (law 1).
 
+mod autosnap;
 mod balance;
 mod eviction;
 mod group;
@@ -204,6 +205,7 @@ pub(crate) struct Writer {
     gone: BTreeMap<NodeName, BTreeSet<Uuid>>,
     sweep_at: Instant,
     rounds: balance::Rounds,
+    looks: autosnap::Looks,
     /// What led to the state that is published next.
     news: News,
     /// Nodes whose eviction was due and held, as the log knows.
@@ -228,6 +230,7 @@ impl Writer {
             gone: BTreeMap::new(),
             sweep_at: Instant::now() + SWEEP,
             rounds: balance::Rounds::new(),
+            looks: autosnap::Looks::new(),
             news: News::default(),
             held_evictions: BTreeSet::new(),
             absences: eviction::Absences::default(),
@@ -274,7 +277,7 @@ impl Writer {
 
     fn wake_at(&self) -> Instant {
         let next = self.held.as_ref().map_or(self.sweep_at, |held| held.until.min(self.sweep_at));
-        next.min(self.rounds.due(&self.cluster))
+        next.min(self.rounds.due(&self.cluster)).min(self.looks.due())
     }
 
     /// Publishes what changed of both.

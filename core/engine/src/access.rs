@@ -102,6 +102,7 @@ pub fn needs(command: &Command) -> Role {
         | Command::RenameResourceGroup { .. }
         | Command::RenameSnapshot { .. }
         | Command::Balance { .. }
+        | Command::AutoSnapshot { .. }
         | Command::CancelJob { .. }
         | Command::RetryJob { .. } => Role::Operator,
     }

@@ -133,6 +133,7 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         }
         Command::RemoveStranger { .. } | Command::AdoptStranger { .. } => crate::drift::apply(draft, command),
         Command::Balance { .. } => crate::balance::apply(draft, command),
+        Command::AutoSnapshot { .. } => crate::autosnap::apply(draft, command),
         Command::CancelJob { .. } => crate::jobs::cancel(draft, command),
         Command::RetryJob { .. } => crate::jobs::retry(draft, command),
     }

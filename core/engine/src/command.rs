@@ -444,6 +444,10 @@ pub enum Command {
         /// Their names; what one transaction does not hold is left.
         resources: Vec<String>,
     },
+    /// Takes the automatic snapshot of a definition that is due, and removes those that are too many.
+    AutoSnapshot {
+        resource: String,
+    },
     /// Cancels a job, where that can still be done without harm.
     CancelJob {
         id: String,
@@ -537,6 +541,7 @@ impl Command {
         "remove_stranger",
         "adopt_stranger",
         "balance",
+        "auto_snapshot",
         "cancel_job",
         "retry_job",
     ];

@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod apply;
+pub mod autosnap;
 pub mod balance;
 pub mod blocks;
 pub mod change_props;

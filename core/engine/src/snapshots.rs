@@ -8,7 +8,7 @@ use berth_model::few::Few;
 use berth_model::flags::{ResourceFlag, SnapshotFlag, SnapshotFlags};
 use berth_model::ids::{Id, kind};
 use berth_model::job::{Awaited, Family, RollbackStep, Task};
-use berth_model::names::{NodeName, SnapshotName};
+use berth_model::names::{NodeName, ResourceName, SnapshotName};
 use berth_model::objects::{Resource, ResourceDefinition};
 use berth_model::props::{Owner, PropChange, Props};
 use berth_model::reply::Reply;
@@ -28,7 +28,7 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         Command::CreateSnapshot { resource, name, nodes, props } => {
             draft.about(Operation::Create, ObjectMask::Snapshot, &[("RscDfn", resource), ("Snapshot", name)]);
             let input = SnapshotInput { resource: resource.clone(), name: name.clone(), nodes: nodes.clone(), props: props.clone() };
-            create(draft, &input)
+            take_with(draft, &input, &[])
         }
         Command::CreateMultiSnapshot { snapshots } => create_together(draft, snapshots),
         Command::ModifySnapshot { resource, name, props } => {
@@ -47,7 +47,11 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
     }
 }
 
-fn create(draft: &mut Draft<'_>, input: &SnapshotInput) -> Result<(), Refused> {
+/// Takes a snapshot that has these flags beside those that its state gives it.
+///
+/// # Errors
+/// As the creation of a snapshot in REST API v1.
+pub(crate) fn take_with(draft: &mut Draft<'_>, input: &SnapshotInput, flags: &[SnapshotFlag]) -> Result<(), Refused> {
     let definition = lookup::definition(&draft.cluster, &input.resource)?.clone();
     let name = lookup::snapshot_name(&input.name)?;
     lookup::unreserved(&draft.cluster, &Key::Snapshot(definition.name.clone(), name.clone()))?;
@@ -81,13 +85,15 @@ fn create(draft: &mut Draft<'_>, input: &SnapshotInput) -> Result<(), Refused> {
         };
         (*number, snapped)
     });
+    let mut with = SnapshotFlags::default();
+    flags.iter().for_each(|flag| with.set(*flag));
     let snapshot = Snapshot {
         id,
         name: name.clone(),
         resource: definition.name.clone(),
         definition: definition.id,
         layers: replicas.first().map(|replica| replica.layers.clone()).unwrap_or_default(),
-        flags: SnapshotFlags::default(),
+        flags: with,
         props,
         definition_props: definition.props.clone(),
         volumes: volumes.collect(),
@@ -216,7 +222,7 @@ fn create_together(draft: &mut Draft<'_>, snapshots: &[SnapshotInput]) -> Result
             .into());
     }
     for input in snapshots {
-        create(draft, input)?;
+        take_with(draft, input, &[])?;
     }
     Ok(())
 }
@@ -226,6 +232,14 @@ fn modify(draft: &mut Draft<'_>, resource: &str, name: &str, props: &PropChange)
     snapshot.props = crate::change_props::changed(draft, Owner::Snapshot, &snapshot.props, props)?;
     draft.put(Object::Snapshot(snapshot));
     Ok(())
+}
+
+/// Removes a snapshot with all its copies.
+///
+/// # Errors
+/// 992 while a job reads it.
+pub(crate) fn remove(draft: &mut Draft<'_>, resource: &ResourceName, name: &SnapshotName) -> Result<(), Refused> {
+    delete(draft, resource.as_str(), name.as_str(), &[])
 }
 
 fn delete(draft: &mut Draft<'_>, resource: &str, name: &str, nodes: &[String]) -> Result<(), Refused> {

@@ -125,7 +125,7 @@ impl Writer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use berth_model::change::{Change, Object};
     use berth_model::ids::Id;
     use berth_model::objects::{DrbdDefinition, ResourceDefinition};
@@ -148,11 +148,17 @@ mod tests {
         }
     }
 
+    /// A cluster of so many definitions, `r00000` and so on.
+    pub(in crate::writer) fn cluster(count: usize) -> Cluster {
+        let mut cluster = Cluster::empty(Id::from_uuid(uuid::Uuid::nil()));
+        let changes: Vec<Change> = (0..count).map(|at| Change::Put(Object::ResourceDefinition(definition(at)))).collect();
+        cluster.fold(&changes);
+        cluster
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_round_looks_at_each_definition_once_and_at_few_in_a_turn() {
-        let mut cluster = Cluster::empty(Id::from_uuid(uuid::Uuid::nil()));
-        let changes: Vec<Change> = (0..1000).map(|at| Change::Put(Object::ResourceDefinition(definition(at)))).collect();
-        cluster.fold(&changes);
+        let cluster = cluster(1000);
         let mut rounds = Rounds::new();
         let looked = std::cell::RefCell::new(Vec::new());
         assert_eq!(rounds.due(&cluster), rounds.begun + FIRST);

@@ -84,6 +84,7 @@ impl Writer {
         }
         self.on_time(&mut turn);
         self.balance(&mut turn);
+        self.snap(&mut turn);
         if !matches!(self.writing, Writing::Fenced { .. }) {
             self.bury(&mut turn);
             self.advance(&mut turn);
