@@ -144,6 +144,14 @@ fn create(draft: &mut Draft<'_>, request: &Request<'_>) -> Result<(), Refused> {
     for warning in draft.applied.replies.iter_mut().filter(|reply| reply.code == Code::WARN_STORAGE_KIND_ADDED) {
         warning.alone = true;
     }
+    if layers.contains(&LayerKind::Luks) && draft.cluster.master_key.is_none() {
+        draft.reply(
+            Reply::new(Code::WARN_NOT_FOUND_CRYPT_KEY, "There is no master passphrase yet.")
+                .cause("Volumes below LUKS have keys of their own, which it seals.")
+                .correction("Create it before the first resource: 'linstor encryption create-passphrase'.")
+                .alone(),
+        );
+    }
     let drbd = DrbdDefinition {
         port: fixed_port(request.drbd.port)?,
         secret: shared_secret(request.drbd.secret)?.unwrap_or_else(|| draft.context.secret.clone()),

@@ -62,16 +62,13 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
     match command {
         Command::CreateToken { token_sha256, description, expires_at, ip_filter, role } => {
             let new = New { digest: token_sha256, description: description.as_deref(), expires_at, ip_filter, role };
-            let id = create(draft, new)?;
-            let over = draft.cluster.tokens.get(&id).and_then(|token| token.expires).is_some_and(|end| end <= draft.context.now);
-            let ended =
-                if over { "It has ended already, so that it lets nobody in: the day on which it ends does not count. " } else { "" };
-            said(
-                draft,
-                Reply::new(Code::CREATED, format!("API token {id} created."))
-                    .details(format!("{ended}{}", how_to_enable(draft)).trim_end()),
-            );
-            Ok(())
+            create(draft, new).map(|id| {
+                let over = draft.cluster.tokens.get(&id).and_then(|token| token.expires).is_some_and(|end| end <= draft.context.now);
+                let ended =
+                    if over { "It has ended already, so that it lets nobody in: the day on which it ends does not count. " } else { "" };
+                let details = format!("{ended}{}", how_to_enable(draft));
+                said(draft, Reply::new(Code::CREATED, format!("API token {id} created.")).details(details.trim_end()));
+            })
         }
         Command::InitializeTokens { token_sha256, description, only_satellites, no_https } => {
             initialize(draft, token_sha256, description.as_deref(), *only_satellites, *no_https)

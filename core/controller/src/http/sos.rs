@@ -13,7 +13,7 @@ use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use berth_api::reply::ApiCallRc;
 use berth_engine::lookup;
-use berth_model::codes::{Code, ObjectMask};
+use berth_model::codes::Code;
 use berth_model::inquiry::{self, Question, Support};
 use berth_model::names::NodeName;
 use berth_model::reply::Reply;
@@ -140,10 +140,9 @@ async fn create(call: Call) -> Answered {
         trim(&folder)
     });
     moved.await.map_err(std::io::Error::other).flatten().map_err(|error| unmade(&error))?;
-    let mut reply = Reply::new(Code::CREATED, format!("SOS report created on the controller: {}", kept.display()))
+    let reply = Reply::new(Code::CREATED, format!("SOS report created on the controller: {}", kept.display()))
         .details("It holds no secrets, but names and addresses: look at who gets it.")
         .refer("path", kept.display());
-    reply.object = Some(ObjectMask::Controller);
     Ok(replies(&[reply], StatusCode::CREATED))
 }
 

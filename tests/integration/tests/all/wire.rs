@@ -5,6 +5,7 @@
 //!
 //! Where Berth answers otherwise on purpose, a rule of `wire-accepted.json` says where, what and why. An exchange that differs
 //! without a rule fails the test, and so does a rule that nothing needs any more. `docs/wire-differences.md` is written from the rules.
+//! `BERTH_WIRE_RESULTS` names a folder that gets every difference with the rule that it passed by.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -145,6 +146,9 @@ fn play(shared: &Path, scenarios: &[&str]) -> Result<(Vec<Value>, String)> {
     }
     let played = run_within(LIMIT, &mut replay)?;
     let text = std::fs::read_to_string(&results).with_context(|| format!("no results:\n{}\n{}", played.stdout, played.stderr))?;
+    if let Some(folder) = std::env::var_os("BERTH_WIRE_RESULTS") {
+        std::fs::write(Path::new(&folder).join(format!("{}-{}.json", scenarios.len(), scenarios.first().unwrap_or(&""))), &text)?;
+    }
     let document: Value = serde_json::from_str(&text)?;
     Ok((document["results"].as_array().context("a list of results")?.clone(), played.stdout))
 }
