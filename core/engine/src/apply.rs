@@ -25,7 +25,7 @@ pub struct Decision {
 pub fn apply(cluster: &Cluster, command: &Command, context: Context<'_>) -> Decision {
     let mut draft = Draft::new(cluster, context);
     let outcome = match crate::access::allowed(&draft.context.caller, command) {
-        true => dispatch(&mut draft, command),
+        true => dispatch(&mut draft, command).map(|()| crate::tiebreaker::follow(&mut draft, cluster)),
         false => Err(denied(&draft.context.caller, crate::access::needs(command)).into()),
     };
     let request = draft.request_context();

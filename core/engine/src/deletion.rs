@@ -10,8 +10,8 @@ use berth_model::reply::Reply;
 
 use crate::command::Command;
 use crate::draft::{Draft, Refused};
-use crate::lookup;
 use crate::resources::misdirected;
+use crate::{lookup, tiebreaker};
 
 /// Commands that delete definitions, volume definitions and replicas.
 ///
@@ -173,6 +173,7 @@ fn volume_definition(draft: &mut Draft<'_>, text: &str, number: i64) -> Result<(
         missing(draft, format!("Volume definition {number} of '{name}' not found."));
         return Ok(());
     };
+    tiebreaker::step_aside(draft, &name);
     let replicas: Vec<Resource> = draft.cluster.replicas(&name).map(|resource| (**resource).clone()).collect();
     for replica in &replicas {
         crate::resources::unused_replica(draft, replica)?;
@@ -228,9 +229,10 @@ pub(crate) fn replica(draft: &mut Draft<'_>, name: &str, node: &str, keep_tiebre
         missing(draft, format!("Resource '{name}' on node '{node}' not found."));
         return Ok(());
     };
-    if resource.flags.has(ResourceFlag::TieBreaker) && keep_tiebreaker {
+    let tie = tiebreaker::is_tie(&resource) && !resource.flags.has(ResourceFlag::Delete);
+    if tie && keep_tiebreaker {
         draft.say(Code::DONE, format!("The tiebreaker of '{name}' stays on '{node}'."));
-        return Ok(());
+        return tiebreaker::set_automatism(draft, &name, true);
     }
     crate::resources::unused_replica(draft, &resource)?;
     if !resource.flags.has(ResourceFlag::Diskless) {
@@ -245,7 +247,13 @@ pub(crate) fn replica(draft: &mut Draft<'_>, name: &str, node: &str, keep_tiebre
         }
     }
     not_a_source(draft, &name)?;
+    if tiebreaker::succeed(draft, &resource)? {
+        return Ok(());
+    }
     draft.say(Code::DELETED, format!("Resource '{name}' on node '{node}' marked for deletion."));
+    if tie {
+        tiebreaker::set_automatism(draft, &name, false)?;
+    }
     if resource.flags.has(ResourceFlag::Delete) {
         let item = resource.id.uuid();
         let open: Vec<_> = draft

@@ -137,6 +137,18 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// Makes and removes tiebreakers where the steps so far, which began with the state `before`, call for it.
+    fn settle_ties(&mut self, before: &Cluster) {
+        let names = crate::tiebreaker::called_for(before, &self.cluster, &self.progress.changes);
+        for name in names {
+            let settled = self.decide("berth", |draft| {
+                crate::tiebreaker::settle(draft, &name);
+                Ok(())
+            });
+            debug_assert!(settled.is_ok(), "settling refuses nothing");
+        }
+    }
+
     /// Ends a job: its record goes, whoever waits gets `replies`.
     fn end(&mut self, job: &Job, replies: Vec<Reply>) {
         self.remove(Key::Job(job.id));
@@ -219,6 +231,7 @@ pub fn advance(
         }
         advance_one(&mut look, &job);
     }
+    look.settle_ties(cluster);
     look.progress
 }
 

@@ -45,6 +45,7 @@ pub mod sizes;
 pub mod snapshots;
 pub mod spawn;
 pub mod stack;
+pub mod tiebreaker;
 pub mod tokens;
 pub mod vault;
 

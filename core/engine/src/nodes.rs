@@ -24,7 +24,7 @@ use crate::resources::misdirected;
 
 pub(crate) use emptying::{end_evacuation, take_marks_off};
 pub use leaving::unfinished;
-pub(crate) use leaving::{drop_copy, lose_some, warn_of};
+pub(crate) use leaving::{clear_ties, drop_copy, lose_some, warn_of};
 
 /// Property of nodes and pools that names the net interface for data.
 const PREFERRED_INTERFACE: &str = "PrefNic";

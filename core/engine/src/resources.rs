@@ -13,18 +13,18 @@ use berth_model::names::{DISKLESS_POOL, NodeName, ResourceName, StorPoolName, Vo
 use berth_model::objects::{DrbdResource, Node, Resource, ResourceDefinition, Volume};
 use berth_model::observed::Observed;
 use berth_model::plan::{Content, ContentSource, PlanItem};
-use berth_model::props::{Owner, PropChange, Props};
+use berth_model::props::{Owner, PropChange, Props, Source};
 use berth_model::reply::Reply;
 use berth_model::size::Kib;
 
 use crate::command::{Command, ResourceInput};
 use crate::draft::{Draft, Refused};
-use crate::{content, lookup, numbers, placement, sizes, stack};
+use crate::{content, lookup, numbers, placement, sizes, stack, tiebreaker};
 
 mod serve;
 
 pub use serve::{activate, deactivate, make_available};
-pub(crate) use serve::{drop_disk, give_disk, unused as unused_replica};
+pub(crate) use serve::{drop_disk, give_disk, make_disk, unused as unused_replica};
 
 /// A replica to be made.
 #[derive(Debug, Clone)]
@@ -126,7 +126,7 @@ fn follow_quorum(draft: &mut Draft<'_>, definition: &ResourceDefinition) {
     }
 }
 
-/// The definition with the quorum that its replicas ask for, unless the user set one: a majority where one can be told from a
+/// The definition with the quorum that its replicas ask for, unless somebody chose one for it, its group or the controller: a majority where one can be told from a
 /// minority (three disks, or two and a diskless witness), else off. `None`: it has it. Source: contract, quorum.
 pub(crate) fn with_quorum(cluster: &Cluster, name: &ResourceName) -> Option<ResourceDefinition> {
     let (mut disks, mut witnesses) = (0usize, 0usize);
@@ -135,12 +135,21 @@ pub(crate) fn with_quorum(cluster: &Cluster, name: &ResourceName) -> Option<Reso
     }
     let wanted = if disks >= 3 || (disks == 2 && witnesses >= 1) { "majority" } else { "off" };
     let current = cluster.definitions.get(name)?;
-    let by_user = current.props.contains(berth_model::props::QUORUM_SET_BY);
-    if by_user || current.props.get(berth_model::props::QUORUM) == Some(wanted) {
+    let is = current.props.get(berth_model::props::QUORUM);
+    let wanted = match crate::tiebreaker::chosen_quorum(cluster, current) {
+        Some((Source::ResourceDefinition, _)) => return None,
+        // That holds which was chosen for all of them.
+        Some(_) => None,
+        None => Some(wanted),
+    };
+    if is == wanted {
         return None;
     }
     let mut changed = (**current).clone();
-    changed.props.insert_internal(berth_model::props::QUORUM, wanted);
+    match wanted {
+        Some(wanted) => drop(changed.props.insert_internal(berth_model::props::QUORUM, wanted)),
+        None => drop(changed.props.remove(berth_model::props::QUORUM)),
+    }
     Some(changed)
 }
 
@@ -338,6 +347,7 @@ pub fn backing_size(
 /// # Errors
 /// As [`deploy`].
 pub fn add_volume(draft: &mut Draft<'_>, name: &ResourceName, number: VolumeNumber) -> Result<(), Refused> {
+    tiebreaker::step_aside(draft, name);
     let definition = lookup::definition(&draft.cluster, name.as_str())?.clone();
     let replicas: Vec<Resource> = draft.cluster.replicas(name).map(|resource| (**resource).clone()).collect();
     let mut awaited = Vec::new();
@@ -365,6 +375,7 @@ pub fn add_volume(draft: &mut Draft<'_>, name: &ResourceName, number: VolumeNumb
 /// 980 if a fat pool has no room, 992 while another job resizes it.
 pub fn resize(draft: &mut Draft<'_>, name: &ResourceName, number: VolumeNumber, size: Kib) -> Result<(), Refused> {
     idle(&draft.cluster, name, "resized")?;
+    tiebreaker::step_aside(draft, name);
     let mut definition = (**lookup::definition(&draft.cluster, name.as_str())?).clone();
     let Some(volume) = definition.volumes.get_mut(&number) else { return Ok(()) };
     let from = volume.size_kib;
@@ -461,13 +472,24 @@ fn create(draft: &mut Draft<'_>, name: &str, inputs: &[ResourceInput]) -> Result
 
 fn create_one(draft: &mut Draft<'_>, definition: &ResourceDefinition, input: &ResourceInput) -> Result<Option<Awaited>, Refused> {
     let node = lookup::node(&draft.cluster, &input.node)?.clone();
-    if draft.cluster.resource(&definition.name, &node.name).is_some() {
-        draft.say(Code::INFO_RSC_ALREADY_EXISTS, format!("Resource '{}' is on node '{}' already.", definition.name, node.name));
-        return Ok(None);
+    let there = draft.cluster.resource(&definition.name, &node.name).cloned();
+    let tie = there.as_ref().filter(|there| tiebreaker::is_tie(there) && !there.flags.has(ResourceFlag::Delete));
+    if there.is_some() && tie.is_none() {
+        return Ok(exists_already(draft, definition, &node));
     }
     let layers = stack::for_replica(draft, definition, &input.layer_list, &node.name)?;
     let flags = wanted_flags(&layers, &input.flags)?;
     let change = PropChange { override_props: input.props.clone(), ..PropChange::default() };
+    match tie {
+        Some(tie) if flags.has(ResourceFlag::Diskless) => {
+            let mut client = (**tie).clone();
+            client.props = crate::change_props::changed(draft, Owner::Resource, &client.props, &change)?;
+            tiebreaker::take_as_client(draft, &client);
+            return Ok(None);
+        }
+        Some(tie) if !tiebreaker::make_way(draft, tie) => return Ok(exists_already(draft, definition, &node)),
+        Some(_) | None => {}
+    }
     let props = crate::change_props::changed(draft, Owner::Resource, &Props::default(), &change)?;
     let new = NewReplica {
         flags,
@@ -477,28 +499,37 @@ fn create_one(draft: &mut Draft<'_>, definition: &ResourceDefinition, input: &Re
         ..NewReplica::plain(&definition.name, &node.name, &layers)
     };
     let awaited = deploy(draft, new)?;
-    let id = awaited.item;
-    draft.reply(
-        Reply::new(Code::CREATED, format!("New resource '{}' on node '{}' registered.", definition.name, node.name))
-            .details(format!("UUID: {id}"))
-            .refer("UUID", id),
-    );
-    let numbers: Vec<VolumeNumber> = definition.volumes.keys().copied().collect();
-    for number in &numbers {
-        draft.reply(
-            Reply::new(Code::CREATED, format!("Volume {number} of '{}' on node '{}' registered.", definition.name, node.name))
-                .of(Operation::Create, ObjectMask::Volume)
-                .refer("VlmNr", number)
-                .refer("Node", &node.name),
-        );
-    }
-    if numbers.is_empty() {
+    tell_registered(draft, definition, &awaited);
+    if definition.volumes.is_empty() {
         draft.reply(
             Reply::new(Code::WARN_NOT_FOUND, format!("Resource definition '{}' has no volumes yet.", definition.name))
                 .correction("Add one with 'linstor volume-definition create'."),
         );
     }
     Ok(Some(awaited))
+}
+
+/// The entries about a new replica and its volumes.
+fn tell_registered(draft: &mut Draft<'_>, definition: &ResourceDefinition, new: &Awaited) {
+    let Awaited { node, item } = new;
+    draft.reply(
+        Reply::new(Code::CREATED, format!("New resource '{}' on node '{node}' registered.", definition.name))
+            .details(format!("UUID: {item}"))
+            .refer("UUID", item),
+    );
+    for number in definition.volumes.keys() {
+        draft.reply(
+            Reply::new(Code::CREATED, format!("Volume {number} of '{}' on node '{node}' registered.", definition.name))
+                .of(Operation::Create, ObjectMask::Volume)
+                .refer("VlmNr", number)
+                .refer("Node", node),
+        );
+    }
+}
+
+fn exists_already(draft: &mut Draft<'_>, definition: &ResourceDefinition, node: &Node) -> Option<Awaited> {
+    draft.say(Code::INFO_RSC_ALREADY_EXISTS, format!("Resource '{}' is on node '{}' already.", definition.name, node.name));
+    None
 }
 
 /// The flags of a new replica; `DISKLESS` becomes what the stack makes of it.

@@ -9,7 +9,7 @@ use berth_model::flags::{DefinitionFlag, DefinitionFlags, ResourceFlag, VolumeDe
 use berth_model::job::{Awaited, Made, Task};
 use berth_model::layers::LayerKind;
 use berth_model::names::{NodeName, ResourceGroupName, ResourceName, VolumeNumber};
-use berth_model::objects::{DrbdDefinition, ResourceDefinition, ResourceGroup, SelectFilter};
+use berth_model::objects::{DrbdDefinition, Resource, ResourceDefinition, ResourceGroup, SelectFilter};
 use berth_model::props::{Owner, Props};
 use berth_model::reply::Reply;
 use berth_model::size::Kib;
@@ -20,7 +20,7 @@ use crate::groups::{AS_MANY_AS_FIT, DEFAULT_PLACE_COUNT};
 use crate::placement::{self, PlaceError, Placement, Request};
 use crate::places::{Asked, Kind};
 use crate::resources::{self, NewReplica, deploy, misdirected};
-use crate::{change_props, definitions, groups, lookup, numbers, stack, vault};
+use crate::{change_props, definitions, groups, lookup, numbers, stack, tiebreaker, vault};
 
 /// Changes after which a request about many definitions stops, so that it stays one transaction (at most 100 puts).
 const MOST_CHANGES: usize = 80;
@@ -324,7 +324,7 @@ pub fn place_up_to(draft: &mut Draft<'_>, resource: &ResourceName, count: Option
 }
 
 /// Does something to the draft, all or nothing.
-fn attempt(draft: &mut Draft<'_>, work: impl FnOnce(&mut Draft<'_>) -> Result<(), Refused>) -> Result<(), Refused> {
+pub(crate) fn attempt(draft: &mut Draft<'_>, work: impl FnOnce(&mut Draft<'_>) -> Result<(), Refused>) -> Result<(), Refused> {
     let before = draft.cluster.clone();
     let lengths = (draft.applied.changes.len(), draft.applied.replies.len(), draft.applied.jobs.len());
     let outcome = work(draft);
@@ -345,9 +345,10 @@ fn missing(draft: &Draft<'_>, definition: &ResourceDefinition, filter: &SelectFi
     }
     let leaving = [ResourceFlag::Delete, ResourceFlag::Evicted, ResourceFlag::Evacuate];
     let diskless = diskless_flag(filter).is_some();
-    let counts = |replica: &&std::sync::Arc<berth_model::objects::Resource>| {
+    let counts = |replica: &&std::sync::Arc<Resource>| {
         !leaving.iter().any(|flag| replica.flags.has(*flag))
             && replica.flags.has(ResourceFlag::Diskless) == diskless
+            && !tiebreaker::is_tie(replica)
             && !crate::balance::census::skips_disk(&draft.cluster, replica)
     };
     let there = draft.cluster.replicas(&definition.name).filter(counts).count();
@@ -547,6 +548,13 @@ fn deploy_chosen(
     Ok(awaited)
 }
 
+/// The tiebreaker of a definition, if its node may have one of the diskless resources that are asked for.
+fn tie_that_fits(draft: &Draft<'_>, definition: &ResourceDefinition, filter: &SelectFilter) -> Option<Resource> {
+    let tie = draft.cluster.replicas(&definition.name).find(|one| tiebreaker::is_tie(one) && !one.flags.has(ResourceFlag::Delete))?;
+    let node = draft.cluster.nodes.get(&tie.node)?;
+    placement::node_fits(draft.context.observed, node, filter).is_ok().then(|| (**tie).clone())
+}
+
 /// Makes diskless replicas: `count` of them, or on every node that can. Error 996 if there are too few nodes.
 fn diskless(
     draft: &mut Draft<'_>,
@@ -556,6 +564,18 @@ fn diskless(
     flag: ResourceFlag,
     count: Option<usize>,
 ) -> Result<Vec<Awaited>, Refused> {
+    let count = match tie_that_fits(draft, definition, filter).filter(|_| flag == ResourceFlag::DrbdDiskless) {
+        // A tiebreaker is the first of them.
+        Some(tie) => {
+            tiebreaker::take_as_client(draft, &tie);
+            match count {
+                Some(1) => return Ok(Vec::new()),
+                Some(count) => count.checked_sub(1),
+                None => None,
+            }
+        }
+        None => count,
+    };
     let mut request =
         Request { volumes: Vec::new(), ..Request::new(&draft.cluster, definition, filter, count.unwrap_or(placement::ALL), layers) };
     let mut placed = placement::place_diskless(&draft.cluster, draft.context.observed, &request);

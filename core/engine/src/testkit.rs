@@ -6,6 +6,7 @@
 //! node charlie offline               a node that was never seen
 //! pool thin on alpha FILE_THIN 10G   a pool of 10 GiB, all free; `10G/4G`: 4 GiB free
 //! group fast STORAGE 2 thin          a group: layers (`-`: none), place count, pools (optional)
+//! ties                               tiebreakers come and go by themselves; else they are turned off on the controller
 //! ```
 //!
 //! `DfltRscGrp` and the diskless pool of each node are there. Sizes: `K`, `M`, `G`, `T`.
@@ -94,6 +95,7 @@ impl World {
     /// The world of a text.
     pub(crate) fn of(text: &str) -> Self {
         let mut world = Self { cluster: Cluster::empty(Id::from_uuid(uuid::Uuid::nil())), observed: Observed::default(), seed: 0 };
+        world.set_controller("DrbdOptions/auto-add-quorum-tiebreaker", "False");
         world.pool_definition(DISKLESS_POOL);
         world.group(&[DEFAULT_GROUP, "-", "2"]);
         for line in text.split(['\n', ';']).map(str::trim).filter(|line| !line.is_empty()) {
@@ -102,6 +104,7 @@ impl World {
                 "node" => world.node(&words[1..]),
                 "pool" => world.pool(&words[1..]),
                 "group" => world.group(&words[1..]),
+                "ties" => world.set_controller("DrbdOptions/auto-add-quorum-tiebreaker", "True"),
                 other => panic!("no statement: {other}"),
             }
         }

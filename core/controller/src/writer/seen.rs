@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use berth_engine::tiebreaker;
 use berth_model::cluster::{Cluster, ItemOwner};
 use berth_model::ids::{Id, kind};
 use berth_model::names::{NodeName, ResourceName};
@@ -29,6 +30,8 @@ pub(crate) struct News {
     pub node: bool,
     /// Tombstones that are gone.
     pub gone: BTreeSet<Uuid>,
+    /// Resources whose tiebreaker on this node is in use since now: it serves as a client.
+    pub ties: BTreeSet<ResourceName>,
     /// Defects that a satellite reports for the first time.
     pub bugs: Vec<Fault>,
 }
@@ -223,6 +226,11 @@ fn bug(now: Option<&Fault>, before: Option<&Fault>) -> bool {
     now.is_some_and(|fault| fault.kind == FaultKind::Bug) && now != before
 }
 
+/// Whether somebody has a device of it open.
+fn used(item: &ItemSeen) -> bool {
+    item.volumes.iter().any(|volume| volume.in_use)
+}
+
 fn note(news: &mut News, cluster: &Cluster, node: &NodeName, before: Option<&ItemSeen>, item: &ItemSeen) {
     if bug(item.fault.as_ref(), before.and_then(|before| before.fault.as_ref())) {
         news.bugs.extend(item.fault.clone());
@@ -230,6 +238,9 @@ fn note(news: &mut News, cluster: &Cluster, node: &NodeName, before: Option<&Ite
     match cluster.owner(item.id) {
         Some(ItemOwner::Resource(name, on) | ItemOwner::Snapshot(name, _, on)) if on == node => {
             news.resources.insert(name.clone());
+            if used(item) && !before.is_some_and(used) && cluster.resource(name, node).is_some_and(|replica| tiebreaker::is_tie(replica)) {
+                news.ties.insert(name.clone());
+            }
             if item.standing == Standing::Working || before != Some(item) {
                 news.alive.insert(name.clone());
             }

@@ -16,6 +16,7 @@ use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::ids::{Id, IdSource, kind};
 use berth_model::names::{NodeName, ResourceName};
 use berth_model::observed::Fault;
+use berth_model::props::PropChange;
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
 use berth_proto::trace;
@@ -238,6 +239,9 @@ impl Writer {
                 }
                 turn.alive.extend(news.alive);
                 news.bugs.iter().for_each(|fault| self.report_fault(&node, fault));
+                for resource in news.ties {
+                    self.make_client(turn, &resource, &node);
+                }
             }
             SessionEvent::Seen(_) => count(&self.hands.counters.stale_messages),
             SessionEvent::Lost { reason } => {
@@ -248,6 +252,22 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// A tiebreaker that somebody uses is a client from then on, and is not removed under them.
+    fn make_client(&mut self, turn: &mut Turn, resource: &ResourceName, node: &NodeName) {
+        let (answer, _nobody) = oneshot::channel();
+        let command = Command::ModifyResource {
+            resource: resource.to_string(),
+            node: node.to_string(),
+            props: PropChange::default(),
+            drbd_tiebreaker: None,
+            drbd_client: Some(true),
+        };
+        self.submit(
+            turn,
+            Submission { command, caller: Caller::internal(SELF), origin: "tiebreaker".to_owned(), span: Span::none(), answer },
+        );
     }
 
     fn report_fault(&self, node: &NodeName, fault: &Fault) {
@@ -271,6 +291,7 @@ impl Writer {
             if changes.is_empty() {
                 continue;
             }
+            self.look.extend(jobs::concerned(&turn.group.cluster, &changes));
             let command = json!({ "command": "bury", "node": node.as_str(), "items": gone }).to_string();
             let by = By { now: turn.now, actor: SELF, origin: node.as_str(), command, decision };
             if let Err(unfit) = turn.group.add_split(&by, changes) {

@@ -3,7 +3,7 @@
 //!
 //! Missing replicas are placed by the group's rule. One of too many is removed at a time: never one that is in use, never one that was
 //! not seen to hold the data, and never so that fewer than are wanted hold it. What replicates nothing is left alone: each replica has
-//! data of its own. Properties: REST API v1, `BalanceResources…`.
+//! data of its own. A tiebreaker that could not be made when it was first wanted is made in passing. Properties: REST API v1, `BalanceResources…`.
 
 pub mod census;
 mod choice;
@@ -23,6 +23,7 @@ use berth_model::time::Timestamp;
 use crate::command::Command;
 use crate::draft::{Draft, Refused};
 use crate::resources::misdirected;
+use crate::tiebreaker::{self, Verdict};
 use crate::{lookup, risk, stack};
 
 /// Whether a definition is balanced at all (definition, group, controller).
@@ -74,6 +75,8 @@ pub struct Finding {
     pub wanted: usize,
     /// What is to be done.
     pub action: Action,
+    /// Whether its tiebreaker is to be made, removed, or taken for the client that it is.
+    pub tie: bool,
 }
 
 impl Finding {
@@ -82,7 +85,7 @@ impl Finding {
     pub fn acts(&self) -> bool {
         match self.action {
             Action::Add { .. } | Action::Remove { .. } => true,
-            Action::Nothing | Action::LeaveAlone { .. } => false,
+            Action::Nothing | Action::LeaveAlone { .. } => self.tie,
         }
     }
 }
@@ -110,6 +113,9 @@ fn chain<'c>(cluster: &'c Cluster, definition: &'c ResourceDefinition) -> Chain<
 pub fn look(cluster: &Cluster, observed: &Observed, now: Timestamp, name: &ResourceName) -> Option<Finding> {
     let definition = cluster.definitions.get(name)?;
     let counted: Vec<&Resource> = cluster.replicas(name).map(AsRef::as_ref).filter(|replica| census::counts(cluster, replica)).collect();
+    let tie = tiebreaker::is_used(cluster, observed, name)
+        || matches!(tiebreaker::judge(cluster, name), Verdict::Surplus(_))
+        || tiebreaker::can_be_made(cluster, observed, name);
     let Some(wanted) = census::wanted(cluster, definition) else {
         let why = "its group asks for diskless resources".to_owned();
         return Some(Finding {
@@ -117,6 +123,7 @@ pub fn look(cluster: &Cluster, observed: &Observed, now: Timestamp, name: &Resou
             replicas: counted.len(),
             wanted: counted.len(),
             action: Action::LeaveAlone { why },
+            tie,
         });
     };
     let action = match counted.len() == wanted {
@@ -133,7 +140,7 @@ pub fn look(cluster: &Cluster, observed: &Observed, now: Timestamp, name: &Resou
         }
         other => other,
     };
-    Some(Finding { resource: name.clone(), replicas: counted.len(), wanted, action })
+    Some(Finding { resource: name.clone(), replicas: counted.len(), wanted, action, tie })
 }
 
 /// Why a definition is left alone, whether it has too many replicas or too few.
@@ -219,12 +226,15 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         }
         let Some(finding) = look(&draft.cluster, draft.context.observed, draft.context.now, name) else { continue };
         act(draft, &finding)?;
+        if finding.tie {
+            tiebreaker::settle(draft, name);
+        }
     }
     Ok(())
 }
 
 fn act(draft: &mut Draft<'_>, finding: &Finding) -> Result<(), Refused> {
-    let Finding { resource: name, replicas, wanted, action } = finding;
+    let Finding { resource: name, replicas, wanted, action, tie: _ } = finding;
     let about = |reply: Reply| reply.refer("RscDfn", name);
     match action {
         Action::Nothing => {

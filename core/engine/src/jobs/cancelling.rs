@@ -175,7 +175,9 @@ fn unmake(draft: &mut Draft<'_>, name: &ResourceName, replicas: &[Awaited], defi
     for resource in &found {
         unused_replica(draft, resource)?;
     }
-    let others = draft.cluster.replicas(name).count() > found.len() || draft.cluster.snapshots_of(name).next().is_some();
+    // A tiebreaker goes with the disks.
+    let counted = draft.cluster.replicas(name).filter(|replica| !crate::tiebreaker::is_tie(replica)).count();
+    let others = counted > found.len() || draft.cluster.snapshots_of(name).next().is_some();
     let definition = definition && !others;
     let chosen: Vec<Awaited> = found.iter().map(|resource| Awaited { node: resource.node.clone(), item: resource.id.uuid() }).collect();
     let task = Task::Delete { replicas: chosen.clone(), definition, firm: true, step: DeleteStep::Remove };

@@ -27,6 +27,11 @@ pub fn concerned(before: &Cluster, changes: &[Change]) -> BTreeSet<Id<kind::Job>
                 resources.extend(before.jobs.get(&id).and_then(|job| job.resource().cloned()));
                 concerned.insert(id);
             }
+            // A node that is deleted goes when its last tiebreaker is gone.
+            Key::Tombstone(id) => {
+                let node = before.tombstones.get(&id).map(|tombstone| &tombstone.node);
+                concerned.extend(node.into_iter().flat_map(|node| before.jobs_on_node(node)).map(|job| job.id));
+            }
             Key::Node(name) => concerned.extend(before.jobs_awaiting(&name)),
             Key::Controller
             | Key::StorPoolDfn(_)
@@ -34,7 +39,6 @@ pub fn concerned(before: &Cluster, changes: &[Change]) -> BTreeSet<Id<kind::Job>
             | Key::ResourceGroup(_)
             | Key::KeyValueStore(_)
             | Key::Token(_)
-            | Key::Tombstone(_)
             | Key::Number(_)
             | Key::MasterKey
             | Key::NodeConnection(_)

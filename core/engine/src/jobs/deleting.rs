@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use berth_model::change::{Key, NumberKey, Object};
-use berth_model::cluster::Cluster;
+use berth_model::cluster::{Cluster, ItemOwner};
 use berth_model::codes::{Code, ObjectMask, Operation};
-use berth_model::job::{DeleteStep, FailedCopy, Task};
+use berth_model::job::{Awaited, DeleteStep, FailedCopy, Task};
 use berth_model::names::{NodeName, VolumeNumber};
 use berth_model::objects::{Resource, Tombstone};
 use berth_model::observed::FaultKind;
@@ -14,6 +14,7 @@ use berth_model::time::Timestamp;
 
 use super::keeping::take_back;
 use super::{Look, On, Stand, not_connected, numbers_of, release, troubles};
+use crate::tiebreaker;
 
 /// What is left of a replica whose node cannot be asked. `None`: it has no storage of its own, or its node is not known.
 pub(crate) fn tombstone_of(cluster: &Cluster, resource: &Resource, now: Timestamp) -> Option<Tombstone> {
@@ -89,6 +90,9 @@ pub(super) fn delete(look: &mut Look<'_>, job: &On<'_>, definition: bool, firm: 
         }
     }
     if left == 0 {
+        // Also those that an earlier look has left to their tombstones.
+        let buried = |a: &&Awaited| matches!(look.cluster.owner(a.item), Some(ItemOwner::Tombstone(_)));
+        let away: BTreeSet<NodeName> = job.task.awaited().iter().filter(buried).map(|a| a.node.clone()).chain(away).collect();
         let mut replies = not_connected(&away, "what it holds of the resource is removed when it is back");
         if definition {
             replies.extend(remove_definition(look, job));
@@ -134,10 +138,13 @@ pub(super) fn remove(look: &mut Look<'_>, job: &On<'_>, node: &NodeName, tomb: T
 }
 
 fn remove_definition(look: &mut Look<'_>, job: &On<'_>) -> Vec<Reply> {
-    let Some(definition) = look.cluster.definitions.get(job.resource).cloned() else { return Vec::new() };
-    if look.cluster.replicas(job.resource).next().is_some() {
+    let ties: Vec<Resource> =
+        look.cluster.replicas(job.resource).filter(|replica| tiebreaker::is_tie(replica)).map(|tie| (**tie).clone()).collect();
+    if look.cluster.replicas(job.resource).count() > ties.len() {
         return Vec::new();
     }
+    ties.iter().for_each(|tie| remove(look, job, &tie.node, Tomb::Left));
+    let Some(definition) = look.cluster.definitions.get(job.resource).cloned() else { return Vec::new() };
     for volume in definition.volumes.values() {
         let minor = volume.minor.map(|minor| NumberKey::Minor { minor });
         for change in release(&look.cluster, volume.id.uuid(), minor) {

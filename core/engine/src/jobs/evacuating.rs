@@ -18,7 +18,7 @@ use super::rounds::{self, MOST_CHANGES, MOST_COPYING, MOST_PASSED, MOST_TOLD};
 use crate::balance::census::{self, Surplus};
 use crate::draft::{Draft, Refused};
 use crate::placement::{self, Request};
-use crate::resources::{NewReplica, deploy};
+use crate::resources::{NewReplica, deploy, make_disk};
 use crate::{lookup, stack};
 
 /// Replicas that leave at a time, those among them that nobody has to copy.
@@ -234,9 +234,20 @@ pub(super) fn begin(draft: &mut Draft<'_>, replica: &Resource, target: &[NodeNam
     let Some(chosen) = placed.chosen.first() else {
         return Err(Reply::new(Code::FAIL_NOT_ENOUGH_NODES, "no place was chosen.").correction("Report this as a defect of Berth.").into());
     };
-    let new = NewReplica { pool: Some(chosen.pool.name.clone()), ..NewReplica::plain(&replica.name, &chosen.node, &replica.layers) };
-    let to = deploy(draft, new)?;
-    draft.start(&replica.name, Task::Move { from, to, step: MoveStep::Fill, made: Made::Replicas });
+    let pool = Some(chosen.pool.name.clone());
+    let there = draft.cluster.resource(&replica.name, &chosen.node).cloned().filter(|_| chosen.convert);
+    let (to, made) = match there {
+        // Its tiebreaker there gets the disk.
+        Some(tie) => {
+            let full = make_disk(draft, &definition, &tie, pool.as_ref())?;
+            (Awaited { node: full.node.clone(), item: full.id.uuid() }, Made::Disks { flags: tie.flags.clone() })
+        }
+        None => {
+            let new = NewReplica { pool, ..NewReplica::plain(&replica.name, &chosen.node, &replica.layers) };
+            (deploy(draft, new)?, Made::Replicas)
+        }
+    };
+    draft.start(&replica.name, Task::Move { from, to, step: MoveStep::Fill, made });
     let text = format!(
         "Resource '{}' moves from node '{}' to pool '{}' on '{}', which could promise {}.",
         replica.name, replica.node, chosen.pool.name, chosen.node, chosen.free

@@ -22,15 +22,18 @@ pub(super) fn take_back(look: &mut Look<'_>, job: &Job, node: &NodeName, delete_
     }
 }
 
-/// Lose: ends when the node is gone with all it held.
+/// Lose: ends when the node is gone with all it held. One that is deleted while its satellite answers has held tiebreakers only, and goes
+/// when these are gone from the machine.
 pub(super) fn lose(look: &mut Look<'_>, job: &Job, node: &NodeName) {
+    let online = look.observed.online(node);
     let mut more = false;
     let outcome = look.decide(&job.actor, |draft| {
-        more = crate::nodes::lose_some(draft, node);
+        more = crate::nodes::clear_ties(draft, node) || crate::nodes::lose_some(draft, node);
         Ok(())
     });
     if outcome.is_ok() && !more {
-        look.end(job, vec![Reply::new(Code::DELETED, format!("Node '{node}' given up for lost."))]);
+        let how = if online { "deleted" } else { "given up for lost" };
+        look.end(job, vec![Reply::new(Code::DELETED, format!("Node '{node}' {how}."))]);
     }
 }
 

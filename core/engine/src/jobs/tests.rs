@@ -23,18 +23,20 @@ mod empty;
 mod evict;
 mod late;
 mod numbers;
+mod ties;
 
 /// Cases of a property; many more of them in a long run.
 fn cases(usual: u32) -> ProptestConfig {
     ProptestConfig { cases: if std::env::var_os("BERTH_CASES_MANY").is_some() { 5000 } else { usual }, ..ProptestConfig::default() }
 }
 
-const NODES: [&str; 2] = ["alpha", "bravo"];
+const NODES: [&str; 3] = ["alpha", "bravo", "charlie"];
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
+/// Two nodes with a pool, and a third one that can only have tiebreakers and clients.
 fn world() -> World {
     World::of(
-        "node alpha +DRBD; node bravo +DRBD; pool thin on alpha FILE_THIN 10G; pool thin on bravo FILE_THIN 10G; group plain STORAGE 2 thin; group drbd DRBD,STORAGE 2 thin",
+        "ties; node alpha +DRBD; node bravo +DRBD; node charlie +DRBD; pool thin on alpha FILE_THIN 10G; pool thin on bravo FILE_THIN 10G; group plain STORAGE 2 thin; group drbd DRBD,STORAGE 2 thin",
     )
 }
 
@@ -285,9 +287,11 @@ proptest! {
                 }
             }
             check(&world);
+            ties::check(&world.cluster);
         }
         quiet(&mut world);
         prop_assert!(world.cluster.jobs.is_empty(), "left: {:?}", world.cluster.jobs);
+        ties::check_at_rest(&mut world);
         delete_everything(&mut world);
         prop_assert!(world.cluster.jobs.is_empty(), "left: {:?}", world.cluster.jobs);
         prop_assert!(world.cluster.snapshots.is_empty(), "left: {:?}", world.cluster.snapshots);

@@ -136,7 +136,9 @@ pub(crate) fn take_marks_off(
         if back != *resource {
             draft.put(Object::Resource(back));
         }
-        if evicted && delete_resources {
+        if evicted && delete_resources && crate::tiebreaker::is_tie(&resource) {
+            crate::tiebreaker::remove(draft, &resource);
+        } else if evicted && delete_resources {
             let command = Command::DeleteResource { resource: resource.name.to_string(), node: name.to_string(), keep_tiebreaker: None };
             refused_or_told(crate::deletion::apply(draft, &command), told.as_deref_mut())?;
         }

@@ -16,12 +16,13 @@ use berth_model::snapshot::Snapshot;
 
 use crate::command::Command;
 use crate::draft::{Draft, Refused};
-use crate::lookup;
 use crate::risk::{self, Capped, DataLoss};
+use crate::{lookup, tiebreaker};
 
-/// Words for what lies on a node: replicas, then copies of snapshots.
+/// Words for what lies on a node: replicas, then copies of snapshots. Tiebreakers hold nothing.
 pub(super) fn holdings(cluster: &Cluster, node: &NodeName) -> Vec<String> {
-    let resources = cluster.resources_on(node).map(|resource| format!("resource '{}'", resource.name));
+    let resources =
+        cluster.resources_on(node).filter(|resource| !tiebreaker::is_tie(resource)).map(|resource| format!("resource '{}'", resource.name));
     let snapshots = cluster.snapshots_on(node).map(|snapshot| format!("snapshot '{}' of '{}'", snapshot.name, snapshot.resource));
     resources.chain(snapshots).collect()
 }
@@ -50,7 +51,8 @@ pub(super) fn delete(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
     };
     let holds = holdings(&draft.cluster, &name);
     if !holds.is_empty() {
-        let code = if draft.cluster.count_on(&name) > 0 { Code::FAIL_NODE_HAS_USED_RSC } else { Code::FAIL_EXISTS_SNAPSHOT };
+        let replicas = draft.cluster.resources_on(&name).any(|resource| !tiebreaker::is_tie(resource));
+        let code = if replicas { Code::FAIL_NODE_HAS_USED_RSC } else { Code::FAIL_EXISTS_SNAPSHOT };
         let correction = if draft.context.observed.online(&name) {
             format!("Delete what is on it first, or move it to other nodes; 'linstor resource list --nodes {name}' shows it.")
         } else {
@@ -62,9 +64,36 @@ pub(super) fn delete(draft: &mut Draft<'_>, text: &str) -> Result<(), Refused> {
             .into());
     }
     end_jobs_on(draft, &name);
+    if draft.cluster.count_on(&name) > 0 {
+        let mut marked = (*node).clone();
+        marked.flags.set(NodeFlag::Delete);
+        draft.put(Object::Node(marked));
+        draft.say(Code::DELETED, format!("Node '{}' is deleted as soon as its tiebreakers are gone; others take their place.", node.name));
+        draft.start_on(Subject::Node(name), Task::Lose { pool: None });
+        return Ok(());
+    }
     remove(draft, &name);
     draft.say(Code::DELETED, format!("Node '{}' deleted.", node.name));
     Ok(())
+}
+
+/// Takes tiebreakers off a node that is deleted while its satellite answers, as many as one transaction holds; `true`: some are left, or
+/// the satellite has not cleaned up after them yet.
+pub(crate) fn clear_ties(draft: &mut Draft<'_>, name: &NodeName) -> bool {
+    if !draft.context.observed.online(name) {
+        return false;
+    }
+    let ties: Vec<_> = draft.cluster.resources_on(name).filter(|resource| tiebreaker::is_tie(resource)).cloned().collect();
+    for tie in ties {
+        if draft.applied.changes.len() >= MOST_CHANGES {
+            return true;
+        }
+        tiebreaker::remove(draft, &tie);
+    }
+    draft.cluster.tombstones_on(name).any(|tombstone| {
+        let diskless = matches!(&tombstone.item, PlanItem::Resource(plan) if plan.diskless);
+        diskless && (tombstone.drbd_node_id.is_some() || !tombstone.ports.is_empty())
+    })
 }
 
 /// Whether the node's satellite answers.

@@ -418,7 +418,7 @@ impl<'c, U: Iterator<Item = (&'c (NodeName, StorPoolName), &'c PoolUse)>> Judge<
 
     /// Whether a disk can be given to a replica that is there.
     fn converts(&self, replica: &Resource) -> bool {
-        self.request.convert
+        (self.request.convert || crate::tiebreaker::is_tie(replica))
             && self.kind == Kind::Diskful
             && replica.flags.has(ResourceFlag::Diskless)
             && !replica.flags.has(ResourceFlag::Delete)

@@ -77,6 +77,7 @@ pub struct Request<'a> {
     /// Nodes that are no places.
     pub exclude: &'a [NodeName],
     /// Whether a node with a diskless replica of the definition is a place: the caller gives that replica a disk (see [`Chosen::convert`]).
+    /// A node with its tiebreaker always is: that is in nobody's way.
     pub convert: bool,
 }
 
@@ -133,7 +134,8 @@ pub struct Chosen {
     pub free: Kib,
     /// What speaks for it, compared with the other places that fit.
     pub score: Score,
-    /// Whether the node has a diskless replica of the definition, which is to get a disk. Only where [`Request::convert`] is set.
+    /// Whether the node has a diskless replica of the definition, which is to get a disk. Only where [`Request::convert`] is set, or
+    /// where that is its tiebreaker.
     pub convert: bool,
 }
 

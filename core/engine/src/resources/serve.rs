@@ -100,7 +100,7 @@ pub fn make_available(
     layers: &[String],
     ports: &[i64],
 ) -> Result<(), Refused> {
-    draft.about(Operation::Modify, ObjectMask::Resource, &refs(name, node));
+    draft.about(Operation::Create, ObjectMask::Resource, &refs(name, node));
     let definition = lookup::definition(&draft.cluster, name)?.clone();
     let node = lookup::node(&draft.cluster, node)?.name.clone();
     match draft.cluster.resource(&definition.name, &node).cloned() {
@@ -125,11 +125,8 @@ fn available_already(draft: &mut Draft<'_>, definition: &ResourceDefinition, res
         let pool = pool_on(draft, definition, &filter, &resource.node)?;
         return give_disk(draft, definition, resource, Some(&pool));
     }
-    if resource.flags.has(ResourceFlag::TieBreaker) {
-        let mut client = resource.clone();
-        client.flags.clear(ResourceFlag::TieBreaker);
-        client.flags.set(ResourceFlag::DrbdDiskless);
-        draft.put(Object::Resource(client));
+    if crate::tiebreaker::is_tie(resource) {
+        crate::tiebreaker::take_as_client(draft, resource);
     }
     draft.say(Code::DONE, format!("Resource '{}' on '{}' is deployed as requested already.", resource.name, resource.node));
     join_jobs(draft, resource);
@@ -163,10 +160,8 @@ fn available_anew(
         new.pool = Some(pool_on(draft, definition, &filter, node)?);
     }
     let one = deploy(draft, new)?;
-    draft.reply(
-        Reply::new(Code::CREATED, format!("Resource '{}' made available on node '{node}'.", definition.name))
-            .of(Operation::Create, ObjectMask::Resource),
-    );
+    draft.say(Code::CREATED, format!("Resource '{}' made available on node '{node}'.", definition.name));
+    super::tell_registered(draft, definition, &one);
     draft.start(&definition.name, Task::Create { replicas: vec![one], made: Made::Replicas });
     Ok(())
 }
@@ -320,12 +315,13 @@ pub(crate) fn give_disk(
 }
 
 /// The same replica with volumes in `pool`.
-fn make_disk(
+pub(crate) fn make_disk(
     draft: &mut Draft<'_>,
     definition: &ResourceDefinition,
     resource: &Resource,
     pool: Option<&StorPoolName>,
 ) -> Result<Resource, Refused> {
+    super::whole(&draft.cluster, definition)?;
     crate::vault::give_keys(draft, definition, &resource.layers)?;
     let mut full = resource.clone();
     full.flags = ResourceFlags::default();

@@ -1,11 +1,9 @@
 //! The checks of the contract's chapter 16, as corrected by what was observed of the server: one function each.
-//!
-//! The seventh is about tiebreakers, which this version does not make by itself.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use berth_integration::{Cluster, Reply, Rest, SIMULATED_POOL, note, told, within};
+use berth_integration::{Cluster, Reply, Rest, SIMULATED_POOL, told, within};
 use serde_json::{Value, json};
 
 const DEFINITIONS: &str = "/v1/resource-definitions";
@@ -18,13 +16,14 @@ type Check = fn(&Cluster) -> Result<()>;
 fn the_contract_s_checks_hold() -> Result<()> {
     let mut cluster = Cluster::empty()?;
     cluster.add_simulated(&["alpha", "bravo", "charlie"])?;
-    let checks: [(u8, Check); 19] = [
+    let checks: [(u8, Check); 20] = [
         (1, codes_of_trouble_are_negative),
         (2, an_external_name_is_enough_once),
         (3, deleting_what_is_missing_warns),
         (4, too_few_nodes_leave_nothing),
         (5, loose_forms_are_taken),
         (6, nodes_are_shown_in_their_form),
+        (7, ties_are_broken),
         (8, sizes_only_grow),
         (9, make_available_is_repeatable),
         (10, a_clone_completes),
@@ -39,7 +38,6 @@ fn the_contract_s_checks_hold() -> Result<()> {
         (19, one_bad_key_spoils_the_request),
         (20, a_key_may_stand_in_the_path),
     ];
-    note("check 7 is left out: this version makes no tiebreakers by itself");
     let mut failed = Vec::new();
     for (number, check) in checks {
         if let Err(error) = check(&cluster) {
@@ -162,6 +160,41 @@ fn nodes_are_shown_in_their_form(cluster: &Cluster) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The replicas of a definition that are tiebreakers, by node.
+fn ties(rest: &Rest, name: &str) -> Result<Vec<String>> {
+    let list = rest.get(&format!("{DEFINITIONS}/{name}/resources"))?.ok()?;
+    let all = list.json.as_array().into_iter().flatten();
+    let flags = json!(["DISKLESS", "DRBD_DISKLESS", "TIE_BREAKER"]);
+    Ok(all.filter(|replica| replica["flags"] == flags).map(|replica| replica["node_name"].to_string()).collect())
+}
+
+fn ties_are_broken(cluster: &Cluster) -> Result<()> {
+    let rest = cluster.rest();
+    define(&rest, "c07")?;
+    let path = |node: &str| format!("{DEFINITIONS}/c07/resources/{node}");
+    let says = |reply: &Reply, code: &str| told(reply).iter().any(|one| one == code);
+    replicas(&rest, "c07", &["alpha", "bravo"])?;
+    ensure!(ties(&rest, "c07")? == ["\"charlie\""], "two disks, and a third node without a tiebreaker");
+    // A disk takes its place, and what is left of a disk that goes is the tiebreaker.
+    replicas(&rest, "c07", &["charlie"])?;
+    ensure!(ties(&rest, "c07")?.is_empty(), "three disks need none");
+    let gone = rest.delete(&path("charlie"))?.ok()?;
+    ensure!(says(&gone, "I10006") && ties(&rest, "c07")?.len() == 1, "it is not taken over: {}", gone.text);
+    let property = || -> Result<Value> {
+        Ok(rest.get(&format!("{DEFINITIONS}/c07"))?.ok()?.json["props"]["DrbdOptions/auto-add-quorum-tiebreaker"].clone())
+    };
+    let kept = rest.delete(&format!("{}?keep_tiebreaker=True", path("charlie")))?.ok()?;
+    ensure!(ties(&rest, "c07")?.len() == 1 && property()?.is_null(), "it is not kept: {}", kept.text);
+    let deleted = rest.delete(&path("charlie"))?.ok()?;
+    ensure!(says(&deleted, "I10002") && property()? == "False", "it would come back: {}", deleted.text);
+    expect(rest.get(&path("charlie"))?, 404, &["E302"])?;
+    // Pieces are deleted one by one, and none comes back to hold up the others.
+    for node in ["bravo", "alpha"] {
+        rest.delete(&path(node))?.ok()?;
+    }
+    rest.delete(&format!("{DEFINITIONS}/c07"))?.ok().map(drop)
 }
 
 fn sizes_only_grow(cluster: &Cluster) -> Result<()> {

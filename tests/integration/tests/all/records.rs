@@ -74,7 +74,9 @@ fn populate(cluster: &mut Cluster) -> Result<PathBuf> {
     cluster.add_simulated(&NODES)?;
     let rest = cluster.rest();
     let filter = json!({"place_count": 2, "storage_pool_list": [SIMULATED_POOL], "layer_stack": ["DRBD", "STORAGE"]});
-    rest.post("/v1/resource-groups", &json!({"name": "grp", "select_filter": filter}))?.ok()?;
+    // A node is left free.
+    let alone = json!({"DrbdOptions/auto-add-quorum-tiebreaker": "False"});
+    rest.post("/v1/resource-groups", &json!({"name": "grp", "select_filter": filter, "props": alone}))?.ok()?;
     rest.post("/v1/resource-groups/grp/volume-groups", &json!({}))?.ok()?;
     for name in ["web", "grow", "gone"] {
         let body = json!({"resource_definition_name": name, "volume_sizes": [65536]});

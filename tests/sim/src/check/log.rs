@@ -1,12 +1,13 @@
 //! Laws 1 and 8 (and the part of 2 that is in the log): the truth is a fold of what was committed; numbers are given out once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth_controller::View;
 use berth_model::change::{Change, Key, NumberKey, Object};
 use berth_model::cluster::Cluster;
 use berth_model::codec;
 use berth_model::flags::{NodeFlag, ResourceFlag, VolumeFlag};
+use berth_model::names::ResourceName;
 use berth_model::snapshot::CopyState;
 use berth_store::{Loaded, Transaction, Write};
 use uuid::Uuid;
@@ -73,6 +74,14 @@ pub(super) fn committed(state: &mut State, transaction: &Transaction) -> Vec<(La
     }
     state.data.committed(&before, &state.truth, &changes);
     broken.extend(state.replicas.committed(&before, &state.truth, &changes).into_iter().map(|what| (Law::Replicas, what)));
+    if !state.replicas.repeating {
+        let named = changes.iter().filter_map(|change| match change.key() {
+            Key::Resource(name, _) | Key::ResourceDefinition(name) => Some(name),
+            _ => None,
+        });
+        let names: BTreeSet<ResourceName> = named.collect();
+        broken.extend(names.iter().filter_map(|name| super::replicas::needless_tie(&state.truth, name)).map(|what| (Law::Rest, what)));
+    }
     broken.extend(numbers(&state.truth).into_iter().map(|what| (Law::Numbers, what)));
     broken
 }

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use berth_model::change::{Change, Object};
 use berth_model::cluster::{Cluster, ItemOwner};
+use berth_model::flags::DefinitionFlag;
+use berth_model::job::Task;
 use berth_model::layers::{LayerKind, ProviderKind};
+use berth_model::names::ResourceName;
 use berth_model::objects::Resource;
 use berth_model::observed::Observation;
 use berth_model::plan::ContentSource;
@@ -25,6 +28,24 @@ pub(super) struct Replicas {
 
 fn replicated(resource: &Resource) -> bool {
     resource.layers.contains(&LayerKind::Drbd)
+}
+
+/// A tiebreaker that a definition should not have: a second one, one beside a client, or one for a number of disks that is odd.
+/// Counted by the flags as they are shown.
+pub(super) fn needless_tie(cluster: &Cluster, name: &ResourceName) -> Option<String> {
+    let definition = cluster.definitions.get(name).filter(|definition| !definition.flags.has(DefinitionFlag::Delete))?;
+    let has = |replica: &Resource, word: &str| replica.flags.shown().contains(&word);
+    let stays = |replica: &&Resource| !["DELETE", "EVICTED", "EVACUATE"].iter().any(|word| has(replica, word));
+    // Whose place another one takes leaves as soon as that holds the data.
+    let moved =
+        |one: &&Resource| cluster.jobs_on(name).any(|job| matches!(&job.task, Task::Move { from, .. } if from.item == one.id.uuid()));
+    let replicas = cluster.replicas(name).map(AsRef::as_ref).filter(|one| replicated(one));
+    let staying: Vec<&Resource> = replicas.filter(stays).filter(|one| !moved(one)).collect();
+    let disks = staying.iter().filter(|one| !has(one, "DISKLESS")).count();
+    let ties = staying.iter().filter(|one| has(one, "TIE_BREAKER")).count();
+    let clients = staying.len() - disks - ties;
+    let needed = ties == 1 && clients == 0 && disks >= 2 && disks.is_multiple_of(2);
+    (ties > 0 && !needed).then(|| format!("'{}' has {ties} tiebreakers beside {disks} disks and {clients} clients", definition.name))
 }
 
 impl Replicas {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use berth_controller::View;
-use berth_engine::balance;
+use berth_engine::{balance, tiebreaker};
 use berth_model::flags::{NodeFlag, ResourceFlag, VolumeFlag};
 use berth_model::job::Task;
 use berth_model::layers::LayerKind;
@@ -63,6 +63,13 @@ impl Checks {
                 if let Some(balance::Finding { action: balance::Action::Remove { node, .. }, .. }) = finding {
                     all.push(format!("'{name}' on '{node}' is one too many"));
                 }
+            }
+        }
+        for name in cluster.definitions.keys() {
+            all.extend(super::replicas::needless_tie(cluster, name));
+            // What could not be made when it was first wanted waits for balancing.
+            if cluster.controller.props.contains(balance::INTERVAL) && tiebreaker::can_be_made(cluster, &view.observed, name) {
+                all.push(format!("'{name}' has no tiebreaker"));
             }
         }
         for snapshot in cluster.snapshots.values().flat_map(|snapshots| snapshots.values()) {

@@ -198,8 +198,9 @@ fn must(world: &mut World, command: Command) {
 /// A cluster with one of everything, at rest: `web` and `old` on two nodes with a snapshot, `kept` on a node that went away then.
 pub(super) fn world() -> World {
     let mut world = World::of(
-        "node alpha +DRBD; node bravo +DRBD; node empty; node away; node charlie; pool thin on alpha FILE_THIN 10G; pool thin on bravo FILE_THIN 10G; \
-         pool thin on charlie FILE_THIN 9G; pool spare on alpha FILE_THIN 1G; pool dead on bravo FILE_THIN 1G; group plain STORAGE 2 thin; group idle STORAGE 1; \
+        "ties; node alpha +DRBD; node bravo +DRBD; node witness +DRBD; node empty; node away; node charlie; pool thin on alpha FILE_THIN 10G; \
+         pool thin on bravo FILE_THIN 10G; pool thin on charlie FILE_THIN 9G; pool spare on alpha FILE_THIN 1G; pool dead on bravo FILE_THIN 1G; \
+         group plain STORAGE 2 thin; group idle STORAGE 1; \
          group vacant STORAGE 1; group drbd DRBD,STORAGE 2 thin",
     );
     for command in [

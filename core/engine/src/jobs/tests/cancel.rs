@@ -267,7 +267,10 @@ pub(super) fn facts(cluster: &Cluster) -> BTreeSet<String> {
             facts.insert(format!("snapshot {} {} {:?} {copies:?}", definition.name, snapshot.name, snapshot.flags.shown()));
         }
     }
-    facts.extend(cluster.numbers.keys().map(|key| format!("{key:?}")));
+    // A tiebreaker that has come back is another one.
+    let ties = cluster.resources.values().flat_map(|nodes| nodes.values()).filter(|one| crate::tiebreaker::is_tie(one));
+    let ties: BTreeSet<Uuid> = ties.map(|tie| tie.id.uuid()).collect();
+    facts.extend(cluster.numbers.iter().filter(|(_, holder)| !ties.contains(holder)).map(|(key, _)| format!("{key:?}")));
     facts.extend(cluster.tombstones.keys().map(|id| format!("tombstone {id}")));
     facts
 }

@@ -250,7 +250,7 @@ impl<'q> World<'q> {
             if replica.node != node.name {
                 continue;
             }
-            convert = self.ask.convert
+            convert = (self.ask.convert || replica.flags.has(ResourceFlag::TieBreaker))
                 && !self.ask.diskless
                 && replica.flags.has(ResourceFlag::Diskless)
                 && !replica.flags.has(ResourceFlag::Delete)
