@@ -21,7 +21,7 @@ impl Screen {
     pub fn of_process() -> Self {
         let terminal = std::io::stdout().is_terminal();
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { colour, width: if terminal { Table::new().width() } else { None } }
+        Self { colour, width: berth_cli::Terminal::of_process().width }
     }
 
     /// An empty table that fits.

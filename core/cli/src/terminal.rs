@@ -11,7 +11,7 @@ pub struct Terminal {
     pub out_is_terminal: bool,
     /// Standard error is a terminal.
     pub err_is_terminal: bool,
-    /// Columns of the terminal on standard output.
+    /// Columns of the terminal on standard output; `None`: it is none, or does not know.
     pub width: Option<u16>,
     /// Lines of the terminal on standard output.
     pub height: Option<usize>,
@@ -27,7 +27,7 @@ impl Terminal {
             err: Box::new(io::stderr()),
             out_is_terminal,
             err_is_terminal: io::stderr().is_terminal(),
-            width: if out_is_terminal { comfy_table::Table::new().width() } else { None },
+            width: if out_is_terminal { known(comfy_table::Table::new().width()) } else { None },
             height: if out_is_terminal { std::env::var("LINES").ok().and_then(|lines| lines.parse().ok()) } else { None },
             closed: false,
         }
@@ -89,6 +89,11 @@ impl Terminal {
     }
 }
 
+/// How wide a terminal says that it is: 0 is what one says that does not know (a serial console, `ssh -tt` without a terminal behind it).
+fn known(columns: Option<u16>) -> Option<u16> {
+    columns.filter(|columns| *columns > 0)
+}
+
 /// Gives a text to a program with its arguments, and waits for it.
 fn through(pager: &str, text: &str) -> Result<(), String> {
     let mut words = pager.split_whitespace();
@@ -99,4 +104,12 @@ fn through(pager: &str, text: &str) -> Result<(), String> {
         let _left = input.write_all(text.as_bytes());
     }
     child.wait().map(drop).map_err(|why| format!("{program}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_columns_are_no_width() {
+        assert_eq!([Some(0), Some(80), None].map(super::known), [None, Some(80), None]);
+    }
 }
