@@ -42,7 +42,7 @@ pub struct Connection {
     /// Key of this client (PEM).
     #[arg(long, alias = "key", value_name = "FILE", global = true, help_heading = HEADING)]
     pub keyfile: Option<PathBuf>,
-    /// Certificates to check controllers against (PEM).
+    /// Certificates to check controllers against (PEM); without it a token goes to whoever answers.
     #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
     pub cafile: Option<PathBuf>,
     /// Send a password also without TLS.

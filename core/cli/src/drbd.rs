@@ -171,6 +171,8 @@ fn parse_line(line: &'static str) -> Option<DrbdOption> {
 
 /// Adds `--<option> VALUE` and `--unset-<option>` for each option of `scope`.
 pub fn with_options(command: Command, scope: Scope) -> Command {
+    // The long help is shown instead of the short one, and not behind it.
+    let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     options(scope)
         .fold(command, |command, option| {
             let hint = if option.hint == "-" { "VALUE" } else { option.hint };
@@ -185,7 +187,7 @@ pub fn with_options(command: Command, scope: Scope) -> Command {
                 )
                 .arg(Arg::new(unset_id(option.name)).long(unset_id(option.name)).action(ArgAction::SetTrue).hide(true))
         })
-        .after_long_help("Each option has a form --unset-<option>, which removes it from this object.")
+        .after_long_help(format!("{example}\n\nEach option has a form --unset-<option>, which removes it from this object."))
 }
 
 /// Properties to set, and keys to delete.

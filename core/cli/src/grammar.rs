@@ -115,7 +115,9 @@ fn root(command: Command) -> Command {
         .arg(opt("token-file", "File with an API token; /var/lib/linstor.d/auth.json if not given").value_name("FILE"))
         .arg(opt("certfile", "Certificate of this client (PEM)").value_name("FILE"))
         .arg(opt("keyfile", "Key of this client (PEM)").value_name("FILE"))
-        .arg(opt("cafile", "Certificates to check controllers against (PEM)").value_name("FILE"))
+        .arg(
+            opt("cafile", "Certificates to check controllers against (PEM); without it a token goes to whoever answers").value_name("FILE"),
+        )
         .arg(flag("allow-insecure-auth", "Send a password also without TLS"))
 }
 
@@ -144,8 +146,12 @@ mod tests {
                 if sub.has_subcommands() {
                     walk(sub, &path);
                 } else {
-                    let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
-                    assert!(help.contains("Example:") || help.contains("exit code 4"), "no example:{path}");
+                    let short = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+                    // Where there is a long one it is shown instead.
+                    let long = sub.get_after_long_help().map_or_else(|| short.clone(), ToString::to_string);
+                    for help in [short, long] {
+                        assert!(help.contains("Example:") || help.contains("exit code 4"), "no example:{path}");
+                    }
                 }
             }
         }
