@@ -4,6 +4,7 @@ mod download;
 mod told;
 mod watch;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -135,6 +136,8 @@ impl<'t> Runner<'t> {
             Plan::Show(show) if self.settings.watch => self.watch(show).await,
             Plan::Secret { call, asked } => {
                 let call = crate::secret::filled(self.terminal, call, asked)?;
+                // Who pressed Ctrl-C at the question wants nothing sent; only here that is heard.
+                tokio::task::yield_now().await;
                 self.write(&[call]).await
             }
             Plan::File { path, dry } => {
@@ -212,17 +215,23 @@ impl<'t> Runner<'t> {
     }
 
     async fn show(&mut self, show: &Show) -> Result<u8, Trouble> {
-        let body = match &show.look.from_file {
-            Some(path) => std::fs::read(path).map_err(|why| Trouble::NotFound(format!("{}: {why}", path.display())))?,
+        let (body, document) = match &show.look.from_file {
+            Some(path) => of_file(path, &show.view)?,
             None => {
                 let response = self.send(&show.call).await?;
                 if !response.ok() {
                     return self.refused(&response);
                 }
-                response.body
+                let document = document(&response.body).ok_or_else(|| Trouble::Unexpected("the answer is no JSON document".to_owned()))?;
+                if let View::Involved { node, .. } = &show.view
+                    && !value::rows(&document).iter().any(|row| value::text(row, "node_name").eq_ignore_ascii_case(node))
+                {
+                    // Nothing is there, or nothing is meant: a slip of the pen shall not look like a node that is free.
+                    self.must_be_node(node).await?;
+                }
+                (response.body, document)
             }
         };
-        let document = document(&body).ok_or_else(|| Trouble::Unexpected("the answer is no JSON document".to_owned()))?;
         if self.settings.machine {
             return self.show_machine(show, &body, &document);
         }
@@ -512,9 +521,29 @@ fn unexpected(response: &Response) -> Trouble {
 
 /// A document, also one that was printed by `-m` (a list in a list).
 fn document(body: &[u8]) -> Option<Value> {
-    match serde_json::from_slice(body).ok()? {
-        Value::Array(mut outer) if outer.len() == 1 && outer[0].is_array() => outer.pop(),
-        other => Some(other),
+    serde_json::from_slice(body).ok().map(unwrapped)
+}
+
+fn unwrapped(document: Value) -> Value {
+    match document {
+        Value::Array(mut outer) if outer.len() == 1 && outer[0].is_array() => outer.pop().unwrap_or_default(),
+        other => other,
+    }
+}
+
+/// The document in a file, as it is and read.
+///
+/// # Errors
+/// A file that cannot be read, that holds no JSON, or a document that this view does not show.
+fn of_file(path: &Path, view: &View) -> Result<(Vec<u8>, Value), Trouble> {
+    let path_shown = path.display();
+    let body = std::fs::read(path).map_err(|why| Trouble::NotFound(format!("{path_shown}: {why}; --from-file names it")))?;
+    let how = "the same command with -o json writes one";
+    let broken = |why: serde_json::Error| Trouble::Usage(format!("{path_shown} holds no JSON document: {why}; {how}"));
+    let document = unwrapped(serde_json::from_slice(&body).map_err(broken)?);
+    match view::misfit(view, &document) {
+        None => Ok((body, document)),
+        Some(why) => Err(Trouble::Usage(format!("{path_shown} holds no document of this list: {why}; {how}"))),
     }
 }
 

@@ -71,10 +71,7 @@ impl Runner<'_> {
                 view::advise::resources(rows(&resources), rows(&definitions), rows(&groups), rows(&nodes), only)
             }
             Advise::Maintenance(node) => {
-                let nodes = self.must_read(&Call::get(&["nodes"])).await?;
-                if !value::rows(&nodes).iter().any(|one| value::text(one, "name").eq_ignore_ascii_case(node)) {
-                    return Err(Trouble::NotFound(format!("there is no node '{node}'; linstor node list")));
-                }
+                self.must_be_node(node).await?;
                 view::advise::maintenance(value::rows(&resources), node)
             }
         };
@@ -123,6 +120,15 @@ impl Runner<'_> {
             self.print_table(table, &Look::default())?;
         }
         Ok(exit::OK)
+    }
+
+    /// Refuses a node that does not exist.
+    pub(super) async fn must_be_node(&mut self, node: &str) -> Result<(), Trouble> {
+        let nodes = self.must_read(&Call::get(&["nodes"])).await?;
+        if value::rows(&nodes).iter().any(|one| value::text(one, "name").eq_ignore_ascii_case(node)) {
+            return Ok(());
+        }
+        Err(Trouble::NotFound(format!("there is no node '{node}'; linstor node list")))
     }
 
     /// Reads one more document that cannot be done without.

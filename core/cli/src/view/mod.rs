@@ -4,6 +4,7 @@ pub mod advise;
 mod cluster;
 mod connections;
 mod definitions;
+mod kind;
 mod other;
 mod resources;
 mod shipping;
@@ -19,6 +20,7 @@ use crate::value::prop;
 
 pub use cluster::node_trees;
 pub use definitions::groups;
+pub use kind::misfit;
 pub use other::{properties, replies};
 pub use resources::involved;
 pub use v0::flatten;
