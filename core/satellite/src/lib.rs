@@ -21,6 +21,7 @@ mod folders;
 mod hands;
 mod holders;
 pub mod keep;
+mod knocking;
 mod links;
 pub mod local;
 mod loops;

@@ -15,17 +15,18 @@ use futures_util::{Stream, StreamExt};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic::transport::server::{Connected, TcpIncoming};
+use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::config::SatelliteError;
 use crate::core::{Event, Link, Unwelcome};
+use crate::knocking;
 use crate::satellite::Satellite as Running;
 
 /// Messages up that may wait for the controller to read; the core waits beyond that.
@@ -36,10 +37,6 @@ const MESSAGE_MAX: usize = 256 << 20;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that does not answer for so long is gone.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(20));
-/// Connections whose TLS is being agreed on, at most; others wait.
-const SHAKING_MAX: usize = 256;
-/// Pause after the system gives no connection.
-const BREATH: Duration = Duration::from_millis(50);
 /// How long open streams may take to end at the end of the process.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -62,37 +59,9 @@ impl Tls {
         Ok(Self(newest))
     }
 
-    /// Connections that agreed on TLS. Whoever takes long holds up nobody else.
+    /// Connections that agreed on TLS.
     fn incoming(self, listener: TcpListener) -> ReceiverStream<std::io::Result<TlsStream<TcpStream>>> {
-        let (ready, stream) = mpsc::channel(1);
-        tokio::spawn(async move {
-            let turns = Arc::new(Semaphore::new(SHAKING_MAX));
-            // The semaphore is never closed.
-            while let Ok(turn) = Arc::clone(&turns).acquire_owned().await {
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    () = ready.closed() => return,
-                };
-                let Ok((socket, peer)) = accepted else {
-                    tokio::time::sleep(BREATH).await;
-                    continue;
-                };
-                let (acceptor, ready) = (TlsAcceptor::from(self.0.borrow().clone()), ready.clone());
-                tokio::spawn(async move {
-                    let agreed = async {
-                        socket.set_nodelay(true)?;
-                        acceptor.accept(socket).await
-                    };
-                    match tokio::time::timeout(HELLO_TIMEOUT, agreed).await {
-                        Ok(Ok(stream)) => drop(ready.send(Ok(stream)).await),
-                        Ok(Err(error)) => tracing::debug!(%peer, %error, "no encrypted connection"),
-                        Err(_) => tracing::debug!(%peer, "no encrypted connection in time"),
-                    }
-                    drop(turn);
-                });
-            }
-        });
-        ReceiverStream::new(stream)
+        knocking::answered(listener, move |socket| TlsAcceptor::from(self.0.borrow().clone()).accept(socket))
     }
 }
 
@@ -114,7 +83,7 @@ async fn open<S: Satellite>(
 ) -> Result<(), SatelliteError> {
     match tls {
         Some(tls) => through(tls.incoming(listener), service, stop).await,
-        None => through(TcpIncoming::from(listener).with_nodelay(Some(true)), service, stop).await,
+        None => through(knocking::answered(listener, async |socket| Ok(socket)), service, stop).await,
     }
 }
 
