@@ -106,6 +106,7 @@ pub struct ResourceDefinitionIn {
 #[serde(default)]
 #[schemars(extend("required" = ["resource_definition"]))]
 pub struct ResourceDefinitionCreate {
+    #[serde(deserialize_with = "crate::lenient::object")]
     pub resource_definition: Option<ResourceDefinitionIn>,
     pub drbd_port: Option<Int>,
     pub drbd_secret: Option<Text>,
@@ -177,6 +178,7 @@ pub struct VolumeDefinitionIn {
 #[serde(default)]
 #[schemars(extend("required" = ["volume_definition"]))]
 pub struct VolumeDefinitionCreate {
+    #[serde(deserialize_with = "crate::lenient::object")]
     pub volume_definition: Option<VolumeDefinitionIn>,
     pub drbd_minor_number: Option<Int>,
     pub passphrase: Option<Text>,
@@ -197,6 +199,7 @@ pub struct VolumeDefinitionModify {
 #[serde(default)]
 pub struct AutoPlaceRequest {
     pub diskless_on_remaining: Option<Flag>,
+    #[serde(deserialize_with = "crate::lenient::object")]
     pub select_filter: Option<AutoSelectFilterIn>,
     pub layer_list: Option<Vec<Text>>,
 }

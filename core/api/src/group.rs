@@ -81,6 +81,7 @@ pub struct ResourceGroupIn {
     pub name: Option<Text>,
     pub description: Option<Text>,
     pub props: Option<PropMap>,
+    #[serde(deserialize_with = "crate::lenient::object")]
     pub select_filter: Option<AutoSelectFilterIn>,
     pub peer_slots: Option<Int>,
     #[serde(flatten)]
@@ -98,6 +99,7 @@ pub struct ResourceGroupSpawn {
     pub volume_passphrases: Option<Vec<Option<Text>>>,
     pub partial: Option<Flag>,
     pub definitions_only: Option<Flag>,
+    #[serde(deserialize_with = "crate::lenient::object")]
     pub select_filter: Option<AutoSelectFilterIn>,
     pub resource_definition_props: Option<PropMap>,
     pub peer_slots: Option<Int>,
@@ -108,6 +110,7 @@ pub struct ResourceGroupSpawn {
 #[serde(default)]
 #[allow(missing_docs)] // The members of the API's documents.
 pub struct SelectFilterBody {
+    #[serde(deserialize_with = "crate::lenient::object")]
     pub select_filter: Option<AutoSelectFilterIn>,
 }
 

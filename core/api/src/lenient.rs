@@ -142,6 +142,30 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+struct ObjectVisitor<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_unit<E: Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Option<T>, A::Error> {
+        T::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Some)
+    }
+}
+
+/// Reads a document in a document; `null`: it is left out. Without this a list would be taken for one, member by member.
+///
+/// # Errors
+/// What is no object, or none of this kind.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    deserializer.deserialize_any(ObjectVisitor(std::marker::PhantomData))
+}
+
 /// Properties as they come in; a `null` value is refused.
 pub type PropMap = BTreeMap<String, Text>;
 
@@ -198,5 +222,16 @@ mod tests {
         assert_eq!(read::<Text>("100"), Some(Text("100".into())));
         assert_eq!(read::<Option<Text>>("null"), Some(None));
         assert_eq!(read::<PropMap>(r#"{"a":null}"#), None);
+    }
+
+    #[test]
+    fn a_list_is_no_document_in_a_document() {
+        use crate::group::SelectFilterBody;
+        let inner = |text: &str| read::<SelectFilterBody>(text).map(|body| body.select_filter.is_some());
+        assert_eq!(inner(r#"{"select_filter":{"place_count":"2"}}"#), Some(true));
+        assert_eq!((inner(r#"{"select_filter":null}"#), inner("{}")), (Some(false), Some(false)));
+        for wrong in ["[]", "[1]", "7", "\"text\"", "true"] {
+            assert_eq!(inner(&format!("{{\"select_filter\":{wrong}}}")), None, "{wrong}");
+        }
     }
 }

@@ -99,6 +99,7 @@ pub struct ConfigLdap {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ConfigIn {
+    #[serde(deserialize_with = "crate::lenient::object")]
     pub log: Option<ConfigLogIn>,
 }
 

@@ -34,6 +34,7 @@ pub struct PlaceQuestion {
     /// Whether every other node gets a diskless replica; wins over the filter.
     pub diskless_on_remaining: Option<Flag>,
     /// Where it may go, in place of what the group says.
+    #[serde(deserialize_with = "crate::lenient::object")]
     pub select_filter: Option<AutoSelectFilterIn>,
 }
 

@@ -31,6 +31,7 @@ pub struct Candidate {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct QuerySizeInfo {
+    #[serde(deserialize_with = "crate::lenient::object")]
     pub select_filter: Option<AutoSelectFilterIn>,
     /// Seconds; -1: ask anew.
     pub ignore_cache_older_than_sec: Option<Int>,

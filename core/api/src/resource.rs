@@ -213,6 +213,7 @@ pub struct ResourceIn {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ResourceCreate {
+    #[serde(deserialize_with = "crate::lenient::object")]
     pub resource: Option<ResourceIn>,
     pub layer_list: Option<Vec<Text>>,
     pub drbd_node_id: Option<Int>,

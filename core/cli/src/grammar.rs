@@ -17,7 +17,9 @@ pub fn command() -> Command {
             "Sizes count GiB when no unit is given. Commands and their short forms are typed in full; long options may be shortened.\n\
              Controllers: --controllers, LS_CONTROLLERS, /etc/linstor/linstor-client.conf, /etc/berth/client.toml; else localhost.\n\
              With --dry-run nothing is changed: what would be written and what each node would do is said, e.g. --dry-run resource delete alpha web.\n\
-             Commands marked \"not supported yet by this version\" change nothing and end with exit code 4.",
+             Commands marked \"not supported yet by this version\" change nothing and end with exit code 4.\n\
+             Exit codes: 0 done, 2 wrong arguments, 3 not there, 4 not supported, 5 not in this state, 10 refused by the controller,\n\
+             20 no controller reached, 21 no answer in time, 22 an answer that is none. With -m what is refused ends with 0.",
         )
         .disable_help_subcommand(true)
         .disable_version_flag(true)

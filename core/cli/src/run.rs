@@ -41,6 +41,9 @@ pub enum Trouble {
     /// An option does not fit what came back.
     #[error("{0}")]
     Usage(String),
+    /// It is understood, but not for now.
+    #[error("{0}")]
+    State(String),
 }
 
 impl Trouble {
@@ -52,6 +55,7 @@ impl Trouble {
             Self::Unexpected(_) => exit::UNEXPECTED,
             Self::NotFound(_) => exit::NOT_FOUND,
             Self::Usage(_) => exit::USAGE,
+            Self::State(_) => exit::STATE,
         }
     }
 }
@@ -123,7 +127,7 @@ impl<'t> Runner<'t> {
         }
         self.ask(plan).await.map_err(|trouble| match trouble {
             Trouble::Unexpected(text) => Trouble::Unexpected(format!("{text} (from {})", self.client.current())),
-            Trouble::Connection(_) | Trouble::Timeout(_) | Trouble::NotFound(_) | Trouble::Usage(_) => trouble,
+            Trouble::Connection(_) | Trouble::Timeout(_) | Trouble::NotFound(_) | Trouble::Usage(_) | Trouble::State(_) => trouble,
         })
     }
 
@@ -160,7 +164,7 @@ impl<'t> Runner<'t> {
             Plan::Which => self.which().await,
             Plan::Advise { what, look } => self.advise(what, look).await,
             Plan::Explain { key, about, calls } => self.explain(key, about, calls).await,
-            Plan::Transaction(_) => Err(Trouble::Usage(
+            Plan::Transaction(_) => Err(Trouble::State(
                 "create-transactional is for interactive mode: call linstor without a command, then 'resource create-transactional begin'"
                     .to_owned(),
             )),

@@ -153,7 +153,7 @@ async fn completion_scripts_and_the_rest_of_the_grammar() {
     let zsh = run("gen-zsh-completer").await;
     assert!(zsh.code == 0 && zsh.out.contains("#compdef linstor"), "{}{}", zsh.out, zsh.err);
     let transaction = run("resource create-transactional begin").await;
-    assert!(transaction.code == 2 && transaction.err.contains("interactive"), "{} {}", transaction.code, transaction.err);
+    assert!(transaction.code == 5 && transaction.err.contains("interactive"), "{} {}", transaction.code, transaction.err);
     let keys = run("controller set-property --help").await.out;
     assert!(keys.contains("Writecache/PoolName") && keys.contains("Example:"), "{keys}");
 }

@@ -42,9 +42,15 @@ impl Kit {
     }
 
     pub async fn on(store: MemoryStore) -> Self {
+        Self::with(store, |_| {}).await
+    }
+
+    /// One that runs as `set` says.
+    pub async fn with(store: MemoryStore, set: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (store, stop) = (Arc::new(store), CancellationToken::new());
-        let config = Config::new(folder.path(), SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
+        let mut config = Config::new(folder.path(), SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
+        set(&mut config);
         let core = core(&config, Arc::clone(&store) as _, crate::outside::Outside::real().world, stop.clone()).await.unwrap();
         Self { controller: core.controller.clone(), store, core, stop, _folder: folder }
     }
@@ -280,6 +286,18 @@ impl Fake {
         };
         let (base, body) = order.body(&self.node, self.held.generation);
         self.held.take(order.cluster.serial, base, body)
+    }
+
+    /// Does what it is told, for good.
+    pub async fn obey(mut self) {
+        loop {
+            self.link.changes().await;
+            if let Some(order) = self.link.take(self.held.generation) {
+                let (base, body) = order.body(&self.node, self.held.generation);
+                self.held.take(order.cluster.serial, base, body);
+                self.report(false, |_| Standing::Settled).await;
+            }
+        }
     }
 
     /// Reports all that it holds.

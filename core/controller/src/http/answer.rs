@@ -14,21 +14,39 @@ use serde::Serialize;
 use super::body::drain;
 use crate::Controller;
 
+/// Longest name that a refusal gives back, longest sentence of it, and longest details, in bytes. The longest name that anything can have is
+/// far shorter; details may tell of each node of a large cluster.
+const NAME_MAX: usize = 1 << 10;
+const SENTENCE_MAX: usize = 4 << 10;
+const DETAILS_MAX: usize = 256 << 10;
+/// Longest words about a document that cannot be read, in bytes.
+const WHY_MAX: usize = 1 << 10;
 /// Largest text of the framework that is turned into a reply.
 const REFUSAL_MAX: usize = 64 << 10;
 
-/// An entry as it goes over the wire.
+/// An entry as it goes over the wire. A refusal names what it refuses, but not at any length: what it was sent may be megabytes.
 pub fn entry(reply: &Reply) -> ApiCallRc {
+    let most = |most: usize| if reply.severity() == Severity::Error { most } else { usize::MAX };
+    let refs = reply.refs.iter().map(|(kind, name)| (kind.clone(), cut(name, most(NAME_MAX)))).collect();
     ApiCallRc {
         ret_code: reply.ret_code(),
-        message: reply.message.clone(),
-        cause: reply.cause.clone(),
-        details: reply.details.clone(),
-        correction: reply.correction.clone(),
+        message: cut(&reply.message, most(SENTENCE_MAX)),
+        cause: cut(&reply.cause, most(SENTENCE_MAX)),
+        details: cut(&reply.details, most(DETAILS_MAX)),
+        correction: cut(&reply.correction, most(SENTENCE_MAX)),
         error_report_ids: reply.reports.clone(),
-        obj_refs: reply.refs.clone(),
+        obj_refs: refs,
         created_at: iso(reply.created),
     }
+}
+
+/// The beginning of a text, at most so many bytes, and how much is missing.
+fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}... ({} bytes more)", &text[..end], text.len() - end)
 }
 
 /// A moment in ISO 8601 with nanoseconds and `Z`.
@@ -89,7 +107,7 @@ pub fn with_status(status: StatusCode, reply: &Reply) -> Response {
 pub fn unreadable(why: &str) -> Response {
     let reply = Reply::new(Code::API_PARSE, "Unable to parse input json.")
         .cause("The body of the request is not the document that this operation takes.")
-        .details(why.to_owned())
+        .details(cut(why, WHY_MAX))
         .correction("Send the JSON document that the API describes for this operation.");
     with_status(StatusCode::BAD_REQUEST, &reply)
 }
@@ -149,4 +167,20 @@ pub async fn as_replies(response: Response) -> Response {
     let bytes = to_bytes(body, REFUSAL_MAX).await.unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     with_status(status, &Reply::new(Code::FAIL_UNKNOWN_ERROR, text).correction("Correct the request."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_gives_back_the_beginning_of_what_it_refuses() {
+        let long = "\u{e9}".repeat(1 << 20);
+        let told =
+            entry(&Reply::new(Code::FAIL_INVLD_RSC_NAME, format!("x'{long}' is no name.")).cause(long.clone()).details(long.clone()));
+        assert!(told.message.starts_with("x'\u{e9}\u{e9}") && told.message.ends_with("bytes more)"), "{:?}", told.message.get(..40));
+        assert!(told.message.len() < SENTENCE_MAX + 40 && told.cause.len() < SENTENCE_MAX + 40 && told.details.len() < DETAILS_MAX + 40);
+        // What is no refusal is whole: a list of what would be done, for example.
+        assert_eq!(entry(&Reply::new(Code::INFO_NOOP, long.clone())).message, long);
+    }
 }

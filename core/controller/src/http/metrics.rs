@@ -122,7 +122,8 @@ fn text_of(series: Vec<Series>, samples: Vec<Sample>) -> Result<String, std::fmt
 /// Everything in text form, version 0.0.4.
 pub async fn metrics(call: Call) -> Response {
     let start = Instant::now();
-    let wanted = |group: &str| call.query.truth(group).unwrap_or(true);
+    // What scrapes has no use for a refusal: a word that is none is passed over.
+    let wanted = |group: &str| call.query.truth(group).ok().flatten().unwrap_or(true);
     let index = call.controller.lists().index(&call.controller);
     let view = index.view().clone();
     let mut first = nodes(&view);

@@ -53,9 +53,19 @@ impl Pairs {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// A boolean, in any case.
-    pub fn truth(&self, name: &str) -> Option<bool> {
-        self.first(name).and_then(berth_api::lenient::flag)
+    /// A boolean, in any case; empty: it is not given.
+    ///
+    /// # Errors
+    /// What is neither true nor false: whoever asks meant something by it.
+    pub fn truth(&self, name: &str) -> Result<Option<bool>, Response> {
+        let Some(text) = self.first(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        berth_api::lenient::flag(text).map(Some).ok_or_else(|| {
+            answer::refusal(
+                Reply::new(Code::FAIL_INVLD_REQUEST, format!("'{text}' is neither true nor false."))
+                    .cause(format!("'{name}' is a yes or a no."))
+                    .correction(format!("Give '{name}=true' or '{name}=false', or leave it out.")),
+            )
+        })
     }
 
     /// The names of a filter; `None`: everything matches.

@@ -120,7 +120,7 @@ impl Wanted {
                 )
             })?,
         };
-        Ok(Self { nodes, controller: call.query.truth("include-ctrl").unwrap_or(true), since_ms })
+        Ok(Self { nodes, controller: call.query.truth("include-ctrl")?.unwrap_or(true), since_ms })
     }
 }
 

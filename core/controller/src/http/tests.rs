@@ -7,6 +7,8 @@ use tower::ServiceExt;
 
 mod absent;
 mod auth;
+mod bad_input;
+mod bad_members;
 mod balance;
 mod connections;
 mod deploy;
@@ -19,6 +21,7 @@ mod machine;
 mod names;
 mod place;
 mod sos;
+mod walk;
 
 use super::body::BODY_MAX;
 use super::{answer, normal_path, router};

@@ -35,8 +35,12 @@ const HEADERS_MAX: usize = 100;
 const BREATH: Duration = Duration::from_millis(50);
 /// The same trouble is told so often.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
-/// A client that acknowledges nothing of what was sent for so long has gone, milliseconds.
-const CLIENT_GONE_MS: u32 = 60_000;
+/// A client that takes nothing of what was sent for so long has gone, milliseconds.
+///
+/// Linux counts alike whether nothing comes back from a client, or whether it acknowledges all the time that it has no room (`tcp(7)`,
+/// `TCP_USER_TIMEOUT`). The second one lives: a stream that somebody looks at with a pager, a machine with too much to do. So the limit is what
+/// may be asked of somebody who lives, and not how soon a dead one could be noticed; without it that takes a quarter of an hour.
+const CLIENT_GONE_MS: u32 = 600_000;
 /// How long requests under way go on when it is not certain any more that their client's certificate is good.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Streams of one HTTP/2 connection at a time.
@@ -244,7 +248,8 @@ where
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a client's connection cannot be told to send at once");
     }
-    // A client that has gone, or reads nothing, must not hold what is on its way to it for ever.
+    // A client that has gone, or reads nothing, must not hold what is on its way to it for ever. Who comes back to a stream of events goes on
+    // where it was (`Last-Event-ID`).
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&stream, CLIENT_GONE_MS) {
         tracing::debug!(%error, "a client's connection gets no limit of silence");
     }

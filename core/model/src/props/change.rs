@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{Checked, PropError, check, check_delete, is_below, normal_key};
+use super::check::{Checked, PropError, check, check_delete, normal_key};
 use super::table::{Effect, Owner};
 use super::{DRIVER_POOL, ON_NO_QUORUM, Props, QUORUM, QUORUM_BY_USER, QUORUM_SET_BY};
 
@@ -161,6 +161,16 @@ fn normal_namespace(text: &str) -> Result<&str, PropError> {
     if bare.is_empty() { Ok(bare) } else { normal_key(bare) }
 }
 
+/// The keys of a namespace (`is_below`), in order. Found by their order: a change may name as many namespaces as there are keys.
+fn inside(map: &BTreeMap<String, String>, namespace: &str) -> Vec<String> {
+    if namespace.is_empty() {
+        return map.keys().cloned().collect();
+    }
+    let below = format!("{namespace}/");
+    let under = map.range(below.clone()..).map(|(key, _)| key).take_while(|key| key.starts_with(&below));
+    map.get_key_value(namespace).map(|(key, _)| key).into_iter().chain(under).cloned().collect()
+}
+
 /// Keeps [`QUORUM_SET_BY`] in step with who chose the quorum, on the objects where a user may choose it.
 fn mark_quorum(owner: Owner, props: &mut Props, chosen: bool) {
     if !matches!(owner, Owner::Controller | Owner::ResourceGroup | Owner::ResourceDefinition) {
@@ -223,8 +233,7 @@ pub fn change(owner: Owner, props: &Props, change: &PropChange) -> Result<PropOu
 
     for given in &change.delete_namespaces {
         let namespace = normal_namespace(given)?;
-        let inside: Vec<String> = map.keys().filter(|key| is_below(key, namespace)).cloned().collect();
-        for key in inside {
+        for key in inside(&map, namespace) {
             check_delete(owner, &key)?;
             map.remove(&key);
             outcome.swept.push(key);

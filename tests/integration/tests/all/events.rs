@@ -42,7 +42,7 @@ fn many_streams_miss_nothing_and_hold_up_nobody() -> Result<()> {
     let rest = cluster.rest();
     write(&rest, 0)?;
     let before = rss_mib(pid)?;
-    // 2,000 with --long: a build for tests takes longer for so many than the system waits for a dead client.
+    // 2,000 with --long: there a build for tests takes minutes, and what reads nothing meanwhile is still not let go.
     let tenths = usize::try_from(count(20, 200))?;
     let streams = Streams::open(cluster.address(), &[(Pace::Lively, 8 * tenths), (Pace::Slow, tenths), (Pace::Dead, tenths)])?;
     for at in 0..WRITES {

@@ -124,7 +124,7 @@ pub fn routes() -> Routes {
 async fn list(call: Call) -> Answered {
     let names = call.query.names("resource_definitions", lookup::resource_name)?;
     let props = call.query.props();
-    let with_volumes = call.query.truth("with_volume_definitions").unwrap_or(false);
+    let with_volumes = call.query.truth("with_volume_definitions")?.unwrap_or(false);
     if names.is_none() && props.is_empty() {
         return Ok(lists::list(&call, if with_volumes { Column::WholeDefinitions } else { Column::Definitions }));
     }
@@ -141,7 +141,7 @@ async fn list(call: Call) -> Answered {
 async fn one(call: Call) -> Answered {
     let view = call.view();
     let definition = lookup::definition(&view.cluster, call.part("resource")).map_err(refused)?;
-    let with_volumes = call.query.truth("with_volume_definitions").unwrap_or(false);
+    let with_volumes = call.query.truth("with_volume_definitions")?.unwrap_or(false);
     Ok(document(&views::definition::definition(&view.cluster, definition, with_volumes)))
 }
 

@@ -36,10 +36,10 @@ fn shown(file: &berth_model::files::ExternalFile, content: bool) -> ExternalFile
     ExternalFile { path: file.path.to_string(), content: content.then(|| file.content.clone()), alt_suffixes: file.alt_suffixes.clone() }
 }
 
-async fn list(call: Call) -> Response {
-    let content = call.query.truth("content").unwrap_or(false);
+async fn list(call: Call) -> Answered {
+    let content = call.query.truth("content")?.unwrap_or(false);
     let view = call.view();
-    document(&call.query.page(view.cluster.files.values()).into_iter().map(|file| shown(file, content)).collect::<Vec<_>>())
+    Ok(document(&call.query.page(view.cluster.files.values()).into_iter().map(|file| shown(file, content)).collect::<Vec<_>>()))
 }
 
 /// The file that a path names; one that is not there has the number 998, as recorded.

@@ -37,10 +37,8 @@ async fn list(call: Call) -> Answered {
     let nodes = call.query.names("node", lookup::node_name)?;
     let tasks = call.query.all("task");
     tasks.iter().try_for_each(|task| known_word("task of a job", task, Task::WORDS))?;
-    let blocked = call.query.truth("blocked");
-    if let Some(text) = call.query.first("blocked").filter(|text| !text.is_empty() && blocked.is_none()) {
-        return Err(bad(format!("'{text}' is neither true nor false."), "Give 'blocked=true' or 'blocked=false', or leave it out."));
-    }
+    let unclear = |_| bad("'blocked' is neither true nor false.".to_owned(), "Give 'blocked=true' or 'blocked=false', or leave it out.");
+    let blocked = call.query.truth("blocked").map_err(unclear)?;
     let view = call.view();
     let mut open: Vec<&std::sync::Arc<Job>> = view.cluster.jobs.values().collect();
     open.sort_by_key(|job| (job.created, job.id));

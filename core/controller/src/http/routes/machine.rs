@@ -373,7 +373,10 @@ async fn reactor(call: &Call, verb: ReactorVerb) -> Answered {
         return Ok(dry(format!("'{line}' would be run on {}.", nodes.join(", "))));
     }
     if verb != ReactorVerb::Status {
-        call.note(json!({ "command": "run_drbd_reactor", "verb": verb, "words": words, "nodes": nodes })).await;
+        // Nothing is run on what is no node, and a name of any length has no place in the log.
+        let view = call.view();
+        let known: Vec<&str> = nodes.iter().map(String::as_str).filter(|name| lookup::node(&view.cluster, name).is_ok()).collect();
+        call.note(json!({ "command": "run_drbd_reactor", "verb": verb, "words": words, "nodes": known })).await;
     }
     let question = Question::Reactor { verb, words };
     let runs = nodes.iter().map(|name| {

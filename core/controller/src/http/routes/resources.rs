@@ -197,7 +197,7 @@ async fn remove(call: Call) -> Answered {
     let command = Command::DeleteResource {
         resource: call.text("resource"),
         node: call.text("node"),
-        keep_tiebreaker: call.query.truth("keep_tiebreaker"),
+        keep_tiebreaker: call.query.truth("keep_tiebreaker")?,
     };
     Ok(call.submit(command, StatusCode::OK).await)
 }

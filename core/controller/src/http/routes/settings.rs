@@ -248,7 +248,7 @@ fn moment(call: &Call, name: &str) -> Result<Option<i64>, Response> {
 async fn reports(call: Call) -> Answered {
     let (since, to) = (moment(&call, "since")?, moment(&call, "to")?);
     let nodes = call.query.all("node");
-    let with_content = call.query.truth("withContent").unwrap_or(false);
+    let with_content = call.query.truth("withContent")?.unwrap_or(false);
     let limit = call.query.first("limit").and_then(|text| text.parse().ok()).filter(|limit| *limit > 0).unwrap_or(REPORTS_AT_ONCE);
     let all = call.controller.reports().list();
     let fitting = all.iter().filter(|report| {
@@ -263,9 +263,9 @@ async fn reports(call: Call) -> Answered {
     Ok(document(&documents))
 }
 
-async fn report(call: Call) -> Response {
+async fn report(call: Call) -> Answered {
     let id = call.part("report");
-    let with_content = call.query.truth("withContent").unwrap_or(true);
+    let with_content = call.query.truth("withContent")?.unwrap_or(true);
     let documents: Vec<_> = call
         .controller
         .reports()
@@ -273,7 +273,7 @@ async fn report(call: Call) -> Response {
         .map(|report| report_document(&report, with_content.then(|| call.controller.reports().text(id)).flatten()))
         .into_iter()
         .collect();
-    document(&documents)
+    Ok(document(&documents))
 }
 
 /// Deletes the error reports that are chosen, or says in a dry run how many they are.
