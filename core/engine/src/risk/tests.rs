@@ -583,7 +583,7 @@ fn a_lost_node_may_hold_what_an_unknown_one_holds_too() {
     assert_eq!(data_on(&world.cluster, &world.observed, &node("alpha")).total, 0, "bravo has it");
     world.away("bravo");
     let told = world.give(&Command::LoseNode { node: "alpha".into() }).result.unwrap();
-    assert_eq!(told.replies[1].message, "Node 'alpha' may have held the last copy of the data of 'one'.");
+    assert_eq!(told.replies[1].message, "The last copy of the data of 'one' may have been on node 'alpha'.");
     assert_eq!(told.replies[1].cause, "Nobody can say whether it is on 'bravo'.");
     assert_eq!(copyless(&world), ["one perhaps: bravo /  /  / alpha"]);
 }
