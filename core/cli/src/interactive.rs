@@ -1,7 +1,8 @@
 //! One command after the other, with a history, completion, and states that last longer than a command.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::future::Future;
+use std::path::Path;
 
 use berth_client::Call;
 use rustyline::completion::Completer;
@@ -12,6 +13,7 @@ use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
 use rustyline::{Context, Editor, Helper};
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::plan::{Plan, Transaction};
 use crate::run::{Runner, Trouble};
@@ -148,7 +150,7 @@ pub async fn session(mut settings: Settings, around: &Surroundings, terminal: &m
     }
     let history = around.user_folder().map(|folder| folder.join("client.history"));
     let names = Names { around: around.clone(), globals: connection_options(&settings) };
-    let mut editor = match open(history.as_ref(), names) {
+    let mut editor = match open(history.as_deref(), names) {
         Ok(editor) => editor,
         Err(why) => {
             terminal.problem(&why.to_string());
@@ -158,7 +160,7 @@ pub async fn session(mut settings: Settings, around: &Surroundings, terminal: &m
     terminal.print(&command_list(false));
     terminal.print("help COMMAND tells more, the tabulator completes, exit leaves.\n");
     let mut state = State::default();
-    let code = loop {
+    loop {
         let prompt = state.prompt();
         // Reading a line blocks; it must not hold up the runtime that drives the connection.
         let (line, back) = match tokio::task::spawn_blocking(move || (editor.readline(prompt), editor)).await {
@@ -169,20 +171,15 @@ pub async fn session(mut settings: Settings, around: &Surroundings, terminal: &m
             }
         };
         editor = back;
-        let words = match read_line(line, &mut editor, terminal) {
+        let words = match read_line(line, &mut editor, history.as_deref(), terminal) {
             Line::Words(words) => words,
             Line::Nothing => continue,
-            Line::End => break exit::OK,
+            Line::End => return exit::OK,
         };
         if let Some(code) = one_command(&words, &settings, &mut state, around, terminal).await {
-            break code;
+            return code;
         }
-    };
-    if let Some(history) = history {
-        // A history that cannot be written is no reason to fail.
-        let _unwritten = editor.save_history(&history);
     }
-    code
 }
 
 /// Where the session's controllers are, and how one gets in there, as options.
@@ -219,7 +216,7 @@ fn holds_secret(line: &str) -> bool {
         || matches!(words.as_slice(), ["encryption" | "e", _, _, ..] | ["remote", _, "s3" | "ebs", ..])
 }
 
-fn open(history: Option<&PathBuf>, names: Names) -> Result<LineEditor, ReadlineError> {
+fn open(history: Option<&Path>, names: Names) -> Result<LineEditor, ReadlineError> {
     let mut editor = LineEditor::new()?;
     editor.set_helper(Some(names));
     if let Some(history) = history {
@@ -231,7 +228,7 @@ fn open(history: Option<&PathBuf>, names: Names) -> Result<LineEditor, ReadlineE
     Ok(editor)
 }
 
-fn read_line(line: Result<String, ReadlineError>, editor: &mut LineEditor, terminal: &mut Terminal) -> Line {
+fn read_line(line: Result<String, ReadlineError>, editor: &mut LineEditor, history: Option<&Path>, terminal: &mut Terminal) -> Line {
     let line = match line {
         Ok(line) => line,
         Err(ReadlineError::Interrupted) => return Line::Nothing,
@@ -247,6 +244,10 @@ fn read_line(line: Result<String, ReadlineError>, editor: &mut LineEditor, termi
     }
     if !holds_secret(line) {
         let _unstored = editor.add_history_entry(line);
+        if let Some(history) = history {
+            // At once: a session may end in any way. A history that cannot be written is no reason to fail.
+            let _unwritten = editor.append_history(history);
+        }
     }
     match shlex::split(line) {
         Some(words) if words.len() == 1 && (words[0] == "exit" || words[0] == "quit") => Line::End,
@@ -255,6 +256,18 @@ fn read_line(line: Result<String, ReadlineError>, editor: &mut LineEditor, termi
             terminal.problem("a quotation mark is not closed");
             Line::Nothing
         }
+    }
+}
+
+/// Waits for a command until Ctrl-C, which is for the command and not for the session; `None`: it came.
+async fn interruptible<T>(command: impl Future<Output = T>) -> Option<T> {
+    // Whoever types nothing comes back to no prompt: there the signal ends the program, as ever.
+    let interrupt = if Terminal::asks_somebody() { signal(SignalKind::interrupt()).ok() } else { None };
+    let Some(mut interrupt) = interrupt else { return Some(command.await) };
+    tokio::select! {
+        biased;
+        _ = interrupt.recv() => None,
+        outcome = command => Some(outcome),
     }
 }
 
@@ -295,9 +308,15 @@ async fn one_command(
             return None;
         }
     };
+    let watching = settings.watch;
     let outcome = match Runner::new(settings, around, terminal) {
-        Ok(mut runner) => runner.carry_out(&plan).await,
-        Err(trouble) => Err(trouble),
+        Ok(mut runner) => interruptible(runner.carry_out(&plan)).await,
+        Err(trouble) => Some(Err(trouble)),
+    };
+    let Some(outcome) = outcome else {
+        // That is how a watch ends.
+        terminal.note(if watching { "" } else { "interrupted; a change that was sent is carried out all the same" });
+        return None;
     };
     let lost = matches!(outcome, Err(Trouble::Connection(_)));
     let code = crate::finish(outcome, terminal);
