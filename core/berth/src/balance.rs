@@ -1,6 +1,5 @@
 //! `berth balance`: brings definitions to as many replicas as are wanted, or tells what that would mean.
 
-use anyhow::Context;
 use berth_client::{Call, Severity};
 use serde_json::{Value, json};
 
@@ -20,7 +19,7 @@ pub fn run(words: &BalanceWords) -> anyhow::Result<()> {
         }
     }
     if words.output != OutputFormat::Text || (words.list && answer.ok()) {
-        show(&answer.json().context("the controller does not answer with a document")?, words.output, table)?;
+        show(&ask::document(&answer, "the controller does not answer with a document")?, words.output, table)?;
     }
     refused(&answer)
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::Context;
+use berth_cli::Trouble;
 use berth_client::Call;
 
 use crate::ask;
@@ -21,9 +22,10 @@ pub fn run(words: &BundleWords) -> anyhow::Result<()> {
     }
     let answer = ask::send(&words.connection, &call)?;
     ask::refused(&answer)?;
-    let document = answer.json().context("the controller does not make bundles")?;
+    let document = ask::document(&answer, "the controller does not make bundles")?;
     if document["format"] != berth_store::BUNDLE_FORMAT {
-        anyhow::bail!("what was answered is no bundle of this version; 'berth --version' and 'linstor controller version' tell both");
+        let what = "what was answered is no bundle of this version; 'berth --version' and 'linstor controller version' tell both";
+        return Err(Trouble::Unexpected(what.to_owned()).into());
     }
     // Names and addresses are nobody's business but the operator's, who passes the file on.
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&words.output);

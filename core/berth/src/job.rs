@@ -1,6 +1,5 @@
 //! `berth job`: what the controller is busy with, through the REST API like everybody else.
 
-use anyhow::Context;
 use berth_client::Call;
 use serde_json::Value;
 
@@ -16,9 +15,9 @@ pub fn run(words: &JobWords) -> anyhow::Result<()> {
     let answer = ask::send(&words.connection, &call(&words.verb))?;
     refused(&answer)?;
     match &words.verb {
-        JobVerb::List { json, .. } => show(&answer.json().context("the controller does not list jobs")?, form(words.output, *json), table),
+        JobVerb::List { json, .. } => show(&ask::document(&answer, "the controller does not list jobs")?, form(words.output, *json), table),
         JobVerb::Show { json, .. } => {
-            show(&answer.json().context("the controller does not show jobs")?, form(words.output, *json), |job, _| harmless(&page(job)))
+            show(&ask::document(&answer, "the controller does not show jobs")?, form(words.output, *json), |job, _| harmless(&page(job)))
         }
         JobVerb::Cancel { .. } | JobVerb::Retry { .. } => show(&answer.json().unwrap_or_default(), words.output, |_, _| {
             answer.replies().unwrap_or_default().iter().map(|reply| told(reply) + "\n").collect()

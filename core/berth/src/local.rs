@@ -1,11 +1,13 @@
 //! `berth local`: asks the satellite on this machine over its socket.
 
 use anyhow::Context;
+use berth_cli::Trouble;
 use berth_model::names::ResourceName;
 use berth_model::plan::Wanted;
 use berth_satellite::ResourceState;
 use berth_satellite::local::{self, LocalError};
 
+use crate::ask::Refused;
 use crate::screen::{Screen, harmless};
 use crate::words::{LocalVerb, LocalWords};
 
@@ -25,10 +27,14 @@ pub fn run(words: &LocalWords) -> anyhow::Result<()> {
         Ok(())
     });
     outcome.map_err(|error| match error.downcast_ref::<LocalError>() {
-        Some(LocalError::Away { .. }) => anyhow::anyhow!(
+        Some(LocalError::Away { .. }) => Trouble::Connection(format!(
             "{error:#}; is it running ('systemctl status berth-satellite')? --data names its folder, and only root and its own user may ask"
-        ),
-        Some(LocalError::Timeout | LocalError::Refused(_) | LocalError::Nonsense(_)) | None => error,
+        ))
+        .into(),
+        Some(LocalError::Timeout) => Trouble::Timeout(format!("{error:#}")).into(),
+        Some(LocalError::Refused(_)) => Refused(format!("{error:#}")).into(),
+        Some(LocalError::Nonsense(_)) => Trouble::Unexpected(format!("{error:#}")).into(),
+        None => error,
     })
 }
 

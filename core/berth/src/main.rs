@@ -169,6 +169,9 @@ fn report(result: anyhow::Result<()>) -> ExitCode {
             if error.is::<daemon::NeedsHands>() {
                 return ExitCode::from(daemon::NeedsHands::EXIT_CODE);
             }
+            if error.is::<ask::Refused>() {
+                return ExitCode::from(ask::Refused::EXIT_CODE);
+            }
             error.downcast_ref::<berth_cli::Trouble>().map_or(ExitCode::FAILURE, |trouble| ExitCode::from(trouble.code()))
         }
     }

@@ -1,12 +1,11 @@
 //! `berth place`: where something would be placed, and why not elsewhere, as the controller would decide now.
 
-use anyhow::{Context, bail};
-use berth_cli::parse_kib;
+use berth_cli::{Trouble, parse_kib};
 use berth_client::{Call, Reply, Severity};
 use comfy_table::{Cell, Color};
 use serde_json::{Value, json};
 
-use crate::ask::{self, refused, told};
+use crate::ask::{self, Refused, refused, told};
 use crate::screen::{Screen, harmless, show};
 use crate::what_if::{size, text};
 use crate::words::{PlaceVerb, PlaceWords};
@@ -19,11 +18,11 @@ pub fn place(words: &PlaceWords) -> anyhow::Result<()> {
     let body = question(&words.verb)?;
     let answer = ask::send(&words.connection, &Call::post(&["berth", "place"]).body(body))?;
     refused(&answer)?;
-    let document = answer.json().context("the controller does not answer this question")?;
+    let document = ask::document(&answer, "the controller does not answer this question")?;
     show(&document, words.output, table)?;
     match refusal(&document) {
         None => Ok(()),
-        Some(reply) => bail!("this would be refused: {}", told(&reply)),
+        Some(reply) => Err(Refused(format!("this would be refused: {}", told(&reply))).into()),
     }
 }
 
@@ -40,7 +39,8 @@ fn refusal(document: &Value) -> Option<Reply> {
 fn question(verb: &PlaceVerb) -> anyhow::Result<Value> {
     Ok(match verb {
         PlaceVerb::New { sizes, group, partial, filter } => {
-            let sizes: Vec<u64> = sizes.iter().map(|size| parse_kib(size)).collect::<Result<_, _>>()?;
+            let sizes: Vec<u64> =
+                sizes.iter().map(|size| parse_kib(size).map_err(|bad| Trouble::Usage(bad.to_string()))).collect::<Result<_, _>>()?;
             json!({"what": "new", "volume_sizes": sizes, "group": group, "partial": partial, "select_filter": filter.0})
         }
         PlaceVerb::Resource { name, filter } => json!({"what": "resource", "resource": name, "select_filter": filter.0}),

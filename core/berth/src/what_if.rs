@@ -1,12 +1,11 @@
 //! `berth what-if` and `berth risk`: what would be lost with nodes, and what is at risk today, as the controller sees it.
 
-use anyhow::{Context, bail};
-use berth_cli::Connection;
+use berth_cli::{Connection, Trouble};
 use berth_client::Call;
 use comfy_table::{Cell, Color};
 use serde_json::Value;
 
-use crate::ask::{refused, send};
+use crate::ask::{self, refused, send};
 use crate::screen::{Screen, harmless, show};
 use crate::words::{RiskWords, WhatIfVerb, WhatIfWords};
 
@@ -17,7 +16,8 @@ use crate::words::{RiskWords, WhatIfVerb, WhatIfWords};
 pub fn what_if(words: &WhatIfWords) -> anyhow::Result<()> {
     let WhatIfVerb::Node { words: names } = &words.verb;
     let Some((event, nodes)) = names.split_last().filter(|(event, _)| ["down", "lost"].contains(&event.as_str())) else {
-        bail!("the last word says what happens: 'down' (they may come back) or 'lost' (they never do)");
+        let what = "the last word says what happens: 'down' (they may come back) or 'lost' (they never do)";
+        return Err(Trouble::Usage(what.to_owned()).into());
     };
     let mut call = Call::get(&["berth", "what-if"]);
     for node in nodes {
@@ -39,7 +39,7 @@ pub fn risk(words: &RiskWords) -> anyhow::Result<()> {
 fn ask(connection: &Connection, call: Call) -> anyhow::Result<Value> {
     let answer = send(connection, &call)?;
     refused(&answer)?;
-    answer.json().context("the controller does not answer this question")
+    ask::document(&answer, "the controller does not answer this question")
 }
 
 /// A member as text; missing: empty.

@@ -3,12 +3,12 @@
 mod text;
 pub mod words;
 
-use anyhow::{Context, bail};
 use berth_client::{Call, Reply, Response, Severity};
 use serde_json::{Value, json};
 
 use words::{Asking, AuditWords, DiffWords, DriftVerb, DriftWords, Which, WhyWords};
 
+use crate::ask::{self, Refused};
 use crate::screen::{self, Screen, harmless};
 
 /// `berth why`.
@@ -97,11 +97,8 @@ fn stranger_call(verb: &str, which: &Which, resource: Option<&str>) -> Call {
 
 fn show(asking: &Asking, call: &Call, text: impl FnOnce(&Value, &Screen) -> String) -> anyhow::Result<()> {
     let answer = crate::ask::send(&asking.connection, call)?;
-    if !answer.ok() {
-        refused(&answer)?;
-        bail!("the controller answers with status {}", answer.status);
-    }
-    let document = answer.json().context("the controller does not answer with a document")?;
+    refused(&answer)?;
+    let document = ask::document(&answer, "the controller does not answer with a document")?;
     screen::show(&document, asking.output, text)
 }
 
@@ -119,11 +116,11 @@ fn told(reply: &Reply) -> String {
     parts.into_iter().flatten().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("\n  ")
 }
 
-/// The errors among the entries are the command's error.
+/// The errors among the entries are the command's error; so is a status that says that it failed.
 fn refused(answer: &Response) -> anyhow::Result<()> {
     let errors: Vec<String> =
         answer.replies().unwrap_or_default().iter().filter(|reply| reply.severity() == Severity::Error).map(told).collect();
-    if errors.is_empty() { Ok(()) } else { bail!("{}", errors.join("\n")) }
+    if errors.is_empty() { ask::refused(answer) } else { Err(Refused(errors.join("\n")).into()) }
 }
 
 fn audit_text(page: &Value, screen: &Screen) -> String {

@@ -80,8 +80,8 @@ fn a_create_at_a_full_pool_is_tried_again_or_taken_back() -> Result<()> {
     cluster.rest().wait_for(LIMIT, "/v1/resource-definitions/data/resources", |list| *list == json!([]))?;
     ensure!(fs::read_dir(&folder)?.next().is_none(), "something is left in the pool");
     let late = job(&cluster, &["cancel", &id])?;
-    ensure!(late.code() == 1 && late.stderr.contains("no open job"), "{} {}", late.code(), late.stderr);
-    ensure!(job(&cluster, &["show", "nonsense"])?.code() == 1);
+    ensure!(late.code() == 10 && late.stderr.contains("no open job"), "{} {}", late.code(), late.stderr);
+    ensure!(job(&cluster, &["show", "nonsense"])?.code() == 10);
     cluster.rest().get(&format!("/v1/berth/jobs/{id}"))?.refused(399)?;
     fs::remove_file(&filler)?;
     cluster.delete_all_of("data")

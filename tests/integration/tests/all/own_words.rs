@@ -119,7 +119,7 @@ fn own_words_sign_in_and_say_what_to_do_without() -> Result<()> {
         // Without a token the refusal names the remedy.
         let done = world.run(line, &[])?;
         let said = format!("{}{}", done.stdout, done.stderr);
-        ensure!(done.code() == 1, "{line}: exit code {} without a token\n{said}", done.code());
+        ensure!(done.code() == 10, "{line}: exit code {} without a token\n{said}", done.code());
         ensure!(said.contains("token is needed") && said.contains("--token-file"), "{line}: {said}");
     }
     // Whom the authority does not vouch for gets nothing.
