@@ -1,12 +1,13 @@
 //! `berth dev`: a whole cluster on this machine, in the foreground, as separate processes.
 //!
 //! The processes are the ones of a real cluster; only their places differ. What the folder keeps:
-//! `cluster.json` (ports), `controller/`, `<node>/` (a satellite's data and, in `dev/`, its device paths), `pools/` and,
-//! where the folder's file system has no reflinks, `pools.img`, a sparse XFS image mounted on it.
+//! `cluster.json` (ports), `token.json` (this program's own API token), `controller/`, `<node>/` (a satellite's data and, in `dev/`, its
+//! device paths), `pools/` and, where the folder's file system has no reflinks, `pools.img`, a sparse XFS image mounted on it.
 
 mod grow;
 mod place;
 mod processes;
+mod token;
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::words::DevWords;
+use grow::Door;
 use place::Pools;
 use processes::Processes;
 
@@ -97,18 +99,20 @@ async fn serve(words: &DevWords, home: &Home, pools: &Pools, processes: &mut Pro
         let names: Vec<String> = (1..=words.simulated).map(|number| format!("sim-{number}")).collect();
         processes.start_simulation(&names, &words.faults).await?;
     }
-    grow::grow(&url, processes.satellites(), &pools.path).await?;
-    introduce(&url, home.path());
+    let token_file = (!home.is_temporary()).then(|| token::file(home.path()));
+    let door = grow::grow(&url, processes.satellites(), &pools.path, token_file.as_deref()).await?;
+    introduce(&url, home.path(), token_file.filter(|_| door == Door::Token).as_deref());
     processes.watch().await
 }
 
-/// The `ready` line is for programs, the rest for people.
-fn introduce(url: &str, home: &Path) {
+/// The `ready` line is for programs, the rest for people. `token_file`: callers need a token, and this has one.
+fn introduce(url: &str, home: &Path, token_file: Option<&Path>) {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
     let address = url.trim_start_matches("http://");
+    let token = token_file.map_or(String::new(), |file| format!(" --token-file {}", file.display()));
     let text = format!(
-        "ready {url}\n\nThe cluster is in {}. Try, in another terminal:\n  export LS_CONTROLLERS={address}\n  berth node list\n  berth resource-group spawn-resources DfltRscGrp first 200M --place-count 1\n  berth resource list\n",
+        "ready {url}\n\nThe cluster is in {}. Try, in another terminal:\n  export LS_CONTROLLERS={address}\n  berth{token} node list\n  berth{token} resource-group spawn-resources DfltRscGrp first 200M --place-count 1\n  berth{token} resource list\n",
         home.display()
     );
     let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -4,31 +4,97 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use berth_client::{Call, Client, Endpoint, Options, Severity};
+use berth_client::{Call, Client, Login, Response, Severity};
 use serde_json::{Value, json};
 
 use super::processes::Satellite;
+use super::token;
 
 /// Longest wait for the nodes to come online.
 const ONLINE_WITHIN: Duration = Duration::from_secs(30);
+/// Longest wait for one answer.
+pub const WITHIN: Duration = Duration::from_secs(60);
 /// Pool of satellites with devices.
 const POOL: &str = "DfltStorPool";
 /// Pool of simulated satellites.
 const SIMULATED_POOL: &str = "sim";
 
-/// Registers the satellites and their pools, as far as they are not there yet, and waits until all are online.
-pub async fn grow(url: &str, satellites: &[Satellite], pools: &Path) -> anyhow::Result<()> {
-    let endpoint = Endpoint::parse(url).with_context(|| format!("cannot use the address {url}"))?;
-    let client = Client::new(vec![endpoint], Options { timeout: Some(Duration::from_secs(60)), ..Options::default() })?;
-    let nodes = get(&client, &Call::get(&["nodes"])).await?;
-    for satellite in satellites {
-        match find(&nodes, "name", &satellite.name) {
-            None => create_node(&client, satellite).await?,
-            Some(node) => follow_port(&client, satellite, node).await?,
+/// Who lets `berth dev` look after its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Nobody is asked for anything.
+    Open,
+    /// Callers need a token; that of the folder is good.
+    Token,
+    /// Callers sign in, and nothing in the folder does.
+    Closed,
+}
+
+/// Registers the satellites and their pools, as far as they are not there yet, and waits until all are online. `token_file` keeps this
+/// program's own token; `None`: the cluster has no second start.
+///
+/// # Errors
+/// What the controller refuses, satellites that do not come online, and a change that is needed where nobody lets this program in.
+pub async fn grow(url: &str, satellites: &[Satellite], pools: &Path, token_file: Option<&Path>) -> anyhow::Result<Door> {
+    let client = token::client(url, Login::None)?;
+    let nodes = Call::get(&["nodes"]);
+    let first = client.send(&nodes).await?;
+    if !matches!(first.status, 401 | 403) {
+        register(&client, read(&nodes, &first)?, satellites, pools).await?;
+        if let Some(file) = token_file
+            && let Err(error) = token::keep(&client, file).await
+        {
+            eprintln!("NOTE: {error:#}. Should this controller ask for tokens one day, 'berth dev' has none.");
+        }
+        return Ok(Door::Open);
+    }
+    let own = match token_file {
+        Some(file) => token::read(file)?,
+        None => None,
+    };
+    if let Some(own) = own {
+        let client = token::client(url, Login::Bearer(own))?;
+        let answer = client.send(&nodes).await?;
+        if answer.ok() {
+            register(&client, read(&nodes, &answer)?, satellites, pools).await?;
+            return Ok(Door::Token);
         }
     }
-    wait_online(&client, satellites).await?;
-    let known = get(&client, &Call::get(&["view", "storage-pools"])).await?;
+    closed(satellites, token_file)
+}
+
+/// What is possible where nobody lets this program in: everything, as long as nothing must be registered.
+fn closed(satellites: &[Satellite], token_file: Option<&Path>) -> anyhow::Result<Door> {
+    let what_to_do = match token_file {
+        Some(file) => format!(
+            "Make a token with 'linstor controller auth create dev', signed in as an administrator, and put it into {} (mode 0600) as {{\"token\": \"...\"}}",
+            file.display()
+        ),
+        None => "Start it without settings for sign-in in the environment".to_owned(),
+    };
+    let moved: Vec<&str> = satellites.iter().filter(|satellite| !satellite.stays).map(|satellite| satellite.name.as_str()).collect();
+    if !moved.is_empty() {
+        bail!(
+            "the controller asks who calls, and nothing in this folder lets 'berth dev' in, which has to register these nodes or their new \
+             ports: {}. {what_to_do}, and start again",
+            moved.join(", ")
+        );
+    }
+    eprintln!(
+        "NOTE: the controller asks who calls, and nothing in this folder lets 'berth dev' in: its nodes are left as they are. {what_to_do}."
+    );
+    Ok(Door::Closed)
+}
+
+async fn register(client: &Client, nodes: Value, satellites: &[Satellite], pools: &Path) -> anyhow::Result<()> {
+    for satellite in satellites {
+        match find(&nodes, "name", &satellite.name) {
+            None => create_node(client, satellite).await?,
+            Some(node) => follow_port(client, satellite, node).await?,
+        }
+    }
+    wait_online(client, satellites).await?;
+    let known = get(client, &Call::get(&["view", "storage-pools"])).await?;
     for satellite in satellites {
         let name = if satellite.simulated { SIMULATED_POOL } else { POOL };
         let there = known
@@ -37,7 +103,7 @@ pub async fn grow(url: &str, satellites: &[Satellite], pools: &Path) -> anyhow::
             .flatten()
             .any(|pool| pool["node_name"].as_str() == Some(&satellite.name) && pool["storage_pool_name"].as_str() == Some(name));
         if !there {
-            create_pool(&client, satellite, name, pools).await?;
+            create_pool(client, satellite, name, pools).await?;
         }
     }
     Ok(())
@@ -103,9 +169,15 @@ async fn wait_online(client: &Client, satellites: &[Satellite]) -> anyhow::Resul
 }
 
 async fn get(client: &Client, call: &Call) -> anyhow::Result<Value> {
-    let response = client.send(call).await?;
+    read(call, &client.send(call).await?)
+}
+
+/// The document of an answer.
+fn read(call: &Call, response: &Response) -> anyhow::Result<Value> {
     if !response.ok() {
-        bail!("{} answers {}: {}", call.target(), response.status, String::from_utf8_lossy(&response.body));
+        let said = response.replies().and_then(|replies| replies.first().map(crate::ask::told));
+        let said = said.unwrap_or_else(|| String::from_utf8_lossy(&response.body).chars().take(200).collect());
+        bail!("{} answers {}: {said}", call.target(), response.status);
     }
     response.json().with_context(|| format!("{} does not answer with JSON", call.target()))
 }
@@ -117,5 +189,21 @@ async fn send(client: &Client, call: &Call) -> anyhow::Result<()> {
         Some(reply) => bail!("{} {}: {}", call.method, call.target(), reply.message.as_deref().unwrap_or_default()),
         None if response.ok() => Ok(()),
         None => bail!("{} {} answers {}", call.method, call.target(), response.status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Door, Satellite, closed};
+
+    #[test]
+    fn a_closed_door_stops_only_what_must_be_registered() {
+        let satellite = |name: &str, stays| Satellite { name: name.to_owned(), port: 1, simulated: false, stays };
+        let file = Path::new("/cluster/token.json");
+        assert_eq!(closed(&[satellite("dev-1", true)], Some(file)).unwrap(), Door::Closed);
+        let said = format!("{:#}", closed(&[satellite("dev-1", true), satellite("dev-2", false)], Some(file)).unwrap_err());
+        assert!(said.contains("dev-2") && !said.contains("dev-1") && said.contains("/cluster/token.json"), "{said}");
     }
 }

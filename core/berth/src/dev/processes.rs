@@ -33,6 +33,8 @@ pub struct Satellite {
     pub port: u16,
     /// Without devices.
     pub simulated: bool,
+    /// Where it was at the last start.
+    pub stays: bool,
 }
 
 /// Pause before a process that ended by itself is started again.
@@ -167,8 +169,8 @@ impl Processes {
             .and_then(|address| address.rsplit_once(':'))
             .and_then(|(_, port)| port.parse().ok())
             .with_context(|| format!("{name} did not say where it listens"))?;
-        self.remembered.ports.insert(name.to_owned(), port);
-        self.satellites.push(Satellite { name: name.to_owned(), port, simulated });
+        let stays = self.remembered.ports.insert(name.to_owned(), port) == Some(port);
+        self.satellites.push(Satellite { name: name.to_owned(), port, simulated, stays });
         let file = self.home.join("cluster.json");
         let new = self.home.join("cluster.json.new");
         std::fs::write(&new, serde_json::to_vec_pretty(&self.remembered)?).with_context(|| format!("cannot write {}", new.display()))?;

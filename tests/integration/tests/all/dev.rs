@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use berth_integration::{Daemon, Rest, Scratch, is_root, linstor, note, run, within};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Time to end after SIGTERM: three satellites and a controller, one after the other.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -213,5 +214,34 @@ fn a_second_cluster_in_the_same_folder_is_refused() -> Result<()> {
     let (status, said) = Daemon::refuse(&scratch, "second", Duration::from_secs(20), words)?;
     ensure!(!status.success() && said.contains("another"), "{status}: {said}");
     ensure!(berth_integration::size_bytes(&device)? == 200 << 20, "the first cluster's device is still served");
+    Ok(())
+}
+
+#[test]
+fn a_folder_goes_on_after_tokens_were_switched_on() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let dir = scratch.path().join("cluster");
+    let file = dir.join("token.json");
+    let token = file.to_str().context("a plain path")?;
+    let mut dev = start(&scratch, &dir, &["--nodes", "0", "--simulated", "1"])?;
+    ensure!(fs::metadata(&file)?.permissions().mode() & 0o777 == 0o600, "others may read the token");
+    // Turns HTTPS on, too.
+    Rest::new(dev.address()).post("/v1/controller/auth/initialize-token-auth", &json!({}))?.ok()?;
+    dev.terminate(STOP_LIMIT)?;
+
+    // A new node is registered all the same.
+    let mut dev = start(&scratch, &dir, &["--nodes", "0", "--simulated", "2"])?;
+    ensure!(linstor(dev.host_port(), &["node", "list"])?.code() == 10, "everybody gets in");
+    let listed = client(&dev, &["--token-file", token, "node", "list"])?;
+    ensure!(listed.contains("sim-2"), "{listed}");
+    dev.terminate(STOP_LIMIT)?;
+
+    // Without its token a third one cannot be, and what to do is said.
+    fs::remove_file(&file)?;
+    let mut words: Vec<OsString> = ["dev", "--listen", "127.0.0.1:0", "--nodes", "0", "--simulated", "3", "--dir"].map(Into::into).to_vec();
+    words.push(dir.into());
+    let (status, said) = Daemon::refuse(&scratch, "closed", Duration::from_secs(60), words)?;
+    ensure!(!status.success() && said.contains("sim-3") && said.contains("auth create") && said.contains(token), "{status}: {said}");
+    ensure!(!said.contains("ret_code"), "a document is no sentence: {said}");
     Ok(())
 }
