@@ -4,12 +4,15 @@
 //! Whatever has no place here is told ([`Left`]), never dropped in silence.
 
 mod between;
+mod data;
 mod objects;
 mod props;
 mod tables;
 #[cfg(test)]
 mod tests;
 mod volumes;
+
+pub use data::{Lying, Way, lying};
 
 use std::collections::BTreeMap;
 
