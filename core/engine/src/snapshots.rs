@@ -10,6 +10,7 @@ use berth_model::ids::{Id, kind};
 use berth_model::job::{Awaited, Family, RollbackStep, Task};
 use berth_model::names::{NodeName, ResourceName, SnapshotName};
 use berth_model::objects::{Resource, ResourceDefinition};
+use berth_model::observed::{FaultKind, Observed, Standing};
 use berth_model::props::{Owner, PropChange, Props};
 use berth_model::reply::Reply;
 use berth_model::snapshot::{CopyState, NodeSnapshot, Snapshot, SnapshotVolume, SnapshotVolumeDefinition};
@@ -18,6 +19,22 @@ use crate::command::{Command, SnapshotInput};
 use crate::draft::{Draft, Refused};
 use crate::resources::{free_backing, misdirected, unused_replica};
 use crate::{jobs, lookup};
+
+/// Whether a node that can be reached has looked for its copy of a snapshot and did not find it, or found something else there.
+#[must_use]
+pub fn seen_missing(observed: &Observed, node: &NodeName, copy: &NodeSnapshot) -> bool {
+    let gone = |kind: FaultKind| matches!(kind, FaultKind::Lost | FaultKind::Foreign);
+    observed.online(node)
+        && observed.item(node, copy.id.uuid()).is_some_and(|record| {
+            record.seen.standing == Standing::Faulty && record.seen.fault.as_ref().is_some_and(|fault| gone(fault.kind))
+        })
+}
+
+/// Whether a snapshot has copies, and each of them was seen missing: whoever relies on it relies on nothing.
+#[must_use]
+pub fn is_missing(observed: &Observed, snapshot: &Snapshot) -> bool {
+    !snapshot.copies.is_empty() && snapshot.copies.iter().all(|(node, copy)| seen_missing(observed, node, copy))
+}
 
 /// Commands on snapshots.
 ///
@@ -348,6 +365,12 @@ fn roll_back(draft: &mut Draft<'_>, resource: &str, name: &str, strategy: Option
                 .correction("Start the satellite, or delete the replica there first.")
                 .into());
         }
+        if let Some(copy) = snapshot.copies.get(&replica.node).filter(|copy| seen_missing(draft.context.observed, &replica.node, copy)) {
+            let seen = draft.context.observed.item(&replica.node, copy.id.uuid()).and_then(|record| record.seen.fault.clone());
+            let (cause, correction) = seen.map(|fault| (fault.message, fault.correction)).unwrap_or_default();
+            let text = format!("The copy of snapshot '{}' on node '{}' is not there.", snapshot.name, replica.node);
+            return Err(Reply::new(Code::FAIL_SNAPSHOT_NOT_UPTODATE, text).cause(cause).correction(correction).into());
+        }
         let whole = snapshot.copies.get(&replica.node).is_some_and(|copy| {
             replica.volumes.iter().all(|(number, volume)| {
                 copy.volumes.get(number).is_some_and(|snapped| snapped.source == volume.id && snapped.pool == volume.pool)
@@ -369,7 +392,8 @@ fn roll_back(draft: &mut Draft<'_>, resource: &str, name: &str, strategy: Option
         .map(|replica| Awaited { node: replica.node.clone(), item: replica.id.uuid() })
         .collect();
     let id = snapshot.id;
-    let text = format!("Resource '{}' is rolled back to snapshot '{}'.", definition.name, snapshot.name);
+    // What has begun; that it is done is said by its job when it ends.
+    let text = format!("Resource '{}' is being rolled back to snapshot '{}'.", definition.name, snapshot.name);
     draft.reply(Reply::new(Code::DELETED, text).details(format!("UUID: {id}")).refer("UUID", id));
     draft.start(&definition.name, Task::Rollback { snapshot: snapshot.name.clone(), step: RollbackStep::Down, replicas: awaited });
     Ok(())

@@ -2,6 +2,7 @@
 
 use berth_api::seen::{Moment, SeenWhen};
 use berth_api::snapshot::{NodeSnapshot, Snapshot as SnapshotDocument, SnapshotVolume, SnapshotVolumeDefinition};
+use berth_model::flags::SnapshotFlag;
 use berth_model::names::NodeName;
 use berth_model::snapshot::{CopyState, NodeSnapshot as NodeSnapshotObject, Snapshot};
 
@@ -24,6 +25,15 @@ fn all_when(copies: impl Iterator<Item = SeenWhen<'static>>, created: Moment) ->
         .unwrap_or_else(|| SeenWhen::unknown(created, "It has no copy on any node."))
 }
 
+/// Its flags. One whose copies were all seen missing is not successful: clients show it as incomplete.
+fn flags(view: &View, snapshot: &Snapshot) -> Vec<&'static str> {
+    let mut flags = snapshot.flags.clone();
+    if berth_engine::snapshots::is_missing(&view.observed, snapshot) {
+        flags.clear(SnapshotFlag::Successful);
+    }
+    flags.shown()
+}
+
 /// A snapshot with its copies.
 pub fn snapshot(view: &View, snapshot: &Snapshot) -> SnapshotDocument {
     let mut props = super::props(&snapshot.definition_props);
@@ -35,7 +45,7 @@ pub fn snapshot(view: &View, snapshot: &Snapshot) -> SnapshotDocument {
         props,
         snapshot_definition_props: super::props(&snapshot.props),
         resource_definition_props: super::props(&snapshot.definition_props),
-        flags: snapshot.flags.shown(),
+        flags: flags(view, snapshot),
         volume_definitions: snapshot
             .volumes
             .iter()
