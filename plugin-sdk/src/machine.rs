@@ -223,6 +223,12 @@ pub trait Files {
     /// `Exists` if the name is taken; `NoSpace`; `NotSupported` where the file system keeps no extended attributes.
     fn create(&self, name: &str, size: Kib, fill: Fill, mark: &str) -> Result<(), FileError>;
 
+    /// Gives a mark to a file that has none, and changes nothing else of it.
+    ///
+    /// # Errors
+    /// `Missing`; `Exists` if it has one already or is not a regular file; `NotSupported` where the file system keeps no extended attributes.
+    fn mark(&self, name: &str, mark: &str) -> Result<(), FileError>;
+
     /// Makes a file at least so large; the added part is zeroes. Never shrinks.
     ///
     /// # Errors

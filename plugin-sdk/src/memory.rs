@@ -283,6 +283,19 @@ impl Files for Memory {
         Ok(())
     }
 
+    fn mark(&self, name: &str, mark: &str) -> Result<(), FileError> {
+        let mut state = self.state_mut();
+        state.alive("mark", name)?;
+        let file = state.file(name)?;
+        if file.mark.is_some() {
+            return Err(FileError::Exists(name.into()));
+        }
+        file.mark = Some(mark.into());
+        state.changed(name);
+        state.changes += 1;
+        Ok(())
+    }
+
     fn grow(&self, name: &str, size: Kib, fill: Fill) -> Result<(), FileError> {
         let mut state = self.state_mut();
         state.alive("grow", name)?;

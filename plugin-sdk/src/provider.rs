@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{BackingName, Device, Fault, Kib, Machine, Mark, Space};
+use crate::{BackingName, Device, Fault, FaultKind, Kib, Machine, Mark, Space};
 
 /// What a provider is and what it asks for. The host opens a door only if it is asked for here *and* granted by the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,9 @@ pub struct Known {
 pub enum Marked {
     /// It carries a mark of Berth; compare cluster and generation before touching it.
     By(Mark),
-    /// It carries none, or one that this version does not understand (why).
+    /// It carries none, and is an object as those of the pool are: [`Provider::adopt`] can mark it.
+    Unmarked,
+    /// It carries none that this version understands, or is no object as those of the pool are (why).
     Foreign(String),
 }
 
@@ -103,6 +105,7 @@ pub enum Filled {
 ///   recognises and finishes or removes.
 /// - An object gets its mark before it gets its name. One that is unmarked, or marked with another cluster or generation, is never
 ///   touched: `Foreign`, with the name and a correction.
+///   The one exception is [`adopt`](Provider::adopt), the explicit word of an administrator, and it only adds the mark.
 /// - Sizes are multiples of the pool's extent.
 /// - A provider keeps nothing between calls and does not move bulk data.
 ///
@@ -196,6 +199,19 @@ pub trait Provider: Send + Sync + 'static {
     /// # Errors
     /// `Foreign`, `Lost`, or any fault of the machine.
     fn finish_copy(&self, on: &dyn Machine, new: &New) -> Result<(), Fault>;
+
+    /// Marks an object that somebody else made and that carries no mark yet, because an administrator said that it is the volume or
+    /// snapshot `new`. Its data and its size stay as they are. It must be at least `size` large, and nobody may use it.
+    ///
+    /// # Errors
+    /// `Lost` if there is nothing of that name; `Foreign` if it is smaller, no object as those of the pool are, or marked otherwise; `InUse`
+    /// if a device serves it; `Unsupported` where the provider cannot; or any fault of the machine.
+    fn adopt(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
+        let (pool, _) = (on.pool(), size);
+        Err(Fault::new(FaultKind::Unsupported, format!("What lies in storage pool '{}' unmarked cannot be taken in", pool.name))
+            .cause(format!("The provider of {} does not mark '{}' afterwards", pool.kind, new.name))
+            .correction("Copy the data into a new volume"))
+    }
 
     /// Serves a volume as a block device.
     ///

@@ -206,6 +206,8 @@ pub struct DriftDocument {
     pub strangers: Option<Vec<StrangerDocument>>,
     /// What is known and missing.
     pub lost: Vec<ComparedDocument>,
+    /// In whose place an object without this cluster's mark lies, while its data was there before, as after an import.
+    pub unclaimed: Vec<ComparedDocument>,
 }
 
 /// An object that nobody names.
@@ -237,5 +239,18 @@ pub struct StrangerRequest {
     /// Its generation id.
     pub id: Option<crate::lenient::Text>,
     /// Name of the resource that it shall be; of an adoption only.
+    pub resource: Option<crate::lenient::Text>,
+}
+
+/// What is to be taken in on a node (`POST /v1/berth/drift/take-in`): what lies unmarked in the place of data that was there before.
+#[derive(Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(extend("required" = ["node"]))]
+pub struct TakeInRequest {
+    /// The node.
+    pub node: Option<crate::lenient::Text>,
+    /// Only what lies in this pool.
+    pub pool: Option<crate::lenient::Text>,
+    /// Only what belongs to this resource, its snapshots included.
     pub resource: Option<crate::lenient::Text>,
 }

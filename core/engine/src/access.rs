@@ -56,7 +56,8 @@ pub fn needs(command: &Command) -> Role {
         | Command::DeployFile { .. }
         | Command::ModifyNodeConnection { .. }
         | Command::RemoveStranger { .. }
-        | Command::AdoptStranger { .. } => Role::Admin,
+        | Command::AdoptStranger { .. }
+        | Command::TakeIn { .. } => Role::Admin,
         Command::ReconnectNode { .. }
         | Command::EvacuateNode { .. }
         | Command::EvictNode { .. }
@@ -179,7 +180,7 @@ const CHANGES_OF_ADMINS: [&str; 14] = [
     "/v1/action",
     "/v1/vendor",
     "/v1/berth/database",
-    "/v1/berth/stranger",
+    "/v1/berth/drift",
 ];
 
 /// Whether `path` is `prefix` or below it; `*` in the prefix stands for any one segment.

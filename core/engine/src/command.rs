@@ -439,6 +439,14 @@ pub enum Command {
         /// Name of the new resource.
         resource: String,
     },
+    /// Takes in what lies unmarked on a node in the place of data that was there before.
+    TakeIn {
+        node: String,
+        /// Only what lies in this pool.
+        pool: Option<String>,
+        /// Only what belongs to this resource, its snapshots included.
+        resource: Option<String>,
+    },
     /// Brings definitions to as many replicas as their groups ask for.
     Balance {
         /// Their names; what one transaction does not hold is left.
@@ -540,6 +548,7 @@ impl Command {
         "revoke_token",
         "remove_stranger",
         "adopt_stranger",
+        "take_in",
         "balance",
         "auto_snapshot",
         "cancel_job",

@@ -124,6 +124,7 @@ fn remove(draft: &mut Draft<'_>, found: Found) {
             resource: resource.clone(),
             wanted: Wanted::Absent,
             taken: true,
+            adopt: false,
             volumes: vec![volume],
         });
         (item, Some(snapshot))
@@ -144,6 +145,7 @@ fn remove(draft: &mut Draft<'_>, found: Found) {
             wanted: Wanted::Absent,
             layers: vec![LayerKind::Storage],
             diskless: false,
+            adopt: false,
             volumes: vec![volume],
         });
         (item, None)

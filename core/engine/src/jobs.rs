@@ -1,6 +1,7 @@
 //! Durable jobs: where each stands by what was seen, and what follows. Pure; called after every commit that starts a job,
 //! for every observation of an item that a job waits for, and when a node comes or goes.
 
+mod adopting;
 mod cancelling;
 mod concerned;
 mod deleting;
@@ -31,7 +32,7 @@ use berth_model::change::{Change, Key, NumberKey, Object};
 use berth_model::cluster::{Cluster, ItemOwner};
 use berth_model::codes::Code;
 use berth_model::ids::{Id, IdSource, kind};
-use berth_model::job::{Awaited, DeleteStep, Job, Subject, Task};
+use berth_model::job::{Awaited, DeleteStep, Job, Made, Subject, Task};
 use berth_model::names::{NodeName, ResourceName};
 use berth_model::objects::{Resource, Tombstone};
 use berth_model::observed::{Fault, FaultKind, Observed, Standing};
@@ -288,6 +289,7 @@ fn advance_on_node(look: &mut Look<'_>, job: &Job, node: &NodeName) {
 
 fn advance_on_resource(look: &mut Look<'_>, job: &On<'_>) {
     match &job.task {
+        Task::Create { made: Made::Adopted, .. } => adopting::adopt(look, job),
         Task::Create { .. } | Task::CreateVolume { .. } | Task::Restore { .. } | Task::Clone { .. } => filling::fill(look, job),
         Task::Resize { number, from, .. } => filling::resize(look, job, *number, *from),
         Task::Activate { active, diskless, .. } => filling::activate(look, job, *active, *diskless),

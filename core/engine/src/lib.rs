@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod access;
+pub mod adoption;
 pub mod apply;
 pub mod autosnap;
 pub mod balance;

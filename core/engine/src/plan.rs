@@ -9,7 +9,7 @@ use berth_model::files::{self, ExternalFile};
 use berth_model::flags::{ResourceFlag, VolumeFlag};
 use berth_model::job::{Awaited, DeleteStep, Task};
 use berth_model::layers::ProviderKind;
-use berth_model::names::{FilePath, NodeName, VolumeNumber};
+use berth_model::names::{FilePath, NodeName, ResourceName, VolumeNumber};
 use berth_model::objects::{Resource, ResourceDefinition, StorPool, Tombstone};
 use berth_model::plan::{FilePlan, PlanBody, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan, SnapshotVolumePlan, VolumePlan, Wanted};
 use berth_model::snapshot::{CopyState, Snapshot};
@@ -65,6 +65,7 @@ pub fn resource_item(cluster: &Cluster, resource: &Resource) -> ResourcePlan {
         wanted,
         layers: resource.layers.clone(),
         diskless: resource.flags.has(ResourceFlag::Diskless),
+        adopt: is_adopted(cluster, &resource.name, resource.id.uuid()),
         volumes,
     }
 }
@@ -82,9 +83,14 @@ fn is_down(cluster: &Cluster, resource: &Resource) -> bool {
     cluster.jobs_on(&resource.name).any(|job| job.task.held_down().iter().any(|replica| replica.item == resource.id.uuid()))
 }
 
+/// Whether a job takes in what lies unmarked in the place of an item.
+fn is_adopted(cluster: &Cluster, name: &ResourceName, item: Uuid) -> bool {
+    cluster.jobs_on(name).any(|job| job.task.adopting().iter().any(|awaited| awaited.item == item))
+}
+
 /// The plan item of a snapshot's copy; `None`: the node has none.
 #[must_use]
-pub fn snapshot_item(snapshot: &Snapshot, node: &NodeName) -> Option<SnapshotPlan> {
+pub fn snapshot_item(cluster: &Cluster, snapshot: &Snapshot, node: &NodeName) -> Option<SnapshotPlan> {
     let copy = snapshot.copies.get(node)?;
     let volumes = copy
         .volumes
@@ -107,6 +113,7 @@ pub fn snapshot_item(snapshot: &Snapshot, node: &NodeName) -> Option<SnapshotPla
             CopyState::Deleting => Wanted::Absent,
         },
         taken: copy.state == CopyState::Taken,
+        adopt: is_adopted(cluster, &snapshot.resource, copy.id.uuid()),
         volumes,
     })
 }
@@ -155,7 +162,7 @@ fn deploys(definition: &ResourceDefinition) -> BTreeSet<FilePath> {
 #[must_use]
 pub fn whole(cluster: &Cluster, node: &NodeName) -> PlanBody {
     let resources = cluster.resources_on(node).map(|resource| PlanItem::Resource(resource_item(cluster, resource)));
-    let snapshots = cluster.snapshots_on(node).filter_map(|snapshot| snapshot_item(snapshot, node)).map(PlanItem::Snapshot);
+    let snapshots = cluster.snapshots_on(node).filter_map(|snapshot| snapshot_item(cluster, snapshot, node)).map(PlanItem::Snapshot);
     let tombstones = cluster.tombstones_on(node).filter(|tombstone| is_for(cluster, tombstone)).map(|tombstone| tombstone.item.clone());
     PlanBody {
         pools: Some(pool_plans(cluster, node)),
@@ -194,7 +201,7 @@ pub(crate) fn item(cluster: &Cluster, node: &NodeName, id: Uuid) -> Option<PlanI
             cluster.resource(name, on).map(|resource| PlanItem::Resource(resource_item(cluster, resource)))
         }
         ItemOwner::Snapshot(name, snapshot, on) if on == node => {
-            snapshot_item(cluster.snapshot(name, snapshot)?, on).map(PlanItem::Snapshot)
+            snapshot_item(cluster, cluster.snapshot(name, snapshot)?, on).map(PlanItem::Snapshot)
         }
         ItemOwner::Tombstone(on) if on == node => {
             cluster.tombstones.get(&id).filter(|tombstone| is_for(cluster, tombstone)).map(|tombstone| tombstone.item.clone())
@@ -244,8 +251,9 @@ pub fn touched(before: &Cluster, after: &Cluster, changes: &[Change]) -> BTreeMa
                 }
             }
             Key::Job(id) => {
-                // A rollback says what its replicas shall be; any open job wants its items looked at under its own serial.
-                let ended = before.jobs.get(&id).filter(|job| matches!(job.task, Task::Rollback { .. }));
+                // A rollback says what its replicas shall be, and an adoption what may be marked; any open job wants its items looked at under
+                // its own serial.
+                let ended = before.jobs.get(&id).filter(|job| matches!(job.task, Task::Rollback { .. }) || !job.task.adopting().is_empty());
                 for job in ended.into_iter().chain(after.jobs.get(&id)) {
                     job.task.awaited().iter().for_each(|awaited| add(&awaited.node, awaited.item));
                 }
@@ -289,14 +297,16 @@ pub fn touched(before: &Cluster, after: &Cluster, changes: &[Change]) -> BTreeMa
 pub fn absent_resource(cluster: &Cluster, resource: &Resource) -> PlanItem {
     let mut item = resource_item(cluster, resource);
     item.wanted = Wanted::Absent;
+    item.adopt = false;
     item.volumes.iter_mut().for_each(|volume| volume.wanted = Wanted::Absent);
     PlanItem::Resource(item)
 }
 
 /// The tombstone item of a snapshot's copy.
 #[must_use]
-pub fn absent_snapshot(snapshot: &Snapshot, node: &NodeName) -> Option<PlanItem> {
-    let mut item = snapshot_item(snapshot, node)?;
+pub fn absent_snapshot(cluster: &Cluster, snapshot: &Snapshot, node: &NodeName) -> Option<PlanItem> {
+    let mut item = snapshot_item(cluster, snapshot, node)?;
     item.wanted = Wanted::Absent;
+    item.adopt = false;
     Some(PlanItem::Snapshot(item))
 }

@@ -126,6 +126,9 @@ pub enum Made {
     Definition,
     /// Nothing: the data was there before, and is only taken over. It cannot be cancelled.
     Nothing,
+    /// Nothing: what lies unmarked in the place of replicas and copies of snapshots, which are awaited together, is marked as theirs. It
+    /// ends by itself as soon as each of them was looked at.
+    Adopted,
     /// Disks for replicas that were there without one.
     Disks {
         /// Their flags before.
@@ -432,6 +435,12 @@ impl Task {
             Part::Volume(number) => Some(number),
             Part::Snapshot(_) | Part::Source(_) | Part::All => None,
         }
+    }
+
+    /// The items whose unmarked objects are taken in meanwhile.
+    #[must_use]
+    pub fn adopting(&self) -> &[Awaited] {
+        if matches!(self, Self::Create { made: Made::Adopted, .. }) { self.awaited() } else { &[] }
     }
 
     /// The replicas that it holds down meanwhile, whatever their flags say.

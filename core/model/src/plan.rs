@@ -141,6 +141,10 @@ pub struct ResourcePlan {
     /// Without storage of its own.
     #[serde(default)]
     pub diskless: bool,
+    /// An administrator said that what lies unmarked under the names of its volumes is theirs: it is marked, and its data stays what it
+    /// is. Without this word nothing unmarked is touched.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopt: bool,
     /// Volumes in the order of their numbers.
     pub volumes: Vec<VolumePlan>,
 }
@@ -226,6 +230,10 @@ pub struct SnapshotPlan {
     pub wanted: Wanted,
     /// It was there already: if it is missing now it is lost; say so and take nothing.
     pub taken: bool,
+    /// An administrator said that what lies unmarked under the names of its volumes is theirs: it is marked, and its data stays what it
+    /// is. Without this word nothing unmarked is touched.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopt: bool,
     /// Its volumes, in the order of their numbers.
     pub volumes: Vec<SnapshotVolumePlan>,
 }

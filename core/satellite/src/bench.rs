@@ -23,6 +23,9 @@ use look::seen_volumes;
 /// Steps that one item may take in one go; more of them mean that steps and looks disagree.
 const STEPS_MAX: usize = 512;
 
+/// An empty file is no snapshot of anything; how large the volume was when it was taken, the plan does not say.
+const SNAPSHOT_LEAST: sdk::Kib = sdk::Kib(4);
+
 /// What a worker may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leave {
@@ -269,6 +272,7 @@ impl<'a> Bench<'a> {
             | Step::Rollback(_)
             | Step::Grow(_)
             | Step::Delete(_)
+            | Step::Adopt(_)
             | Step::TakeSnapshot(_)
             | Step::DeleteSnapshot(_) => self.leave == Leave::All,
         }
@@ -330,6 +334,7 @@ impl<'a> Bench<'a> {
             Step::Grow(_) => return Ok(provider.grow(machine, &known, size)?),
             Step::Rollback(_) => return Ok(provider.rollback(machine, &new, &source()?)?),
             Step::Delete(_) => return Ok(provider.delete(machine, &known)?),
+            Step::Adopt(_) => return Ok(provider.adopt(machine, &new, size)?),
             Step::Detach(_) => return Ok(provider.detach(machine, &known)?),
             Step::Attach(_) => {
                 let device = provider.attach(machine, &known)?;
@@ -390,6 +395,13 @@ impl<'a> Bench<'a> {
                 let name = format!("{}/{}@{}", plan.resource, volume.number, plan.snapshot);
                 let mark = Mark { kind: MarkKind::Snapshot, cluster, generation: volume.id.uuid(), content: *content, name };
                 provider.snapshot(machine, &source, &New { name: known.name, mark })
+            }
+            Step::Adopt(_) => {
+                // What it holds nobody knows but itself: its own id stands for that.
+                let (generation, content) = (volume.id.uuid(), volume.id.uuid());
+                let name = format!("{}/{}@{}", plan.resource, volume.number, plan.snapshot);
+                let mark = Mark { kind: MarkKind::Snapshot, cluster, generation, content, name };
+                provider.adopt(machine, &New { name: known.name, mark }, SNAPSHOT_LEAST)
             }
             Step::DeleteSnapshot(_) => provider.delete_snapshot(machine, &known),
             Step::Create(_)

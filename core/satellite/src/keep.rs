@@ -377,6 +377,7 @@ mod tests {
 
     fn item(number: u128) -> PlanItem {
         PlanItem::Resource(ResourcePlan {
+            adopt: false,
             id: Id::from_uuid(Uuid::from_u128(number)),
             resource: ResourceName::parse("web").unwrap(),
             wanted: Wanted::Active,

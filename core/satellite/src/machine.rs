@@ -250,6 +250,16 @@ impl Files for Folder {
         })
     }
 
+    fn mark(&self, name: &str, mark: &str) -> Result<(), FileError> {
+        // Read only: not even by mistake can this change what is in it.
+        let fd = self.open("mark", name, OFlags::RDONLY)?;
+        let stat = fstat(&fd).map_err(|errno| system("mark", name, errno))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(FileError::Exists(name.into()));
+        }
+        self.change("mark", name, || fsetxattr(&fd, MARK, mark.as_bytes(), XattrFlags::CREATE))
+    }
+
     fn grow(&self, name: &str, size: Kib, fill: Fill) -> Result<(), FileError> {
         let length = bytes("grow", name, size)?;
         let fd = self.open("grow", name, OFlags::RDWR)?;

@@ -187,6 +187,9 @@ impl Provider for SimProvider {
     fn finish_copy(&self, on: &dyn Machine, new: &berth_plugin_sdk::New) -> Result<(), Fault> {
         self.inner.finish_copy(on, new)
     }
+    fn adopt(&self, on: &dyn Machine, new: &berth_plugin_sdk::New, size: Kib) -> Result<(), Fault> {
+        self.inner.adopt(on, new, size)
+    }
     fn attach(&self, on: &dyn Machine, volume: &berth_plugin_sdk::Known) -> Result<berth_plugin_sdk::Device, Fault> {
         self.inner.attach(on, volume)
     }

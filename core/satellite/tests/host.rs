@@ -260,6 +260,7 @@ async fn only_the_newest_controller_and_plan_are_obeyed() {
     restored.until("a part of it is refused", |own| own.need_whole == 1).await;
     restored.generation = 2;
     let none = berth_model::plan::PlanItem::Snapshot(berth_model::plan::SnapshotPlan {
+        adopt: false,
         volumes: Vec::new(),
         ..match snapshot("web", 1, "s1", 40, Wanted::Active, true) {
             berth_model::plan::PlanItem::Snapshot(plan) => plan,

@@ -22,6 +22,8 @@ const TEMPORARY: &str = ".img.berth-new";
 const PROBES: [&str; 2] = [".berth-probe", ".berth-probe-copy"];
 /// Mark of these.
 const PROBE_MARK: &str = "berth-probe";
+/// What is said of a file without a mark.
+const UNMARKED: &str = "it carries no mark of Berth";
 /// Unit of sizes: a page, which every file system and loop device can take.
 const EXTENT: Kib = Kib(4);
 
@@ -64,7 +66,7 @@ impl<'a> Call<'a> {
         let pool = self.on.pool();
         Fault::new(FaultKind::Foreign, format!("File '{file}' in storage pool '{}' is not the object that is meant", pool.name))
             .cause(why)
-            .correction(format!("Move '{}/{file}' away, or delete it if it is not needed", pool.place))
+            .correction(format!("Move '{}/{file}' away; whose data it is Berth does not know", pool.place))
     }
 
     /// The file of an object; `None`: missing.
@@ -72,6 +74,7 @@ impl<'a> Call<'a> {
         let file = image(&what.name);
         let Some(seen) = self.look(&file)? else { return Ok(None) };
         match marked(&seen) {
+            Marked::Unmarked => Err(self.foreign(&file, UNMARKED)),
             Marked::Foreign(why) => Err(self.foreign(&file, &why)),
             Marked::By(mark) if mark.cluster != what.cluster => {
                 Err(self.foreign(&file, &format!("it is marked as an object of cluster {}", mark.cluster)))
@@ -164,7 +167,7 @@ fn no_snapshots(on: &dyn Machine, what: &str, cause: &str) -> Fault {
 
 fn marked(seen: &FileSeen) -> Marked {
     match &seen.mark {
-        None => Marked::Foreign("it carries no mark of Berth".into()),
+        None => Marked::Unmarked,
         Some(text) => match Mark::parse(text) {
             Ok(mark) => Marked::By(mark),
             Err(bad) => Marked::Foreign(bad.to_string()),
@@ -176,7 +179,8 @@ fn marked(seen: &FileSeen) -> Marked {
 fn leftover(seen: &FileSeen, cluster: Uuid) -> bool {
     match marked(seen) {
         Marked::By(mark) => mark.cluster == cluster,
-        Marked::Foreign(_) => seen.mark.is_none() && seen.size == Kib(0),
+        Marked::Unmarked => seen.size == Kib(0),
+        Marked::Foreign(_) => false,
     }
 }
 
@@ -344,6 +348,36 @@ impl Provider for FileProvider {
             .and_then(|()| call.files.rename(&from, &to, Over::Nothing))
             .and_then(|()| call.files.sync(&to))
             .map_err(|e| call.fault(e))
+    }
+
+    fn adopt(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
+        let call = Call::new(on)?;
+        let file = image(&new.name);
+        let place = || format!("{}/{file}", on.pool().place);
+        let seen = call.look(&file)?.ok_or_else(|| call.fault(FileError::Missing(file.clone())))?;
+        match marked(&seen) {
+            // It was marked before, and is made sure of again.
+            Marked::By(mark) if mark == new.mark => return call.files.sync(&file).map_err(|e| call.fault(e)),
+            Marked::Unmarked => {}
+            Marked::By(_) | Marked::Foreign(_) => {
+                call.find(&new.known())?;
+                return Err(call.foreign(&file, "it carries the mark of something else"));
+            }
+        }
+        if seen.size < size {
+            return Err(Fault::new(FaultKind::Foreign, format!("File '{file}' is too small for what it is to be taken in as"))
+                .cause(format!("'{}' has {} KiB, and {} KiB are needed", place(), seen.size.0, size.0))
+                .correction("Find out whether it is the right file; nothing was changed"));
+        }
+        if let Some(device) = call.files.device(&file).map_err(|e| call.fault(e))? {
+            return Err(Fault::new(FaultKind::InUse, format!("File '{file}' is served by somebody else"))
+                .cause(format!("'{}' is behind {}, which Berth did not attach", place(), device.path))
+                .correction(format!(
+                    "End what uses {0}, then 'losetup -d {0}' (a LINSTOR satellite that still runs must be stopped first)",
+                    device.path
+                )));
+        }
+        call.files.mark(&file, &new.mark.render()).and_then(|()| call.files.sync(&file)).map_err(|e| call.fault(e))
     }
 
     fn attach(&self, on: &dyn Machine, volume: &Known) -> Result<Device, Fault> {

@@ -110,6 +110,35 @@ fn foreign_files_are_never_touched() {
 }
 
 #[test]
+fn an_unmarked_file_is_marked_on_an_explicit_word_only_and_keeps_its_data() {
+    let on = machine("FILE_THIN");
+    let web = volume("web", 1, 10);
+    let fault = |size| P.adopt(&on, &web, Kib(size)).expect_err("it was taken in");
+    assert_eq!(fault(4).kind, FaultKind::Lost, "nothing is made in its place");
+    on.memory().put("web.img", Kib(64), None);
+    on.memory().write("web.img", 77);
+    assert_eq!(P.look(&on, &web.name).unwrap().unwrap().marked, Marked::Unmarked);
+    let before = on.memory().state();
+    let small = fault(128);
+    assert!(small.kind == FaultKind::Foreign && small.cause.contains("64 KiB") && small.cause.contains("128 KiB"), "{small:?}");
+    // Somebody else serves it.
+    on.files().unwrap().attach("web.img", Fill::Thin).unwrap();
+    let used = fault(64);
+    assert!(used.kind == FaultKind::InUse && used.correction.contains("losetup -d"), "{used:?}");
+    on.files().unwrap().detach("web.img").unwrap();
+    assert_eq!(on.memory().state(), before, "a refusal changed something");
+    P.adopt(&on, &web, Kib(48)).unwrap();
+    P.adopt(&on, &web, Kib(48)).unwrap();
+    let found = P.look(&on, &web.name).unwrap().unwrap();
+    assert_eq!((found.marked, found.size, on.memory().read("web.img")), (Marked::By(web.mark.clone()), Kib(64), Some(77)));
+    on.memory().power_cut(&mut || false);
+    assert_eq!((on.memory().read("web.img"), P.attach(&on, &web.known()).map(|_| ())), (Some(77), Ok(())), "the mark is durable");
+    // What is marked as something else stays that.
+    assert_eq!(P.adopt(&on, &volume("web", 2, 20), Kib(4)).unwrap_err().kind, FaultKind::Foreign);
+    assert_eq!(P.look(&on, &web.name).unwrap().unwrap().marked, Marked::By(web.mark));
+}
+
+#[test]
 fn a_strangers_file_under_a_temporary_name_stays() {
     let on = machine("FILE_THIN");
     let (web, snap, copy) = (volume("web", 1, 10), snapshot("web_s", 2, 10), volume("copy", 3, 30));

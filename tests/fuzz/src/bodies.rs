@@ -30,6 +30,7 @@ each! {
     encryption::PassphraseCreate,
     encryption::VolumePassphrase,
     explain::StrangerRequest,
+    explain::TakeInRequest,
     files::ExternalFileIn,
     group::AutoSelectFilterIn,
     group::ResourceGroupIn,

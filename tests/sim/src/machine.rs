@@ -530,6 +530,10 @@ impl Files for GuestFiles {
         self.change("create", name, || self.memory.create(name, size, fill, mark))
     }
 
+    fn mark(&self, name: &str, mark: &str) -> Result<(), FileError> {
+        self.change("mark", name, || self.memory.mark(name, mark))
+    }
+
     fn grow(&self, name: &str, size: Kib, fill: Fill) -> Result<(), FileError> {
         self.change("grow", name, || self.memory.grow(name, size, fill))
     }

@@ -6,7 +6,7 @@ pub mod words;
 use berth_client::{Call, Reply, Response, Severity};
 use serde_json::{Value, json};
 
-use words::{Asking, AuditWords, DiffWords, DriftVerb, DriftWords, Which, WhyWords};
+use words::{Adopt, Asking, AuditWords, DiffWords, DriftVerb, DriftWords, Which, WhyWords};
 
 use crate::ask::{self, Refused};
 use crate::screen::{self, Screen, harmless};
@@ -81,16 +81,33 @@ pub fn drift(words: &DriftWords) -> anyhow::Result<()> {
             let call = words.node.iter().fold(Call::get(&["berth", "drift"]), |call, node| call.query("node", node));
             show(&words.asking, &call, drift_text)
         }
-        Some(DriftVerb::Remove { which }) => change(&words.asking, &stranger_call("remove", which, None)),
-        Some(DriftVerb::Adopt { which, resource }) => change(&words.asking, &stranger_call("adopt", which, Some(resource))),
+        Some(DriftVerb::Remove { which }) => change(&words.asking, &stranger_call("remove", which)),
+        Some(DriftVerb::Adopt(what)) => change(&words.asking, &adopt_call(what)),
     }
 }
 
-fn stranger_call(verb: &str, which: &Which, resource: Option<&str>) -> Call {
-    let mut body = json!({"node": which.node, "pool": which.pool, "id": which.id});
-    if let Some(resource) = resource {
-        body["resource"] = json!(resource);
-    }
+fn adopt_call(what: &Adopt) -> Call {
+    let mut body = json!({"node": what.node});
+    let mut give = |key: &str, value: &Option<String>| {
+        if let Some(value) = value {
+            body[key] = json!(value);
+        }
+    };
+    give("pool", &what.pool);
+    let verb = if what.all || what.resource.is_some() {
+        give("resource", &what.resource);
+        "take-in"
+    } else {
+        give("id", &what.id);
+        give("resource", &what.name);
+        "adopt"
+    };
+    let call = Call::post(&["berth", "drift", verb]).body(body);
+    if what.dry_run { call.query("dry_run", "true") } else { call }
+}
+
+fn stranger_call(verb: &str, which: &Which) -> Call {
+    let body = json!({"node": which.node, "pool": which.pool, "id": which.id});
     let call = Call::post(&["berth", "drift", verb]).body(body);
     if which.dry_run { call.query("dry_run", "true") } else { call }
 }
@@ -166,6 +183,7 @@ fn diff_text(items: &Value, screen: &Screen) -> String {
 fn drift_text(nodes: &Value, screen: &Screen) -> String {
     let mut strangers = screen.table(&["Node", "Pool", "Id", "Object", "Its mark says", "Size (KiB)", "Looked for"]);
     let mut lost = screen.table(&["Node", "What", "Why", "Seen", "To do"]);
+    let mut unclaimed = screen.table(&["Node", "What", "Why", "Seen", "To do"]);
     let (mut found, mut missing, mut unknown) = (false, false, String::new());
     for node in nodes.as_array().into_iter().flatten() {
         let name = text::word(node, "node");
@@ -188,18 +206,25 @@ fn drift_text(nodes: &Value, screen: &Screen) -> String {
                 }
             }
         }
-        for one in node["lost"].as_array().into_iter().flatten() {
-            missing = true;
-            let what = format!("{} {}", text::word(one, "kind").replace('_', " "), text::word(one, "name"));
-            let cells = [name.clone(), what, text::word(one, "reason"), text::when(one), text::word(one, "correction")];
-            lost.add_row(cells.map(|cell| harmless(&cell)));
+        for (key, table) in [("lost", &mut lost), ("unclaimed", &mut unclaimed)] {
+            for one in node[key].as_array().into_iter().flatten() {
+                missing = true;
+                let what = format!("{} {}", text::word(one, "kind").replace('_', " "), text::word(one, "name"));
+                let cells = [name.clone(), what, text::word(one, "reason"), text::when(one), text::word(one, "correction")];
+                table.add_row(cells.map(|cell| harmless(&cell)));
+            }
         }
     }
     let mut out = String::new();
     if found {
         out.push_str(&format!("On machines, and nobody names it ('berth drift remove' or 'adopt' NODE POOL ID):\n{strangers}\n"));
     }
-    if missing {
+    if !unclaimed.is_empty() {
+        out.push_str(&format!(
+            "Known, and something without our mark lies in its place ('berth drift adopt NODE --all' takes it in):\n{unclaimed}\n"
+        ));
+    }
+    if !lost.is_empty() {
         out.push_str(&format!("Known, and missing:\n{lost}\n"));
     }
     if !found && !missing {

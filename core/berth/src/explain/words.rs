@@ -91,7 +91,7 @@ pub struct DiffWords {
 #[command(
     args_conflicts_with_subcommands = false,
     after_help = "Examples:\n  berth drift\n  berth drift remove alpha thin 01a1febf-2881-7faf-ae89-d3e14cd443c5 --dry-run\n  \
-    berth drift adopt alpha thin 01a1febf-2881-7faf-ae89-d3e14cd443c5 web"
+    berth drift adopt alpha thin 01a1febf-2881-7faf-ae89-d3e14cd443c5 web\n  berth drift adopt alpha --all --dry-run"
 )]
 pub struct DriftWords {
     /// What to do; nothing: list.
@@ -113,14 +113,35 @@ pub enum DriftVerb {
         #[command(flatten)]
         which: Which,
     },
-    /// Make a resource of it; its data stays.
-    #[command(after_help = "Example:\n  berth drift adopt alpha thin 01a1febf-2881-7faf-ae89-d3e14cd443c5 web")]
-    Adopt {
-        #[command(flatten)]
-        which: Which,
-        /// Name of the new resource.
-        resource: String,
-    },
+    /// Make a resource of it; or take in what an import from LINSTOR left on a node. The data stays what it is.
+    #[command(after_help = "Examples:\n  berth drift adopt alpha thin 01a1febf-2881-7faf-ae89-d3e14cd443c5 web\n  \
+        berth drift adopt alpha --all --dry-run\n  berth drift adopt alpha --resource web")]
+    Adopt(Adopt),
+}
+
+/// What is adopted: a marked object that nobody names (POOL ID NAME), or what lies unmarked in the place of known data.
+#[derive(Debug, Args)]
+pub struct Adopt {
+    /// The node.
+    pub node: String,
+    /// Its pool.
+    #[arg(required_unless_present_any = ["all", "resource"])]
+    pub pool: Option<String>,
+    /// Its generation id, as `berth drift` lists it.
+    #[arg(required_unless_present_any = ["all", "resource"], conflicts_with_all = ["all", "resource"])]
+    pub id: Option<String>,
+    /// Name of the new resource.
+    #[arg(required_unless_present_any = ["all", "resource"], conflicts_with_all = ["all", "resource"])]
+    pub name: Option<String>,
+    /// Everything unmarked on the node (in the pool, if one is named) that lies where the data of a known resource or snapshot shall be.
+    #[arg(long, conflicts_with = "resource")]
+    pub all: bool,
+    /// Only what belongs to this resource, its snapshots included.
+    #[arg(long, value_name = "RESOURCE")]
+    pub resource: Option<String>,
+    /// Say what would change, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Which object.

@@ -55,6 +55,8 @@ pub struct Compared {
     pub correction: String,
     /// What kind of fault it is, if it is one.
     pub fault: Option<FaultKind>,
+    /// An object without our mark lies in the place of data that was there before; `berth drift adopt` takes it in.
+    pub unclaimed: bool,
     /// When it was seen; `None`: it is unknown now.
     pub seen_at: Option<Timestamp>,
     /// Since when it is unknown; `None`: it is known, or was never seen.
@@ -156,6 +158,7 @@ fn blank(node: &NodeName, thing: Thing, id: Uuid, wanted: String, seen: Option<&
         why,
         correction: correction.to_owned(),
         fault: None,
+        unclaimed: false,
         seen_at: None,
         unknown_since,
     }
@@ -169,7 +172,8 @@ fn item(cluster: &Cluster, observed: &Observed, node: &NodeName, item: &PlanItem
         (PlanItem::Snapshot(plan), false) => Thing::Snapshot(plan.resource.clone(), plan.snapshot.clone()),
         (PlanItem::Snapshot(plan), true) => Thing::Leftover(plan.resource.clone(), Some(plan.snapshot.clone())),
     };
-    let blank = blank(node, thing, item.id(), wanted(item), observed.nodes.get(node));
+    let mut blank = blank(node, thing, item.id(), wanted(item), observed.nodes.get(node));
+    blank.unclaimed = crate::adoption::is_unclaimed(observed, node, item);
     let Some(record) = observed.item(node, item.id()) else { return blank };
     // What was seen under a plan that did not have the present wish says nothing about it.
     let since = cluster.jobs_on(item.resource()).filter(|job| job.task.awaited().iter().any(|awaited| awaited.item == item.id()));
@@ -201,7 +205,12 @@ fn compared(item: &PlanItem, record: &ItemRecord, blank: Compared) -> Compared {
         seen: Some(told),
         verdict,
         why,
-        correction: seen.fault.as_ref().map(|fault| fault.correction.clone()).unwrap_or_default(),
+        // The satellite does not know under which name the controller knows it.
+        correction: seen
+            .fault
+            .as_ref()
+            .map(|fault| fault.correction.replace(" adopt NODE ", &format!(" adopt {} ", blank.node)))
+            .unwrap_or_default(),
         fault: seen.fault.as_ref().map(|fault| fault.kind),
         seen_at: Some(record.at),
         unknown_since: None,
@@ -259,6 +268,8 @@ pub struct Drift {
     pub strangers: Option<(Vec<Stranger>, Timestamp)>,
     /// What is known and missing.
     pub lost: Vec<Compared>,
+    /// In whose place lies an object that carries no mark, or another one, while their data was there before ([`crate::adoption`]).
+    pub unclaimed: Vec<Compared>,
     /// Why it is not known what is there; empty: it is.
     pub why: String,
     /// Since when it is unknown.
@@ -268,7 +279,8 @@ pub struct Drift {
 /// The drift of a node. What a plan has named since the node looked is left out.
 #[must_use]
 pub fn drift(cluster: &Cluster, observed: &Observed, name: &NodeName) -> Drift {
-    let mut drift = Drift { node: name.clone(), strangers: None, lost: Vec::new(), why: String::new(), unknown_since: None };
+    let mut drift =
+        Drift { node: name.clone(), strangers: None, lost: Vec::new(), unclaimed: Vec::new(), why: String::new(), unknown_since: None };
     let Some(seen) = observed.nodes.get(name).filter(|_| observed.online(name)) else {
         let seen = observed.nodes.get(name);
         drift.why = match seen.and_then(|seen| seen.reason.as_deref()) {
@@ -278,7 +290,9 @@ pub fn drift(cluster: &Cluster, observed: &Observed, name: &NodeName) -> Drift {
         drift.unknown_since = seen.map(|seen| seen.since);
         return drift;
     };
-    drift.lost = node(cluster, observed, name).into_iter().filter(|one| one.fault == Some(FaultKind::Lost)).collect();
+    let all = node(cluster, observed, name);
+    drift.unclaimed = all.iter().filter(|one| one.unclaimed && one.verdict == Verdict::Differs).cloned().collect();
+    drift.lost = all.into_iter().filter(|one| one.fault == Some(FaultKind::Lost)).collect();
     match &seen.strangers {
         None => drift.why = "Its satellite has not looked for such objects yet.".to_owned(),
         Some((strangers, at)) => {

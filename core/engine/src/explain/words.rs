@@ -2,7 +2,7 @@
 
 use berth_model::change::{Key, NumberKey};
 use berth_model::cluster::Cluster;
-use berth_model::names::{NodeName, ResourceName};
+use berth_model::names::{NodeName, ResourceName, StorPoolName, VolumeNumber};
 use berth_model::plan::{ContentSource, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan, VolumePlan, Wanted};
 
 use super::preview::{Op, RecordChange};
@@ -113,6 +113,13 @@ fn resource(old: Option<&ResourcePlan>, new: &ResourcePlan) -> Vec<String> {
     if let Some(old) = old.filter(|old| old.resource != new.resource && new.wanted == Wanted::Active) {
         actions.push(format!("move the stable paths of '{}' to by-res/{name}; its devices stay open", old.resource));
     }
+    if new.adopt && old.is_none_or(|old| !old.adopt) {
+        let of = |volume: &VolumePlan| {
+            (volume.content.source == ContentSource::Kept && !volume.backing.is_empty())
+                .then(|| adopt(name, volume.number, &volume.backing, &volume.pool))
+        };
+        actions.extend(new.volumes.iter().filter_map(of));
+    }
     for volume in &new.volumes {
         let before = old.and_then(|old| old.volumes.iter().find(|old| old.id == volume.id));
         actions.extend(self::volume(name, new.diskless, before, volume));
@@ -126,6 +133,11 @@ fn resource(old: Option<&ResourcePlan>, new: &ResourcePlan) -> Vec<String> {
         actions.push(if new.diskless { format!("serve '{name}' without storage of its own") } else { format!("serve '{name}'") });
     }
     actions
+}
+
+/// An object that is marked already is not marked again.
+fn adopt(name: &ResourceName, number: VolumeNumber, backing: &str, pool: &StorPoolName) -> String {
+    format!("mark '{backing}' in pool '{pool}' as volume {number} of '{name}' if it carries no mark; its data stays")
 }
 
 fn remove(name: &ResourceName, volume: &VolumePlan) -> String {
@@ -178,6 +190,13 @@ fn snapshot(old: Option<&SnapshotPlan>, new: &SnapshotPlan) -> Vec<String> {
         }
         Wanted::Active | Wanted::Inactive if was.is_none() && !new.taken => each(&|volume| {
             format!("take volume {} of '{}' as snapshot '{}' in pool '{}'", volume.number, new.resource, new.snapshot, volume.pool)
+        }),
+        Wanted::Active | Wanted::Inactive if new.adopt && old.is_none_or(|old| !old.adopt) => each(&|volume| {
+            let (number, name) = (volume.number, &new.resource);
+            format!(
+                "mark '{}' in pool '{}' as volume {number} of '{name}@{}' if it carries no mark",
+                volume.backing, volume.pool, new.snapshot
+            )
         }),
         Wanted::Active | Wanted::Inactive | Wanted::Absent => Vec::new(),
     }

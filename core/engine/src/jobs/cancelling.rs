@@ -106,6 +106,8 @@ fn undo(draft: &mut Draft<'_>, job: &Job) -> Result<(), Refused> {
 fn undo_on_resource(draft: &mut Draft<'_>, job: &Job, name: &ResourceName) -> Result<(), Refused> {
     draft.delete(Key::Job(job.id));
     match &job.task {
+        // It has made nothing: what is marked stays so, what is not stays as it is.
+        Task::Create { made: Made::Adopted, .. } => {}
         Task::Create { replicas, made: Made::Disks { flags } } => undisk(draft, name, replicas, flags)?,
         Task::Create { replicas, made } => unmake(draft, name, replicas, *made == Made::Definition)?,
         Task::Clone { replicas, .. } => unmake(draft, name, replicas, true)?,
@@ -221,7 +223,7 @@ pub(crate) fn take_back_move(draft: &mut Draft<'_>, job: &Job, name: &ResourceNa
     draft.delete(Key::Job(job.id));
     match made {
         Made::Disks { flags } => undisk(draft, name, std::slice::from_ref(to), flags)?,
-        Made::Replicas | Made::Definition | Made::Nothing => unmake(draft, name, std::slice::from_ref(to), false)?,
+        Made::Replicas | Made::Definition | Made::Nothing | Made::Adopted => unmake(draft, name, std::slice::from_ref(to), false)?,
     }
     for resource in of(draft, name, std::slice::from_ref(from)) {
         let mut edited = resource.clone();

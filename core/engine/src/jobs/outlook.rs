@@ -36,6 +36,7 @@ fn cancel(cluster: &Cluster, observed: &Observed, job: &Job) -> Result<String, S
         },
         Task::Create { made: Made::Replicas, .. } => in_use().map_or_else(|| yes("its new replicas are removed"), Err),
         Task::Create { made: Made::Nothing, .. } => no("The data was there before and is only taken over; a cancel would delete it"),
+        Task::Create { made: Made::Adopted, .. } => no("It ends by itself as soon as its node has looked; nothing is deleted by it"),
         Task::Create { made: Made::Definition, .. } | Task::Clone { .. } => {
             in_use().map_or_else(|| yes("its new replicas and their definition are removed"), Err)
         }

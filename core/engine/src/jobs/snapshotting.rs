@@ -128,7 +128,9 @@ fn remove_copy(look: &mut Look<'_>, job: &On<'_>, name: &SnapshotName, node: &No
     if !tomb {
         return;
     }
-    let (Some(item), Some(known)) = (crate::plan::absent_snapshot(&snapshot, node), look.cluster.nodes.get(node)) else { return };
+    let (Some(item), Some(known)) = (crate::plan::absent_snapshot(&look.cluster, &snapshot, node), look.cluster.nodes.get(node)) else {
+        return;
+    };
     let tombstone = Tombstone {
         node: node.clone(),
         node_id: known.id,

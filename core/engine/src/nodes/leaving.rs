@@ -249,7 +249,7 @@ pub(crate) fn lose_some(draft: &mut Draft<'_>, name: &NodeName) -> bool {
 }
 
 fn lose_copy(draft: &mut Draft<'_>, node: &Node, snapshot: &Snapshot) {
-    let item = crate::plan::absent_snapshot(snapshot, &node.name);
+    let item = crate::plan::absent_snapshot(&draft.cluster, snapshot, &node.name);
     drop_copy(draft, node, snapshot, item);
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The satellite looks, asks [`reconcile`], runs the first step, looks again. Nothing is remembered between two looks, so it does not
 //! matter where the last attempt was cut. What the plan does not name is not looked at; only what it names [`Absent`](Wanted::Absent)
-//! is removed, and only if its mark says that it is the one. Nothing that is in use is taken away.
+//! is removed, and only if its mark says that it is the one. Nothing that is in use is taken away. What carries no mark is left alone,
+//! unless the plan says that an administrator took it in ([`Step::Adopt`]), which adds the mark and nothing else.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +57,12 @@ pub enum Backing {
         /// Space that it really takes.
         allocated: Kib,
     },
-    /// It carries no mark, or the mark of something else: why.
+    /// It carries no mark. Nothing of ours made it.
+    Unmarked {
+        /// Its size.
+        size: Kib,
+    },
+    /// It carries the mark of something else, or cannot be such an object at all: why.
     Foreign(String),
 }
 
@@ -94,6 +100,8 @@ pub enum Step {
     Unlink(VolumeNumber),
     /// Remove the volume with its data.
     Delete(VolumeNumber),
+    /// Mark what lies there unmarked as the volume, or as the snapshot's copy of it.
+    Adopt(VolumeNumber),
     /// Take the snapshot's copy.
     TakeSnapshot(VolumeNumber),
     /// Remove the snapshot's copy.
@@ -117,6 +125,7 @@ impl Step {
             | Self::Link(n)
             | Self::Unlink(n)
             | Self::Delete(n)
+            | Self::Adopt(n)
             | Self::TakeSnapshot(n)
             | Self::DeleteSnapshot(n)
             | Self::Refuse(n, _) => *n,
@@ -134,6 +143,7 @@ impl Step {
             | Self::Rollback(_)
             | Self::Grow(_)
             | Self::Delete(_)
+            | Self::Adopt(_)
             | Self::TakeSnapshot(_)
             | Self::DeleteSnapshot(_) => true,
             Self::Attach(_) | Self::Detach(_) | Self::Link(_) | Self::Unlink(_) | Self::Refuse(..) => false,
@@ -167,6 +177,7 @@ pub fn standing(plan: &PlanItem, steps: &[Step]) -> (Standing, Option<Fault>) {
         | Step::Link(_)
         | Step::Unlink(_)
         | Step::Delete(_)
+        | Step::Adopt(_)
         | Step::TakeSnapshot(_)
         | Step::DeleteSnapshot(_) => None,
     });
@@ -241,7 +252,7 @@ fn remove(plan: &ResourcePlan, volume: &VolumePlan, seen: &VolumeFound, steps: &
     }
     match &seen.backing {
         // What has the name is another object: nothing of this one is left but perhaps the path to it.
-        Backing::Missing | Backing::Foreign(_) => {
+        Backing::Missing | Backing::Unmarked { .. } | Backing::Foreign(_) => {
             if seen.link.is_some() {
                 steps.push(Step::Unlink(number));
             }
@@ -270,6 +281,15 @@ fn keep(plan: &ResourcePlan, volume: &VolumePlan, seen: &VolumeFound, wanted: Wa
     let filled = match &seen.backing {
         Backing::Foreign(why) => {
             return steps.push(Step::Refuse(number, foreign(&volume.backing, volume.pool.as_str(), why)));
+        }
+        Backing::Unmarked { .. } if volume.content.source != ContentSource::Kept => {
+            return steps.push(Step::Refuse(number, foreign(&volume.backing, volume.pool.as_str(), UNMARKED)));
+        }
+        Backing::Unmarked { .. } if plan.adopt => return steps.push(Step::Adopt(number)),
+        Backing::Unmarked { size } => {
+            let what = format!("volume {number} of resource '{name}'");
+            let place = (volume.backing.as_str(), volume.pool.as_str());
+            return steps.push(Step::Refuse(number, unmarked(&what, name, place, *size, volume.backing_kib)));
         }
         Backing::Missing => match fill(name, volume, seen) {
             Ok(step) => step,
@@ -334,8 +354,26 @@ fn foreign(backing: &str, pool: &str, why: &str) -> Fault {
         FaultKind::Foreign,
         format!("'{backing}' in storage pool '{pool}' is not the object that is meant"),
         why.to_owned(),
-        "Move the object away, or delete it if it is not needed",
+        "Find out whose data it is; move the object away if it belongs elsewhere",
     )
+}
+
+/// What is said of an object without a mark.
+const UNMARKED: &str = "it carries no mark of Berth";
+
+/// An unmarked object in the place of data that was there before: most likely it is that data, from before an import. Nobody is ever
+/// told to delete it. `least`: the size that it must have; 0: not known.
+fn unmarked(what: &str, resource: &str, (backing, pool): (&str, &str), size: Kib, least: Kib) -> Fault {
+    let message = format!("'{backing}' in storage pool '{pool}' carries no mark of Berth; it is probably {what} from before the import");
+    let large = format!("It has {} KiB, and nobody said yet that it is to be served", size.0);
+    let (cause, correction) = if size < least {
+        let small = format!("It has {} KiB, and {} KiB are needed: perhaps it is another one, or was cut short", size.0, least.0);
+        (small, "Find the right file on the old system, and put it in this place; nothing here is touched meanwhile".to_owned())
+    } else {
+        let take_in = format!("Take it in with its data: 'berth drift adopt NODE --resource {resource}', or '--all' for everything there");
+        (large, take_in)
+    };
+    fault(FaultKind::Foreign, message, cause, &correction)
 }
 
 fn lost(message: String, cause: &str, correction: &str) -> Fault {
@@ -382,6 +420,7 @@ fn source(name: &str, number: VolumeNumber, pool: &str, backing: &str, found: &B
             &format!("'{backing}' is not in storage pool '{pool}'"),
             "Choose a snapshot or a resource that this node still holds",
         )),
+        Backing::Unmarked { .. } => Err(foreign(backing, pool, UNMARKED)),
         Backing::Foreign(why) => Err(foreign(backing, pool, why)),
     }
 }
@@ -398,10 +437,19 @@ fn snapshot(plan: &SnapshotPlan, found: &ItemFound) -> Vec<Step> {
             } else {
                 Step::DeleteSnapshot(volume.number)
             }),
-            (None, Wanted::Absent, Backing::Missing | Backing::Foreign(_)) => None,
+            (None, Wanted::Absent, Backing::Missing | Backing::Unmarked { .. } | Backing::Foreign(_)) => None,
             (None, Wanted::Active | Wanted::Inactive, Backing::Ours { .. }) => None,
             (None, Wanted::Active | Wanted::Inactive, Backing::Foreign(why)) => {
                 Some(Step::Refuse(volume.number, foreign(&volume.backing, volume.pool.as_str(), why)))
+            }
+            (None, Wanted::Active | Wanted::Inactive, Backing::Unmarked { .. }) if !plan.taken => {
+                Some(Step::Refuse(volume.number, foreign(&volume.backing, volume.pool.as_str(), UNMARKED)))
+            }
+            (None, Wanted::Active | Wanted::Inactive, Backing::Unmarked { .. }) if plan.adopt => Some(Step::Adopt(volume.number)),
+            (None, Wanted::Active | Wanted::Inactive, Backing::Unmarked { size }) => {
+                let what = format!("snapshot '{}' of volume {} of resource '{}'", plan.snapshot, volume.number, plan.resource);
+                let place = (volume.backing.as_str(), volume.pool.as_str());
+                Some(Step::Refuse(volume.number, unmarked(&what, plan.resource.as_str(), place, *size, Kib(0))))
             }
             (None, Wanted::Active | Wanted::Inactive, Backing::Missing) => Some(take(plan, volume, seen)),
         };

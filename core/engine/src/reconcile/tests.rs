@@ -24,6 +24,7 @@ fn volume(wanted: Wanted, content: u128, source: ContentSource) -> VolumePlan {
 
 fn replica(wanted: Wanted, content: u128, source: ContentSource) -> PlanItem {
     PlanItem::Resource(ResourcePlan {
+        adopt: false,
         id: Id::from_uuid(Uuid::from_u128(1)),
         resource: ResourceName::parse("web").unwrap(),
         wanted,
@@ -35,6 +36,7 @@ fn replica(wanted: Wanted, content: u128, source: ContentSource) -> PlanItem {
 
 fn copy(wanted: Wanted, taken: bool) -> PlanItem {
     PlanItem::Snapshot(SnapshotPlan {
+        adopt: false,
         id: Id::from_uuid(Uuid::from_u128(5)),
         snapshot: SnapshotName::parse("snap").unwrap(),
         resource: ResourceName::parse("web").unwrap(),
@@ -140,6 +142,39 @@ fn only_the_named_object_is_removed_and_only_when_idle() {
     check(&replica(Wanted::Active, 7, ContentSource::Fresh), stranger, &["refuse Foreign"]);
 }
 
+fn adopted(mut item: PlanItem) -> PlanItem {
+    match &mut item {
+        PlanItem::Resource(plan) => plan.adopt = true,
+        PlanItem::Snapshot(plan) => plan.adopt = true,
+    }
+    item
+}
+
+#[test]
+fn what_is_unmarked_is_marked_on_an_explicit_word_only_and_nobody_is_told_to_delete_it() {
+    let there = |kib| VolumeFound { backing: Backing::Unmarked { size: Kib(kib) }, ..nothing() };
+    let kept = replica(Wanted::Active, 7, ContentSource::Kept);
+    check(&kept, there(1024), &["refuse Foreign"]);
+    check(&adopted(kept.clone()), there(1024), &["Adopt"]);
+    check(&adopted(kept.clone()), nothing(), &["refuse Lost"]);
+    check(&adopted(kept.clone()), VolumeFound { backing: Backing::Foreign("other".into()), ..nothing() }, &["refuse Foreign"]);
+    // What was never made has no data from before.
+    check(&adopted(replica(Wanted::Active, 7, ContentSource::Fresh)), there(1024), &["refuse Foreign"]);
+    check(&replica(Wanted::Absent, 7, ContentSource::Kept), there(1024), &[]);
+    check(&copy(Wanted::Active, true), there(1024), &["refuse Foreign"]);
+    check(&adopted(copy(Wanted::Active, true)), there(1024), &["Adopt"]);
+    check(&adopted(copy(Wanted::Active, false)), there(1024), &["refuse Foreign"]);
+    check(&copy(Wanted::Absent, true), there(1024), &[]);
+    for (plan, kib, next) in
+        [(&kept, 1024, "berth drift adopt"), (&copy(Wanted::Active, true), 16, "berth drift adopt"), (&kept, 16, "right file")]
+    {
+        let steps = reconcile(plan, &ItemFound { missing_layers: BTreeMap::new(), volumes: vec![there(kib)] });
+        let [Step::Refuse(_, fault)] = steps.as_slice() else { panic!("{steps:?}") };
+        assert!(fault.message.contains("before the import") && fault.correction.contains(next), "{fault:?}");
+        assert!(!fault.correction.contains("elete"), "{fault:?}");
+    }
+}
+
 #[test]
 fn a_snapshot_is_taken_once() {
     let there = VolumeFound { source: ours(7, 1024), ..nothing() };
@@ -204,6 +239,14 @@ fn run(step: &Step, plan: &PlanItem, found: &mut VolumeFound) {
             assert!(found.device.is_none() && matches!(found.backing, Backing::Ours { .. }));
             found.backing = Backing::Missing;
         }
+        Step::Adopt(_) => {
+            assert!(matches!(
+                plan,
+                PlanItem::Resource(ResourcePlan { adopt: true, .. }) | PlanItem::Snapshot(SnapshotPlan { adopt: true, .. })
+            ));
+            let Backing::Unmarked { size } = found.backing else { panic!("marked what is marked, or not there") };
+            found.backing = Backing::Ours { content, size, allocated: Kib(0) };
+        }
         Step::Refuse(..) => {}
     }
 }
@@ -212,7 +255,8 @@ fn backing() -> impl Strategy<Value = Backing> {
     prop_oneof![
         Just(Backing::Missing),
         (6u128..9, prop::sample::select(vec![16u64, 1024, 2048])).prop_map(|(content, kib)| ours(content, kib)),
-        Just(Backing::Foreign("unmarked".into())),
+        Just(Backing::Foreign("other".into())),
+        prop::sample::select(vec![16u64, 1024, 2048]).prop_map(|kib| Backing::Unmarked { size: Kib(kib) }),
     ]
 }
 
@@ -231,6 +275,14 @@ fn found() -> impl Strategy<Value = VolumeFound> {
 fn plans() -> impl Strategy<Value = PlanItem> {
     let wanted = prop::sample::select(vec![Wanted::Active, Wanted::Inactive, Wanted::Absent]);
     let source = prop::sample::select(vec![ContentSource::Fresh, ContentSource::Kept, from_snapshot(), from_volume()]);
+    let any_adopted = (any::<bool>(), plans_as_they_are(wanted, source));
+    any_adopted.prop_map(|(adopt, plan)| if adopt { adopted(plan) } else { plan })
+}
+
+fn plans_as_they_are(
+    wanted: impl Strategy<Value = Wanted> + Clone + 'static,
+    source: impl Strategy<Value = ContentSource> + 'static,
+) -> impl Strategy<Value = PlanItem> {
     prop_oneof![
         (wanted.clone(), 6u128..9, source).prop_map(|(wanted, content, source)| replica(wanted, content, source)),
         (wanted, any::<bool>()).prop_map(|(wanted, taken)| copy(wanted, taken)),
@@ -256,7 +308,8 @@ proptest! {
             turns += 1;
             prop_assert!(turns < 10, "no end: {:?}", step);
         }
-        if matches!(start.backing, Backing::Foreign(_)) {
+        let word = matches!(&plan, PlanItem::Resource(ResourcePlan { adopt: true, .. }) | PlanItem::Snapshot(SnapshotPlan { adopt: true, .. }));
+        if matches!(start.backing, Backing::Foreign(_)) || matches!(start.backing, Backing::Unmarked { .. }) && !word {
             let link = start.link.clone().filter(|_| !matches!((&plan, plan.wanted()), (PlanItem::Resource(_), Wanted::Absent)));
             prop_assert_eq!(&now, &VolumeFound { link, ..start.clone() });
         }

@@ -87,7 +87,7 @@ impl Bench<'_> {
             let (backing, device) = self.find(&volume.pool, &volume.backing, volume.id.uuid())?;
             let source = match backing {
                 Backing::Missing => self.find(&volume.pool, &volume.source_backing, volume.source.uuid())?.0,
-                Backing::Ours { .. } | Backing::Foreign(_) => Backing::Missing,
+                Backing::Ours { .. } | Backing::Unmarked { .. } | Backing::Foreign(_) => Backing::Missing,
             };
             Ok(VolumeFound { backing, source, device, ..nothing.clone() })
         };
@@ -104,6 +104,7 @@ impl Bench<'_> {
         let Some(found) = provider.look(machine, &name)? else { return Ok((Backing::Missing, None)) };
         let mark = match found.marked {
             Marked::Foreign(why) => return Ok((Backing::Foreign(why), None)),
+            Marked::Unmarked => return Ok((Backing::Unmarked { size: Kib(found.size.0) }, None)),
             Marked::By(mark) if mark.cluster != cluster => {
                 return Ok((Backing::Foreign(format!("it is marked as an object of another cluster, {}", mark.cluster)), None));
             }
@@ -128,7 +129,7 @@ impl Bench<'_> {
 fn holds(backing: &Backing, content: Uuid) -> bool {
     match backing {
         Backing::Ours { content: has, .. } => *has == content,
-        Backing::Missing | Backing::Foreign(_) => false,
+        Backing::Missing | Backing::Unmarked { .. } | Backing::Foreign(_) => false,
     }
 }
 

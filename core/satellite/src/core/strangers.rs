@@ -65,7 +65,7 @@ fn in_pool(site: &dyn Site, pool: &OpenPool, cluster: Uuid) -> Result<Vec<Strang
             name: mark.name,
             size_kib: Kib(found.size.0),
         }),
-        Marked::By(_) | Marked::Foreign(_) => None,
+        Marked::By(_) | Marked::Unmarked | Marked::Foreign(_) => None,
     });
     Ok(ours.collect())
 }

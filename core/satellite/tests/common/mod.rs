@@ -184,6 +184,7 @@ pub fn pool(place: &Path, provider: ProviderKind) -> PoolPlan {
 /// A replica with one volume. Its ids come from `number`.
 pub fn replica(name: &str, number: u128, kib: u64, wanted: Wanted, content: u128, source: ContentSource) -> PlanItem {
     PlanItem::Resource(ResourcePlan {
+        adopt: false,
         id: Id::from_uuid(Uuid::from_u128(number)),
         resource: ResourceName::parse(name).unwrap(),
         wanted,
@@ -205,6 +206,7 @@ pub fn replica(name: &str, number: u128, kib: u64, wanted: Wanted, content: u128
 /// A snapshot `snap` of the replica with the ids of `of`.
 pub fn snapshot(name: &str, of: u128, snap: &str, number: u128, wanted: Wanted, taken: bool) -> PlanItem {
     PlanItem::Snapshot(SnapshotPlan {
+        adopt: false,
         id: Id::from_uuid(Uuid::from_u128(number)),
         snapshot: SnapshotName::parse(snap).unwrap(),
         resource: ResourceName::parse(name).unwrap(),

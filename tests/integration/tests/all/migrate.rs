@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use berth_integration::{Cluster, Finished, berth, note, run_within};
+use berth_integration::{Cluster, Finished, berth, is_root, note, run_within};
 use serde_json::{Value, json};
 
 /// Time for one verb.
@@ -72,6 +72,126 @@ fn an_old_controllers_objects_are_served_under_their_names() -> Result<()> {
     ensure!(props["Aux/from"] == "there" && props.get("encrypted/masterkey").is_none(), "{props}");
     // It is a cluster like any other: it can be changed, and the change is kept.
     rest.post("/v1/resource-definitions", &json!({ "resource_definition": { "name": "fresh", "resource_group_name": "Gold" } }))?.ok()?;
+    Ok(())
+}
+
+/// Time for a satellite to look at what it was told of.
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
+/// Of the old volume.
+const SIZE: usize = 8192 * 1024;
+
+/// What an old file holds: another byte in each KiB.
+fn old_bytes(seed: usize) -> Vec<u8> {
+    (0..SIZE).map(|at| u8::try_from((at / 1024 + seed) % 251).unwrap_or(0)).collect()
+}
+
+/// [`small`], its pool in a folder of a satellite that lives, with a snapshot and a second resource whose file is too small.
+fn on_node(folder: &Path, address: &str) -> Result<Value> {
+    let (host, port) = address.rsplit_once(':').context("no port")?;
+    let mut export = small();
+    let tables = export["tables"].as_array_mut().context("no tables")?;
+    for one in tables {
+        let name = one["name"].as_str().unwrap_or_default().to_owned();
+        let rows = one["data"].as_array_mut().context("no rows")?;
+        match name.as_str() {
+            "NODE_NET_INTERFACES" => {
+                rows[0]["inet_address"] = json!(host);
+                rows[0]["stlt_conn_port"] = json!(port.parse::<u16>()?);
+            }
+            "RESOURCE_DEFINITIONS" => rows.extend([
+                json!({ "resource_name": "SHORT", "resource_dsp_name": "short", "snapshot_name": "", "layer_stack": "[\"STORAGE\"]", "resource_group_name": "GOLD" }),
+                json!({ "resource_name": "WEB", "snapshot_name": "MONDAY", "snapshot_dsp_name": "monday", "resource_flags": 1, "resource_group_name": "GOLD" }),
+            ]),
+            "VOLUME_DEFINITIONS" => rows.extend([
+                json!({ "resource_name": "SHORT", "snapshot_name": "", "vlm_nr": 0, "vlm_size": 8192, "vlm_flags": 0 }),
+                json!({ "resource_name": "WEB", "snapshot_name": "MONDAY", "vlm_nr": 0, "vlm_size": 8192, "vlm_flags": 0 }),
+            ]),
+            "RESOURCES" => rows.extend([
+                json!({ "node_name": "OLD", "resource_name": "SHORT", "snapshot_name": "", "resource_flags": 0 }),
+                json!({ "node_name": "OLD", "resource_name": "WEB", "snapshot_name": "MONDAY", "resource_flags": 0, "create_timestamp": 2000 }),
+            ]),
+            "LAYER_RESOURCE_IDS" => rows.extend([
+                json!({ "layer_resource_id": 1, "node_name": "OLD", "resource_name": "SHORT", "snapshot_name": "", "layer_resource_kind": "STORAGE", "layer_resource_suffix": "" }),
+                json!({ "layer_resource_id": 2, "node_name": "OLD", "resource_name": "WEB", "snapshot_name": "MONDAY", "layer_resource_kind": "STORAGE", "layer_resource_suffix": "" }),
+            ]),
+            "LAYER_STORAGE_VOLUMES" => rows.extend([
+                json!({ "layer_resource_id": 1, "vlm_nr": 0, "node_name": "OLD", "stor_pool_name": "SPACE" }),
+                json!({ "layer_resource_id": 2, "vlm_nr": 0, "node_name": "OLD", "stor_pool_name": "SPACE" }),
+            ]),
+            "PROPS_CONTAINERS" => rows.push(
+                json!({ "props_instance": "/STOR_POOLS/OLD/SPACE", "prop_key": "StorDriver/StorPoolName", "prop_value": folder }),
+            ),
+            _ => {}
+        }
+    }
+    Ok(export)
+}
+
+fn own(cluster: &Cluster, words: &[&str]) -> Result<Finished> {
+    let mut command = Command::new(berth()?);
+    command.args(words).arg("--controllers").arg(cluster.address());
+    run_within(LIMIT, &mut command)
+}
+
+#[test]
+fn the_data_of_an_old_node_is_served_after_one_word() -> Result<()> {
+    if !is_root() {
+        note("no real devices without root");
+        return Ok(());
+    }
+    let mut cluster = Cluster::empty()?;
+    cluster.terminate(Duration::from_secs(5))?;
+    let data = cluster.controller_data()?;
+    std::fs::remove_dir_all(&data)?;
+    cluster.start_satellite("old", &[])?;
+    let folder = cluster.pool_dir("old");
+    std::fs::create_dir_all(&folder)?;
+    let path = |name: &str| folder.join(format!("{name}.img"));
+    std::fs::write(path("Web_00000"), old_bytes(0))?;
+    std::fs::write(path("Web_00000_monday"), old_bytes(7))?;
+    std::fs::write(path("short_00000"), b"cut short")?;
+    let file = cluster.scratch().path().join("export.json");
+    let export = on_node(&folder, cluster.satellite_address("old")?)?;
+    std::fs::write(&file, export.to_string())?;
+    let told = import(&data, &file, &[])?.ok()?;
+    ensure!(told.contains("FILE_THIN: 2 volumes and 1 copy of a snapshot can be taken in") && told.contains("berth drift adopt"), "{told}");
+    cluster.start_controller()?;
+    let rest = cluster.rest();
+    let unclaimed = |count: usize| {
+        rest.wait_for(LOOK_LIMIT, "/v1/berth/drift", |nodes| nodes[0]["unclaimed"].as_array().is_some_and(|list| list.len() == count))
+    };
+    let found = unclaimed(3)?.to_string();
+    ensure!(found.contains("berth drift adopt old") && !found.contains("elete"), "{found}");
+    let snapshot = rest.get("/v1/view/snapshots")?.ok()?.json;
+    ensure!(snapshot[0]["flags"] == json!([]), "a snapshot that nobody has is successful: {snapshot}");
+    let refused = rest.post("/v1/resource-definitions/Web/snapshot-rollback/monday", &json!({}))?;
+    ensure!(!refused.errors().is_empty() && !refused.json.to_string().contains("is rolled back"), "{}", refused.json);
+    // Before the word, and by a dry run, nothing is touched.
+    let dry = own(&cluster, &["drift", "adopt", "old", "--all", "--dry-run"])?.ok()?;
+    ensure!(dry.contains("mark 'Web_00000'") && dry.contains("Dry run: nothing is changed"), "{dry}");
+    ensure!(std::fs::read(path("Web_00000"))? == old_bytes(0), "a dry run changed something");
+    unclaimed(3)?;
+    let taken = own(&cluster, &["drift", "adopt", "old", "--all"])?;
+    ensure!(taken.code() != 0 && taken.stderr.contains("short") && taken.stderr.contains("before the import"), "{taken:?}");
+    ensure!(taken.stdout.contains("'Web' is taken in") && taken.stdout.contains("Snapshot 'monday'"), "{taken:?}");
+    ensure!(std::fs::read(path("short_00000"))? == b"cut short", "what was refused was changed");
+    let device = cluster.device("Web", "old")?;
+    ensure!(std::fs::read(&device)? == old_bytes(0), "the device holds other data");
+    let snapshot = rest.get("/v1/view/snapshots")?.ok()?.json;
+    ensure!(snapshot[0]["flags"] == json!(["SUCCESSFUL"]), "{snapshot}");
+    ensure!(std::fs::read(path("Web_00000_monday"))? == old_bytes(7), "the snapshot's file was changed");
+    unclaimed(1)?;
+    // The word does not stay: what comes to lie there later is not taken.
+    std::fs::write(path("short_00000"), old_bytes(3))?;
+    let again = own(&cluster, &["drift", "adopt", "old", "--resource", "Web"])?;
+    ensure!(again.code() != 0 && again.stderr.contains("Nothing lies on node"), "{again:?}");
+    own(&cluster, &["drift", "adopt", "old", "--resource", "short"])?.ok()?;
+    ensure!(std::fs::read(cluster.device("short", "old")?)? == old_bytes(3), "the device holds other data");
+    rest.delete("/v1/resource-definitions/Web/snapshots/monday")?.ok()?;
+    for name in ["Web", "short"] {
+        cluster.delete_all_of(name)?;
+    }
+    ensure!(std::fs::read_dir(&folder)?.flatten().all(|entry| !entry.file_name().to_string_lossy().ends_with(".img")), "files are left");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use berth_api::explain::{AuditDocument, ComparedDocument, DriftDocument, StrangerRequest, WhyDocument};
+use berth_api::explain::{AuditDocument, ComparedDocument, DriftDocument, StrangerRequest, TakeInRequest, WhyDocument};
 use berth_api::lenient::text;
 use berth_engine::command::Command;
 use berth_engine::draft::Refused;
@@ -70,6 +70,13 @@ pub fn routes() -> Routes {
             "/v1/berth/drift/adopt",
             adopt,
             Op::creates("Makes a resource of an object that nobody asked for.").body::<StrangerRequest>().may_miss(),
+        )
+        .post(
+            "/v1/berth/drift/take-in",
+            take_in,
+            Op::changes("Takes in what lies unmarked in the place of data that was there before, as after an import.")
+                .body::<TakeInRequest>()
+                .may_miss(),
         )
 }
 
@@ -336,4 +343,11 @@ async fn adopt(call: Call) -> Answered {
     let command =
         Command::AdoptStranger { node: given(body.node), pool: given(body.pool), id: given(body.id), resource: given(body.resource) };
     Ok(call.submit(command, StatusCode::CREATED).await)
+}
+
+async fn take_in(call: Call) -> Answered {
+    let body: TakeInRequest = call.body()?;
+    let only = |value| text(value).filter(|value: &String| !value.is_empty());
+    let command = Command::TakeIn { node: text(body.node).unwrap_or_default(), pool: only(body.pool), resource: only(body.resource) };
+    Ok(call.submit(command, StatusCode::OK).await)
 }

@@ -161,5 +161,6 @@ pub fn drift(drift: &Drift) -> DriftDocument {
         reason: drift.why.clone(),
         strangers: drift.strangers.as_ref().map(|(strangers, _)| strangers.iter().map(stranger).collect()),
         lost: drift.lost.iter().map(compared).collect(),
+        unclaimed: drift.unclaimed.iter().map(compared).collect(),
     }
 }

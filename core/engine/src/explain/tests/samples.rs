@@ -100,6 +100,7 @@ commands!(
     RevokeToken,
     RemoveStranger,
     AdoptStranger,
+    TakeIn,
     Balance,
     AutoSnapshot,
     CancelJob,
@@ -504,7 +505,21 @@ pub(super) fn cases() -> Vec<(World, Command)> {
         node.items.insert(id, Arc::new(ItemRecord { seen, at: NOW }));
     }
     let balance = (full, Command::Balance { resources: vec![text("mirror")] });
+    let mut unmarked = copy(&rest);
+    let item = unmarked.cluster.resource(&crate::testkit::resource("web"), &node("alpha")).expect("a replica").id.uuid();
+    let alpha = Arc::make_mut(unmarked.observed.nodes.get_mut(&node("alpha")).expect("its node"));
+    let record = Arc::make_mut(alpha.items.get_mut(&item).expect("it was seen"));
+    record.seen.standing = Standing::Faulty;
+    record.seen.fault = Some(berth_model::observed::Fault {
+        kind: berth_model::observed::FaultKind::Foreign,
+        message: text("It carries no mark."),
+        cause: String::new(),
+        correction: String::new(),
+        details: String::new(),
+        holders: Vec::new(),
+    });
+    let take_in = (unmarked, Command::TakeIn { node: text("alpha"), pool: None, resource: Some(text("web")) });
     let of_rest = samples().into_iter().map(|command| (copy(&rest), command));
     let of_busy = [Command::CancelJob { id: id.clone() }, Command::RetryJob { id }].map(|command| (copy(&busy), command));
-    of_rest.chain(of_busy).chain([balance, first]).collect()
+    of_rest.chain(of_busy).chain([balance, first, take_in]).collect()
 }
