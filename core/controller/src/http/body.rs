@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use berth_model::codes::Code;
@@ -17,8 +17,10 @@ use super::answer;
 pub const BODY_MAX: usize = 8 << 20;
 /// A body up to this many bytes is read at once, whatever the others take: almost all are smaller.
 const SMALL: usize = 16 << 10;
-/// Larger bodies take at most so much together, in KiB; those that find no room wait for it.
+/// Larger bodies take at most so much together, in KiB: what has come of them, not what they announce. Those that find no room wait for it.
 const TOGETHER_KIB: usize = 64 << 10;
+/// A body of which nothing comes for so long is given up: it may hold room that others wait for.
+const PIECE_WITHIN: Duration = Duration::from_secs(10);
 /// What is read of a body that nobody needs, in bytes, and for how long.
 const DRAIN_MAX: usize = 64 << 10;
 const DRAIN_WITHIN: Duration = Duration::from_secs(2);
@@ -52,6 +54,8 @@ impl std::ops::Deref for Taken {
 /// The body did not come whole.
 enum Stopped {
     TooLarge,
+    /// Nothing came for [`PIECE_WITHIN`].
+    Silent,
     /// There was no room for it.
     Full,
     /// The client went away, or broke the rules of HTTP.
@@ -74,6 +78,7 @@ pub async fn read(bodies: &Bodies, headers: &HeaderMap, body: Body, limit: Durat
         Ok(Ok(taken)) => Ok(taken),
         Ok(Err(Stopped::TooLarge)) => Err(too_large()),
         Ok(Err(Stopped::Broken(why))) => Err(answer::unreadable(&why)),
+        Ok(Err(Stopped::Silent)) => Err(answer::too_slow()),
         Ok(Err(Stopped::Full)) => Err(busy()),
         Err(_) if waits => Err(busy()),
         Err(_) => Err(answer::too_slow()),
@@ -83,18 +88,23 @@ pub async fn read(bodies: &Bodies, headers: &HeaderMap, body: Body, limit: Durat
 async fn gather(bodies: &Bodies, announced: Option<usize>, body: Body, waits: &mut bool) -> Result<Taken, Stopped> {
     let mut pieces = body.into_data_stream();
     let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(SMALL));
-    let mut room = None;
-    while let Some(piece) = pieces.next().await {
+    let mut room: Option<OwnedSemaphorePermit> = None;
+    while let Some(piece) = tokio::time::timeout(PIECE_WITHIN, pieces.next()).await.map_err(|_| Stopped::Silent)? {
         let piece = piece.map_err(|error| Stopped::Broken(error.to_string()))?;
         let length = bytes.len() + piece.len();
         if length > BODY_MAX {
             return Err(Stopped::TooLarge);
         }
-        if length > SMALL && room.is_none() {
-            let kib = u32::try_from(announced.unwrap_or(BODY_MAX).div_ceil(1 << 10)).map_err(|_| Stopped::TooLarge)?;
+        let lacking = length.div_ceil(1 << 10).saturating_sub(room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        if length > SMALL && lacking > 0 {
+            let kib = u32::try_from(lacking).map_err(|_| Stopped::TooLarge)?;
             *waits = true;
-            room = Some(Arc::clone(&bodies.0).acquire_many_owned(kib).await.map_err(|_| Stopped::Full)?);
+            let more = Arc::clone(&bodies.0).acquire_many_owned(kib).await.map_err(|_| Stopped::Full)?;
             *waits = false;
+            match &mut room {
+                Some(room) => room.merge(more),
+                None => room = Some(more),
+            }
         }
         bytes.extend_from_slice(&piece);
     }
@@ -104,7 +114,15 @@ async fn gather(bodies: &Bodies, announced: Option<usize>, body: Body, waits: &m
 /// Reads what a request brings that nobody needs, as far as that is little: a connection with an unread body is closed, which clients that
 /// send the next request on it take for a controller that has gone.
 pub async fn drain(body: Body) {
-    drop(tokio::time::timeout(DRAIN_WITHIN, to_bytes(body, DRAIN_MAX)).await);
+    let mut left = DRAIN_MAX;
+    let mut pieces = body.into_data_stream();
+    let gone = async {
+        while let Some(Ok(piece)) = pieces.next().await {
+            let Some(rest) = left.checked_sub(piece.len()) else { return };
+            left = rest;
+        }
+    };
+    drop(tokio::time::timeout(DRAIN_WITHIN, gone).await);
 }
 
 /// The body is too large.
@@ -156,9 +174,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn large_bodies_take_a_bounded_room_and_small_ones_pass_beside_them() {
         let (bodies, none) = (Bodies::new(), HeaderMap::new());
-        // Unfinished bodies of unknown length: as many as there is room for, and more.
+        // Unfinished bodies: as many as there is room for, and more.
         let many = TOGETHER_KIB / (BODY_MAX >> 10) + 5;
-        let mut open: Vec<_> = (0..many).map(|_| Box::pin(read(&bodies, &none, slow(SMALL + 1), LIMIT * 2))).collect();
+        let mut open: Vec<_> = (0..many).map(|_| Box::pin(read(&bodies, &none, slow(BODY_MAX - 1), LIMIT * 2))).collect();
         for one in &mut open {
             assert!(futures_util::poll!(one).is_pending());
         }
@@ -170,6 +188,19 @@ mod tests {
         let taken = read(&bodies, &length(SMALL + 1), Body::from(vec![0; SMALL + 1]), LIMIT).await.unwrap();
         assert_eq!((taken.len(), bodies.0.available_permits()), (SMALL + 1, TOGETHER_KIB - 17));
         drop(taken);
+        assert_eq!(bodies.0.available_permits(), TOGETHER_KIB);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_announced_takes_no_room_and_what_falls_silent_is_given_up() {
+        let bodies = Bodies::new();
+        let begun = tokio::time::Instant::now();
+        let announced = length(BODY_MAX);
+        let mut open = Box::pin(read(&bodies, &announced, slow(SMALL + 1), PIECE_WITHIN * 6));
+        assert!(futures_util::poll!(&mut open).is_pending());
+        assert_eq!(bodies.0.available_permits(), TOGETHER_KIB - 17);
+        assert_eq!(open.await.unwrap_err().status(), 408);
+        assert_eq!(begun.elapsed(), PIECE_WITHIN);
         assert_eq!(bodies.0.available_permits(), TOGETHER_KIB);
     }
 }

@@ -84,7 +84,12 @@ pub async fn check(State(controller): State<Controller>, mut request: Request, n
 /// Whether a list is filtered by a property that is a secret.
 fn asks_for_a_secret(request: &Request) -> bool {
     let pairs = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
-    pairs.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, value)| name == "props" && secrets::is_secret(value)))
+    pairs.is_ok_and(|Query(pairs)| {
+        pairs.iter().any(|(name, value)| {
+            let key = value.split('=').next().unwrap_or_default();
+            name == "props" && secrets::is_secret(key)
+        })
+    })
 }
 
 /// Where a plain request is sent while HTTPS is on; `None`: it may be answered plainly (contract 1.4).

@@ -73,11 +73,18 @@ async fn traced(request: Request, next: Next) -> Response {
     response
 }
 
-/// `x/` and `x?` mean `x`: to be applied before routing (see `serve`).
+/// Words of the API in a place where names of objects stand, too: the verb that means the word, and the path of an object of that name,
+/// spelt so that it is not taken for the word.
+const WORDS: [(&str, &str, &str); 2] =
+    [("POST", "/v1/resource-groups/adjustall", "/v1/resource-groups/%61djustall"), ("POST", "/v1/nodes/ebs", "/v1/nodes/%65bs")];
+
+/// `x/` and `x?` mean `x`, and a word of the API with another verb an object of that name: to be applied before routing (see `serve`).
 pub fn normal_path(mut request: Request) -> Request {
     let path = request.uri().path();
     let trimmed = path.trim_end_matches('/');
-    if trimmed.len() != path.len() && !trimmed.is_empty() {
+    let named = WORDS.iter().find(|(verb, word, _)| *word == trimmed && request.method() != *verb);
+    let trimmed = named.map_or(trimmed, |(.., name)| name);
+    if trimmed != path && !trimmed.is_empty() {
         let text = match request.uri().query() {
             Some(query) if !query.is_empty() => format!("{trimmed}?{query}"),
             _ => trimmed.to_owned(),

@@ -129,7 +129,9 @@ pub(crate) fn lose_some(draft: &mut Draft<'_>, node: &NodeName, pool: &StorPoolN
     }
     let snapshots: Vec<_> = draft.cluster.snapshots_on(node).cloned().collect();
     for snapshot in snapshots {
-        let Some(item) = plan::absent_snapshot(&draft.cluster, &snapshot, node).filter(|item| item.pools().contains(pool)) else { continue };
+        let Some(item) = plan::absent_snapshot(&draft.cluster, &snapshot, node).filter(|item| item.pools().contains(pool)) else {
+            continue;
+        };
         if draft.applied.changes.len() >= MOST_CHANGES {
             return true;
         }

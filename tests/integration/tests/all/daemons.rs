@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use berth_integration::{Cluster, Daemon, Rest, Scratch, berth, is_root, linstor, run_within};
 use serde_json::{Value, json};
 
@@ -141,9 +141,10 @@ fn lists_answer_while_a_satellite_hangs() -> Result<()> {
 #[test]
 fn a_second_controller_is_told_that_the_satellite_is_taken() -> Result<()> {
     let mut cluster = Cluster::with_nodes(&["alpha"])?;
-    let port = cluster.satellite("alpha")?.port()?;
+    let satellite = cluster.satellite("alpha")?;
+    let (port, (address, _)) = (satellite.port()?, satellite.host_port().rsplit_once(':').context("no port")?);
     let other = Cluster::empty()?;
-    let interface = json!({"name": "default", "address": "127.0.0.1", "satellite_port": port, "satellite_encryption_type": "PLAIN"});
+    let interface = json!({"name": "default", "address": address, "satellite_port": port, "satellite_encryption_type": "PLAIN"});
     other.rest().post("/v1/nodes", &json!({"name": "alpha", "type": "SATELLITE", "net_interfaces": [interface]}))?;
     other.rest().wait_for(Duration::from_secs(20), "/v1/nodes/alpha", |node| node["connection_status"] == "OTHER_CONTROLLER")?;
     cluster.wait_online("alpha")

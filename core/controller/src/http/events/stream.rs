@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::{Cursor, Listener, Taken};
 use super::render;
-use crate::gate::Pass;
+use crate::gate::{NotIn, Pass};
 use crate::happenings::count;
 use crate::{Controller, View};
 
@@ -155,7 +155,9 @@ impl Stream {
             return true;
         }
         self.looked = (Instant::now(), cluster.tokens.clone());
-        self.controller.gate().who(&cluster, &self.pass, crate::state::now()).await.is_ok()
+        let who = self.controller.gate().who(&cluster, &self.pass, crate::state::now()).await;
+        // A directory that cannot be asked is no reason to end what it let in.
+        matches!(who, Ok(_) | Err(NotIn::NoDirectory(_)))
     }
 
     /// Who listens is not let in any more.

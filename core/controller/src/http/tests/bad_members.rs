@@ -19,6 +19,7 @@ const RIGHT: &[(&str, &str)] = &[
     ("POST /v1/berth/balance", "{}"),
     ("POST /v1/berth/drift/adopt", r#"{"node":"alpha","pool":"thin","id":"0190a1b2-0000-7000-8000-000000000000"}"#),
     ("POST /v1/berth/drift/remove", r#"{"node":"alpha","pool":"thin","id":"0190a1b2-0000-7000-8000-000000000000"}"#),
+    ("POST /v1/berth/drift/take-in", r#"{"node":"alpha","pool":"thin"}"#),
     ("POST /v1/berth/place", r#"{"group":"grp","volume_sizes":[65536]}"#),
     ("POST /v1/berth/resource-definitions/{resource}/rename", r#"{"new_name":"renamed"}"#),
     ("POST /v1/berth/resource-definitions/{resource}/snapshots/{snapshot}/rename", r#"{"new_name":"renamed"}"#),

@@ -73,3 +73,19 @@ async fn bad_names_in_paths_are_refused_alike() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_name_that_is_a_word_of_the_api_is_a_name_all_the_same() {
+    let kit = Kit::new().await;
+    assert_eq!(told(&kit, "POST", "/v1/resource-groups", r#"{"name": "adjustall"}"#).await, "201 S1");
+    assert_eq!(get(&kit, "/v1/resource-groups/adjustall").await.json()["name"], "adjustall");
+    assert_eq!(told(&kit, "PUT", "/v1/resource-groups/adjustall", r#"{"description": "x"}"#).await, "200 S3");
+    assert_eq!(ask(&kit, "POST", "/v1/resource-groups/adjustall", "{}").await.status, 200, "the word itself");
+    assert_eq!(told(&kit, "DELETE", "/v1/resource-groups/adjustall", "").await, "200 S2");
+    assert_eq!(get(&kit, "/v1/resource-groups/adjustall?x=1").await.status, 404);
+    let node =
+        r#"{"name": "ebs", "type": "SATELLITE", "net_interfaces": [{"name": "default", "address": "127.0.0.1", "satellite_port": 1}]}"#;
+    assert_eq!(ask(&kit, "POST", "/v1/nodes", node).await.status, 201);
+    assert_eq!(get(&kit, "/v1/nodes/ebs").await.json()["name"], "ebs");
+    assert_eq!(ask(&kit, "DELETE", "/v1/nodes/ebs", "").await.status, 200);
+}
