@@ -141,7 +141,7 @@ async fn by_hand(core: &mpsc::Sender<Event>, name: &str, attach: bool) -> Respon
         Ok(Ok(Err(HandError::Unknown(why)))) => say(StatusCode::NOT_FOUND, &why),
         Ok(Ok(Err(HandError::InUse(why)))) => say(StatusCode::CONFLICT, &why),
         Ok(Err(_)) => say(StatusCode::SERVICE_UNAVAILABLE, "the satellite ends"),
-        Err(_) => say(StatusCode::GATEWAY_TIMEOUT, "the resource did not come to rest yet; ask again with GET /resources"),
+        Err(_) => say(StatusCode::GATEWAY_TIMEOUT, "the resource did not come to rest yet; 'berth local resources' tells where it stands"),
     }
 }
 

@@ -208,7 +208,8 @@ async fn what_was_there_is_served_without_a_controller() {
     for n in 0..4 {
         assert_eq!(read(by_res(n).to_str().unwrap(), 6), format!("data {n}"));
     }
-    assert!(local::post_attach(&data, &ResourceName::parse("other").unwrap()).await.is_err());
+    let unknown = local::post_attach(&data, &ResourceName::parse("other").unwrap()).await.unwrap_err().to_string();
+    assert!(unknown.contains("'other'") && unknown.contains("'berth local resources'"), "{unknown}");
     assert_eq!(world.files(), ["res0_00000.img", "res1_00000.img", "res2_00000.img", "res3_00000.img"]);
     satellite.end().await;
 }

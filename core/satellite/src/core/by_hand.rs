@@ -109,7 +109,7 @@ impl Core {
 
     pub(super) async fn by_hand(&mut self, resource: ResourceName, attach: bool, reply: HandReply) {
         let Some(entry) = self.replica(&resource) else {
-            let why = format!("resource '{resource}' is not in the plan of this node; check its name with GET /resources");
+            let why = format!("resource '{resource}' is not in the plan of this node; 'berth local resources' lists those that are");
             drop(reply.send(Err(HandError::Unknown(why))));
             return;
         };
