@@ -3,6 +3,7 @@
 //! What they may do then is the engine's to say (`engine::access`).
 
 pub(crate) mod ldap;
+mod refusals;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -18,6 +19,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::SignIn;
 use ldap::{Directory, Told};
+use refusals::Refusals;
 
 /// How a request came.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +76,7 @@ pub(crate) struct Gate {
     sign_in: SignIn,
     directory: Option<Directory>,
     https_port: AtomicU16,
+    refusals: Refusals,
 }
 
 impl Gate {
@@ -81,13 +84,13 @@ impl Gate {
     /// A directory's certificates that cannot be read; why.
     pub fn new(sign_in: SignIn) -> Result<Self, String> {
         let directory = sign_in.ldap.clone().map(Directory::new).transpose()?;
-        Ok(Self { sign_in, directory, https_port: AtomicU16::new(0) })
+        Ok(Self { sign_in, directory, https_port: AtomicU16::new(0), refusals: Refusals::default() })
     }
 
     /// A gate that asks nobody.
     #[cfg(test)]
     pub fn open() -> Self {
-        Self { sign_in: SignIn::default(), directory: None, https_port: AtomicU16::new(0) }
+        Self { sign_in: SignIn::default(), directory: None, https_port: AtomicU16::new(0), refusals: Refusals::default() }
     }
 
     /// The directory that logins are checked against, as it was set up.
@@ -103,6 +106,11 @@ impl Gate {
     /// Says where HTTPS is served; `None`: nowhere any more.
     pub fn set_https_port(&self, port: Option<u16>) {
         self.https_port.store(port.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Tells the log now and then who was not let in.
+    pub fn refused(&self, pass: &Pass, why: &NotIn) {
+        self.refusals.emit(pass, why);
     }
 
     /// Who asks.

@@ -49,7 +49,7 @@ pub async fn check(State(controller): State<Controller>, mut request: Request, n
         Ok(caller) => caller,
         Err(why) => {
             count(&controller.counters().sign_ins_refused);
-            tracing::info!(peer = ?pass.peer, path = pass.path, ?why, "not signed in");
+            gate.refused(&pass, &why);
             drain(request.into_body()).await;
             return not_in(&why);
         }
