@@ -23,6 +23,8 @@ use crate::happenings::count;
 
 /// The property that has even metrics encrypted.
 const NO_PLAIN_METRICS: &str = "REST/disable-http-metrics";
+/// Where the page comes from that has a browser send a request.
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// Largest answer whose secrets are looked for, in bytes: far above any list that is asked for in one piece.
 const HIDDEN_MAX: usize = 512 << 20;
 
@@ -37,6 +39,13 @@ pub async fn check(State(controller): State<Controller>, mut request: Request, n
     // A browser asks before it signs in whether it may; the headers of every reply say yes.
     if request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         return (StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]).into_response();
+    }
+    if from_another_site(&request) {
+        let reply = Reply::new(Code::FAIL_ACC_DENIED_COMMAND, "A page of another site may not change anything here.")
+            .cause("A browser sent this request for a page that does not come from this controller ('Sec-Fetch-Site').")
+            .correction("Serve the page from the controller's own address, or use a program that is no browser.");
+        drain(request.into_body()).await;
+        return answer::with_status(StatusCode::FORBIDDEN, &reply);
     }
     let pass = Pass {
         path: request.uri().path().to_owned(),
@@ -79,6 +88,16 @@ pub async fn check(State(controller): State<Controller>, mut request: Request, n
             answer::with_status(StatusCode::FORBIDDEN, &denied(&caller, needed))
         }
     }
+}
+
+/// Whether a browser sends this for a page of somebody else, and it is meant to change something.
+///
+/// A browser signs in by itself wherever its user has signed in before, so the sign-in says nothing about who wrote the request. Pages cannot
+/// set this header, and no client of the API but browsers sends it (Fetch Metadata, W3C).
+fn from_another_site(request: &Request) -> bool {
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    let sites = request.headers().get_all(SEC_FETCH_SITE);
+    !reads && sites.iter().any(|site| matches!(site.as_bytes(), b"cross-site" | b"same-site"))
 }
 
 /// Whether a list is filtered by a property that is a secret.

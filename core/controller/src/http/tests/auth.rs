@@ -322,3 +322,34 @@ async fn a_stream_of_nobody_ends_when_signing_in_is_switched_on() {
         assert!(rest(stream).await.contains("event: error"));
     }
 }
+
+#[tokio::test]
+async fn a_page_of_another_site_writes_nothing() {
+    let (kit, token) = closed().await;
+    let from = async |method: &str, path: &str, body: &str, site: Option<&str>| {
+        let mut request = Request::builder().method(method).uri(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        if let Some(site) = site {
+            request = request.header("Sec-Fetch-Site", site).header(header::CONTENT_TYPE, "text/plain");
+        }
+        send(&kit, request.body(Body::from(body.to_owned())).unwrap()).await
+    };
+    let body = r#"{"name":"taken"}"#;
+    for site in ["cross-site", "same-site"] {
+        for (method, path, body) in [
+            ("POST", "/v1/resource-groups", body),
+            ("POST", "/v1/controller/auth/token", r#"{"description":"mine"}"#),
+            ("PUT", "/v1/resource-groups/DfltRscGrp", r#"{"description":"mine"}"#),
+            ("DELETE", "/v1/resource-groups/DfltRscGrp", ""),
+        ] {
+            let got = from(method, path, body, Some(site)).await;
+            assert_eq!(got.told(), "403 E412", "{site} {method} {path}: {}", got.text);
+        }
+        assert_eq!(from("GET", "/v1/resource-groups", "", Some(site)).await.status, 200, "reading is not writing");
+    }
+    let groups = from("GET", "/v1/resource-groups", "", None).await.text;
+    assert!(!groups.contains("taken") && !groups.contains("mine"), "{groups}");
+    for (site, name) in [(None, "one"), (Some("same-origin"), "two"), (Some("none"), "three")] {
+        let got = from("POST", "/v1/resource-groups", &format!(r#"{{"name":"{name}"}}"#), site).await;
+        assert_eq!(got.status, 201, "{site:?}: {}", got.text);
+    }
+}
