@@ -27,8 +27,8 @@ use tower::{Service, ServiceExt};
 use crate::config::Limits;
 use crate::gate::Transport;
 
-/// Longest head of a request, in bytes: names of many objects stand in queries.
-const HEAD_MAX: usize = 256 << 10;
+/// Longest head of a request, in bytes: names of a thousand objects stand in a query, and thousands of heads that never end in memory.
+const HEAD_MAX: usize = 32 << 10;
 /// Members of a head, at most.
 const HEADERS_MAX: usize = 100;
 /// Pause after the system gives no connection, e.g. for want of file descriptors.

@@ -135,6 +135,25 @@ async fn a_head_has_its_time_and_its_length() {
     bed.end().await;
 }
 
+#[tokio::test]
+async fn a_head_that_is_too_long_is_told_so() {
+    let bed = bed(limits(64, DEADLINE)).await;
+    let answer = async |head: String| {
+        let mut stream = TcpStream::connect(bed.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::time::timeout(DEADLINE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        answer
+    };
+    let whole = format!("GET /x?{} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "a".repeat(HEAD_MAX - 100));
+    let told = answer(whole).await;
+    assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
+    // No byte more than is read: one that is left unread could take the answer with it.
+    let told = answer(format!("GET /x?{:a<1$}", "", HEAD_MAX - "GET /x?".len())).await;
+    assert!(told.starts_with("HTTP/1.1 431 "), "{told}");
+    bed.end().await;
+}
+
 /// A certificate that vouches for itself, and is good for both sides.
 fn certificate(folder: &std::path::Path) -> (std::path::PathBuf, std::path::PathBuf) {
     let pair = rcgen::KeyPair::generate().unwrap();
