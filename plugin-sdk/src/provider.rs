@@ -3,20 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{BackingName, Device, Fault, FaultKind, Kib, Machine, Mark, Space};
-
-/// What a provider is and what it asks for. The host opens a door only if it is asked for here *and* granted by the operator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
-    /// Name, e.g. `file`.
-    pub name: String,
-    /// Words of the provider kinds that it serves, e.g. `FILE_THIN`.
-    pub kinds: Vec<String>,
-    /// Commands that it runs (the first word of their argument vectors, without a path).
-    pub commands: Vec<String>,
-    /// Whether it makes requests on the files of the pool's folder.
-    pub files: bool,
-}
+use crate::{BackingName, Device, Fault, FaultKind, Kib, Machine, Manifest, Mark, Pool, Space};
 
 /// What a pool can do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +17,11 @@ pub struct PoolAbilities {
 /// A new object: its name and the mark that it gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct New {
-    /// Name in the pool.
+    /// Name in the pool, complete: with the suffix, if there is one.
     pub name: BackingName,
+    /// Which part of a volume's stack it is: empty for the data, else a suffix as in the name, e.g. `.meta` (DRBD's metadata), `.cache`.
+    /// A provider that places them differently looks at it; others leave it alone.
+    pub suffix: String,
     /// Its mark.
     pub mark: Mark,
 }
@@ -81,20 +71,46 @@ pub struct Found {
     pub device: Option<Device>,
 }
 
-/// How far a filling operation came.
+/// Where data is that the host shall read or write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Data {
+    /// A file of the pool's folder, by its name.
+    File(String),
+    /// A block device, in one of the granted folders.
+    Device(String),
+}
+
+/// How far a filling operation came. A provider never moves bulk data: it says how, and the host does it, watches it, cancels it and
+/// resumes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Filled {
     /// The object is there with its data, and marked.
     Done,
-    /// The host shall copy the data (both names are files of the pool's folder), run, watch and cancel it as it sees fit,
-    /// and then call [`Provider::finish_copy`]. Copied while somebody writes to the source, it is not a point in time:
-    /// the host refuses that.
+    /// The host shall copy the data as it sees fit, and then call [`Provider::finish_copy`]. Copied while somebody writes to the source,
+    /// it is not a point in time: the host refuses that.
     Copy {
         /// Where the data is.
-        from: String,
+        from: Data,
         /// Where it shall be; there already, with its size.
-        to: String,
+        to: Data,
     },
+    /// The host shall run both commands, the output of the first being the input of the second, and then call
+    /// [`Provider::finish_copy`]. Both must be granted. If one fails, both are ended, and the operation is asked for again later.
+    Pipe {
+        /// Argument vector that writes the data to its standard output.
+        sender: Vec<String>,
+        /// Argument vector that reads it from its standard input.
+        receiver: Vec<String>,
+    },
+}
+
+/// A command that writes a snapshot to its standard output, or reads one from its standard input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// What the bytes are, e.g. `zfs`, `thin`, `raw`: a receiver takes what a sender of the same word sends.
+    pub format: String,
+    /// Its argument vector; must be granted.
+    pub argv: Vec<String>,
 }
 
 /// Makes volumes in one pool; each call is bound to the pool of the [`Machine`] that it is handed.
@@ -109,7 +125,7 @@ pub enum Filled {
 /// - Sizes are multiples of the pool's extent.
 /// - A provider keeps nothing between calls and does not move bulk data.
 ///
-/// A provider crate exports a type that implements this and `Default`.
+/// A provider crate exports a type that implements this and `Default`, by [`export_provider!`](crate::export_provider).
 pub trait Provider: Send + Sync + 'static {
     /// What it is and what it asks for.
     fn manifest(&self) -> Manifest;
@@ -194,7 +210,26 @@ pub trait Provider: Send + Sync + 'static {
     /// `Foreign`, `Lost`, `NoSpace`, or any fault of the machine.
     fn clone_volume(&self, on: &dyn Machine, volume: &Known, new: &New, size: Kib) -> Result<Filled, Fault>;
 
-    /// Makes the target of a finished [`Filled::Copy`] a volume.
+    /// The command that sends a snapshot, whole or (`since`) what changed since an older one that the receiver has.
+    ///
+    /// # Errors
+    /// `Unsupported` where the provider cannot; `Foreign`, `Lost`, or any fault of the machine.
+    fn send(&self, on: &dyn Machine, snapshot: &Known, since: Option<&Known>) -> Result<Stream, Fault> {
+        let _ = (snapshot, since);
+        Err(no_streams(on.pool(), "sent"))
+    }
+
+    /// The command that receives a snapshot or volume which [`send`](Self::send) of another pool sends; when it has ended well,
+    /// [`finish_copy`](Self::finish_copy) is called. `since`: what of it is here already.
+    ///
+    /// # Errors
+    /// `Unsupported` where the provider cannot; `Foreign`, `NoSpace`, or any fault of the machine.
+    fn receive(&self, on: &dyn Machine, new: &New, size: Kib, since: Option<&Known>) -> Result<Stream, Fault> {
+        let _ = (new, size, since);
+        Err(no_streams(on.pool(), "received"))
+    }
+
+    /// Makes the target of a finished [`Filled::Copy`], [`Filled::Pipe`] or [`receive`](Self::receive) a volume.
     ///
     /// # Errors
     /// `Foreign`, `Lost`, or any fault of the machine.
@@ -224,4 +259,10 @@ pub trait Provider: Send + Sync + 'static {
     /// # Errors
     /// `Foreign`, `InUse`, or any fault of the machine.
     fn detach(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault>;
+}
+
+fn no_streams(pool: &Pool, what: &str) -> Fault {
+    Fault::new(FaultKind::Unsupported, format!("Snapshots of storage pool '{}' cannot be {what} as streams", pool.name))
+        .cause(format!("The provider of {} does not do it", pool.kind))
+        .correction("Choose a storage pool of another kind")
 }

@@ -320,7 +320,7 @@ impl<'a> Bench<'a> {
             content: volume.content.id.uuid(),
             name: format!("{}/{}", plan.resource, volume.number),
         };
-        let new = New { name: known.name.clone(), mark };
+        let new = New { name: known.name.clone(), suffix: String::new(), mark };
         let size = sdk::Kib(volume.backing_kib.0);
         let source = match &volume.content.source {
             ContentSource::Fresh | ContentSource::Peers | ContentSource::Kept => None,
@@ -351,12 +351,12 @@ impl<'a> Bench<'a> {
         };
         match filled {
             Filled::Done => Ok(()),
-            Filled::Copy { from, to } => self.copy(volume, &source()?, &from, &to, &new),
+            Filled::Copy { .. } | Filled::Pipe { .. } => self.fill(volume, &source()?, &filled, &new),
         }
     }
 
     /// A copy is a point in time only while nobody has the source open: it is looked at before and after.
-    fn copy(&mut self, volume: &VolumePlan, source: &Known, from: &str, to: &str, new: &New) -> Result<(), Failed> {
+    fn fill(&mut self, volume: &VolumePlan, source: &Known, filled: &Filled, new: &New) -> Result<(), Failed> {
         let site = self.site;
         let idle = |bench: &mut Self| -> Result<(), Failed> {
             let (_, device) = bench.find(&volume.pool, source.name.as_str(), source.generation)?;
@@ -368,7 +368,7 @@ impl<'a> Bench<'a> {
         };
         idle(self)?;
         let pool = self.pools.get(&volume.pool).map(|open| open.pool.clone()).unwrap_or_else(|| self.no_pool(&volume.pool));
-        site.copy(&pool, from, to)?;
+        site.fill(&pool, filled)?;
         idle(self)?;
         let (provider, machine) = self.pool(&volume.pool)?;
         Ok(provider.finish_copy(machine, new)?)
@@ -394,14 +394,14 @@ impl<'a> Bench<'a> {
                 let Some(Backing::Ours { content, .. }) = seen.map(|seen| &seen.source) else { return Err(impossible(step)) };
                 let name = format!("{}/{}@{}", plan.resource, volume.number, plan.snapshot);
                 let mark = Mark { kind: MarkKind::Snapshot, cluster, generation: volume.id.uuid(), content: *content, name };
-                provider.snapshot(machine, &source, &New { name: known.name, mark })
+                provider.snapshot(machine, &source, &New { name: known.name, suffix: String::new(), mark })
             }
             Step::Adopt(_) => {
                 // What it holds nobody knows but itself: its own id stands for that.
                 let (generation, content) = (volume.id.uuid(), volume.id.uuid());
                 let name = format!("{}/{}@{}", plan.resource, volume.number, plan.snapshot);
                 let mark = Mark { kind: MarkKind::Snapshot, cluster, generation, content, name };
-                provider.adopt(machine, &New { name: known.name, mark }, SNAPSHOT_LEAST)
+                provider.adopt(machine, &New { name: known.name, suffix: String::new(), mark }, SNAPSHOT_LEAST)
             }
             Step::DeleteSnapshot(_) => provider.delete_snapshot(machine, &known),
             Step::Create(_)

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use berth_plugin_sdk::{Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Kib, Machine, Manifest, Output, Over, Pool, Space};
+use berth_plugin_sdk::{Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Grants, Kib, Machine, Output, Over, Pool, Space};
 use rustix::fs::{
     AtFlags, Dir, FallocateFlags, FileType, Mode, OFlags, RenameFlags, XattrFlags, fallocate, fgetxattr, fsetxattr, fstat, fstatvfs, fsync,
     ftruncate, ioctl_ficlone, open, openat, readlink, renameat_with, syncfs, unlinkat,
@@ -38,7 +38,7 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct HostMachine {
     pool: Pool,
-    manifest: Manifest,
+    grants: Arc<Grants>,
     shared: Arc<Shared>,
     folder: Result<Folder, Fault>,
 }
@@ -54,13 +54,14 @@ struct Folder {
 impl HostMachine {
     /// Opens the pool's folder. That it cannot be opened is said by [`Machine::files`].
     #[must_use]
-    pub fn open(pool: Pool, manifest: Manifest, shared: Arc<Shared>) -> Self {
-        let folder = if manifest.files {
+    pub fn open(pool: Pool, grants: Arc<Grants>, shared: Arc<Shared>) -> Self {
+        let folder = if grants.files {
             open_folder(&pool, &shared)
         } else {
-            Err(Fault::new(FaultKind::Unsupported, format!("Provider '{}' did not ask for files", manifest.name)))
+            Err(Fault::new(FaultKind::Unsupported, format!("Provider '{}' may not make requests on files", grants.provider))
+                .cause("It does not ask for them, or the operator does not grant them"))
         };
-        Self { pool, manifest, shared, folder }
+        Self { pool, grants, shared, folder }
     }
 }
 
@@ -95,13 +96,7 @@ impl Machine for HostMachine {
     }
 
     fn run(&self, argv: &[&str]) -> Result<Output, Fault> {
-        let program = argv.first().copied().unwrap_or_default();
-        if !self.manifest.commands.iter().any(|command| command == program) {
-            return Err(Fault::new(
-                FaultKind::Unsupported,
-                format!("Provider '{}' did not ask for the command '{program}'", self.manifest.name),
-            ));
-        }
+        self.grants.may_run(argv, &self.pool)?;
         // The host cannot tell which commands change something.
         self.shared.hands.change(|| self.shared.hands.run(argv))
     }
@@ -114,7 +109,7 @@ impl Machine for HostMachine {
     }
 
     fn log(&self, line: &str) {
-        tracing::info!(pool = %self.pool.name, provider = %self.manifest.name, "{line}");
+        tracing::info!(pool = %self.pool.name, provider = %self.grants.provider, "{line}");
     }
 }
 

@@ -13,7 +13,7 @@ use berth_model::names::{NodeName, ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, FileSeen, Holder};
 use berth_model::plan::{DataPeer, FilePlan, VolumePlan};
 use berth_plugin_sdk::memory::{Memory, MemoryMachine};
-use berth_plugin_sdk::{Fault, FaultKind, Files, Kib, Machine, Output, Pool, PoolAbilities, Provider};
+use berth_plugin_sdk::{Data, Fault, FaultKind, Files, Filled, Kib, Machine, Output, Pool, PoolAbilities, Provider};
 use berth_provider_file::FileProvider;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -361,8 +361,10 @@ impl Site for SimSite {
 
     fn sweep_links(&self, _keep: &dyn Fn(&str, &str, &str) -> bool) {}
 
-    fn copy(&self, pool: &Pool, from: &str, to: &str) -> Result<(), Fault> {
-        self.memory(pool).copy(from, to);
+    fn fill(&self, pool: &Pool, order: &Filled) -> Result<(), Fault> {
+        if let Filled::Copy { from: Data::File(from), to: Data::File(to) } = order {
+            self.memory(pool).copy(from, to);
+        }
         Ok(())
     }
 

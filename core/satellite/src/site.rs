@@ -9,7 +9,7 @@ use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{NodeName, ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, FileSeen, Holder};
 use berth_model::plan::{ContentSource, FilePlan, VolumePlan};
-use berth_plugin_sdk::{Fault, FaultKind, Machine, Pool, Provider};
+use berth_plugin_sdk::{Data, Fault, FaultKind, Filled, Machine, Operator, Pool, Provider, grant};
 use berth_provider_file::FileProvider;
 use uuid::Uuid;
 
@@ -57,11 +57,11 @@ pub trait Site: Send + Sync + 'static {
     /// Removes stable paths that `keep` (resource, volume, target) does not want.
     fn sweep_links(&self, keep: &dyn Fn(&str, &str, &str) -> bool);
 
-    /// Copies a file of a pool's folder onto another one that is there, also its holes.
+    /// Moves data as a provider ordered it; [`Filled::Done`] orders nothing.
     ///
     /// # Errors
-    /// What hinders it.
-    fn copy(&self, pool: &Pool, from: &str, to: &str) -> Result<(), Fault>;
+    /// What hinders it, also that the order goes beyond what the provider was granted.
+    fn fill(&self, pool: &Pool, order: &Filled) -> Result<(), Fault>;
 
     /// The smallest write that a pool does without reading first, bytes; `None`: unknown. Asked when the pool is opened.
     fn min_io(&self, _pool: &Pool) -> Option<u32> {
@@ -140,6 +140,18 @@ impl HostSite {
         Self { shared, links: Links::new(dev_dir), capabilities, about, external, file: FileProvider }
     }
 
+    fn copy(&self, pool: &Pool, from: &Data, to: &Data) -> Result<(), Fault> {
+        let (Data::File(from), Data::File(to)) = (from, to) else { return Err(no_orders(pool)) };
+        let (source, target) = (Path::new(&pool.place).join(from), Path::new(&pool.place).join(to));
+        let words = |path: &Path| {
+            path.to_str().map(str::to_owned).ok_or_else(|| Fault::new(FaultKind::Unsupported, "The path of the pool is not UTF-8"))
+        };
+        let (source, target) = (words(&source)?, words(&target)?);
+        // `dd` writes into the file that is there and keeps its length, so the target stays at least as large as wanted.
+        let argv = ["dd", &format!("if={source}"), &format!("of={target}"), "bs=1M", "conv=notrunc,sparse,fsync", "status=none"];
+        self.shared.hands.change(|| self.shared.hands.need_long(&argv)).map(|_| ())
+    }
+
     fn link_fault(&self, resource: &ResourceName, volume: VolumeNumber, error: &std::io::Error) -> Fault {
         let path = self.links.path(resource, volume);
         Fault::new(FaultKind::Tool, format!("The stable path '{}' cannot be changed", path.display()))
@@ -171,7 +183,7 @@ impl Site for HostSite {
     }
 
     fn machine(&self, provider: &dyn Provider, pool: &Pool) -> Box<dyn Machine> {
-        Box::new(HostMachine::open(pool.clone(), provider.manifest(), Arc::clone(&self.shared)))
+        Box::new(HostMachine::open(pool.clone(), Arc::new(grant(&provider.manifest(), &Operator::default())), Arc::clone(&self.shared)))
     }
 
     fn attaches(&self) -> bool {
@@ -203,15 +215,12 @@ impl Site for HostSite {
         self.links.sweep(&self.shared.hands, keep);
     }
 
-    fn copy(&self, pool: &Pool, from: &str, to: &str) -> Result<(), Fault> {
-        let (source, target) = (Path::new(&pool.place).join(from), Path::new(&pool.place).join(to));
-        let words = |path: &Path| {
-            path.to_str().map(str::to_owned).ok_or_else(|| Fault::new(FaultKind::Unsupported, "The path of the pool is not UTF-8"))
-        };
-        let (source, target) = (words(&source)?, words(&target)?);
-        // `dd` writes into the file that is there and keeps its length, so the target stays at least as large as wanted.
-        let argv = ["dd", &format!("if={source}"), &format!("of={target}"), "bs=1M", "conv=notrunc,sparse,fsync", "status=none"];
-        self.shared.hands.change(|| self.shared.hands.need_long(&argv)).map(|_| ())
+    fn fill(&self, pool: &Pool, order: &Filled) -> Result<(), Fault> {
+        match order {
+            Filled::Done => Ok(()),
+            Filled::Copy { from, to } => self.copy(pool, from, to),
+            Filled::Pipe { .. } => Err(no_orders(pool)),
+        }
     }
 
     fn answer(&self, question: &Question) -> Answer {
@@ -239,6 +248,13 @@ impl Site for HostSite {
     fn remember_pool(&self, pool: &Pool, ids: (Uuid, Uuid)) {
         remember_folder(pool, ids, &self.shared);
     }
+}
+
+/// Copies of devices and pipes are for providers that this machine does not have.
+pub(crate) fn no_orders(pool: &Pool) -> Fault {
+    Fault::new(FaultKind::Unsupported, format!("Data of storage pool '{}' cannot be moved as its provider asks", pool.name))
+        .cause("It was not granted more than the files of the pool's folder")
+        .correction("Choose a storage pool of another kind")
 }
 
 /// Whether a volume that is there holds its data, as far as its plan says: it needs no peer for it, or has had it before, or can reach a

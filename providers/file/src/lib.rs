@@ -5,14 +5,14 @@
 //! what was cut short is known by its suffix and its mark, or is empty. A rollback replaces the volume's file in one rename, so any snapshot can be rolled back to
 //! and all of them stay.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+use berth_plugin_sdk::uuid::Uuid;
 use berth_plugin_sdk::{
-    BackingName, Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Filled, Found, Kib, Known, Machine, Manifest, Mark, Marked,
-    New, Over, PoolAbilities, Provider, Space,
+    BackingName, Data, Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Filled, Found, Kib, Known, Machine, Manifest, Mark,
+    Marked, New, Over, PoolAbilities, Provider, Space,
 };
-use uuid::Uuid;
 
 /// End of the name of every file of ours.
 const IMAGE: &str = ".img";
@@ -193,7 +193,7 @@ fn left_probe(seen: &FileSeen) -> bool {
 
 impl Provider for FileProvider {
     fn manifest(&self) -> Manifest {
-        Manifest { name: "file".into(), kinds: vec!["FILE".into(), "FILE_THIN".into()], commands: Vec::new(), files: true }
+        Manifest { files: true, ..Manifest::new("file", env!("CARGO_PKG_VERSION"), &["FILE", "FILE_THIN"]) }
     }
 
     fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
@@ -323,7 +323,7 @@ impl Provider for FileProvider {
                     let to = temporary(&new.name);
                     call.clear(&to, |seen| leftover(seen, new.mark.cluster))?;
                     call.files.create(&to, size.max(source.size), fill(on), &new.mark.render()).map_err(|e| call.fault(e))?;
-                    return Ok(Filled::Copy { from: image(&volume.name), to });
+                    return Ok(Filled::Copy { from: Data::File(image(&volume.name)), to: Data::File(to) });
                 }
                 Err(fault) => return Err(fault),
             }
@@ -394,6 +394,8 @@ impl Provider for FileProvider {
         }
     }
 }
+
+berth_plugin_sdk::export_provider!(FileProvider);
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 use berth_plugin_sdk::memory::{Memory, MemoryMachine};
+use berth_plugin_sdk::uuid::Uuid;
 use berth_plugin_sdk::{MarkKind, Pool};
 use proptest::prelude::*;
-use uuid::Uuid;
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn name(text: &str) -> BackingName {
 fn new(text: &str, kind: MarkKind, generation: u128, content: u128) -> New {
     let mark =
         Mark { kind, cluster: CLUSTER, generation: Uuid::from_u128(generation), content: Uuid::from_u128(content), name: text.into() };
-    New { name: name(text), mark }
+    New { name: name(text), suffix: String::new(), mark }
 }
 
 fn volume(text: &str, generation: u128, content: u128) -> New {
@@ -183,6 +183,7 @@ fn without_reflinks_snapshots_are_refused_and_clones_are_copied_by_the_host() {
     on.memory().write("web.img", 5);
     let copy = volume("copy", 3, 30);
     let Filled::Copy { from, to } = P.clone_volume(&on, &web.known(), &copy, Kib(128)).unwrap() else { panic!("a copy was expected") };
+    let (Data::File(from), Data::File(to)) = (from, to) else { panic!("files were expected") };
     on.memory().copy(&from, &to);
     P.finish_copy(&on, &copy).unwrap();
     P.finish_copy(&on, &copy).unwrap();

@@ -14,7 +14,8 @@ use berth_model::observed::{Capabilities, Holder};
 use berth_model::plan::VolumePlan;
 use berth_plugin_sdk::memory::Memory;
 use berth_plugin_sdk::{
-    Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Kib, Machine as Host, Manifest, Output, Over, Pool, Provider, Space,
+    Data, Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Filled, Kib, Machine as Host, Manifest, Output, Over, Pool, Provider,
+    Space,
 };
 use berth_proto::{Down, Up};
 use berth_provider_file::FileProvider;
@@ -410,8 +411,10 @@ impl Site for GuestSite {
         }
     }
 
-    fn copy(&self, pool: &Pool, from: &str, to: &str) -> Result<(), Fault> {
-        if self.guest.is_alive() {
+    fn fill(&self, pool: &Pool, order: &Filled) -> Result<(), Fault> {
+        if let Filled::Copy { from: Data::File(from), to: Data::File(to) } = order
+            && self.guest.is_alive()
+        {
             self.guest.machine.pool(&pool.place).copy(from, to);
             self.guest.changed();
         }

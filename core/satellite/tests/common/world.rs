@@ -10,7 +10,7 @@ use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, Holder, ItemSeen, Observation, Standing};
 use berth_model::plan::{PlanBody, PlanItem, PoolPlan};
 use berth_plugin_sdk::memory::{Memory, MemoryMachine};
-use berth_plugin_sdk::{Fault, Kib, Machine, Pool, Provider};
+use berth_plugin_sdk::{Data, Fault, Filled, Kib, Machine, Pool, Provider};
 use berth_proto::{Down, Hello, NeedReport, Ping, Plan, Up, down, up};
 use berth_provider_file::FileProvider;
 use berth_satellite::keep::{DurableFiles, Keep};
@@ -138,8 +138,10 @@ impl Site for World {
     fn sweep_links(&self, keep: &dyn Fn(&str, &str, &str) -> bool) {
         self.links.lock().unwrap().retain(|(resource, volume), device| keep(resource, &volume.to_string(), device));
     }
-    fn copy(&self, _pool: &Pool, from: &str, to: &str) -> Result<(), Fault> {
-        self.memory.copy(from, to);
+    fn fill(&self, _pool: &Pool, order: &Filled) -> Result<(), Fault> {
+        if let Filled::Copy { from: Data::File(from), to: Data::File(to) } = order {
+            self.memory.copy(from, to);
+        }
         Ok(())
     }
     fn scan(&self) {}
