@@ -1,10 +1,11 @@
 //! `berth balance`: brings definitions to as many replicas as are wanted, or tells what that would mean.
 
+use berth_cli::Table;
 use berth_client::{Call, Severity};
 use serde_json::{Value, json};
 
 use crate::ask::{self, refused, told};
-use crate::screen::{Screen, harmless, show};
+use crate::screen::{Page, row, show, show_replies};
 use crate::words::{BalanceWords, OutputFormat};
 
 /// Runs the command.
@@ -13,12 +14,12 @@ use crate::words::{BalanceWords, OutputFormat};
 /// If no controller answers, or it refuses.
 pub fn run(words: &BalanceWords) -> anyhow::Result<()> {
     let answer = ask::send(&words.connection, &call(words))?;
-    if words.output == OutputFormat::Text && !words.list {
-        for reply in answer.replies().unwrap_or_default().iter().filter(|reply| reply.severity() != Severity::Error) {
-            println!("{}", told(reply));
-        }
-    }
-    if words.output != OutputFormat::Text || (words.list && answer.ok()) {
+    if !words.list {
+        show_replies(&answer, words.output, || {
+            let replies = answer.replies().unwrap_or_default();
+            replies.iter().filter(|reply| reply.severity() != Severity::Error).map(|reply| told(reply) + "\n").collect()
+        })?;
+    } else if answer.ok() || matches!(words.output, OutputFormat::Json | OutputFormat::Yaml) {
         show(&ask::document(&answer, "the controller does not answer with a document")?, words.output, table)?;
     }
     refused(&answer)
@@ -32,8 +33,8 @@ fn call(words: &BalanceWords) -> Call {
     if words.dry_run { call.query("dry_run", "true") } else { call }
 }
 
-fn table(findings: &Value, screen: &Screen) -> String {
-    let mut table = screen.table(&["Resource", "Group", "Replicas", "Wanted", "Action", "Reason"]);
+fn table(findings: &Value) -> Page {
+    let mut table = Table::new(["Resource", "Group", "Replicas", "Wanted", "Action", "Reason"]);
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     for finding in findings.as_array().into_iter().flatten() {
         let action = match finding["action"].as_str().unwrap_or_default() {
@@ -43,7 +44,12 @@ fn table(findings: &Value, screen: &Screen) -> String {
         };
         let reason = finding["reason"].as_str().unwrap_or_default().to_owned();
         let [name, group, replicas, wanted] = ["resource_name", "resource_group", "replicas", "wanted"].map(|key| text(&finding[key]));
-        table.add_row([name, group, replicas, wanted, action, reason].map(|cell| harmless(&cell)));
+        table.rows.push(row([name, group, replicas, wanted, action, reason]));
     }
-    if table.is_empty() { "Everything has as many replicas as are wanted.\n".to_owned() } else { format!("{table}\n") }
+    let mut page = Page::default();
+    if table.rows.is_empty() {
+        page.note("Everything has as many replicas as are wanted.\n");
+    }
+    page.list(table);
+    page
 }

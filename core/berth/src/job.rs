@@ -1,10 +1,11 @@
 //! `berth job`: what the controller is busy with, through the REST API like everybody else.
 
+use berth_cli::Table;
 use berth_client::Call;
 use serde_json::Value;
 
 use crate::ask::{self, refused, told};
-use crate::screen::{Screen, harmless, show};
+use crate::screen::{Page, row, show, show_replies};
 use crate::words::{JobVerb, JobWords, OutputFormat};
 
 /// Runs the verb.
@@ -17,11 +18,16 @@ pub fn run(words: &JobWords) -> anyhow::Result<()> {
     match &words.verb {
         JobVerb::List { json, .. } => show(&ask::document(&answer, "the controller does not list jobs")?, form(words.output, *json), table),
         JobVerb::Show { json, .. } => {
-            show(&ask::document(&answer, "the controller does not show jobs")?, form(words.output, *json), |job, _| harmless(&page(job)))
+            show(&ask::document(&answer, "the controller does not show jobs")?, form(words.output, *json), |job| {
+                let mut shown = Page::default();
+                shown.text(page(job));
+                shown.rows(None, rows(std::slice::from_ref(job)));
+                shown
+            })
         }
-        JobVerb::Cancel { .. } | JobVerb::Retry { .. } => show(&answer.json().unwrap_or_default(), words.output, |_, _| {
-            answer.replies().unwrap_or_default().iter().map(|reply| told(reply) + "\n").collect()
-        }),
+        JobVerb::Cancel { .. } | JobVerb::Retry { .. } => {
+            show_replies(&answer, words.output, || answer.replies().unwrap_or_default().iter().map(|reply| told(reply) + "\n").collect())
+        }
     }
 }
 
@@ -82,16 +88,26 @@ fn waits(job: &Value) -> Vec<(String, String, String)> {
     lines
 }
 
-fn table(jobs: &Value, screen: &Screen) -> String {
-    let mut table = screen.table(&["Job", "Task", "About", "Step", "Node", "Waits for", "Way out"]);
-    for job in jobs.as_array().into_iter().flatten() {
+fn table(jobs: &Value) -> Page {
+    let mut page = Page::default();
+    let table = rows(jobs.as_array().map(Vec::as_slice).unwrap_or_default());
+    if table.rows.is_empty() {
+        page.note("No open jobs.\n");
+    }
+    page.list(table);
+    page
+}
+
+fn rows(jobs: &[Value]) -> Table {
+    let mut table = Table::new(["Job", "Task", "About", "Step", "Node", "Waits for", "Way out"]);
+    for job in jobs {
         for (at, (node, wait, way_out)) in waits(job).into_iter().enumerate() {
             let first = |cell: String| if at == 0 { cell } else { String::new() };
             let cells = [first(text(job, "uuid")), first(text(job, "task")), first(subject(job)), first(step(job)), node, wait, way_out];
-            table.add_row(cells.map(|cell| harmless(&cell)));
+            table.rows.push(row(cells));
         }
     }
-    if table.is_empty() { "No open jobs.\n".to_owned() } else { format!("{table}\n") }
+    table
 }
 
 /// A moment for people.
@@ -167,7 +183,7 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part} is not in\n{shown}");
         }
-        let listed = table(&json!([job]), &Screen { colour: false, width: None });
+        let listed = table(&json!([job])).for_people(berth_cli::Screen { colour: false, utf8: true, width: None });
         assert!(listed.contains("deactivate") && listed.contains("'umount /mnt'"), "{listed}");
     }
 }

@@ -1,14 +1,14 @@
 //! `berth local`: asks the satellite on this machine over its socket.
 
 use anyhow::Context;
-use berth_cli::Trouble;
+use berth_cli::{Table, Trouble};
 use berth_model::names::ResourceName;
 use berth_model::plan::Wanted;
 use berth_satellite::ResourceState;
 use berth_satellite::local::{self, LocalError};
 
 use crate::ask::Refused;
-use crate::screen::{Screen, harmless};
+use crate::screen::{self, harmless, row};
 use crate::words::{LocalVerb, LocalWords};
 
 /// Runs the verb.
@@ -43,7 +43,7 @@ fn name(text: &str) -> anyhow::Result<ResourceName> {
 }
 
 fn table(resources: &[ResourceState]) -> String {
-    let mut table = Screen::of_process().table(&["Resource", "Wanted", "Volume", "Device", "State"]);
+    let mut table = Table::new(["Resource", "Wanted", "Volume", "Device", "State"]);
     for resource in resources {
         let wanted = match (resource.wanted, resource.by_hand) {
             (_, Some(true)) => "active (by hand)",
@@ -53,17 +53,17 @@ fn table(resources: &[ResourceState]) -> String {
             (Wanted::Absent, None) => "absent",
         };
         let Some(seen) = &resource.seen else {
-            table.add_row([resource.resource.as_str(), wanted, "", "", "not looked at yet"]);
+            table.rows.push(row([resource.resource.as_str(), wanted, "", "", "not looked at yet"]));
             continue;
         };
         let state = seen.fault.as_ref().map_or_else(|| format!("{:?}", seen.standing).to_lowercase(), |fault| harmless(&fault.message));
         if seen.volumes.is_empty() {
-            table.add_row([resource.resource.as_str(), wanted, "", "", &state]);
+            table.rows.push(row([resource.resource.as_str(), wanted, "", "", &state]));
         }
         for volume in &seen.volumes {
             let device = volume.device_path.clone().unwrap_or_default();
-            table.add_row([resource.resource.as_str(), wanted, &volume.number.to_string(), &device, &state]);
+            table.rows.push(row([resource.resource.as_str(), wanted, &volume.number.to_string(), &device, &state]));
         }
     }
-    table.to_string()
+    table.text(screen::of_process()).trim_end().to_owned()
 }

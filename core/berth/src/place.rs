@@ -1,12 +1,11 @@
 //! `berth place`: where something would be placed, and why not elsewhere, as the controller would decide now.
 
-use berth_cli::{Trouble, parse_kib};
+use berth_cli::{Cell, Table, Tone, Trouble, parse_kib};
 use berth_client::{Call, Reply, Severity};
-use comfy_table::{Cell, Color};
 use serde_json::{Value, json};
 
 use crate::ask::{self, Refused, refused, told};
-use crate::screen::{Screen, harmless, show};
+use crate::screen::{Page, show};
 use crate::what_if::{size, text};
 use crate::words::{PlaceVerb, PlaceWords};
 
@@ -73,19 +72,19 @@ fn heading(placement: &Value) -> String {
     format!("{what} of {whose}: {}; {sizes}", layers.join(","))
 }
 
-fn table(document: &Value, screen: &Screen) -> String {
-    let mut out = String::new();
+fn table(document: &Value) -> Page {
+    let mut page = Page::default();
     let placements = document["placements"].as_array().map(Vec::as_slice).unwrap_or_default();
     if placements.is_empty() {
-        out.push_str("Nothing has to be placed.\n");
+        page.note("Nothing has to be placed.\n");
     }
     for placement in placements {
-        let mut table = screen.table(&["", "Node", "Pool", "Provider", "Score", "Free", "Why"]);
+        let mut table = Table::new(["Fit", "Node", "Pool", "Provider", "Score", "Free", "Why"]);
         for place in placement["places"].as_array().into_iter().flatten() {
-            let (sign, colour) = match text(place, "verdict") {
-                "chosen" => ("+", Some(Color::Green)),
-                "fits" => ("", None),
-                _ => ("-", Some(Color::DarkGrey)),
+            let (sign, tone) = match text(place, "verdict") {
+                "chosen" => ("+", Tone::Good),
+                "fits" => ("", Tone::Plain),
+                _ => ("-", Tone::Dim),
             };
             let score = place["score"].as_f64().map(|score| format!("{score:.4}")).unwrap_or_default();
             let free = place["free_kib"].as_u64().map(size).unwrap_or_default();
@@ -98,19 +97,17 @@ fn table(document: &Value, screen: &Screen) -> String {
                 free,
                 text(place, "reason").to_owned(),
             ];
-            table.add_row(cells.iter().map(|cell| {
-                let cell = Cell::new(harmless(cell));
-                match colour.filter(|_| screen.colour) {
-                    Some(colour) => cell.fg(colour),
-                    None => cell,
-                }
-            }));
+            table.rows.push(cells.into_iter().map(|cell| Cell::toned(cell, tone)).collect());
         }
-        out.push_str(&format!("{}\n{table}\n", harmless(&heading(placement))));
+        let about = heading(placement);
+        if table.rows.is_empty() {
+            page.text(format!("{about}\n"));
+        }
+        page.section(about.clone(), format!("{about}\n"), table);
         if let Some(why) = placement["failed"].as_str() {
-            out.push_str(&format!("Not possible: {}.\n", harmless(why)));
+            page.note(format!("Not possible: {why}.\n"));
         }
-        out.push('\n');
+        page.text("\n");
     }
     let worth_saying = |reply: &&Reply| {
         let loud = matches!(reply.severity(), Severity::Warning | Severity::Error);
@@ -124,16 +121,16 @@ fn table(document: &Value, screen: &Screen) -> String {
             Severity::Warning => "Warning",
             Severity::Error => "Error",
         };
-        out.push_str(&format!("{word}: {}\n", harmless(&told(reply))));
+        page.note(format!("{word}: {}\n", told(reply)));
     }
-    out
+    page
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PIPE: Screen = Screen { colour: false, width: None };
+    const PIPE: berth_cli::Screen = berth_cli::Screen { colour: false, utf8: true, width: None };
 
     fn place(node: &str, pool: Option<&str>, verdict: &str, reason: &str) -> Value {
         json!({"node_name": node, "storage_pool_name": pool, "provider_kind": pool.map(|_| "LVM"), "verdict": verdict, "score": null,
@@ -150,11 +147,11 @@ mod tests {
         let placement = json!({"resource_name": null, "kind": "disks", "wanted": 1, "layers": ["DRBD", "STORAGE"], "volume_sizes_kib": [1024],
             "failed": null, "places": places});
         let document = json!({"possible": true, "placements": [placement], "replies": []});
-        let text = table(&document, &PIPE);
+        let text = table(&document).for_people(PIPE);
         assert!(text.starts_with("1 new of a new resource: DRBD,STORAGE; 1.00 MiB\n"), "{text}");
         assert!(text.contains("alpha") && text.contains("1.00 GiB") && text.contains("others have more free space"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
-        let narrow = table(&document, &Screen { colour: false, width: Some(60) });
+        let narrow = table(&document).for_people(berth_cli::Screen { width: Some(60), ..PIPE });
         assert!(narrow.lines().filter(|line| line.contains('│')).all(|line| line.chars().count() <= 60), "{narrow}");
         assert_eq!(refusal(&document).map(|reply| told(&reply)), None);
     }
@@ -163,7 +160,7 @@ mod tests {
     fn a_refusal_is_the_last_word() {
         let error = json!({"ret_code": -4_611_686_018_427_386_908_i64, "message": "Not enough nodes.", "correction": "Add nodes."});
         let document = json!({"possible": false, "placements": [], "replies": [error]});
-        assert_eq!(table(&document, &PIPE), "Nothing has to be placed.\n");
+        assert_eq!(table(&document).for_people(PIPE), "Nothing has to be placed.\n");
         assert_eq!(refusal(&document).map(|reply| told(&reply)).as_deref(), Some("Not enough nodes. Add nodes."));
     }
 }

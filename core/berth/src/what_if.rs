@@ -1,12 +1,11 @@
 //! `berth what-if` and `berth risk`: what would be lost with nodes, and what is at risk today, as the controller sees it.
 
-use berth_cli::{Connection, Trouble};
+use berth_cli::{Cell, Connection, Table, Tone, Trouble};
 use berth_client::Call;
-use comfy_table::{Cell, Color};
 use serde_json::Value;
 
 use crate::ask::{self, refused, send};
-use crate::screen::{Screen, harmless, show};
+use crate::screen::{Page, show};
 use crate::words::{RiskWords, WhatIfVerb, WhatIfWords};
 
 /// Runs `what-if`.
@@ -83,23 +82,18 @@ fn certainty(value: &Value) -> String {
     }
 }
 
-/// A heading, and the table of a list below it; nothing for an empty list. Rows: the cells of an element.
-fn section(out: &mut String, screen: &Screen, title: &str, capped: &Value, headings: &[&str], row: impl Fn(&Value) -> Vec<String>) {
+/// A heading, and the table of a list below it; for people nothing for an empty list. Rows: the cells of an element.
+fn section<const N: usize>(page: &mut Page, title: &str, capped: &Value, headings: [&str; N], row: impl Fn(&Value) -> Vec<String>) {
     let elements = capped["list"].as_array().map(Vec::as_slice).unwrap_or_default();
     let total = number(capped, "total");
-    if elements.is_empty() {
-        return;
-    }
-    let mut table = screen.table(headings);
+    let mut table = Table::new(headings);
     for element in elements {
         let uncertain = element.get("certain").and_then(Value::as_bool) == Some(false);
-        table.add_row(row(element).into_iter().map(|text| {
-            let cell = Cell::new(harmless(&text));
-            if uncertain && screen.colour { cell.fg(Color::Yellow) } else { cell }
-        }));
+        let tone = if uncertain { Tone::Warn } else { Tone::Plain };
+        table.rows.push(row(element).into_iter().map(|text| Cell::toned(text, tone)).collect());
     }
     let shown = if total > elements.len() as u64 { format!("{total}, the first {} are shown", elements.len()) } else { total.to_string() };
-    out.push_str(&format!("{title} ({shown}):\n{table}\n"));
+    page.section(title, format!("{title} ({shown}):\n"), table);
 }
 
 fn few(one: &Value) -> Vec<String> {
@@ -108,113 +102,107 @@ fn few(one: &Value) -> Vec<String> {
     vec![text(one, "resource_name").to_owned(), number(one, "wanted").to_string(), number(one, "before").to_string(), left]
 }
 
-fn outcome(document: &Value, screen: &Screen) -> String {
-    let mut out =
+fn outcome(document: &Value) -> Page {
+    let mut page = Page::default();
+    let happened =
         format!("If {} {}:\n", list(document, "nodes"), if text(document, "event") == "lost" { "were lost" } else { "went down" });
-    let begun = out.len();
     let name = |one: &Value| text(one, "resource_name").to_owned();
     let title = if text(document, "event") == "lost" { "Data lost for good" } else { "Data only there, lost if it does not come back" };
-    section(&mut out, screen, title, &document["data"], &["Resource", "Data on", "Certainty"], |one| {
+    section(&mut page, title, &document["data"], ["Resource", "Data on", "Certainty"], |one| {
         vec![name(one), list(one, "holders"), certainty(one)]
     });
-    section(&mut out, screen, "Not usable meanwhile", &document["access"], &["Resource", "In use on", "Certainty"], |one| {
+    section(&mut page, "Not usable meanwhile", &document["access"], ["Resource", "In use on", "Certainty"], |one| {
         vec![name(one), list(one, "in_use_on"), certainty(one)]
     });
-    section(
-        &mut out,
-        screen,
-        "Quorum lost",
-        &document["quorum"],
-        &["Resource", "Rule", "Votes left", "Needed", "Voters", "Certainty"],
-        |one| {
-            let (left, best) = (number(one, "left"), number(one, "left_at_best"));
-            let left = if left == best { left.to_string() } else { format!("{left} to {best}") };
-            vec![
-                name(one),
-                text(one, "rule").to_owned(),
-                left,
-                number(one, "needed").to_string(),
-                number(one, "voters").to_string(),
-                certainty(one),
-            ]
-        },
-    );
-    section(&mut out, screen, "Fewer copies than wanted", &document["redundancy"], &["Resource", "Wanted", "Now", "Left"], few);
-    section(&mut out, screen, "Snapshots only there", &document["snapshots"], &["Resource", "Snapshot", "Certainty"], |one| {
+    section(&mut page, "Quorum lost", &document["quorum"], ["Resource", "Rule", "Votes left", "Needed", "Voters", "Certainty"], |one| {
+        let (left, best) = (number(one, "left"), number(one, "left_at_best"));
+        let left = if left == best { left.to_string() } else { format!("{left} to {best}") };
+        vec![
+            name(one),
+            text(one, "rule").to_owned(),
+            left,
+            number(one, "needed").to_string(),
+            number(one, "voters").to_string(),
+            certainty(one),
+        ]
+    });
+    section(&mut page, "Fewer copies than wanted", &document["redundancy"], ["Resource", "Wanted", "Now", "Left"], few);
+    section(&mut page, "Snapshots only there", &document["snapshots"], ["Resource", "Snapshot", "Certainty"], |one| {
         vec![name(one), text(one, "snapshot_name").to_owned(), certainty(one)]
     });
     let headings = ["Node", "Pool", "Free", "Total", "Promised", "Added", "Too much", "Missing when full"];
-    section(&mut out, screen, "Pools that overflow if replicas are placed anew", &document["pools"], &headings, |one| {
+    section(&mut page, "Pools that overflow if replicas are placed anew", &document["pools"], headings, |one| {
         let sizes = ["free_kib", "total_kib", "promised_kib", "added_kib", "over_kib", "short_if_full_kib"];
         let names = [text(one, "node_name").to_owned(), text(one, "storage_pool_name").to_owned()];
         names.into_iter().chain(sizes.iter().map(|key| size(number(one, key)))).collect()
     });
-    section(&mut out, screen, "No place for their replicas", &document["unplaced"], &["Resource", "Replicas", "Why"], |one| {
+    section(&mut page, "No place for their replicas", &document["unplaced"], ["Resource", "Replicas", "Why"], |one| {
         let why: Vec<&str> = one["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         vec![name(one), number(one, "replicas").to_string(), why.join("\n")]
     });
-    if out.len() == begun {
-        out.push_str("nothing would be lost, and its replicas have room elsewhere.\n");
+    if page.is_empty() {
+        page.note("nothing would be lost, and its replicas have room elsewhere.\n");
     }
+    page.before(happened);
     let not_tried = number(document, "not_tried");
     if not_tried > 0 {
-        out.push_str(&format!("Note: for {not_tried} replicas no place was looked for.\n"));
+        page.note(format!("Note: for {not_tried} replicas no place was looked for.\n"));
     }
     let unknown = list(&document["unknown_nodes"], "list");
     if !unknown.is_empty() {
-        out.push_str(&format!("Note: the state of these nodes is unknown: {unknown}.\n"));
+        page.note(format!("Note: the state of these nodes is unknown: {unknown}.\n"));
     }
     let quarantined = number(document, "quarantined");
     if quarantined > 0 {
-        out.push_str(&format!("Note: {quarantined} records cannot be read; what they stand for is not in this answer.\n"));
+        page.note(format!("Note: {quarantined} records cannot be read; what they stand for is not in this answer.\n"));
     }
-    out
+    page
 }
 
-fn report(document: &Value, screen: &Screen) -> String {
-    let mut out = String::new();
+fn report(document: &Value) -> Page {
+    let mut page = Page::default();
     let name = |one: &Value, key: &str| text(one, key).to_owned();
     let headings = ["Node", "State", "Data", "Not usable", "Quorum", "Copies", "Snapshots", "Holds", "Room elsewhere"];
-    section(&mut out, screen, "With each node would be lost", &document["nodes"], &headings, |one| {
+    section(&mut page, "With each node would be lost", &document["nodes"], headings, |one| {
         let state = if flag(one, "online") { "online" } else { "unknown" };
         let counts = ["data", "access", "quorum", "redundancy", "snapshots"].iter().map(|key| number(one, key).to_string());
         let sizes = ["holds_kib", "room_elsewhere_kib"].iter().map(|key| size(number(one, key)));
         [name(one, "node_name"), state.to_owned()].into_iter().chain(counts).chain(sizes).collect()
     });
     let headings = ["Resource", "Data lost", "May be on", "Missing on", "Behind on", "Given up on"];
-    section(&mut out, screen, "Resources without a good copy", &document["without_good_copy"], &headings, |one| {
+    section(&mut page, "Resources without a good copy", &document["without_good_copy"], headings, |one| {
         let lost = if flag(one, "certain") { "certain" } else { "possible" };
         let nodes = ["unknown", "lost_on", "behind_on", "given_up_on"].iter().map(|key| list(one, key));
         [name(one, "resource_name"), lost.to_owned()].into_iter().chain(nodes).collect()
     });
-    section(&mut out, screen, "Volumes without any replica", &document["without_replica"], &["Resource"], |one| {
+    section(&mut page, "Volumes without any replica", &document["without_replica"], ["Resource"], |one| {
         vec![one.as_str().unwrap_or_default().to_owned()]
     });
-    section(&mut out, screen, "Fewer copies than wanted", &document["too_few"], &["Resource", "Wanted", "Known and unknown", "Good"], few);
+    section(&mut page, "Fewer copies than wanted", &document["too_few"], ["Resource", "Wanted", "Known and unknown", "Good"], few);
     let pool = |one: &Value| {
         let names = [name(one, "node_name"), name(one, "storage_pool_name")].into_iter();
         names.chain(["free_kib", "total_kib", "promised_kib"].iter().map(|key| size(number(one, key)))).collect::<Vec<_>>()
     };
     let headings = ["Node", "Pool", "Free", "Total", "Promised"];
-    section(&mut out, screen, "Pools near full", &document["near_full"], &headings, pool);
-    section(&mut out, screen, "Thin pools that promise more than they have", &document["overcommitted"], &headings, pool);
-    section(&mut out, screen, "Pools of which nothing is known", &document["pools_unknown"], &["Node", "Pool", "Why"], |one| {
+    section(&mut page, "Pools near full", &document["near_full"], headings, pool);
+    section(&mut page, "Thin pools that promise more than they have", &document["overcommitted"], headings, pool);
+    section(&mut page, "Pools of which nothing is known", &document["pools_unknown"], ["Node", "Pool", "Why"], |one| {
         vec![name(one, "node_name"), name(one, "storage_pool_name"), name(one, "why")]
     });
-    section(&mut out, screen, "Blocked jobs", &document["blocked_jobs"], &["Job", "Task", "Resource", "Node", "Why", "To do"], |one| {
+    section(&mut page, "Blocked jobs", &document["blocked_jobs"], ["Job", "Task", "Resource", "Node", "Why", "To do"], |one| {
         ["uuid", "task", "resource_name", "node_name", "why", "way_out"].iter().map(|key| name(one, key)).collect()
     });
     let headings = ["Node", "State", "Unknown since", "Why"];
-    section(&mut out, screen, "Nodes of which nothing is known", &document["nodes_unknown"], &headings, |one| {
+    section(&mut page, "Nodes of which nothing is known", &document["nodes_unknown"], headings, |one| {
         ["node_name", "connection_status", "unknown_since", "reason"].iter().map(|key| name(one, key)).collect()
     });
-    section(&mut out, screen, "Records that cannot be read", &document["quarantined"], &["Kind", "Key", "Why"], |one| {
+    section(&mut page, "Records that cannot be read", &document["quarantined"], ["Kind", "Key", "Why"], |one| {
         ["kind", "key", "why"].iter().map(|key| name(one, key)).collect()
     });
-    if out.is_empty() {
-        out.push_str("No risk is known.\n");
+    if page.is_empty() {
+        page.note("No risk is known.\n");
     }
-    out
+    page
 }
 
 #[cfg(test)]
@@ -223,21 +211,21 @@ mod tests {
 
     use super::*;
 
-    const PIPE: Screen = Screen { colour: false, width: None };
+    const PIPE: berth_cli::Screen = berth_cli::Screen { colour: false, utf8: true, width: None };
 
     #[test]
     fn an_outcome_names_what_is_lost() {
         let empty = json!({"total": 0, "list": []});
         let mut document = json!({"nodes": ["alpha", "bravo"], "event": "down", "data": empty, "access": empty, "quorum": empty, "redundancy": empty,
             "snapshots": empty, "pools": empty, "unplaced": empty, "unknown_nodes": empty, "not_tried": 0, "quarantined": 0});
-        let text = outcome(&document, &PIPE);
+        let text = outcome(&document).for_people(PIPE);
         assert!(text.starts_with("If alpha, bravo went down:\nnothing would be lost"), "{text}");
         document["data"] =
             json!({"total": 300, "list": [{"resource_name": "web\u{1b}[2J", "certain": false, "holders": ["alpha"], "unknown": ["echo"]}]});
-        let text = outcome(&document, &PIPE);
+        let text = outcome(&document).for_people(PIPE);
         assert!(text.contains("(300, the first 1 are shown)") && text.contains("possible (unknown: echo)"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
-        let narrow = outcome(&document, &Screen { colour: false, width: Some(40) });
+        let narrow = outcome(&document).for_people(berth_cli::Screen { width: Some(40), ..PIPE });
         assert!(narrow.lines().filter(|line| line.contains('│')).all(|line| line.chars().count() <= 40), "{narrow}");
     }
 

@@ -436,6 +436,10 @@ pub enum OutputFormat {
     Json,
     /// The same as YAML.
     Yaml,
+    /// Comma-separated, headings first; several tables in one, named in its first column.
+    Csv,
+    /// For people, as wide as it gets.
+    Wide,
 }
 
 /// `berth what-if`.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 /// The commands, in the order of the transcript.
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 27] = [
     "job list",
     "job list -o yaml",
     "job show 01890a5d-ac96-774b-bcce-b302099a8057",
@@ -28,6 +28,17 @@ const COMMANDS: [&str; 16] = [
     "balance --list",
     "balance --dry-run",
     "job list --blocked --node nobody",
+    "job list -o csv",
+    "job list --blocked --node nobody -o csv",
+    "job cancel 01890a5d-ac96-774b-bcce-b302099a8057 -o csv",
+    "audit -o csv",
+    "audit -o wide",
+    "why web/alpha -o csv",
+    "diff -o csv",
+    "drift -o csv",
+    "risk -o csv",
+    "place new 1G --count 2 -o csv",
+    "balance --list -o csv",
 ];
 
 fn folder() -> PathBuf {

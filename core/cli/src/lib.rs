@@ -43,11 +43,13 @@ use jiff::Zoned;
 pub use connection::{Connection, split};
 pub use filter_words::FilterWords;
 pub use grammar::{command, words};
-pub use output::yaml;
+pub use output::{csv, yaml};
 pub use run::Trouble;
 pub use settings::Surroundings;
 pub use size::{BadSize, parse_kib};
+pub use table::{Cell, Screen, Table, Tone};
 pub use terminal::Terminal;
+pub use view::replies;
 
 use plan::Plan;
 use run::Runner;

@@ -18,6 +18,8 @@ pub enum Tone {
     Warn,
     /// Broken.
     Bad,
+    /// Of less account than the others.
+    Dim,
 }
 
 /// One cell.
@@ -89,6 +91,15 @@ impl Table {
     /// The name of a column to group by that does not exist.
     pub fn draw(mut self, look: &Look, screen: Screen) -> Result<String, String> {
         self.group(&look.group_by)?;
+        Ok(self.drawn(look, screen))
+    }
+
+    /// Draws the table as a list of LINSTOR's is drawn where nothing else is asked for; ends with a line end.
+    pub fn text(&self, screen: Screen) -> String {
+        self.drawn(&Look::default(), screen)
+    }
+
+    fn drawn(&self, look: &Look, screen: Screen) -> String {
         let colour = screen.colour && !look.pastable;
         let mut drawing = Drawing::new();
         drawing.load_style(if screen.utf8 && !look.pastable { BOX } else { ASCII_FULL_CONDENSED });
@@ -110,10 +121,11 @@ impl Table {
                     (true, Tone::Good) => drawn.fg(Color::Green),
                     (true, Tone::Warn) => drawn.fg(Color::Yellow),
                     (true, Tone::Bad) => drawn.fg(Color::Red),
+                    (true, Tone::Dim) => drawn.fg(Color::DarkGrey),
                 }
             }));
         }
-        Ok(format!("{drawing}\n"))
+        format!("{drawing}\n")
     }
 
     /// Sorts by the named columns and writes a cell only where it differs from the one above.

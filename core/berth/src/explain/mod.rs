@@ -3,13 +3,14 @@
 mod text;
 pub mod words;
 
+use berth_cli::Table;
 use berth_client::{Call, Reply, Response, Severity};
 use serde_json::{Value, json};
 
 use words::{Adopt, Asking, AuditWords, DiffWords, DriftVerb, DriftWords, Which, WhyWords};
 
 use crate::ask::{self, Refused};
-use crate::screen::{self, Screen, harmless};
+use crate::screen::{self, Page, row};
 
 /// `berth why`.
 ///
@@ -20,7 +21,7 @@ pub fn why(words: &WhyWords) -> anyhow::Result<()> {
     for (name, value) in [("limit", words.limit), ("before", words.before)] {
         call = value.into_iter().fold(call, |call, value| call.query(name, value.to_string()));
     }
-    show(&words.asking, &call, |story, _| harmless(&text::story(story)))
+    show(&words.asking, &call, text::page)
 }
 
 fn why_call(object: &[String]) -> Call {
@@ -112,16 +113,16 @@ fn stranger_call(verb: &str, which: &Which) -> Call {
     if which.dry_run { call.query("dry_run", "true") } else { call }
 }
 
-fn show(asking: &Asking, call: &Call, text: impl FnOnce(&Value, &Screen) -> String) -> anyhow::Result<()> {
+fn show(asking: &Asking, call: &Call, page: impl FnOnce(&Value) -> Page) -> anyhow::Result<()> {
     let answer = crate::ask::send(&asking.connection, call)?;
     refused(&answer)?;
     let document = ask::document(&answer, "the controller does not answer with a document")?;
-    screen::show(&document, asking.output, text)
+    screen::show(&document, asking.output, page)
 }
 
 fn change(asking: &Asking, call: &Call) -> anyhow::Result<()> {
     let answer = crate::ask::send(&asking.connection, call)?;
-    screen::show(&answer.json().unwrap_or_default(), asking.output, |_, _| {
+    screen::show_replies(&answer, asking.output, || {
         let replies = answer.replies().unwrap_or_default();
         replies.iter().filter(|reply| reply.severity() != Severity::Error).map(|reply| told(reply) + "\n").collect()
     })?;
@@ -140,9 +141,9 @@ fn refused(answer: &Response) -> anyhow::Result<()> {
     if errors.is_empty() { ask::refused(answer) } else { Err(Refused(errors.join("\n")).into()) }
 }
 
-fn audit_text(page: &Value, screen: &Screen) -> String {
-    let mut table = screen.table(&["Serial", "When", "Who", "From", "Command", "Changed", "Decided"]);
-    for entry in page["entries"].as_array().into_iter().flatten() {
+fn audit_text(entries: &Value) -> Page {
+    let mut table = Table::new(["Serial", "When", "Who", "From", "Command", "Changed", "Decided"]);
+    for entry in entries["entries"].as_array().into_iter().flatten() {
         let cells = [
             entry["serial"].to_string(),
             text::word(entry, "at"),
@@ -152,17 +153,22 @@ fn audit_text(page: &Value, screen: &Screen) -> String {
             text::changed(entry),
             text::notes(&entry["decision"]).join("\n"),
         ];
-        table.add_row(cells.map(|cell| harmless(&cell)));
+        table.rows.push(row(cells));
     }
-    let mut out = format!("{table}\n");
-    if let Some(next) = page["next_before"].as_u64() {
-        out.push_str(&format!("There are older entries: --before {next}\n"));
+    let mut page = Page::default();
+    if table.rows.is_empty() {
+        page.note("The log has no such entry.\n");
     }
-    out + &text::knows_from(page)
+    page.list(table);
+    if let Some(next) = entries["next_before"].as_u64() {
+        page.note(format!("There are older entries: --before {next}\n"));
+    }
+    page.note(text::knows_from(entries));
+    page
 }
 
-fn diff_text(items: &Value, screen: &Screen) -> String {
-    let mut table = screen.table(&["Node", "What", "Wanted", "Found", "Why", "Seen", "To do"]);
+fn diff_text(items: &Value) -> Page {
+    let mut table = Table::new(["Node", "What", "Wanted", "Found", "Why", "Seen", "To do"]);
     for one in items.as_array().into_iter().flatten() {
         let what = format!("{} {}", text::word(one, "kind").replace('_', " "), text::word(one, "name"));
         let found = if one["found"].is_string() { text::word(one, "found") } else { "unknown".to_owned() };
@@ -175,23 +181,27 @@ fn diff_text(items: &Value, screen: &Screen) -> String {
             text::when(one),
             text::word(one, "correction"),
         ];
-        table.add_row(cells.map(|cell| harmless(&cell)));
+        table.rows.push(row(cells));
     }
-    if table.is_empty() { "Everything was seen as it is wanted.\n".to_owned() } else { format!("{table}\n") }
+    let mut page = Page::default();
+    if table.rows.is_empty() {
+        page.note("Everything was seen as it is wanted.\n");
+    }
+    page.list(table);
+    page
 }
 
-fn drift_text(nodes: &Value, screen: &Screen) -> String {
-    let mut strangers = screen.table(&["Node", "Pool", "Id", "Object", "Its mark says", "Size (KiB)", "Looked for"]);
-    let mut lost = screen.table(&["Node", "What", "Why", "Seen", "To do"]);
-    let mut unclaimed = screen.table(&["Node", "What", "Why", "Seen", "To do"]);
-    let (mut found, mut missing, mut unknown) = (false, false, String::new());
+fn drift_text(nodes: &Value) -> Page {
+    let mut strangers = Table::new(["Node", "Pool", "Id", "Object", "Its mark says", "Size (KiB)", "Looked for"]);
+    let mut lost = Table::new(["Node", "What", "Why", "Seen", "To do"]);
+    let mut unclaimed = lost.clone();
+    let mut unknown = String::new();
     for node in nodes.as_array().into_iter().flatten() {
         let name = text::word(node, "node");
         match node["strangers"].as_array() {
             None => unknown.push_str(&format!("Unknown what lies on {name}: {} {}\n", text::word(node, "reason"), text::when(node))),
             Some(list) => {
                 for one in list {
-                    found = true;
                     let what = if one["snapshot"] == json!(true) { "snapshot " } else { "volume " };
                     let cells = [
                         name.clone(),
@@ -202,35 +212,29 @@ fn drift_text(nodes: &Value, screen: &Screen) -> String {
                         one["size_kib"].to_string(),
                         text::word(node, "seen"),
                     ];
-                    strangers.add_row(cells.map(|cell| harmless(&cell)));
+                    strangers.rows.push(row(cells));
                 }
             }
         }
         for (key, table) in [("lost", &mut lost), ("unclaimed", &mut unclaimed)] {
             for one in node[key].as_array().into_iter().flatten() {
-                missing = true;
                 let what = format!("{} {}", text::word(one, "kind").replace('_', " "), text::word(one, "name"));
                 let cells = [name.clone(), what, text::word(one, "reason"), text::when(one), text::word(one, "correction")];
-                table.add_row(cells.map(|cell| harmless(&cell)));
+                table.rows.push(row(cells));
             }
         }
     }
-    let mut out = String::new();
-    if found {
-        out.push_str(&format!("On machines, and nobody names it ('berth drift remove' or 'adopt' NODE POOL ID):\n{strangers}\n"));
+    let mut page = Page::default();
+    let title = "On machines, and nobody names it ('berth drift remove' or 'adopt' NODE POOL ID):\n";
+    page.section("nobody's", title, strangers);
+    let title = "Known, and something without our mark lies in its place ('berth drift adopt NODE --all' takes it in):\n";
+    page.section("unmarked", title, unclaimed);
+    page.section("missing", "Known, and missing:\n", lost);
+    if page.is_empty() {
+        page.note("Nothing drifted where somebody looked.\n");
     }
-    if !unclaimed.is_empty() {
-        out.push_str(&format!(
-            "Known, and something without our mark lies in its place ('berth drift adopt NODE --all' takes it in):\n{unclaimed}\n"
-        ));
-    }
-    if !lost.is_empty() {
-        out.push_str(&format!("Known, and missing:\n{lost}\n"));
-    }
-    if !found && !missing {
-        out.push_str("Nothing drifted where somebody looked.\n");
-    }
-    out + &unknown
+    page.note(unknown);
+    page
 }
 
 #[cfg(test)]
@@ -254,7 +258,7 @@ mod tests {
              "strangers": [{"pool": "thin", "id": "7", "backing": "x", "name": "x/0", "snapshot": false, "size_kib": 8}]},
             {"node": "bravo", "strangers": null, "lost": [], "reason": "The node is away.", "unknown_since": "2026-01-02T00:00:00.000Z"}
         ]);
-        let text = drift_text(&nodes, &Screen { colour: false, width: None });
+        let text = drift_text(&nodes).for_people(berth_cli::Screen { colour: false, utf8: true, width: None });
         assert!(text.contains("volume x/0") && text.contains("2026-01-01"), "{text}");
         assert!(text.contains("Unknown what lies on bravo: The node is away. unknown since 2026-01-02"), "{text}");
     }

@@ -1,6 +1,9 @@
 //! Stories as text.
 
+use berth_cli::Table;
 use serde_json::Value;
+
+use crate::screen::{Page, row};
 
 /// Fields of one entry that are shown; the document has all.
 const FIELDS: usize = 8;
@@ -105,6 +108,40 @@ fn own(entry: &Value) -> Vec<String> {
         }
         None => Vec::new(),
     }
+}
+
+/// The story of an object as text, and as rows.
+pub fn page(document: &Value) -> Page {
+    let list = |key: &str| document[key].as_array().into_iter().flatten();
+    let mut page = Page::default();
+    page.text(story(document));
+    let mut history = Table::new(["Object", "Serial", "When", "Who", "From", "Command", "What"]);
+    for entry in list("history") {
+        let what: Vec<String> = own(entry).into_iter().chain(notes(&entry["decision"])).collect();
+        let told = ["serial", "at", "actor", "origin", "command"].map(|key| word(entry, key));
+        let cells = [word(document, "object")].into_iter().chain(told).chain([what.join("\n")]);
+        history.rows.push(row(cells));
+    }
+    page.rows(Some("history"), history);
+    let mut now = Table::new(["Object", "Node", "Wanted", "Found", "Seen", "Why", "To do"]);
+    for one in list("now") {
+        let object = format!("{} {}", word(one, "kind").replace('_', " "), word(one, "name"));
+        let found = if one["found"].is_string() { word(one, "found") } else { "unknown".to_owned() };
+        let cells = [object, word(one, "node"), word(one, "wanted"), found, when(one), word(one, "reason"), word(one, "correction")];
+        now.rows.push(row(cells));
+    }
+    page.rows(Some("now"), now);
+    let mut waits = Table::new(["Object", "Node", "Job", "Task", "Who", "Why", "To do"]);
+    for job in list("blocked_by") {
+        for blocker in job["blockers"].as_array().into_iter().flatten() {
+            let about = ["object", "node_name"].map(|key| word(blocker, key));
+            let why = [word(blocker, "message"), word(blocker, "cause")].join(" ");
+            let job = ["uuid", "task", "actor"].map(|key| word(job, key));
+            waits.rows.push(row(about.into_iter().chain(job).chain([why.trim_end().to_owned(), word(blocker, "way_out")])));
+        }
+    }
+    page.rows(Some("waits for"), waits);
+    page
 }
 
 /// The story of an object: what happened, oldest first, then what it is now and what blocks it.

@@ -135,7 +135,7 @@ fn sync_progress(state: &str, volume: &Value) -> String {
 /// A resource's state: that of its worst volume.
 pub fn resource(resource: &Value) -> Cell {
     let rank = |tone: Tone| match tone {
-        Tone::Plain => 0,
+        Tone::Plain | Tone::Dim => 0,
         Tone::Good => 1,
         Tone::Warn => 2,
         Tone::Bad => 3,
