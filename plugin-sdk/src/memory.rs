@@ -36,6 +36,8 @@ struct State {
     attached: u64,
     changes: u32,
     cut: Option<u32>,
+    /// Devices whose file is gone: nobody detached them.
+    lost_devices: Vec<Device>,
 }
 
 /// A folder in memory, shared by the machines of its pool.
@@ -64,6 +66,7 @@ impl Memory {
             attached: 0,
             changes: 0,
             cut: None,
+            lost_devices: Vec::new(),
         })))
     }
 
@@ -86,6 +89,12 @@ impl Memory {
             format!("{name} {} {} {:?} {} {:?}", f.size, f.allocated, f.mark, f.data, f.device.as_ref().map(|device| device.size))
         };
         state.files.iter().map(row).collect()
+    }
+
+    /// Paths of devices whose file was removed or replaced while they served it; a real machine keeps them until they are detached.
+    #[must_use]
+    pub fn lost_devices(&self) -> Vec<String> {
+        self.state_mut().lost_devices.iter().map(|device| device.path.clone()).collect()
     }
 
     /// Puts a file there as a stranger would, who syncs it.
@@ -140,6 +149,7 @@ impl Memory {
         state.files = disk.names.iter().map(file).collect();
         state.used = state.files.values().fold(0, |sum: u64, file| sum.saturating_add(file.allocated.0));
         state.cut = None;
+        state.lost_devices.clear();
     }
 
     /// Whether the file system shares blocks.
@@ -344,6 +354,7 @@ impl Files for Memory {
         let Some(file) = state.files.remove(from) else { return Err(FileError::Missing(from.into())) };
         state.disk.entry(Entry::Moved { from: from.into(), to: to.into(), inode: file.inode });
         if let Some(old) = state.files.insert(to.into(), file) {
+            state.lost_devices.extend(old.device);
             state.used = state.used.saturating_sub(old.allocated.0);
         }
         state.changes += 1;
@@ -354,6 +365,7 @@ impl Files for Memory {
         let mut state = self.state_mut();
         state.alive("remove", name)?;
         if let Some(old) = state.files.remove(name) {
+            state.lost_devices.extend(old.device);
             state.used = state.used.saturating_sub(old.allocated.0);
             state.disk.entry(Entry::Unset { name: name.into(), inode: old.inode });
             state.changes += 1;

@@ -1,0 +1,290 @@
+//! The file provider passes, and each seeded defect is found, by the check that is there for it.
+
+use berth_plugin_sdk::{
+    BackingName, Device, Fault, FaultKind, Filled, Found, Known, Machine, Manifest, Mark, New, Over, PoolAbilities, Provider, Space,
+};
+use berth_provider_file::FileProvider;
+
+use super::*;
+
+fn few() -> Settings {
+    Settings { volumes: 30, ..Settings::default() }
+}
+
+fn run(provider: &dyn Provider, kind: &str) -> Report {
+    check(provider, &MemoryBench::new(kind), &few(), &mut |_| {})
+}
+
+#[test]
+fn the_file_provider_passes_with_a_thousand_volumes() {
+    for kind in ["FILE", "FILE_THIN"] {
+        let mut told = Vec::new();
+        let report = check(&FileProvider, &MemoryBench::new(kind), &Settings::default(), &mut |title| told.push(title.to_owned()));
+        assert!(report.passed(), "{report}");
+        assert_eq!(told.len(), report.checks.len());
+        let version = FileProvider.manifest().version;
+        let count = report.checks.len() - 1;
+        assert_eq!(report.badge(), format!("berth-conformance 0.1 file {version} {kind}: {count}/{count} passed, 1 skipped"));
+    }
+}
+
+#[test]
+fn what_a_pool_cannot_is_skipped_with_the_reason() {
+    let bench = MemoryBench::new("FILE_THIN");
+    bench.memory().set_reflinks(false);
+    let report = check(&FileProvider, &bench, &few(), &mut |_| {});
+    assert!(report.passed(), "{report}");
+    let text = report.to_string();
+    assert!(text.contains("skip  rollback") && text.contains("the pool cannot: A snapshot is not supported"), "{text}");
+    assert!(text.contains("ok    clone ") && text.contains("ok    no-snapshots"), "the host's copy is used: {text}");
+}
+
+#[test]
+fn strangers_in_the_pool_stay_as_they_are() {
+    let bench = MemoryBench::new("FILE_THIN");
+    let memory = bench.memory();
+    memory.put("notes.txt", Kib(3), None);
+    memory.put("theirs.img", Kib(64), None);
+    memory.put("theirs.img.berth-new", Kib(64), None);
+    memory.put("later.img", Kib(64), Some("berth9:something".into()));
+    memory.write("theirs.img", 99);
+    let before = bench.inventory().unwrap();
+    let report = check(&FileProvider, &bench, &few(), &mut |_| {});
+    assert!(report.passed(), "{report}");
+    assert_eq!(bench.inventory().unwrap(), before);
+}
+
+#[test]
+fn a_report_as_json_says_what_the_text_says() {
+    let report = run(&Broken(Defect::ConstantSpace), "FILE");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!((json["kit"].as_str(), json["kind"].as_str()), (Some(KIT), Some("FILE")));
+    let space = json["checks"].as_array().unwrap().iter().find(|check| check["id"] == "space").unwrap();
+    assert_eq!(space["outcome"], "failed");
+    for word in ["expected", "seen", "advice"] {
+        assert!(report.to_string().contains(space["detail"][word].as_str().unwrap()), "{word}");
+    }
+}
+
+/// Ways to be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Defect {
+    LeaksDevice,
+    DetachDoesNothing,
+    ConstantSpace,
+    MoreFreeThanTotal,
+    CreateNotRepeatable,
+    DeleteNotRepeatable,
+    RollbackNotRepeatable,
+    AttachNotFound,
+    GrowNotOfDevice,
+    Shrinks,
+    IgnoresGeneration,
+    CleanTakesAll,
+    ListForgets,
+    LookReadsAll,
+    NameBeforeMark,
+    LeavesTemporary,
+    RollbackEatsSnapshots,
+    SharesData,
+    AsksForNothing,
+    Mute,
+    RoundsDown,
+}
+
+/// The file provider with a defect.
+struct Broken(Defect);
+
+const P: FileProvider = FileProvider;
+
+impl Broken {
+    fn is(&self, defect: Defect) -> bool {
+        self.0 == defect
+    }
+}
+
+fn already() -> Fault {
+    Fault::new(FaultKind::Tool, "It is in a state that was not expected").cause("x").correction("Y")
+}
+
+fn image(name: &BackingName) -> String {
+    format!("{name}.img")
+}
+
+impl Provider for Broken {
+    fn manifest(&self) -> Manifest {
+        Manifest { files: !self.is(Defect::AsksForNothing), ..P.manifest() }
+    }
+    fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
+        P.probe(on)
+    }
+    fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault> {
+        match self.0 {
+            Defect::CleanTakesAll => {
+                for seen in on.files()?.list().map_err(|e| e.fault(on.pool()))? {
+                    if seen.name.ends_with(".berth-new") {
+                        on.files()?.remove(&seen.name).map_err(|e| e.fault(on.pool()))?;
+                    }
+                }
+                P.clean(on, cluster)
+            }
+            Defect::LeavesTemporary => Ok(Vec::new()),
+            _ => P.clean(on, cluster),
+        }
+    }
+    fn space(&self, on: &dyn Machine) -> Result<Space, Fault> {
+        match self.0 {
+            Defect::ConstantSpace => Ok(Space { total: Kib(1 << 30), free: Kib(1 << 29) }),
+            Defect::MoreFreeThanTotal => P.space(on).map(|space| Space { free: Kib(space.total.0 + 1), ..space }),
+            _ => P.space(on),
+        }
+    }
+    fn list(&self, on: &dyn Machine) -> Result<Vec<Found>, Fault> {
+        let mut all = P.list(on)?;
+        if self.is(Defect::ListForgets) {
+            all.truncate(20);
+        }
+        Ok(all)
+    }
+    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
+        if self.is(Defect::LookReadsAll) {
+            return Ok(P.list(on)?.into_iter().find(|found| found.name == *name));
+        }
+        P.look(on, name)
+    }
+    fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
+        match self.0 {
+            Defect::CreateNotRepeatable if P.look(on, &new.name)?.is_some() => Err(already()),
+            Defect::RoundsDown => P.create(on, new, Kib(size.0 / 4 * 4)),
+            Defect::NameBeforeMark if P.look(on, &new.name)?.is_none() => {
+                let nobody = Mark { generation: Uuid::from_u128(1), ..new.mark.clone() };
+                let files = on.files()?;
+                let fault = |e: berth_plugin_sdk::FileError| e.fault(on.pool());
+                P.create(on, &New { mark: nobody, ..new.clone() }, size)?;
+                files.reflink(&image(&new.name), "again", &new.mark.render()).map_err(fault)?;
+                files.rename("again", &image(&new.name), Over::Existing).map_err(fault)
+            }
+            _ => P.create(on, new, size),
+        }
+    }
+    fn grow(&self, on: &dyn Machine, volume: &Known, size: Kib) -> Result<(), Fault> {
+        match self.0 {
+            Defect::GrowNotOfDevice => {
+                P.look(on, &volume.name)?.ok_or_else(|| Fault::new(FaultKind::Lost, "x").cause("x").correction("X"))?;
+                on.files()?.grow(&image(&volume.name), size, berth_plugin_sdk::Fill::Thin).map_err(|e| e.fault(on.pool()))
+            }
+            Defect::Shrinks => {
+                let found = P.look(on, &volume.name)?;
+                if let Some(found) = found
+                    && found.size > size
+                    && let berth_plugin_sdk::Marked::By(mark) = found.marked
+                {
+                    P.delete(on, volume)?;
+                    return P.create(on, &New { name: found.name, suffix: String::new(), mark }, size);
+                }
+                P.grow(on, volume, size)
+            }
+            _ => P.grow(on, volume, size),
+        }
+    }
+    fn delete(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {
+        match (self.0, P.look(on, &volume.name)) {
+            (Defect::DeleteNotRepeatable, Ok(None)) => Err(already()),
+            (Defect::LeaksDevice, Ok(Some(found))) if found.device.is_some() => {
+                on.files()?.remove(&image(&volume.name)).map_err(|e| e.fault(on.pool()))
+            }
+            (Defect::IgnoresGeneration, _) => on.files()?.remove(&image(&volume.name)).map_err(|e| e.fault(on.pool())),
+            (Defect::Mute, _) => P.delete(on, volume).map_err(|fault| Fault::new(fault.kind, "no")),
+            _ => P.delete(on, volume),
+        }
+    }
+    fn snapshot(&self, on: &dyn Machine, volume: &Known, new: &New) -> Result<(), Fault> {
+        P.snapshot(on, volume, new)
+    }
+    fn delete_snapshot(&self, on: &dyn Machine, snapshot: &Known) -> Result<(), Fault> {
+        P.delete_snapshot(on, snapshot)
+    }
+    fn rollback(&self, on: &dyn Machine, new: &New, snapshot: &Known) -> Result<(), Fault> {
+        match self.0 {
+            Defect::RollbackNotRepeatable => {
+                let again = Mark { content: Uuid::from_u128(u128::MAX), ..new.mark.clone() };
+                P.rollback(on, &New { mark: again, ..new.clone() }, snapshot)?;
+                P.rollback(on, new, snapshot)
+            }
+            Defect::RollbackEatsSnapshots => {
+                P.rollback(on, new, snapshot)?;
+                P.delete_snapshot(on, snapshot)
+            }
+            _ => P.rollback(on, new, snapshot),
+        }
+    }
+    fn restore(&self, on: &dyn Machine, snapshot: &Known, new: &New, size: Kib) -> Result<Filled, Fault> {
+        P.restore(on, snapshot, new, size)
+    }
+    fn clone_volume(&self, on: &dyn Machine, volume: &Known, new: &New, size: Kib) -> Result<Filled, Fault> {
+        if self.is(Defect::SharesData) && P.look(on, &volume.name)?.is_some() {
+            // A clone that is only a new volume.
+            P.attach(on, volume)?;
+            P.detach(on, volume)?;
+            P.create(on, new, size)?;
+            return Ok(Filled::Done);
+        }
+        P.clone_volume(on, volume, new, size)
+    }
+    fn finish_copy(&self, on: &dyn Machine, new: &New) -> Result<(), Fault> {
+        P.finish_copy(on, new)
+    }
+    fn adopt(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
+        P.adopt(on, new, size)
+    }
+    fn attach(&self, on: &dyn Machine, volume: &Known) -> Result<Device, Fault> {
+        if self.is(Defect::AttachNotFound) && P.look(on, &volume.name)?.is_some_and(|found| found.device.is_some()) {
+            P.detach(on, volume)?;
+        }
+        P.attach(on, volume)
+    }
+    fn detach(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {
+        if self.is(Defect::DetachDoesNothing) && P.look(on, &volume.name)?.is_some_and(|found| found.device.is_some()) {
+            return Ok(());
+        }
+        P.detach(on, volume)
+    }
+}
+
+#[test]
+fn each_seeded_defect_is_found_by_its_check() {
+    use Defect::*;
+    let mut not_found = Vec::new();
+    for (defect, id, word) in [
+        (LeaksDevice, "delete", "a device whose file is gone"),
+        (DetachDoesNothing, "attach", "after a detach the pool is as it was"),
+        (ConstantSpace, "space", "free space falls by"),
+        (MoreFreeThanTotal, "space", "free space is at most the total"),
+        (CreateNotRepeatable, "create", "there already"),
+        (DeleteNotRepeatable, "delete", "delete of"),
+        (RollbackNotRepeatable, "rollback", "the same rollback repeated"),
+        (AttachNotFound, "attach", "a second attach answers the same device"),
+        (GrowNotOfDevice, "grow", "the device in use"),
+        (Shrinks, "grow", "Grow to the size that is asked for, and never shrink"),
+        (IgnoresGeneration, "generation", "delete is refused"),
+        (CleanTakesAll, "clean", "where another one was interrupted"),
+        (ListForgets, "many", "list has all"),
+        (LookReadsAll, "many", "Ask for the one object by its name"),
+        (NameBeforeMark, "cut-create", "has its mark"),
+        (LeavesTemporary, "cut-create", ".berth-new"),
+        (RollbackEatsSnapshots, "rollback", "_s1"),
+        (SharesData, "clone", "has data 41"),
+        (AsksForNothing, "asks", "requests on files"),
+        (Mute, "generation", "says what, why, and what to do"),
+        (RoundsDown, "sizes", "Round sizes up"),
+    ] {
+        let report = run(&Broken(defect), "FILE");
+        let text = |finding: &Finding| format!("{} | {} | {}", finding.expected, finding.seen, finding.advice);
+        let found = report.failures().find(|(check, finding)| check.id == id && text(finding).contains(word));
+        if found.is_none() {
+            let all: Vec<_> = report.failures().map(|(check, finding)| format!("{}: {}", check.id, text(finding))).collect();
+            not_found.push(format!("{defect:?} by {id} with '{word}'; but {all:#?}"));
+        }
+    }
+    assert!(not_found.is_empty(), "{}", not_found.join("\n"));
+}
