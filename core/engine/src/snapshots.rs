@@ -292,10 +292,12 @@ fn delete(draft: &mut Draft<'_>, resource: &str, name: &str, nodes: &[String]) -
     if wanted.is_empty() {
         return Ok(());
     }
+    // A snapshot that could not be taken is being removed, too, but that job's answer is its creator's: that it failed. Whoever asks that it
+    // be gone gets an answer of their own.
     let open = draft
         .cluster
         .jobs_on(&resource)
-        .find(|job| matches!(&job.task, Task::DeleteSnapshot { snapshot, .. } if *snapshot == name))
+        .find(|job| matches!(&job.task, Task::DeleteSnapshot { snapshot, failed: None, .. } if *snapshot == name))
         .map(|job| job.id);
     if let (Some(id), true) = (open, snapshot.flags.has(SnapshotFlag::Delete)) {
         draft.applied.jobs.push(id);

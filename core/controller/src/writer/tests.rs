@@ -182,6 +182,27 @@ async fn a_session_that_is_over_is_not_heard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whose_work_another_request_took_over_is_told_that_it_is_busy() {
+    let kit = Kit::new().await;
+    let mut alpha = kit.node("alpha").await;
+    kit.definition("one").await;
+    let submit = |command| {
+        let controller = kit.controller.clone();
+        tokio::spawn(async move { controller.submit(command, &Caller::internal("tester"), "test").await })
+    };
+    let first = submit(replica("one", "alpha"));
+    alpha.take().await;
+    let job = *kit.controller.view().cluster.jobs.keys().next().unwrap();
+    let cancel = submit(Command::CancelJob { id: job.to_string() });
+    let told = first.await.unwrap().replies;
+    let last = told.last().unwrap();
+    assert_eq!(last.code, Code::FAIL_RSC_BUSY, "not 998, which clients take for a defect: {told:?}");
+    assert!(last.correction.contains("berth why"), "{told:?}");
+    alpha.report(true, |_| Standing::Gone).await;
+    assert!(!cancel.await.unwrap().is_error());
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_lost_when_the_client_hangs_up() {
     let kit = Kit::new().await;
     let mut alpha = kit.node("alpha").await;

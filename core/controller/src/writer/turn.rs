@@ -576,8 +576,9 @@ fn defect(report: &str) -> Reply {
 
 /// For whoever waited for a job that another command took away.
 fn given_up() -> Reply {
-    Reply::new(Code::FAIL_UNKNOWN_ERROR, "The work was given up: another request cancelled or replaced it.")
-        .correction("Look at the resource, and repeat the request if it is still wanted.")
+    Reply::new(Code::FAIL_RSC_BUSY, "The work was given up: another request cancelled or replaced it.")
+        .cause("Somebody asked for something else of the same object before this was done.")
+        .correction("'berth why OBJECT' tells who; repeat the request if it is still wanted.")
 }
 
 fn not_stored(error: &StoreError, correction: &str, report: Option<String>) -> Reply {

@@ -88,6 +88,10 @@ pub(super) fn delete(look: &mut Look<'_>, job: &On<'_>, name: &SnapshotName, fai
     }
     let mut replies = not_connected(&away, "its copy is removed when it is back");
     let rest = look.cluster.snapshot(job.resource, name).cloned();
+    if rest.is_none() && failed.is_none() {
+        // Another job took the last copy away.
+        replies.push(Reply::new(Code::DELETED, format!("Snapshot '{name}' of '{}' is deleted.", job.resource)));
+    }
     if let Some(rest) = rest.filter(|snapshot| snapshot.copies.is_empty()) {
         look.remove(Key::Snapshot(job.resource.clone(), name.clone()));
         if failed.is_none() {

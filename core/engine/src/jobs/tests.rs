@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use berth_model::change::Change;
 use berth_model::cluster::Cluster;
+use berth_model::codes::Code;
 use berth_model::observed::{ConnectionStatus, Fault, FaultKind, ItemRecord, ItemSeen, Standing, VolumeSeen};
 use berth_model::plan::{ContentSource, PlanItem, Wanted};
 use berth_model::props::PropChange;
@@ -330,8 +331,27 @@ fn a_snapshot_that_finds_no_room_says_so_and_is_taken_back() {
     look(&mut world, "alpha", Mood::Obey);
     let told = look(&mut world, "bravo", Mood::Obey);
     let error = told.iter().find(|reply| reply.is_error()).expect("an error");
-    assert_eq!((error.code, error.correction.as_str()), (berth_model::codes::Code::FAIL_NOT_ENOUGH_FREE_SPACE, "Make it go"));
+    assert_eq!((error.code, error.correction.as_str()), (Code::FAIL_NOT_ENOUGH_FREE_SPACE, "Make it go"));
     assert!(world.cluster.snapshots.is_empty() && world.cluster.jobs.is_empty());
+}
+
+#[test]
+fn who_deletes_a_snapshot_that_could_not_be_taken_is_told_of_its_deletion_alone() {
+    let mut world = world();
+    world.give(&spawn("one", "plain"));
+    quiet(&mut world);
+    let creation = world.give(&snapshot("one", "snap")).result.unwrap().jobs;
+    look(&mut world, "alpha", Mood::Full);
+    let delete = Command::DeleteSnapshot { resource: "one".to_owned(), name: "snap".to_owned(), nodes: Vec::new() };
+    let deletion = world.give(&delete).result.unwrap().jobs;
+    let again = world.give(&delete).result.unwrap().jobs;
+    assert!(creation.len() == 1 && deletion.len() == 1 && deletion == again && creation != deletion, "{creation:?} {deletion:?} {again:?}");
+    look(&mut world, "alpha", Mood::Obey);
+    let told = look(&mut world, "bravo", Mood::Obey);
+    assert!(world.cluster.snapshots.is_empty() && world.cluster.jobs.is_empty());
+    let codes: Vec<_> = told.iter().filter(|reply| reply.code != Code::DELETED).map(|reply| reply.code).collect();
+    assert_eq!(codes, [Code::FAIL_NOT_ENOUGH_FREE_SPACE], "only the creator's: {told:?}");
+    assert!(told.iter().any(|reply| reply.message == "Snapshot 'snap' of 'one' is deleted."), "{told:?}");
 }
 
 #[test]
