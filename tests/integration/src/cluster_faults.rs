@@ -20,7 +20,17 @@ impl Cluster {
     /// # Errors
     /// If something does not come up.
     pub fn add_simulated(&mut self, names: &[&str]) -> Result<()> {
-        let mut words = vec![OsString::from("simulate"), "--data".into(), self.scratch.sub("simulated")?.into(), "--listen".into()];
+        self.add_simulated_with(names, &[])
+    }
+
+    /// As [`Cluster::add_simulated`], with further options of `berth simulate`.
+    ///
+    /// # Errors
+    /// If something does not come up.
+    pub fn add_simulated_with(&mut self, names: &[&str], options: &[&str]) -> Result<()> {
+        let mut words = vec![OsString::from("simulate"), "--data".into(), self.scratch.sub("simulated")?.into()];
+        words.extend(options.iter().map(OsString::from));
+        words.push("--listen".into());
         words.extend(names.iter().map(|_| OsString::from("127.0.0.1:0")));
         words.push("--name".into());
         words.extend(names.iter().map(OsString::from));

@@ -75,8 +75,14 @@ async fn traced(request: Request, next: Next) -> Response {
 
 /// Words of the API in a place where names of objects stand, too: the verb that means the word, and the path of an object of that name,
 /// spelt so that it is not taken for the word.
-const WORDS: [(&str, &str, &str); 2] =
-    [("POST", "/v1/resource-groups/adjustall", "/v1/resource-groups/%61djustall"), ("POST", "/v1/nodes/ebs", "/v1/nodes/%65bs")];
+const WORDS: [(&str, &str, &str); 5] = [
+    ("POST", "/v1/resource-groups/adjustall", "/v1/resource-groups/%61djustall"),
+    ("POST", "/v1/nodes/ebs", "/v1/nodes/%65bs"),
+    // Here the word is a remote's name, and what follows is a word or the name of a remote.
+    ("PUT", "/v1/remotes/s3/backups", "/v1/remotes/%733/backups"),
+    ("PUT", "/v1/remotes/linstor/backups", "/v1/remotes/%6cinstor/backups"),
+    ("PUT", "/v1/remotes/ebs/backups", "/v1/remotes/%65bs/backups"),
+];
 
 /// `x/` and `x?` mean `x`, and a word of the API with another verb an object of that name: to be applied before routing (see `serve`).
 pub fn normal_path(mut request: Request) -> Request {

@@ -27,7 +27,7 @@ fn every_method_is_answered() -> Result<()> {
     let program = cluster.scratch().path().join("golinstor-check");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("go");
     run_within(BUILD_LIMIT, Command::new(go).current_dir(folder).args(["build", "-mod=readonly", "-o"]).arg(&program).arg("."))?.ok()?;
-    cluster.add_simulated(&["alpha", "bravo", "charlie"])?;
+    cluster.add_simulated_with(&["alpha", "bravo", "charlie"], &["--allow-ext-files", "/etc/every"])?;
     print!("{}", run_within(LIMIT, Command::new(&program).arg(format!("http://{}", cluster.address())))?.ok()?);
     Ok(())
 }

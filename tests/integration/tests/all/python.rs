@@ -37,7 +37,7 @@ fn the_low_level_calls_work() -> Result<()> {
 #[test]
 fn every_method_is_answered() -> Result<()> {
     let mut cluster = Cluster::empty()?;
-    cluster.add_simulated(&["alpha", "bravo", "charlie"])?;
+    cluster.add_simulated_with(&["alpha", "bravo", "charlie"], &["--allow-ext-files", "/etc/every"])?;
     script("every_method.py", &cluster)
 }
 

@@ -88,4 +88,10 @@ async fn a_name_that_is_a_word_of_the_api_is_a_name_all_the_same() {
     assert_eq!(ask(&kit, "POST", "/v1/nodes", node).await.status, 201);
     assert_eq!(get(&kit, "/v1/nodes/ebs").await.json()["name"], "ebs");
     assert_eq!(ask(&kit, "DELETE", "/v1/nodes/ebs", "").await.status, 200);
+    // The lists of kinds of remotes stand where their names stand.
+    for remote in ["s3", "linstor", "ebs", "other"] {
+        for verb in ["GET", "POST", "DELETE"] {
+            assert_eq!(told(&kit, verb, &format!("/v1/remotes/{remote}/backups"), "{}").await, "404 E321", "{verb} {remote}");
+        }
+    }
 }
