@@ -89,6 +89,12 @@ pub struct DrbdResource<'a> {
     pub drbd_volumes: Vec<DrbdVolume<'a>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub connections: BTreeMap<&'a str, Connection>,
+    /// How good a Primary it would be; 0: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promotion_score: Option<u32>,
+    /// Whether it could be made Primary now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub may_promote: Option<bool>,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -151,7 +157,7 @@ pub struct Volume<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<VolumeState>,
+    pub state: Option<VolumeState<'a>>,
     pub layer_data_list: Vec<VolumeLayer<'a>>,
     pub uuid: uuid_text::UuidText,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -161,9 +167,17 @@ pub struct Volume<'a> {
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct VolumeState {
+pub struct VolumeState<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_state: Option<&'static str>,
+    /// How the replication to each peer stands, by the name of its node.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub replication_states: BTreeMap<&'a str, ReplicationState>,
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ReplicationState {
+    pub replication_state: &'static str,
 }
 
 /// A layer of a volume, from top to bottom.

@@ -185,7 +185,7 @@ pub fn simulate(options: &SimulateWords) -> anyhow::Result<()> {
         configs.push(config);
         addresses.push(announced);
     }
-    let stdin = options.until_stdin_closes;
+    let (stdin, in_use) = (options.until_stdin_closes, options.in_use.clone());
     runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
         tokio::spawn(async move {
@@ -199,7 +199,7 @@ pub fn simulate(options: &SimulateWords) -> anyhow::Result<()> {
             }
             ready(&words.join(" "));
         });
-        berth_satellite::serve_simulated(configs, stop).await?;
+        berth_satellite::serve_simulated(configs, in_use, stop).await?;
         Ok(())
     })
 }

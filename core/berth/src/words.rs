@@ -232,6 +232,9 @@ pub struct SimulateWords {
     /// Folders below which external files may be written, in memory only; without it nowhere.
     #[arg(long, value_name = "DIR,...")]
     pub allow_ext_files: Option<String>,
+    /// File that says whose DRBD devices are in use, a line `NODE RESOURCE` each; it is followed while they run.
+    #[arg(long, value_name = "FILE")]
+    pub in_use: Option<PathBuf>,
     #[command(flatten)]
     pub faults: FaultWords,
     /// End when standard input closes (for a parent that may be killed).

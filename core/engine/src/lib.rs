@@ -21,6 +21,7 @@ pub mod copies;
 pub mod definitions;
 pub mod deletion;
 pub mod draft;
+pub mod drbd;
 pub mod drift;
 pub mod eviction;
 pub mod explain;

@@ -7,6 +7,8 @@ use berth_model::flags::ResourceFlag;
 use berth_model::objects::Resource;
 use berth_model::observed::{ItemSeen, Observed, Standing};
 
+use crate::drbd::has_data;
+
 /// Whether a replica could be made Primary now; `None`: DRBD is not in its stack, or nobody has seen it.
 ///
 /// It can, when it is served, nobody uses another replica or this one (a Primary may not be promoted once more), and the data of now is
@@ -25,18 +27,13 @@ pub fn may_promote(cluster: &Cluster, observed: &Observed, replica: &Resource) -
         if used(seen) {
             return Some(false);
         }
-        within_reach |= !peer.flags.has(ResourceFlag::Diskless) && has_data(seen);
+        within_reach |= has_data(peer, seen);
     }
     Some(served && within_reach)
 }
 
-/// Whether it holds the data of now in each of its volumes.
-fn has_data(seen: &ItemSeen) -> bool {
-    !seen.volumes.is_empty() && seen.volumes.iter().all(|volume| volume.up_to_date == Some(true))
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use berth_model::observed::{ItemRecord, VolumeSeen};
@@ -48,7 +45,7 @@ mod tests {
     use crate::testkit::{World, node, resource};
 
     /// Two replicas on alpha and bravo, with DRBD.
-    fn world() -> World {
+    pub(crate) fn world() -> World {
         let mut world = World::of(
             "node alpha +DRBD; node bravo +DRBD; pool thin on alpha LVM_THIN 10G; pool thin on bravo LVM_THIN 10G; group two DRBD,STORAGE 2",
         );
@@ -68,11 +65,11 @@ mod tests {
         world
     }
 
-    fn see(world: &mut World, on: &str, standing: Standing, up_to_date: bool, in_use: bool) {
+    pub(crate) fn see(world: &mut World, on: &str, standing: Standing, up_to_date: bool, in_use: bool) {
         let replica = Arc::clone(world.cluster.resource(&resource("web"), &node(on)).unwrap());
         let volume = |(number, _): (&berth_model::names::VolumeNumber, &berth_model::objects::Volume)| VolumeSeen {
             number: *number,
-            device_path: None,
+            device_path: Some("/dev/loop1".to_owned()),
             backing_kib: Kib(4),
             allocated_kib: Kib(4),
             in_use,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,11 +20,14 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::usage::Uses;
 use crate::config::SatelliteError;
 use crate::core::Settings;
 use crate::keep::{Keep, Remembered};
 use crate::satellite::Satellite;
 use crate::site::{Site, synchronised};
+
+mod usage;
 
 /// Size of every simulated pool: 1 TiB.
 const POOL_SIZE: Kib = Kib(1 << 30);
@@ -81,24 +85,26 @@ pub fn simulated(config: &SimConfig) -> Settings {
     }
 }
 
-/// Runs simulated satellites in this process until `stop`. They remember nothing beyond it.
+/// Runs simulated satellites in this process until `stop`. They remember nothing beyond it. `in_use`: a file that says whose devices
+/// are used, a line `NODE RESOURCE` each; it is read again and again, and may come and go.
 ///
 /// # Errors
 /// [`SatelliteError::Listen`] if one of them cannot listen; then none runs.
-pub async fn serve_simulated(configs: Vec<SimConfig>, stop: CancellationToken) -> Result<(), SatelliteError> {
+pub async fn serve_simulated(configs: Vec<SimConfig>, in_use: Option<PathBuf>, stop: CancellationToken) -> Result<(), SatelliteError> {
     let mut ready = Vec::new();
     for config in configs {
         let listener = crate::listen(config.listen).await?;
         let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address: config.listen, source })?;
         ready.push((listener, bound, config));
     }
-    let mut tasks = Vec::new();
+    let (mut tasks, mut doors) = (Vec::new(), Vec::new());
     let machines = ready.iter().map(|(_, _, config)| config.name.to_ascii_lowercase()).collect();
     let network = Arc::new(Network { machines, ..Network::default() });
     for (listener, bound, mut config) in ready {
         let announce = config.announce.take();
         config.network = Arc::clone(&network);
         let satellite = Satellite::start(simulated(&config), &stop);
+        doors.extend(NodeName::parse(&config.name).ok().map(|name| (name, satellite.door())));
         tasks.push(tokio::spawn(async move {
             if let Err(error) = crate::session::serve(listener, None, satellite.clone()).await {
                 tracing::error!(node = %config.name, %error, "a simulated satellite ended");
@@ -110,6 +116,14 @@ pub async fn serve_simulated(configs: Vec<SimConfig>, stop: CancellationToken) -
             // Whoever asked may have gone.
             let _ = announce.send(bound);
         }
+    }
+    if let Some(file) = in_use {
+        tokio::spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = usage::follow(&file, &network.used, doors) => {}
+            }
+        });
     }
     for task in tasks {
         if let Err(error) = task.await {
@@ -231,6 +245,8 @@ struct Network {
     holding: Mutex<BTreeSet<Uuid>>,
     /// Which of them serve each resource: they count as connected to each other.
     serving: Mutex<BTreeMap<ResourceName, BTreeSet<String>>>,
+    /// The devices that somebody uses.
+    used: Mutex<Uses>,
 }
 
 impl Network {
@@ -441,6 +457,12 @@ impl Site for SimSite {
             holding.insert(volume.id.uuid());
         }
         Some(up_to_date)
+    }
+
+    fn opened(&self, resource: &ResourceName, _volume: VolumeNumber) -> bool {
+        let Ok(node) = NodeName::parse(&self.name) else { return false };
+        let used = self.network.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.contains(&(node, resource.clone()))
     }
 
     fn peers(&self) -> Option<Vec<NodeName>> {

@@ -104,6 +104,11 @@ pub trait Site: Send + Sync + 'static {
         None
     }
 
+    /// Whether somebody uses the device that DRBD offers for a volume. Asked of stacks that replicate only, at every look: it must be cheap.
+    fn opened(&self, _resource: &ResourceName, _volume: VolumeNumber) -> bool {
+        false
+    }
+
     /// Nodes to which DRBD has a connection now, of any resource, in the order of their names; `None`: nobody can see that. It must be cheap.
     fn peers(&self) -> Option<Vec<NodeName>> {
         None

@@ -31,7 +31,7 @@ async fn start(configure: impl Fn(&mut SimConfig), count: usize) -> (Vec<SocketA
     }
     let stop = CancellationToken::new();
     let token = stop.clone();
-    let task = tokio::spawn(async move { serve_simulated(configs, token).await.unwrap() });
+    let task = tokio::spawn(async move { serve_simulated(configs, None, token).await.unwrap() });
     let mut bound = Vec::new();
     for address in addresses {
         bound.push(address.await.unwrap());

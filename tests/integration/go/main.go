@@ -419,7 +419,7 @@ func controller(ctx context.Context, c *client.Client) {
 	is("property that was deleted", set(), "")
 	config, err := o.GetConfig(ctx)
 	must("Controller.GetConfig", err)
-	is("a port to listen on", config.Http.Port > 0, true)
+	is("whether plain HTTP is served", config.Http.Enabled, true)
 	reports, err := o.GetErrorReports(ctx)
 	must("Controller.GetErrorReports", err)
 	is("error reports", len(reports), 0)

@@ -70,6 +70,8 @@ mod seen;
 mod shells;
 #[path = "all/sign_in.rs"]
 mod sign_in;
+#[path = "all/states.rs"]
+mod states;
 #[path = "all/trust.rs"]
 mod trust;
 #[path = "all/volumes.rs"]

@@ -245,6 +245,9 @@ fn is_used(seen: &VolumeFound) -> bool {
 fn remove(plan: &ResourcePlan, volume: &VolumePlan, seen: &VolumeFound, steps: &mut Vec<Step>) {
     let number = volume.number;
     if plan.diskless {
+        if is_used(seen) {
+            steps.push(Step::Refuse(number, in_use("deleted", plan.resource.as_str(), seen)));
+        }
         return;
     }
     if let Some(why) = &seen.pool_fault {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use berth_model::layers::LayerKind;
+
 use super::*;
 
 impl Bench<'_> {
@@ -30,8 +32,11 @@ impl Bench<'_> {
         let number = volume.number;
         let nothing =
             VolumeFound { number, pool_fault: None, backing: Backing::Missing, source: Backing::Missing, device: None, link: None };
+        let opened = plan.layers.contains(&LayerKind::Drbd) && self.site.opened(&plan.resource, number);
         if plan.diskless {
-            return nothing;
+            // All that there is of it is the device that DRBD offers.
+            let path = || format!("/dev/drbd/by-res/{}/{number}", plan.resource);
+            return VolumeFound { device: opened.then(|| DeviceFound { path: path(), size: Kib(0), in_use: true }), ..nothing };
         }
         let mut look = || -> Result<VolumeFound, sdk::Fault> {
             let (backing, device) = self.find(&volume.pool, &volume.backing, volume.id.uuid())?;
@@ -46,6 +51,7 @@ impl Bench<'_> {
             };
             let link = self.site.link(&plan.resource, number);
             let device = if self.site.attaches() { device } else { self.plain(volume, link.as_deref(), &backing)? };
+            let device = device.map(|device| DeviceFound { in_use: device.in_use || opened, ..device });
             let wanted = wanted(plan, volume) != Wanted::Absent;
             // What is there no more has no device either: whatever the path points at then is not what is meant.
             let ours = matches!(backing, Backing::Ours { .. });
@@ -136,9 +142,26 @@ fn holds(backing: &Backing, content: Uuid) -> bool {
 pub(super) fn seen_volumes(item: &PlanItem, found: &ItemFound, site: &dyn Site) -> Vec<VolumeSeen> {
     let PlanItem::Resource(plan) = item else { return Vec::new() };
     let planned = plan.volumes.iter().map(|volume| (volume.number, volume)).collect::<BTreeMap<_, _>>();
-    let replicates = plan.layers.contains(&berth_model::layers::LayerKind::Drbd);
+    let replicates = plan.layers.contains(&LayerKind::Drbd);
+    if plan.diskless {
+        return found.volumes.iter().filter_map(used_without_disk).collect();
+    }
     let replicated = |number| if replicates { planned.get(number).copied() } else { None };
     found.volumes.iter().filter_map(|volume| seen_volume(volume, replicated(&volume.number), site)).collect()
+}
+
+/// A volume without a disk is only told of while somebody uses the device that DRBD offers for it.
+fn used_without_disk(found: &VolumeFound) -> Option<VolumeSeen> {
+    let device = found.device.as_ref().filter(|device| device.in_use)?;
+    Some(VolumeSeen {
+        number: found.number,
+        device_path: Some(device.path.clone()),
+        backing_kib: Kib(0),
+        allocated_kib: Kib(0),
+        in_use: true,
+        content: None,
+        up_to_date: None,
+    })
 }
 
 /// `replicated`: its plan, if a layer above replicates it.

@@ -140,6 +140,8 @@ pub enum Event {
     Free(ResourceName),
     /// The use of these devices may have changed.
     Used(Vec<String>),
+    /// The use of the devices that DRBD offers for these resources may have changed.
+    Opened(Vec<ResourceName>),
     /// These devices are used by somebody (true) or not.
     Probed(Vec<(String, bool)>),
     /// Everything was read anew: look at every item.
@@ -406,6 +408,7 @@ impl Core {
             Event::Working(id) => self.working(id),
             Event::Free(resource) => self.free(&resource).await,
             Event::Used(devices) => self.used(&devices),
+            Event::Opened(resources) => self.opened(&resources),
             Event::Probed(devices) => self.probed(devices),
             Event::Scanned => {
                 let all: Vec<Uuid> = self.entries.keys().copied().collect();

@@ -385,6 +385,13 @@ impl Core {
         ids.into_iter().for_each(|id| self.wake(id));
     }
 
+    /// Looks again at the items of these resources.
+    pub(super) fn opened(&mut self, resources: &[ResourceName]) {
+        let of = |resource: &ResourceName| self.queues.get(resource).map(|queue| queue.items.clone()).unwrap_or_default();
+        let ids: BTreeSet<Uuid> = resources.iter().flat_map(of).collect();
+        ids.into_iter().for_each(|id| self.wake(id));
+    }
+
     /// Looks again at items of whose devices something else is known.
     pub(super) fn probed(&mut self, devices: Vec<(String, bool)>) {
         let differs = |device: &str, used: bool, id: &Uuid| {

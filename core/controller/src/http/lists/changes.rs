@@ -33,8 +33,8 @@ fn of_group(group: &ResourceGroup) -> (Option<u8>, [Option<&str>; 2]) {
 }
 
 /// What they read of a node's state, beside what was seen of replicas and copies.
-fn of_seen(seen: &NodeSeen) -> (ConnectionStatus, Timestamp, Option<Timestamp>, Option<&str>) {
-    (seen.status, seen.since, seen.away_since, seen.reason.as_deref())
+fn of_seen(seen: &NodeSeen) -> (ConnectionStatus, Timestamp, Option<Timestamp>, Option<&str>, &[NodeName]) {
+    (seen.status, seen.since, seen.away_since, seen.reason.as_deref(), &seen.peers)
 }
 
 /// Definitions whose texts may differ between two states; `None`: all of them.

@@ -264,7 +264,7 @@ impl World {
             allocated_kib: Kib(self.dice.u64(..65_600)),
             in_use: self.dice.bool(),
             content: None,
-            up_to_date: None,
+            up_to_date: [None, Some(true), Some(true), Some(false)][self.dice.usize(..4)],
         };
         let standing = if faulty { Standing::Faulty } else { Standing::Settled };
         let seen = ItemSeen { id, generation: 1, standing, volumes: vec![volume], fault: faulty.then_some(fault) };
@@ -290,7 +290,7 @@ impl World {
         let (number, node) = (self.dice.usize(..definitions), self.dice.usize(..6));
         let (name, group) = (resource_name(number), self.dice.usize(..3));
         let props = self.props();
-        match self.dice.u8(..28) {
+        match self.dice.u8(..29) {
             0..4 => {
                 let diskless = self.dice.bool();
                 self.put_replica(number, node, diskless);
@@ -376,6 +376,11 @@ impl World {
                 let old = self.cluster.resource(&name, &node_name(node)).cloned();
                 old.into_iter().for_each(|old| self.put(Object::Resource(Resource { volumes: Default::default(), ..(*old).clone() })));
                 "a replica loses its volumes"
+            }
+            28 => {
+                let peers = (0..6).filter(|_| self.dice.bool()).map(node_name).collect();
+                self.edit_seen(&node_name(node), |seen| seen.peers = Arc::new(peers));
+                "a node has other peers"
             }
             23 => {
                 self.put_definition(number, group);

@@ -1,14 +1,27 @@
 //! The metrics that have rows for each definition, replica or volume: written in parts, each by the Prometheus library.
 
+use berth_engine::drbd::{self, Disk};
+use berth_model::names::VolumeNumber;
 use berth_model::objects::{Resource, ResourceDefinition};
-use berth_model::observed::{ItemRecord, VolumeSeen};
+use berth_model::observed::ItemRecord;
 
 use super::{Labels, Series, bytes, count, text_of};
 use crate::View;
 use crate::http::lists::{Span, Unwritten};
+use crate::http::views::resource::{device_path, minor};
 
-/// Value of `linstor_volume_state` for a volume that exists (contract 11.2); -1: unknown.
-const VOLUME_CREATED: f64 = 2.0;
+/// Value of `linstor_volume_state` (contract 11.2); -1: unknown.
+fn state(resource: &Resource, number: VolumeNumber, record: Option<&ItemRecord>) -> f64 {
+    const CREATED: f64 = 2.0;
+    let Some(record) = record else { return -1.0 };
+    match drbd::disk(resource, &record.seen, number) {
+        Some(Disk::UpToDate) => 1.0,
+        Some(Disk::Diskless) => 4.0,
+        Some(Disk::Inconsistent) => 5.0,
+        None if resource.drbd.is_none() && record.seen.volumes.iter().any(|seen| seen.number == number) => CREATED,
+        None => -1.0,
+    }
+}
 
 /// A metric with rows that grow with the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +94,11 @@ impl Family {
                 let in_use = record.map_or(-1.0, |record| f64::from(u8::from(record.seen.volumes.iter().any(|volume| volume.in_use))));
                 rows.push((vec![("name", resource.name.to_string()), ("node", resource.node.to_string())], in_use));
             }),
-            Self::VolumeState => volumes(view, span, |seen| if seen.is_some() { VOLUME_CREATED } else { -1.0 }),
-            Self::VolumeAllocated => volumes(view, span, |seen| seen.map_or(f64::NAN, |seen| bytes(seen.allocated_kib.0))),
+            Self::VolumeState => volumes(view, span, state),
+            Self::VolumeAllocated => volumes(view, span, |_, number, record| {
+                let seen = record.and_then(|record| record.seen.volumes.iter().find(|seen| seen.number == number));
+                seen.map_or(f64::NAN, |seen| bytes(seen.allocated_kib.0))
+            }),
         }
     }
 }
@@ -120,7 +136,7 @@ fn each(view: &View, span: &Span, add: impl Fn(&Resource, Option<&ItemRecord>, &
 }
 
 /// A row for each volume.
-fn volumes(view: &View, span: &Span, value: impl Fn(Option<&VolumeSeen>) -> f64) -> Vec<(Labels, f64)> {
+fn volumes(view: &View, span: &Span, value: impl Fn(&Resource, VolumeNumber, Option<&ItemRecord>) -> f64) -> Vec<(Labels, f64)> {
     each(view, span, |resource, record, rows| {
         for (number, volume) in &resource.volumes {
             let seen = record.and_then(|record| record.seen.volumes.iter().find(|seen| seen.number == *number));
@@ -128,10 +144,10 @@ fn volumes(view: &View, span: &Span, value: impl Fn(Option<&VolumeSeen>) -> f64)
                 ("resource", resource.name.to_string()),
                 ("node", resource.node.to_string()),
                 ("volume", number.to_string()),
-                ("device_path", seen.and_then(|seen| seen.device_path.clone()).unwrap_or_default()),
+                ("device_path", device_path(minor(view, resource, *number), seen).unwrap_or_default()),
                 ("storage_pool", volume.pool.to_string()),
             ];
-            rows.push((labels, value(seen)));
+            rows.push((labels, value(resource, *number, record)));
         }
     })
 }
