@@ -7,6 +7,7 @@ mod eviction;
 mod group;
 mod news;
 mod seen;
+mod tending;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -206,6 +207,7 @@ pub(crate) struct Writer {
     sweep_at: Instant,
     rounds: balance::Rounds,
     looks: autosnap::Looks,
+    tending: tending::Tending,
     /// What led to the state that is published next.
     news: News,
     /// Nodes whose eviction was due and held, as the log knows.
@@ -231,6 +233,7 @@ impl Writer {
             sweep_at: Instant::now() + SWEEP,
             rounds: balance::Rounds::new(),
             looks: autosnap::Looks::new(),
+            tending: tending::Tending::new(),
             news: News::default(),
             held_evictions: BTreeSet::new(),
             absences: eviction::Absences::default(),
@@ -277,7 +280,7 @@ impl Writer {
 
     fn wake_at(&self) -> Instant {
         let next = self.held.as_ref().map_or(self.sweep_at, |held| held.until.min(self.sweep_at));
-        next.min(self.rounds.due(&self.cluster)).min(self.looks.due())
+        next.min(self.rounds.due(&self.cluster)).min(self.looks.due()).min(self.tending.due())
     }
 
     /// Publishes what changed of both.

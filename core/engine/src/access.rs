@@ -103,6 +103,7 @@ pub fn needs(command: &Command) -> Role {
         | Command::RenameResourceGroup { .. }
         | Command::RenameSnapshot { .. }
         | Command::Balance { .. }
+        | Command::Tend { .. }
         | Command::AutoSnapshot { .. }
         | Command::CancelJob { .. }
         | Command::RetryJob { .. } => Role::Operator,

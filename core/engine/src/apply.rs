@@ -134,6 +134,7 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
         Command::RemoveStranger { .. } | Command::AdoptStranger { .. } => crate::drift::apply(draft, command),
         Command::TakeIn { node, pool, resource } => crate::adoption::take_in(draft, node, pool.as_deref(), resource.as_deref()),
         Command::Balance { .. } => crate::balance::apply(draft, command),
+        Command::Tend { .. } => crate::tending::apply(draft, command),
         Command::AutoSnapshot { .. } => crate::autosnap::apply(draft, command),
         Command::CancelJob { .. } => crate::jobs::cancel(draft, command),
         Command::RetryJob { .. } => crate::jobs::retry(draft, command),

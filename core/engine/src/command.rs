@@ -452,6 +452,12 @@ pub enum Command {
         /// Their names; what one transaction does not hold is left.
         resources: Vec<String>,
     },
+    /// Does what a definition needs by itself: its tiebreaker, a disk on a node where it is used without one, the end of one too many.
+    Tend {
+        resource: String,
+        /// Where it has been used without a disk for long enough.
+        disk_on: Option<String>,
+    },
     /// Takes the automatic snapshot of a definition that is due, and removes those that are too many.
     AutoSnapshot {
         resource: String,
@@ -551,6 +557,7 @@ impl Command {
         "take_in",
         "balance",
         "auto_snapshot",
+        "tend",
         "cancel_job",
         "retry_job",
     ];

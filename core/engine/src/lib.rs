@@ -47,6 +47,7 @@ pub mod sizes;
 pub mod snapshots;
 pub mod spawn;
 pub mod stack;
+pub mod tending;
 pub mod tiebreaker;
 pub mod tokens;
 pub mod vault;

@@ -21,7 +21,7 @@ use crate::command::{Command, ResourceInput};
 use crate::draft::{Draft, Refused};
 use crate::{content, lookup, numbers, placement, sizes, stack, tiebreaker};
 
-mod serve;
+pub(crate) mod serve;
 
 pub use serve::{activate, deactivate, make_available};
 pub(crate) use serve::{drop_disk, give_disk, make_disk, unused as unused_replica};

@@ -214,7 +214,7 @@ pub(crate) fn follow(draft: &mut Draft<'_>, before: &Cluster) {
         draft.reply(
             Reply::new(Code::WARN_NO_EFFECT, format!("{left} resource definitions get or lose their tiebreaker later."))
                 .cause("One request changes a limited number of things at once.")
-                .correction("Nothing is to be done: balancing finds them. 'berth balance' does it now."),
+                .correction("Nothing is to be done: they are found within a minute. 'berth balance' does it now."),
         );
     }
 }

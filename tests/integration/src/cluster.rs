@@ -30,7 +30,7 @@ pub struct Cluster {
     controller: Option<Daemon>,
     controller_listens: String,
     satellites: BTreeMap<String, Satellite>,
-    simulation: Option<Daemon>,
+    simulations: Vec<Daemon>,
     pools: PathBuf,
     scratch: Scratch,
 }
@@ -51,8 +51,14 @@ impl Cluster {
     pub fn empty() -> Result<Self> {
         let scratch = Scratch::new()?;
         let pools = scratch.pools()?;
-        let mut cluster =
-            Self { controller: None, controller_listens: own_address(), satellites: BTreeMap::new(), simulation: None, pools, scratch };
+        let mut cluster = Self {
+            controller: None,
+            controller_listens: own_address(),
+            satellites: BTreeMap::new(),
+            simulations: Vec::new(),
+            pools,
+            scratch,
+        };
         cluster.start_controller()?;
         Ok(cluster)
     }
@@ -344,7 +350,7 @@ impl Cluster {
                 daemon.terminate(limit)?;
             }
         }
-        for mut daemon in self.controller.take().into_iter().chain(self.simulation.take()) {
+        for mut daemon in self.controller.take().into_iter().chain(self.simulations.drain(..)) {
             daemon.terminate(limit)?;
         }
         Ok(())

@@ -28,19 +28,20 @@ impl Cluster {
     /// # Errors
     /// If something does not come up.
     pub fn add_simulated_with(&mut self, names: &[&str], options: &[&str]) -> Result<()> {
-        let mut words = vec![OsString::from("simulate"), "--data".into(), self.scratch.sub("simulated")?.into()];
+        let mut words =
+            vec![OsString::from("simulate"), "--data".into(), self.scratch.sub(&format!("simulated-{}", self.simulations.len()))?.into()];
         words.extend(options.iter().map(OsString::from));
         words.push("--listen".into());
         words.extend(names.iter().map(|_| OsString::from("127.0.0.1:0")));
         words.push("--name".into());
         words.extend(names.iter().map(OsString::from));
-        let daemon = Daemon::start(&self.scratch, "simulated", words)?;
+        let daemon = Daemon::start(&self.scratch, &format!("simulated-{}", self.simulations.len()), words)?;
         let addresses: Vec<String> = daemon.address().split(' ').map(str::to_owned).collect();
         ensure!(addresses.len() == names.len(), "{} of {} simulated satellites listen", addresses.len(), names.len());
         for (name, listens) in names.iter().zip(addresses) {
             self.satellites.insert((*name).to_owned(), Satellite { listens, daemon: None, network: None });
         }
-        self.simulation = Some(daemon);
+        self.simulations.push(daemon);
         for name in names {
             self.join(name)?;
             let body =

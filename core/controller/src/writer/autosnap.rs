@@ -10,6 +10,7 @@ use berth_engine::command::Command;
 use berth_model::access::Caller;
 use berth_model::cluster::Cluster;
 use berth_model::names::ResourceName;
+use berth_model::objects::ResourceDefinition;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -52,8 +53,18 @@ impl Looks {
         next.max(self.not_before)
     }
 
-    /// The definitions of the next part of the round with which something is to be done.
-    fn part(&mut self, cluster: &Cluster, acts: impl Fn(&ResourceName) -> bool) -> Vec<ResourceName> {
+    /// Nothing is looked at before this.
+    pub(super) fn wait(&mut self, until: Instant) {
+        self.not_before = until;
+    }
+
+    /// The definitions of the next part of the round with which something is to be done; each is then left alone for `again`.
+    pub(super) fn part(
+        &mut self,
+        cluster: &Cluster,
+        again: impl Fn(&ResourceDefinition) -> Duration,
+        acts: impl Fn(&ResourceName) -> bool,
+    ) -> Vec<ResourceName> {
         let now = Instant::now();
         if self.after.is_none() {
             self.begun = now;
@@ -68,8 +79,7 @@ impl Looks {
                 break;
             }
             if !self.tried.contains_key(&definition.name) && acts(&definition.name) {
-                let again = autosnap::every(cluster, definition).map_or(AGAIN, |every| every.min(AGAIN));
-                self.tried.insert(definition.name.clone(), now + again);
+                self.tried.insert(definition.name.clone(), now + again(definition));
                 found.push(definition.name.clone());
             }
             last = Some(definition.name.clone());
@@ -87,11 +97,12 @@ impl Writer {
             return;
         }
         if self.held.is_some() || !matches!(self.writing, Writing::Well) {
-            self.looks.not_before = now + PAUSE;
+            self.looks.wait(now + PAUSE);
             return;
         }
         let (cluster, at) = (turn.group.cluster.clone(), turn.now);
-        for name in self.looks.part(&cluster, |name| autosnap::acts(&cluster, at, name)) {
+        let again = |definition: &ResourceDefinition| autosnap::every(&cluster, definition).map_or(AGAIN, |every| every.min(AGAIN));
+        for name in self.looks.part(&cluster, again, |name| autosnap::acts(&cluster, at, name)) {
             let (answer, _nobody) = oneshot::channel();
             let command = Command::AutoSnapshot { resource: name.to_string() };
             let (caller, origin) = (Caller::internal(SELF), "automatic snapshot".to_owned());
@@ -114,10 +125,14 @@ mod tests {
         let (mut acted, mut turns) = (0, 0);
         loop {
             let before = looked.borrow().len();
-            let found = looks.part(&cluster, |name| {
-                looked.borrow_mut().push(name.clone());
-                name.as_str().ends_with("00")
-            });
+            let found = looks.part(
+                &cluster,
+                |_| AGAIN,
+                |name| {
+                    looked.borrow_mut().push(name.clone());
+                    name.as_str().ends_with("00")
+                },
+            );
             assert!(found.len() <= AT_ONCE && looked.borrow().len() - before <= LOOKED_AT);
             (acted, turns) = (acted + found.len(), turns + 1);
             if looks.after.is_none() {
@@ -128,11 +143,11 @@ mod tests {
         }
         assert_eq!((looked.borrow().len(), acted), (600, 6), "each once, in {turns} turns");
         // What was tried is left alone for a while.
-        assert_eq!(looks.part(&cluster, |name| name.as_str() == "r00100"), []);
+        assert_eq!(looks.part(&cluster, |_| AGAIN, |name| name.as_str() == "r00100"), []);
         while looks.after.is_some() {
-            looks.part(&cluster, |_| false);
+            looks.part(&cluster, |_| AGAIN, |_| false);
         }
         tokio::time::advance(AGAIN).await;
-        assert_eq!(looks.part(&cluster, |name| name.as_str() == "r00100").len(), 1);
+        assert_eq!(looks.part(&cluster, |_| AGAIN, |name| name.as_str() == "r00100").len(), 1);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use berth_engine::tiebreaker;
 use berth_model::cluster::{Cluster, ItemOwner};
+use berth_model::flags::ResourceFlag;
 use berth_model::ids::{Id, kind};
 use berth_model::names::{NodeName, ResourceName};
 use berth_model::observed::{
@@ -32,6 +33,8 @@ pub(crate) struct News {
     pub gone: BTreeSet<Uuid>,
     /// Resources whose tiebreaker on this node is in use since now: it serves as a client.
     pub ties: BTreeSet<ResourceName>,
+    /// Replicas without a disk that somebody began (true) or ended to use.
+    pub primaries: Vec<(ResourceName, bool)>,
     /// Defects that a satellite reports for the first time.
     pub bugs: Vec<Fault>,
 }
@@ -240,6 +243,10 @@ fn note(news: &mut News, cluster: &Cluster, node: &NodeName, before: Option<&Ite
             news.resources.insert(name.clone());
             if used(item) && !before.is_some_and(used) && cluster.resource(name, node).is_some_and(|replica| tiebreaker::is_tie(replica)) {
                 news.ties.insert(name.clone());
+            }
+            let (was, is) = (before.is_some_and(used), used(item));
+            if was != is && cluster.resource(name, node).is_some_and(|replica| replica.flags.has(ResourceFlag::Diskless)) {
+                news.primaries.push((name.clone(), is));
             }
             if item.standing == Standing::Working || before != Some(item) {
                 news.alive.insert(name.clone());

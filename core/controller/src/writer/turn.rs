@@ -86,6 +86,7 @@ impl Writer {
         self.on_time(&mut turn);
         self.balance(&mut turn);
         self.snap(&mut turn);
+        self.tend(&mut turn);
         if !matches!(self.writing, Writing::Fenced { .. }) {
             self.bury(&mut turn);
             self.advance(&mut turn);
@@ -209,6 +210,7 @@ impl Writer {
             live.session = session;
             if live.link.take().is_some() {
                 self.seen.lost(&node, "A newer session replaced it.".to_owned(), turn.now);
+                self.tending.lost(&node);
                 self.look.extend(self.cluster.jobs_awaiting(&node));
             }
         }
@@ -239,12 +241,16 @@ impl Writer {
                 }
                 turn.alive.extend(news.alive);
                 news.bugs.iter().for_each(|fault| self.report_fault(&node, fault));
+                for (resource, begun) in news.primaries {
+                    self.tending.used(&node, resource, begun);
+                }
                 for resource in news.ties {
                     self.make_client(turn, &resource, &node);
                 }
             }
             SessionEvent::Seen(_) => count(&self.hands.counters.stale_messages),
             SessionEvent::Lost { reason } => {
+                self.tending.lost(&node);
                 if live.link.take().is_some() {
                     SessionLost { node: &node, session, cause: &reason }.emit(&self.hands.counters);
                     self.seen.lost(&node, reason, turn.now);

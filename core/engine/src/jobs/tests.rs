@@ -24,6 +24,7 @@ mod empty;
 mod evict;
 mod late;
 mod numbers;
+mod tending;
 mod ties;
 
 /// Cases of a property; many more of them in a long run.

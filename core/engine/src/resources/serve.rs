@@ -119,11 +119,7 @@ fn available_already(draft: &mut Draft<'_>, definition: &ResourceDefinition, res
         return activate(draft, resource.name.as_str(), resource.node.as_str());
     }
     if diskful && resource.flags.has(ResourceFlag::Diskless) {
-        let group = lookup::group(&draft.cluster, definition.group.as_str())?.clone();
-        let filter = on_one_node(&group.filter, &resource.node, &resource.layers);
-        idle(&draft.cluster, &resource.name, "given a disk")?;
-        let pool = pool_on(draft, definition, &filter, &resource.node)?;
-        return give_disk(draft, definition, resource, Some(&pool));
+        return give_placed_disk(draft, definition, resource);
     }
     if crate::tiebreaker::is_tie(resource) {
         crate::tiebreaker::take_as_client(draft, resource);
@@ -131,6 +127,18 @@ fn available_already(draft: &mut Draft<'_>, definition: &ResourceDefinition, res
     draft.say(Code::DONE, format!("Resource '{}' on '{}' is deployed as requested already.", resource.name, resource.node));
     join_jobs(draft, resource);
     Ok(())
+}
+
+/// Makes volumes for a diskless replica in the pool of its node that the placement chooses.
+///
+/// # Errors
+/// 992 while a job is under way; 310 if no pool of the node fits.
+pub(crate) fn give_placed_disk(draft: &mut Draft<'_>, definition: &ResourceDefinition, resource: &Resource) -> Result<(), Refused> {
+    let group = lookup::group(&draft.cluster, definition.group.as_str())?.clone();
+    let filter = on_one_node(&group.filter, &resource.node, &resource.layers);
+    idle(&draft.cluster, &resource.name, "given a disk")?;
+    let pool = pool_on(draft, definition, &filter, &resource.node)?;
+    give_disk(draft, definition, resource, Some(&pool))
 }
 
 /// A repeated call waits for what the first one started.

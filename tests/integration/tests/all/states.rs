@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use berth_integration::{Cluster, within};
+use berth_integration::{Cluster, note, within};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -92,6 +92,56 @@ fn drbd_s_states_are_told_alike_everywhere() -> Result<()> {
         ensure!(charlie["state"]["in_use"] == false, "{charlie}");
         Ok(())
     })?;
+    cluster.rest().delete("/v1/resource-definitions/web")?.ok()?;
+    Ok(())
+}
+
+#[test]
+fn a_tiebreaker_comes_by_itself_when_there_is_a_node_for_it() -> Result<()> {
+    let mut cluster = Cluster::empty()?;
+    cluster.add_simulated(&["alpha", "bravo"])?;
+    cluster
+        .rest()
+        .post("/v1/resource-groups", &json!({"name": "two", "select_filter": {"place_count": 2, "storage_pool": "sim"}}))?
+        .ok()?;
+    let body = json!({"resource_definition_name": "web", "volume_sizes": [32_768]});
+    let spawned = cluster.rest().post("/v1/resource-groups/two/spawn", &body)?.ok()?;
+    ensure!(spawned.text.contains("gets no tiebreaker"), "{}", spawned.text);
+    cluster.add_simulated(&["charlie"])?;
+    within(LIMIT, "the tiebreaker is there", || {
+        let flags = replica(&cluster, "charlie")?["flags"].clone();
+        ensure!(flags == json!(["DISKLESS", "DRBD_DISKLESS", "TIE_BREAKER"]), "{flags}");
+        Ok(())
+    })?;
+    cluster.rest().delete("/v1/resource-definitions/web")?.ok()?;
+    Ok(())
+}
+
+/// The shortest time that can be asked for is a minute.
+#[test]
+fn who_uses_it_long_enough_without_a_disk_gets_one() -> Result<()> {
+    if std::env::var_os("BERTH_LONG").is_none() {
+        note("a disk for a diskless primary takes more than a minute");
+        return Ok(());
+    }
+    let mut cluster = Cluster::empty()?;
+    let uses = cluster.scratch().path().join("uses");
+    let file = uses.to_string_lossy().into_owned();
+    cluster.add_simulated_with(&["alpha", "bravo", "charlie"], &["--in-use", &file])?;
+    let group = json!({"name": "two", "select_filter": {"place_count": 2, "storage_pool": "sim"}});
+    cluster.rest().post("/v1/resource-groups", &group)?.ok()?;
+    cluster.rest().put("/v1/resource-groups/two", &json!({"override_props": {"DrbdOptions/auto-diskful": "1"}}))?.ok()?;
+    let body = json!({"resource_definition_name": "web", "volume_sizes": [32_768]});
+    cluster.rest().post("/v1/resource-groups/two/spawn", &body)?.ok()?;
+    let flags = |wanted: Value| {
+        let is = replica(&cluster, "charlie")?["flags"].clone();
+        ensure!(is == wanted, "{is}");
+        Ok(())
+    };
+    fs::write(&uses, "charlie web\n")?;
+    within(Duration::from_secs(150), "it has a disk", || flags(json!(["AUTO_DISKFUL"])))?;
+    fs::remove_file(&uses)?;
+    within(LIMIT, "the disk goes again", || flags(json!(["DISKLESS", "DRBD_DISKLESS", "TIE_BREAKER"])))?;
     cluster.rest().delete("/v1/resource-definitions/web")?.ok()?;
     Ok(())
 }

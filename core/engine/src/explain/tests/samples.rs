@@ -102,6 +102,7 @@ commands!(
     AdoptStranger,
     TakeIn,
     Balance,
+    Tend,
     AutoSnapshot,
     CancelJob,
     RetryJob,
@@ -504,6 +505,13 @@ pub(super) fn cases() -> Vec<(World, Command)> {
         let node = Arc::make_mut(full.observed.nodes.get_mut(&replica.node).expect("its node"));
         node.items.insert(id, Arc::new(ItemRecord { seen, at: NOW }));
     }
+    // The same one, which it got by itself.
+    let mut given = copy(&full);
+    let last = given.cluster.replicas(&crate::testkit::resource("mirror")).last().expect("a replica").clone();
+    let mut last = (*last).clone();
+    last.flags.set(berth_model::flags::ResourceFlag::AutoDiskful);
+    given.put(Object::Resource(last));
+    let tend = (given, Command::Tend { resource: text("mirror"), disk_on: None });
     let balance = (full, Command::Balance { resources: vec![text("mirror")] });
     let mut unmarked = copy(&rest);
     let item = unmarked.cluster.resource(&crate::testkit::resource("web"), &node("alpha")).expect("a replica").id.uuid();
@@ -521,5 +529,5 @@ pub(super) fn cases() -> Vec<(World, Command)> {
     let take_in = (unmarked, Command::TakeIn { node: text("alpha"), pool: None, resource: Some(text("web")) });
     let of_rest = samples().into_iter().map(|command| (copy(&rest), command));
     let of_busy = [Command::CancelJob { id: id.clone() }, Command::RetryJob { id }].map(|command| (copy(&busy), command));
-    of_rest.chain(of_busy).chain([balance, first, take_in]).collect()
+    of_rest.chain(of_busy).chain([balance, tend, first, take_in]).collect()
 }

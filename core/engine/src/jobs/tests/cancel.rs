@@ -55,7 +55,19 @@ impl Machines {
         let mut lost = false;
         let mut seen = Vec::new();
         match item {
-            PlanItem::Resource(plan) if plan.diskless => {}
+            PlanItem::Resource(plan) if plan.diskless => {
+                if self.in_use.contains(&item.id()) {
+                    seen.extend(plan.volumes.iter().map(|volume| VolumeSeen {
+                        number: volume.number,
+                        device_path: Some("/dev/drbd".to_owned()),
+                        backing_kib: Kib(0),
+                        allocated_kib: Kib(0),
+                        in_use: true,
+                        content: None,
+                        up_to_date: None,
+                    }));
+                }
+            }
             PlanItem::Resource(plan) => {
                 for volume in &plan.volumes {
                     let gone = absent || volume.wanted == Wanted::Absent;

@@ -59,7 +59,7 @@ pub(super) fn check_at_rest(world: &mut World) {
 const THREE: [&str; 3] = ["alpha", "bravo", "charlie"];
 
 /// `web` with disks on alpha and bravo.
-fn mirrored(more: &str) -> Machines {
+pub(super) fn mirrored(more: &str) -> Machines {
     let text = format!(
         "ties; node alpha +DRBD; node bravo +DRBD; {more}; pool thin on alpha FILE_THIN 10G; pool thin on bravo FILE_THIN 10G; \
          group drbd DRBD,STORAGE 2 thin; group plain STORAGE 2 thin"
@@ -70,12 +70,12 @@ fn mirrored(more: &str) -> Machines {
     machines
 }
 
-fn three() -> Machines {
+pub(super) fn three() -> Machines {
     mirrored("node charlie +DRBD; pool thin on charlie FILE_THIN 5G")
 }
 
 /// Each replica with its kind: `disk`, `tie`, `client`.
-fn kinds(machines: &Machines) -> Vec<String> {
+pub(super) fn kinds(machines: &Machines) -> Vec<String> {
     let kind = |replica: &Arc<Resource>| {
         let kind = match (replica.flags.has(ResourceFlag::Diskless), replica.flags.has(ResourceFlag::TieBreaker)) {
             (false, _) => "disk",
@@ -92,7 +92,7 @@ fn quorum(machines: &Machines) -> String {
 }
 
 /// Gives a command that must go well; its entries by code.
-fn tell(machines: &mut Machines, command: &Command) -> Vec<u64> {
+pub(super) fn tell(machines: &mut Machines, command: &Command) -> Vec<u64> {
     let decision = machines.world.give(command);
     let applied = decision.result.unwrap_or_else(|refused| panic!("{command:?}: {:?}", refused.replies));
     advance(&mut machines.world);
