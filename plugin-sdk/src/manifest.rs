@@ -27,7 +27,7 @@ pub struct Manifest {
     pub paths: Vec<String>,
     /// What one call needs at most.
     pub limits: Limits,
-    /// Properties of pools that it adds, below `StorDriver/`.
+    /// Properties of pools that it adds, as `StorDriver/NAME/KEY`.
     pub props: Vec<Property>,
 }
 
@@ -66,7 +66,7 @@ impl Default for Limits {
 /// A property of pools that a provider adds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Property {
-    /// Its key, below `StorDriver/`, e.g. `StorDriver/Example/Compression`.
+    /// Its key, `StorDriver/NAME/KEY`, e.g. `StorDriver/Example/Compression`.
     pub key: String,
     /// What it does, one sentence for operators.
     pub help: String,
@@ -132,8 +132,8 @@ pub enum BadManifest {
     /// A prefix of devices is not a folder below `/dev/`, or a path is not absolute.
     #[error("'{0}' is not a folder that it can ask for: absolute, without '.' and '..', ending with '/', devices below '/dev/'")]
     Prefix(String),
-    /// A property is not below `StorDriver/`, or is named twice.
-    #[error("property '{0}' is not below 'StorDriver/', or is named twice")]
+    /// The key of a property has another form, or is named twice.
+    #[error("property '{0}' has not the form 'StorDriver/NAME/KEY', or is named twice")]
     Property(String),
     /// There is more of something than a host takes.
     #[error("it asks for more than a host takes: at most {most} {what}")]
@@ -211,8 +211,11 @@ impl Manifest {
         }
         for (at, property) in self.props.iter().enumerate() {
             let again = self.props.iter().take(at).any(|other| other.key == property.key);
-            let name = property.key.strip_prefix("StorDriver/").unwrap_or_default();
-            if name.is_empty() || property.key.len() > 128 || again {
+            let parts: Vec<&str> = property.key.split('/').collect();
+            if !matches!(parts.as_slice(), ["StorDriver", name, key] if !name.is_empty() && !key.is_empty())
+                || property.key.len() > 128
+                || again
+            {
                 return Err(BadManifest::Property(property.key.chars().take(200).collect()));
             }
         }
@@ -248,7 +251,7 @@ mod tests {
         bad(&|m| m.paths = vec!["var/".into()], "'var/'");
         let property = Property { key: "Aux/x".into(), help: String::new(), rule: Rule::Flag };
         bad(&|m| m.props = vec![property.clone()], "Aux/x");
-        let property = Property { key: "StorDriver/X".into(), ..property };
+        let property = Property { key: "StorDriver/X/Y".into(), ..property };
         bad(&|m| m.props = vec![property.clone(), property.clone()], "twice");
     }
 

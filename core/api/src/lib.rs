@@ -21,6 +21,7 @@ pub mod lenient;
 pub mod machine;
 pub mod node;
 pub mod place;
+pub mod plugins;
 pub mod pool;
 pub mod query;
 pub mod reply;

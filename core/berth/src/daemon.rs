@@ -38,6 +38,8 @@ const SATELLITE: &[Known] = &[
     Known { name: "name", variable: "BERTH_SATELLITE_NAME", default: None },
     Known { name: "dev_dir", variable: "BERTH_SATELLITE_DEV_DIR", default: Some("/dev/berth") },
     Known { name: "allow_ext_files", variable: "BERTH_SATELLITE_ALLOW_EXT_FILES", default: None },
+    Known { name: "plugin_cache", variable: "BERTH_SATELLITE_PLUGIN_CACHE", default: None },
+    Known { name: "plugin_keys", variable: "BERTH_SATELLITE_PLUGIN_KEYS", default: None },
     Known { name: "tls_cert", variable: "BERTH_SATELLITE_TLS_CERT", default: None },
     Known { name: "tls_key", variable: "BERTH_SATELLITE_TLS_KEY", default: None },
     Known { name: "tls_ca", variable: "BERTH_SATELLITE_TLS_CA", default: None },
@@ -135,6 +137,9 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
     config.name = settings.get("name").map(str::to_owned);
     config.dev_dir = settings.require("dev_dir")?.into();
     config.file_folders = file_folders(settings.get("allow_ext_files"))?;
+    config.plugin_cache = settings.get("plugin_cache").map(PathBuf::from);
+    let keys = settings.get("plugin_keys").unwrap_or_default();
+    config.plugin_keys = keys.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect();
     config.tls = certificates::files(&settings, &certificates::ANSWERS)?;
     let stdin = words.get_flag("until_stdin_closes");
     let ended = runtime(2)?.block_on(async move {

@@ -26,16 +26,25 @@ pub fn run(words: &LocalWords) -> anyhow::Result<()> {
         }
         Ok(())
     });
-    outcome.map_err(|error| match error.downcast_ref::<LocalError>() {
-        Some(LocalError::Away { .. }) => Trouble::Connection(format!(
-            "{error:#}; is it running ('systemctl status berth-satellite')? --data names its folder, and only root and its own user may ask"
-        ))
-        .into(),
-        Some(LocalError::Timeout) => Trouble::Timeout(format!("{error:#}")).into(),
-        Some(LocalError::Refused(_)) => Refused(format!("{error:#}")).into(),
-        Some(LocalError::Nonsense(_)) => Trouble::Unexpected(format!("{error:#}")).into(),
-        None => error,
+    outcome.map_err(|error| match error.downcast::<LocalError>() {
+        Ok(error) => told(error),
+        Err(other) => other,
     })
+}
+
+/// What a person is told of a satellite that does not answer as it should.
+pub fn told(error: LocalError) -> anyhow::Error {
+    let kind: fn(String) -> anyhow::Error = match &error {
+        LocalError::Away { .. } => |text| {
+            let hint =
+                "is it running ('systemctl status berth-satellite')? --data names its folder, and only root and its own user may ask";
+            Trouble::Connection(format!("{text}; {hint}")).into()
+        },
+        LocalError::Timeout => |text| Trouble::Timeout(text).into(),
+        LocalError::Refused(_) => |text| Refused(text).into(),
+        LocalError::Nonsense(_) => |text| Trouble::Unexpected(text).into(),
+    };
+    kind(format!("{:#}", anyhow::Error::new(error)))
 }
 
 fn name(text: &str) -> anyhow::Result<ResourceName> {

@@ -27,6 +27,7 @@ mod local;
 mod logs;
 mod migrate;
 mod place;
+mod plugin;
 mod screen;
 mod settings;
 mod sign_in;
@@ -152,6 +153,7 @@ fn run(program: Program, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Program::WhatIf(options) => what_if::what_if(&options),
         Program::Risk(options) => what_if::risk(&options),
         Program::Place(words) => place::place(&words),
+        Program::Plugin(words) => plugin::run(&words),
         Program::Tls(words) => tls::run(&words),
         Program::Completions { shell } => {
             print!("{}", berth_cli::registration(&shell, &["linstor", "berth"]).map_err(anyhow::Error::msg)?);

@@ -50,6 +50,12 @@ impl Page {
         self.0.push(Part::Text(text.into()));
     }
 
+    /// The page with one table.
+    pub fn with(mut self, table: Table) -> Self {
+        self.list(table);
+        self
+    }
+
     /// Adds a line beside the rows.
     pub fn note(&mut self, text: impl Into<String>) {
         self.0.push(Part::Note(text.into()));

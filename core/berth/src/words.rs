@@ -6,6 +6,7 @@ use berth_cli::Connection;
 use clap::{Args, Parser, Subcommand};
 
 use crate::explain::words::{AuditWords, DiffWords, DriftWords, WhyWords};
+use crate::plugin::words::PluginWords;
 use crate::tls::TlsWords;
 
 mod place;
@@ -73,6 +74,8 @@ pub enum Program {
         after_help = "Examples:\n  berth place new 10G --group fast --count 3\n  berth place resource web --count +1\n  berth place available alpha web --diskful"
     )]
     Place(PlaceWords),
+    /// List, inspect, install and remove plugins: what makes the volumes of storage pools.
+    Plugin(PluginWords),
     /// Make certificates for encrypted connections: an authority of the cluster's own, and what it vouches for.
     #[command(
         after_help = "Example: for a controller and two satellites, then for a client of HTTPS\n  berth tls init --controller ctrl-1 --address 10.0.0.1 --satellite alpha --satellite bravo\n  berth tls issue client alice"
@@ -171,6 +174,12 @@ pub struct SatelliteWords {
     /// Folders below which external files ('linstor file') may be written, e.g. /etc/drbd-reactor.d,/etc/systemd/system; without it nowhere.
     #[arg(long, value_name = "DIR,...")]
     pub allow_ext_files: Option<String>,
+    /// Where compiled plugins are kept; without it in the data folder.
+    #[arg(long, value_name = "DIR")]
+    pub plugin_cache: Option<PathBuf>,
+    /// Public keys of minisign (RW…): installed plugins must be signed with one of them then.
+    #[arg(long, value_name = "KEY,...")]
+    pub plugin_keys: Option<String>,
     /// Certificate with this node's name (PEM): only a controller with a certificate gets in then, by TLS.
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<String>,

@@ -1,6 +1,7 @@
 //! Storage pools and their definitions.
 
 mod losing;
+mod provided;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::layers::ProviderKind;
 use berth_model::names::{DEFAULT_POOL, DISKLESS_POOL, SharedSpaceName, StorPoolName};
 use berth_model::objects::{Node, StorPool, StorPoolDfn};
-use berth_model::props::{DRIVER_POOL, Owner, PropChange, Props};
+use berth_model::props::{DRIVER_POOL, Owner, PROVIDER, PropChange, Props};
 use berth_model::reply::Reply;
 
 use crate::change_props;
@@ -199,7 +200,8 @@ fn shared_space(provider: ProviderKind, text: Option<&str>) -> Result<Option<Sha
         | ProviderKind::EbsInit
         | ProviderKind::EbsTarget
         | ProviderKind::StorageSpaces
-        | ProviderKind::StorageSpacesThin => {
+        | ProviderKind::StorageSpacesThin
+        | ProviderKind::Plugin => {
             Err(Reply::new(Code::FAIL_INVLD_FREE_SPACE_MGR_NAME, format!("A pool of kind {provider} cannot be shared by several nodes."))
                 .cause("Two nodes that write to such a storage at once destroy it.")
                 .correction("Leave out the shared space, or use LVM on storage that all of the nodes reach.")
@@ -281,6 +283,7 @@ fn create(draft: &mut Draft<'_>, on: &str, text: &str, request: &Request<'_>) ->
     supported(draft, &node, provider)?;
     let mut props = change_props::first(Owner::StorPool, request.props)?.told(draft);
     place(provider, &props)?;
+    provided::check(draft, &node, provider, &props, &Props::default())?;
     crate::nodes::known_interface(&node, &props)?;
     if matches!(provider, ProviderKind::File | ProviderKind::FileThin) {
         props.insert_internal(GRANULARITY, "1");
@@ -322,6 +325,7 @@ fn modify(draft: &mut Draft<'_>, on: &str, text: &str, change: &PropChange) -> R
     let node = lookup::node(&draft.cluster, on)?.clone();
     let props = change_props::changed(draft, Owner::StorPool, &pool.props, change)?;
     place(pool.provider, &props)?;
+    provided::check(draft, &node, pool.provider, &props, &pool.props)?;
     if change.override_props.keys().any(|key| key.ends_with("PrefNic")) {
         crate::nodes::known_interface(&node, &props)?;
     }
@@ -338,6 +342,15 @@ fn modify(draft: &mut Draft<'_>, on: &str, text: &str, change: &PropChange) -> R
             pool.props.get(DRIVER_POOL).unwrap_or_default()
         ))
         .correction("Create another pool for the new place and move the volumes to it.")
+        .into());
+    }
+    if props.get(PROVIDER) != pool.props.get(PROVIDER) && (used.volumes > 0 || used.snapshot_volumes > 0) {
+        return Err(Reply::new(
+            Code::FAIL_IN_USE,
+            format!("Storage pool '{}' on node '{}' holds volumes and cannot change its provider.", pool.name, pool.node),
+        )
+        .cause("Another provider would not know what the first one made.")
+        .correction("Create another pool with the other provider and move the volumes to it.")
         .into());
     }
     pool.props = props;

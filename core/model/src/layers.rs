@@ -100,6 +100,8 @@ words!(
         StorageSpaces = "STORAGE_SPACES",
         /// Windows Storage Spaces, thin.
         StorageSpacesThin = "STORAGE_SPACES_THIN",
+        /// A provider that the pool names (`StorDriver/Provider`).
+        Plugin = "PLUGIN",
     }
 );
 
@@ -131,7 +133,7 @@ impl ProviderKind {
             Self::Spdk | Self::RemoteSpdk => 1024,
             Self::EbsInit | Self::EbsTarget => 1 << 20,
             Self::StorageSpaces | Self::StorageSpacesThin => 1024,
-            Self::File | Self::FileThin | Self::Diskless => 4,
+            Self::File | Self::FileThin | Self::Diskless | Self::Plugin => 4,
         }
     }
 }

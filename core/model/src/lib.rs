@@ -23,6 +23,7 @@ pub mod names;
 pub mod objects;
 pub mod observed;
 pub mod plan;
+pub mod plugin;
 pub mod props;
 pub mod reply;
 pub mod secrets;

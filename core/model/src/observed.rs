@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::files;
 use crate::layers::{LayerKind, ProviderKind, words};
 use crate::names::{FilePath, NodeName, StorPoolName, VolumeNumber};
+use crate::plugin::PluginSeen;
 use crate::size::Kib;
 use crate::time::Timestamp;
 
@@ -33,6 +34,8 @@ pub struct Capabilities {
     pub unsupported_providers: BTreeMap<ProviderKind, Vec<String>>,
     /// Why each other layer does not.
     pub unsupported_layers: BTreeMap<LayerKind, Vec<String>>,
+    /// Plugins that were found, by name, also those that cannot be used.
+    pub plugins: Vec<PluginSeen>,
     /// Folders below which the operator lets external files be written, absolute paths; empty: nowhere.
     pub file_folders: Vec<String>,
 }

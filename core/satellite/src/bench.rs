@@ -7,6 +7,7 @@ use berth_engine::reconcile::{Backing, DeviceFound, ItemFound, Step, VolumeFound
 use berth_model::names::{ResourceName, StorPoolName, VolumeNumber};
 use berth_model::observed::{Capabilities, Fault, FaultKind, ItemSeen, PoolSeen, Standing, VolumeSeen};
 use berth_model::plan::{ContentSource, PlanItem, PoolPlan, ResourcePlan, SnapshotPlan, SnapshotVolumePlan, VolumePlan, Wanted};
+use berth_model::props::PROVIDER;
 use berth_model::size::Kib;
 use berth_plugin_sdk as sdk;
 use sdk::{BackingName, Filled, Known, Machine, Mark, MarkKind, Marked, New, Provider};
@@ -14,6 +15,7 @@ use tracing::Span;
 use uuid::Uuid;
 
 use crate::holders;
+use crate::plugins::Loaded;
 use crate::site::{Site, missing_layers};
 
 mod look;
@@ -44,6 +46,14 @@ pub struct OpenPool {
     pub pool: sdk::Pool,
     /// What was seen of it.
     pub seen: PoolSeen,
+}
+
+impl OpenPool {
+    /// The provider that the pool names; `None`: none.
+    #[must_use]
+    pub fn named(&self) -> Option<&str> {
+        self.plan.props.get(PROVIDER)
+    }
 }
 
 /// The pools of the plan by name.
@@ -86,21 +96,17 @@ pub fn open_pool(site: &dyn Site, plan: PoolPlan, cluster: Uuid, clean: bool) ->
         fault: None,
     };
     if plan.provider.has_storage() {
-        match site.provider(plan.provider) {
-            None => {
+        match site.provider(plan.provider, plan.props.get(PROVIDER)) {
+            Err(fault) => {
                 let capabilities = site.capabilities();
-                let why = capabilities.unsupported_providers.get(&plan.provider).map(|all| all.join("; ")).unwrap_or_default();
-                seen.fault = Some(Fault {
-                    kind: FaultKind::Unsupported,
-                    message: format!("This node cannot do storage pools of kind {}", plan.provider),
-                    cause: why,
-                    correction: "Install what is missing on the node, or choose another kind of pool".into(),
-                    details: String::new(),
-                    holders: Vec::new(),
-                });
+                let why = capabilities.unsupported_providers.get(&plan.provider).map(|all| all.join("; "));
+                seen.fault = Some(wire_fault(match why {
+                    Some(why) => fault.cause(why),
+                    None => fault,
+                }));
             }
-            Some(provider) => {
-                if let Err(fault) = probe(site, provider, &pool, (cluster, clean), &mut seen) {
+            Ok(provider) => {
+                if let Err(fault) = probe(site, &provider, &pool, (cluster, clean), &mut seen) {
                     seen.fault = Some(wire_fault(fault));
                 }
             }
@@ -111,12 +117,12 @@ pub fn open_pool(site: &dyn Site, plan: PoolPlan, cluster: Uuid, clean: bool) ->
 
 fn probe(
     site: &dyn Site,
-    provider: &dyn Provider,
+    provider: &Loaded,
     pool: &sdk::Pool,
     (cluster, clean): (Uuid, bool),
     seen: &mut PoolSeen,
 ) -> Result<(), sdk::Fault> {
-    let machine = site.machine(provider, pool);
+    let (machine, provider) = (site.machine(provider, pool), provider.calls());
     if clean {
         for name in provider.clean(&*machine, cluster)? {
             tracing::info!(pool = %pool.name, %name, "leftover removed");
@@ -138,8 +144,8 @@ pub fn look_at_space(site: &dyn Site, pool: &OpenPool) -> Option<PoolSeen> {
     if pool.seen.fault.is_some() {
         return None;
     }
-    let provider = site.provider(pool.plan.provider)?;
-    let now = match provider.space(&*site.machine(provider, &pool.pool)) {
+    let provider = site.provider(pool.plan.provider, pool.named()).ok()?;
+    let now = match provider.calls().space(&*site.machine(&provider, &pool.pool)) {
         Ok(space) => PoolSeen { free_kib: Some(Kib(space.free.0)), total_kib: Some(Kib(space.total.0)), ..pool.seen.clone() },
         Err(fault) if fault.kind == sdk::FaultKind::Pool => PoolSeen { fault: Some(wire_fault(fault)), ..pool.seen.clone() },
         // Another look will tell.
@@ -172,7 +178,7 @@ pub struct Bench<'a> {
     cluster: Uuid,
     leave: Leave,
     taken: Paths,
-    machines: BTreeMap<StorPoolName, Box<dyn Machine>>,
+    machines: BTreeMap<StorPoolName, (Arc<Loaded>, Box<dyn Machine>)>,
 }
 
 impl<'a> Bench<'a> {
@@ -279,7 +285,7 @@ impl<'a> Bench<'a> {
     }
 
     /// The provider and machine of a pool.
-    fn pool(&mut self, name: &StorPoolName) -> Result<(&'a dyn Provider, &dyn Machine), sdk::Fault> {
+    fn pool(&mut self, name: &StorPoolName) -> Result<(&dyn Provider, &dyn Machine), sdk::Fault> {
         let unknown = || {
             sdk::Fault::new(sdk::FaultKind::Pool, format!("Storage pool '{name}' is not part of the plan"))
                 .correction("Create the storage pool on this node")
@@ -291,9 +297,13 @@ impl<'a> Bench<'a> {
                 .correction(fault.correction.clone())
                 .details(fault.details.clone()));
         }
-        let provider = self.site.provider(open.plan.provider).ok_or_else(unknown)?;
-        let machine = self.machines.entry(name.clone()).or_insert_with(|| self.site.machine(provider, &open.pool));
-        Ok((provider, &**machine))
+        if !self.machines.contains_key(name) {
+            let provider = self.site.provider(open.plan.provider, open.named())?;
+            let machine = self.site.machine(&provider, &open.pool);
+            self.machines.insert(name.clone(), (provider, machine));
+        }
+        let (provider, machine) = self.machines.get(name).ok_or_else(unknown)?;
+        Ok((provider.calls(), &**machine))
     }
 
     fn perform(&mut self, item: &PlanItem, step: &Step, found: &ItemFound) -> Result<(), Failed> {
@@ -368,7 +378,9 @@ impl<'a> Bench<'a> {
         };
         idle(self)?;
         let pool = self.pools.get(&volume.pool).map(|open| open.pool.clone()).unwrap_or_else(|| self.no_pool(&volume.pool));
-        site.fill(&pool, filled)?;
+        self.pool(&volume.pool)?;
+        let (provider, _) = self.machines.get(&volume.pool).ok_or_else(|| impossible(&Step::Create(volume.number)))?;
+        site.fill(provider, &pool, filled)?;
         idle(self)?;
         let (provider, machine) = self.pool(&volume.pool)?;
         Ok(provider.finish_copy(machine, new)?)

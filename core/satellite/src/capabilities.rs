@@ -12,13 +12,16 @@ pub fn probe() -> (Capabilities, bool) {
     let names = rustix::system::uname();
     let root = rustix::process::geteuid().is_root();
     let attaches = root && on_path("losetup") && Path::new("/dev/loop-control").exists();
-    let not_built = |kind: &str| vec![format!("this version has no provider for {kind}")];
     let mut unsupported_providers = BTreeMap::new();
     let mut providers = Vec::new();
+    // What providers can do is known when they were found.
     for kind in ProviderKind::ALL.iter().copied() {
         match kind {
-            ProviderKind::Diskless | ProviderKind::File | ProviderKind::FileThin => providers.push(kind),
-            ProviderKind::Lvm
+            ProviderKind::Diskless => providers.push(kind),
+            ProviderKind::Plugin => {}
+            ProviderKind::File
+            | ProviderKind::FileThin
+            | ProviderKind::Lvm
             | ProviderKind::LvmThin
             | ProviderKind::Zfs
             | ProviderKind::ZfsThin
@@ -28,7 +31,7 @@ pub fn probe() -> (Capabilities, bool) {
             | ProviderKind::EbsTarget
             | ProviderKind::StorageSpaces
             | ProviderKind::StorageSpacesThin => {
-                unsupported_providers.insert(kind, not_built(kind.word()));
+                unsupported_providers.insert(kind, vec![format!("no provider for {kind} is installed")]);
             }
         }
     }
@@ -50,6 +53,7 @@ pub fn probe() -> (Capabilities, bool) {
         layers: vec![LayerKind::Storage],
         unsupported_providers,
         unsupported_layers,
+        plugins: Vec::new(),
         file_folders: Vec::new(),
     };
     (capabilities, attaches)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_model::inquiry::{LogControl, RememberedLog};
+use berth_plugin_sdk::Fault;
 use berth_trust::{Asked, BadCertificate, Files};
 use tokio::sync::oneshot;
 
@@ -32,6 +33,10 @@ pub struct Config {
     pub scan_interval: Duration,
     /// Folders below which external files may be written, absolute paths; empty: nowhere.
     pub file_folders: Vec<String>,
+    /// Where compiled components are kept, so that they are compiled once; `None`: in the data folder. Only this user may write there.
+    pub plugin_cache: Option<PathBuf>,
+    /// Public keys of `minisign`; when there are any, installed plugins must be signed with one of them.
+    pub plugin_keys: Vec<String>,
     /// Certificates: controllers must come by TLS, with one of the same authority that is made for calling satellites; `None`: plain.
     pub tls: Option<Files>,
     /// Asks for certificates to be read again at once; else they are a little later than they change.
@@ -54,6 +59,8 @@ impl Config {
             tool_timeout: Duration::from_secs(45),
             scan_interval: Duration::from_secs(300),
             file_folders: Vec::new(),
+            plugin_cache: None,
+            plugin_keys: Vec::new(),
             tls: None,
             renew: Asked::default(),
             announce: None,
@@ -105,6 +112,8 @@ impl SatelliteError {
             }
             Self::Locked(_) => "Stop the other satellite, or name another folder with --data.".to_owned(),
             Self::Listen { .. } => "Choose an address of this machine that is free with --listen.".to_owned(),
+            Self::PluginKey(_) => "Give the line of the key file that begins with RW.".to_owned(),
+            Self::Providers(_) => "Report this with the machine's processor and kernel.".to_owned(),
             Self::Serve(_) => "Restart the satellite.".to_owned(),
             Self::Certificate(error) => error.correction(),
         }
@@ -125,6 +134,12 @@ pub enum SatelliteError {
     /// Another satellite runs with this data folder.
     #[error("data folder {} is used by another satellite", .0.display())]
     Locked(PathBuf),
+    /// A key of plugins is none.
+    #[error("'{0}' is not a public key of minisign")]
+    PluginKey(String),
+    /// The provider of files cannot be run on this machine.
+    #[error("{}: {}", .0.message, .0.cause)]
+    Providers(Fault),
     /// Certificates cannot be used.
     #[error("{0}")]
     Certificate(#[from] BadCertificate),

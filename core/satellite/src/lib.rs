@@ -26,6 +26,8 @@ mod links;
 pub mod local;
 mod loops;
 mod machine;
+mod orders;
+pub mod plugins;
 mod satellite;
 mod session;
 mod sim;
@@ -38,12 +40,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use berth_plugin_sdk::{Fault, FaultKind};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError, Unusable};
 pub use crate::core::{LocalStatus, ResourceState, Settings};
 pub use crate::files::folders as file_folders;
+pub use crate::plugins::Loaded;
 pub use crate::satellite::Satellite;
 pub use crate::sim::{SimConfig, serve_simulated, simulated};
 pub use crate::site::{Site, synchronised};
@@ -55,6 +59,7 @@ use crate::hands::Hands;
 use crate::keep::{Keep, Remembered};
 use crate::loops::Loops;
 use crate::machine::Shared;
+use crate::plugins::{PluginKeys, Plugins};
 use crate::site::HostSite;
 
 /// Reads what the kernel says of mounts and disks and forgets it: for fuzzing.
@@ -136,7 +141,22 @@ async fn belongings_at_last(
 /// # Errors
 /// [`SatelliteError`] if it cannot begin (a data folder that cannot be used is waited for), or serving controllers ends by itself.
 pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), SatelliteError> {
-    let Config { data, listen: address, name, dev_dir, tool_timeout, scan_interval, file_folders, tls, renew, announce, log } = config;
+    let Config {
+        data,
+        listen: address,
+        name,
+        dev_dir,
+        tool_timeout,
+        scan_interval,
+        file_folders,
+        plugin_keys,
+        plugin_cache,
+        tls,
+        renew,
+        announce,
+        log,
+    } = config;
+    let plugin_keys = PluginKeys::parse(&plugin_keys).map_err(SatelliteError::PluginKey)?;
     let tls = tls.map(|files| session::Tls::read(files, renew)).transpose()?;
     let listener = listen(address).await?;
     let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address, source })?;
@@ -163,7 +183,12 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
     let (capabilities, attaches) = capabilities::probe();
     let shared = Arc::new(Shared { hands: Hands::new(tool_timeout), loops: Loops::default(), folders, attaches });
     let about = About { data: data.clone(), address: bound, tls: tls.is_some(), name: name.clone(), log };
-    let site = HostSite::new(Arc::clone(&shared), &usable(dev_dir, &data, attaches), capabilities, about, external);
+    // Loading providers takes as long as reading a few files, or compiling them once.
+    let folder = data.clone();
+    let found = tokio::task::spawn_blocking(move || Plugins::find(&folder, plugin_cache, plugin_keys)).await;
+    let plugins = found.unwrap_or_else(|error| Err(Fault::new(FaultKind::Bug, "Providers cannot be found").cause(error.to_string())));
+    let plugins = plugins.map_err(SatelliteError::Providers)?;
+    let site = HostSite::new(Arc::clone(&shared), &usable(dev_dir, &data, attaches), capabilities, plugins, about, external);
     // Whatever ends first ends the others.
     let inner = stop.child_token();
     let satellite = Satellite::start(Settings { site: Arc::new(site), keep, remembered, name, scan_interval }, &inner);

@@ -4,6 +4,8 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /status` | [`LocalStatus`] |
+//! | `GET /plugins` | [`PluginSeen`] of each |
+//! | `POST /plugins` | the same, after they were looked for again |
 //! | `GET /resources` | [`ResourceState`] of each |
 //! | `POST /resources/<name>/attach`, `…/detach` | its [`ResourceState`] once it came to rest; 404: not in the plan; 409: in use, it stays attached; 504: it did not rest |
 //!
@@ -20,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use berth_model::names::ResourceName;
+use berth_model::plugin::PluginSeen;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -83,6 +86,7 @@ pub fn bind(data: &Path) -> Result<UnixListener, SatelliteError> {
 pub async fn serve(listener: UnixListener, core: mpsc::Sender<Event>, stop: CancellationToken) {
     let router = Router::new()
         .route("/status", get(status))
+        .route("/plugins", get(plugins).post(plugins_again))
         .route("/resources", get(resources))
         .route("/resources/{name}/attach", post(attach))
         .route("/resources/{name}/detach", post(detach))
@@ -113,6 +117,14 @@ async fn ask<T: Serialize>(core: &mpsc::Sender<Event>, event: impl FnOnce(onesho
 
 async fn status(State(core): State<mpsc::Sender<Event>>) -> Response {
     ask(&core, Event::AskStatus).await
+}
+
+async fn plugins(State(core): State<mpsc::Sender<Event>>) -> Response {
+    ask(&core, Event::AskPlugins).await
+}
+
+async fn plugins_again(State(core): State<mpsc::Sender<Event>>) -> Response {
+    ask(&core, Event::LookForPlugins).await
 }
 
 async fn resources(State(core): State<mpsc::Sender<Event>>) -> Response {
@@ -151,6 +163,14 @@ async fn by_hand(core: &mpsc::Sender<Event>, name: &str, attach: bool) -> Respon
 /// [`LocalError`].
 pub async fn get_status(data: &Path) -> Result<LocalStatus, LocalError> {
     request(data, "GET", "/status").await
+}
+
+/// Plugins of the satellite with this data folder; `again`: it looks for them first.
+///
+/// # Errors
+/// [`LocalError`].
+pub async fn plugins_of(data: &Path, again: bool) -> Result<Vec<PluginSeen>, LocalError> {
+    request(data, if again { "POST" } else { "GET" }, "/plugins").await
 }
 
 /// Resources of the satellite with this data folder.

@@ -98,7 +98,8 @@ impl Machine for HostMachine {
     fn run(&self, argv: &[&str]) -> Result<Output, Fault> {
         self.grants.may_run(argv, &self.pool)?;
         // The host cannot tell which commands change something.
-        self.shared.hands.change(|| self.shared.hands.run(argv))
+        let kept = usize::try_from(u64::from(self.grants.limits.output_kib).saturating_mul(1024)).unwrap_or(usize::MAX);
+        self.shared.hands.change(|| self.shared.hands.run_keeping(argv, kept))
     }
 
     fn files(&self) -> Result<&dyn Files, Fault> {

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::usage::Uses;
+use crate::Loaded;
 use crate::config::SatelliteError;
 use crate::core::Settings;
 use crate::keep::{Keep, Remembered};
@@ -261,7 +262,7 @@ struct SimSite {
     latency: Duration,
     failures_per_million: u32,
     drawn: AtomicU64,
-    providers: Vec<SimProvider>,
+    providers: BTreeMap<ProviderKind, Arc<Loaded>>,
     pools: Mutex<BTreeMap<String, Memory>>,
     links: Mutex<BTreeMap<(ResourceName, VolumeNumber), String>>,
     network: Arc<Network>,
@@ -278,7 +279,7 @@ impl SimSite {
             latency: config.latency,
             failures_per_million: config.failures_per_million,
             drawn: AtomicU64::new(config.seed),
-            providers: providers.map(|kind| SimProvider { inner: FileProvider, kind: *kind }).collect(),
+            providers: providers.map(|kind| (*kind, Loaded::linked(SimProvider { inner: FileProvider, kind: *kind }))).collect(),
             pools: Mutex::default(),
             links: Mutex::default(),
             network,
@@ -317,15 +318,17 @@ impl Site for SimSite {
             layers: LayerKind::ALL.to_vec(),
             unsupported_providers: BTreeMap::new(),
             unsupported_layers: BTreeMap::new(),
+            plugins: Vec::new(),
             file_folders: self.file_folders.clone(),
         }
     }
 
-    fn provider(&self, kind: ProviderKind) -> Option<&dyn Provider> {
-        self.providers.iter().find(|provider| provider.kind == kind).map(|provider| provider as &dyn Provider)
+    fn provider(&self, kind: ProviderKind, _named: Option<&str>) -> Result<Arc<Loaded>, Fault> {
+        let none = || Fault::new(FaultKind::Unsupported, format!("Nothing is stored in pools of kind {kind}"));
+        self.providers.get(&kind).cloned().ok_or_else(none)
     }
 
-    fn machine(&self, _provider: &dyn Provider, pool: &Pool) -> Box<dyn Machine> {
+    fn machine(&self, _provider: &Loaded, pool: &Pool) -> Box<dyn Machine> {
         // Thick kinds of every name take their space at once.
         let thick = ProviderKind::parse(&pool.kind).is_some_and(|kind| !kind.is_thin());
         let pool = Pool { kind: if thick { "FILE" } else { "FILE_THIN" }.into(), ..pool.clone() };
@@ -377,7 +380,7 @@ impl Site for SimSite {
 
     fn sweep_links(&self, _keep: &dyn Fn(&str, &str, &str) -> bool) {}
 
-    fn fill(&self, pool: &Pool, order: &Filled) -> Result<(), Fault> {
+    fn fill(&self, _provider: &Loaded, pool: &Pool, order: &Filled) -> Result<(), Fault> {
         if let Filled::Copy { from: Data::File(from), to: Data::File(to) } = order {
             self.memory(pool).copy(from, to);
         }

@@ -9,14 +9,15 @@ use berth_model::layers::{LayerKind, ProviderKind};
 use berth_model::names::{NodeName, ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, FileSeen, Holder};
 use berth_model::plan::{ContentSource, FilePlan, VolumePlan};
-use berth_plugin_sdk::{Data, Fault, FaultKind, Filled, Machine, Operator, Pool, Provider, grant};
-use berth_provider_file::FileProvider;
+use berth_model::plugin::PluginSeen;
+use berth_plugin_sdk::{Fault, FaultKind, Filled, Machine, Pool};
 use uuid::Uuid;
 
 use crate::about::About;
 use crate::files::ExternalFiles;
 use crate::links::Links;
 use crate::machine::{HostMachine, Shared, remember_folder};
+use crate::plugins::{Loaded, Plugins};
 
 /// A machine on which volumes are made and served: this one, or a simulated one. Calls block, unless it is
 /// [quick](Self::is_quick). They come from several tasks at once.
@@ -24,11 +25,24 @@ pub trait Site: Send + Sync + 'static {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
 
-    /// The provider of a kind; `None`: not here.
-    fn provider(&self, kind: ProviderKind) -> Option<&dyn Provider>;
+    /// The provider of pools of a kind; `named`: the one that the pool names (`StorDriver/Provider`).
+    ///
+    /// # Errors
+    /// `Unsupported`: there is none.
+    fn provider(&self, kind: ProviderKind, named: Option<&str>) -> Result<Arc<Loaded>, Fault>;
 
     /// The machine of one call or of several on the same pool.
-    fn machine(&self, provider: &dyn Provider, pool: &Pool) -> Box<dyn Machine>;
+    fn machine(&self, provider: &Loaded, pool: &Pool) -> Box<dyn Machine>;
+
+    /// The plugins that were found, by name; simulated machines have none.
+    fn plugins(&self) -> Vec<PluginSeen> {
+        Vec::new()
+    }
+
+    /// Looks for plugins again, and says whether anything changed. May block.
+    fn look_for_plugins(&self) -> bool {
+        false
+    }
 
     /// Whether volumes are served by devices. If not, the stable path points at what holds the data, and says that it is served.
     fn attaches(&self) -> bool;
@@ -61,7 +75,7 @@ pub trait Site: Send + Sync + 'static {
     ///
     /// # Errors
     /// What hinders it, also that the order goes beyond what the provider was granted.
-    fn fill(&self, pool: &Pool, order: &Filled) -> Result<(), Fault>;
+    fn fill(&self, provider: &Loaded, pool: &Pool, order: &Filled) -> Result<(), Fault>;
 
     /// The smallest write that a pool does without reading first, bytes; `None`: unknown. Asked when the pool is opened.
     fn min_io(&self, _pool: &Pool) -> Option<u32> {
@@ -134,27 +148,22 @@ pub struct HostSite {
     capabilities: Capabilities,
     about: About,
     external: ExternalFiles,
-    file: FileProvider,
+    plugins: Plugins,
 }
 
 impl HostSite {
     /// This machine, with stable paths below `dev_dir`, and what the process knows of itself.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, dev_dir: &Path, capabilities: Capabilities, about: About, external: ExternalFiles) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        dev_dir: &Path,
+        capabilities: Capabilities,
+        plugins: Plugins,
+        about: About,
+        external: ExternalFiles,
+    ) -> Self {
         let capabilities = Capabilities { file_folders: external.folders().to_vec(), ..capabilities };
-        Self { shared, links: Links::new(dev_dir), capabilities, about, external, file: FileProvider }
-    }
-
-    fn copy(&self, pool: &Pool, from: &Data, to: &Data) -> Result<(), Fault> {
-        let (Data::File(from), Data::File(to)) = (from, to) else { return Err(no_orders(pool)) };
-        let (source, target) = (Path::new(&pool.place).join(from), Path::new(&pool.place).join(to));
-        let words = |path: &Path| {
-            path.to_str().map(str::to_owned).ok_or_else(|| Fault::new(FaultKind::Unsupported, "The path of the pool is not UTF-8"))
-        };
-        let (source, target) = (words(&source)?, words(&target)?);
-        // `dd` writes into the file that is there and keeps its length, so the target stays at least as large as wanted.
-        let argv = ["dd", &format!("if={source}"), &format!("of={target}"), "bs=1M", "conv=notrunc,sparse,fsync", "status=none"];
-        self.shared.hands.change(|| self.shared.hands.need_long(&argv)).map(|_| ())
+        Self { shared, links: Links::new(dev_dir), capabilities, plugins, about, external }
     }
 
     fn link_fault(&self, resource: &ResourceName, volume: VolumeNumber, error: &std::io::Error) -> Fault {
@@ -167,28 +176,27 @@ impl HostSite {
 
 impl Site for HostSite {
     fn capabilities(&self) -> Capabilities {
-        self.capabilities.clone()
+        let mut able = self.capabilities.clone();
+        able.providers.extend(self.plugins.kinds());
+        able.unsupported_providers.retain(|kind, _| !able.providers.contains(kind));
+        able.plugins = self.plugins.seen();
+        able
     }
 
-    fn provider(&self, kind: ProviderKind) -> Option<&dyn Provider> {
-        match kind {
-            ProviderKind::File | ProviderKind::FileThin => Some(&self.file),
-            ProviderKind::Diskless
-            | ProviderKind::Lvm
-            | ProviderKind::LvmThin
-            | ProviderKind::Zfs
-            | ProviderKind::ZfsThin
-            | ProviderKind::Spdk
-            | ProviderKind::RemoteSpdk
-            | ProviderKind::EbsInit
-            | ProviderKind::EbsTarget
-            | ProviderKind::StorageSpaces
-            | ProviderKind::StorageSpacesThin => None,
-        }
+    fn provider(&self, kind: ProviderKind, named: Option<&str>) -> Result<Arc<Loaded>, Fault> {
+        self.plugins.provider(kind, named)
     }
 
-    fn machine(&self, provider: &dyn Provider, pool: &Pool) -> Box<dyn Machine> {
-        Box::new(HostMachine::open(pool.clone(), Arc::new(grant(&provider.manifest(), &Operator::default())), Arc::clone(&self.shared)))
+    fn machine(&self, provider: &Loaded, pool: &Pool) -> Box<dyn Machine> {
+        Box::new(HostMachine::open(pool.clone(), Arc::clone(provider.grants()), Arc::clone(&self.shared)))
+    }
+
+    fn plugins(&self) -> Vec<PluginSeen> {
+        self.plugins.seen()
+    }
+
+    fn look_for_plugins(&self) -> bool {
+        self.plugins.look_again()
     }
 
     fn attaches(&self) -> bool {
@@ -220,12 +228,8 @@ impl Site for HostSite {
         self.links.sweep(&self.shared.hands, keep);
     }
 
-    fn fill(&self, pool: &Pool, order: &Filled) -> Result<(), Fault> {
-        match order {
-            Filled::Done => Ok(()),
-            Filled::Copy { from, to } => self.copy(pool, from, to),
-            Filled::Pipe { .. } => Err(no_orders(pool)),
-        }
+    fn fill(&self, provider: &Loaded, pool: &Pool, order: &Filled) -> Result<(), Fault> {
+        crate::orders::carry_out(&self.shared.hands, provider.grants(), pool, order)
     }
 
     fn answer(&self, question: &Question) -> Answer {
@@ -253,13 +257,6 @@ impl Site for HostSite {
     fn remember_pool(&self, pool: &Pool, ids: (Uuid, Uuid)) {
         remember_folder(pool, ids, &self.shared);
     }
-}
-
-/// Copies of devices and pipes are for providers that this machine does not have.
-pub(crate) fn no_orders(pool: &Pool) -> Fault {
-    Fault::new(FaultKind::Unsupported, format!("Data of storage pool '{}' cannot be moved as its provider asks", pool.name))
-        .cause("It was not granted more than the files of the pool's folder")
-        .correction("Choose a storage pool of another kind")
 }
 
 /// Whether a volume that is there holds its data, as far as its plan says: it needs no peer for it, or has had it before, or can reach a

@@ -241,6 +241,10 @@ fn spawn(scratch: &Scratch, log: &Path, environment: &[(&str, &str)], call: &[Os
     let mut command = Command::new(tool("setpriv")?);
     command.args(["--pdeathsig", "KILL"]).args(call);
     command.env("HOME", scratch.path()).env_remove("LS_CONTROLLERS").env_remove("XDG_CONFIG_HOME").env("RUST_BACKTRACE", "1");
+    // Beside the program, so that all tests together compile a component once.
+    if let Some(folder) = berth()?.parent() {
+        command.env("BERTH_SATELLITE_PLUGIN_CACHE", folder.join("plugin-cache"));
+    }
     command.envs(environment.iter().copied());
     let log = File::options().create(true).append(true).open(log).with_context(|| format!("cannot write {}", log.display()))?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);

@@ -54,6 +54,8 @@ mod openapi;
 mod operations;
 #[path = "all/own_words.rs"]
 mod own_words;
+#[path = "all/plugins.rs"]
+mod plugins;
 #[path = "all/python.rs"]
 mod python;
 #[path = "all/records.rs"]

@@ -14,13 +14,12 @@ use berth_model::observed::{Capabilities, Holder};
 use berth_model::plan::VolumePlan;
 use berth_plugin_sdk::memory::Memory;
 use berth_plugin_sdk::{
-    Data, Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Filled, Kib, Machine as Host, Manifest, Output, Over, Pool, Provider,
-    Space,
+    Data, Device, Fault, FaultKind, FileError, FileSeen, Files, Fill, Filled, Kib, Machine as Host, Manifest, Output, Over, Pool, Space,
 };
 use berth_proto::{Down, Up};
 use berth_provider_file::FileProvider;
 use berth_satellite::keep::{DurableFiles, Keep};
-use berth_satellite::{Satellite, Settings, Site};
+use berth_satellite::{Loaded, Satellite, Settings, Site};
 use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -207,7 +206,7 @@ impl Guest {
         machine.world.note(&format!("{} starts its satellite", machine.name));
         let files = Folder { machine: Arc::clone(machine), lives: Arc::clone(&guest.lives) };
         let (keep, remembered) = Keep::on(files).expect("the simulated disk keeps what it was given");
-        let site = GuestSite { guest: Arc::clone(&guest), file: FileProvider };
+        let site = GuestSite { guest: Arc::clone(&guest), file: Loaded::linked(FileProvider) };
         let settings = Settings { site: Arc::new(site), keep, remembered, name: None, scan_interval: SCAN };
         let satellite = Satellite::start(settings, &guest.stop);
         let _ = guest.satellite.set(satellite);
@@ -347,7 +346,7 @@ impl DurableFiles for Folder {
 /// The machine as the satellite process on it sees it.
 struct GuestSite {
     guest: Arc<Guest>,
-    file: FileProvider,
+    file: Arc<Loaded>,
 }
 
 impl Site for GuestSite {
@@ -361,16 +360,17 @@ impl Site for GuestSite {
         }
     }
 
-    fn provider(&self, kind: ProviderKind) -> Option<&dyn Provider> {
-        kind.has_storage().then_some(&self.file as &dyn Provider)
+    fn provider(&self, kind: ProviderKind, _named: Option<&str>) -> Result<Arc<Loaded>, Fault> {
+        let none = || Fault::new(FaultKind::Unsupported, format!("Nothing is stored in pools of kind {kind}"));
+        kind.has_storage().then(|| Arc::clone(&self.file)).ok_or_else(none)
     }
 
-    fn machine(&self, provider: &dyn Provider, pool: &Pool) -> Box<dyn Host> {
+    fn machine(&self, provider: &Loaded, pool: &Pool) -> Box<dyn Host> {
         let files = GuestFiles { guest: Arc::clone(&self.guest), memory: self.guest.machine.pool(&pool.place) };
         // Thick kinds of every name take their space at once.
         let thick = ProviderKind::parse(&pool.kind).is_some_and(|kind| !kind.is_thin());
         let pool = Pool { kind: if thick { "FILE" } else { "FILE_THIN" }.into(), ..pool.clone() };
-        Box::new(GuestHost { pool, files, manifest: provider.manifest() })
+        Box::new(GuestHost { pool, files, manifest: provider.manifest().clone() })
     }
 
     fn attaches(&self) -> bool {
@@ -411,7 +411,7 @@ impl Site for GuestSite {
         }
     }
 
-    fn fill(&self, pool: &Pool, order: &Filled) -> Result<(), Fault> {
+    fn fill(&self, _provider: &Loaded, pool: &Pool, order: &Filled) -> Result<(), Fault> {
         if let Filled::Copy { from: Data::File(from), to: Data::File(to) } = order
             && self.guest.is_alive()
         {

@@ -114,9 +114,13 @@ impl Processes {
     pub async fn start_satellite(&mut self, name: &str) -> anyhow::Result<()> {
         let data = self.home.join(name);
         let devices = data.join("dev");
+        // One for all nodes: the first compiles what the others find.
+        let cache = std::env::var_os("BERTH_SATELLITE_PLUGIN_CACHE").map_or_else(|| self.home.join("plugin-cache"), PathBuf::from);
         let words = |port: u16| {
             [
                 "satellite",
+                "--plugin-cache",
+                &cache.to_string_lossy(),
                 "--data",
                 &data.to_string_lossy(),
                 "--dev-dir",

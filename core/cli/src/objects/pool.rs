@@ -2,7 +2,7 @@
 
 use berth_client::Call;
 use clap::{ArgMatches, Command};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::Now;
 use super::common::{self, ShortS, look, unknown, verb};
@@ -11,7 +11,7 @@ use crate::plan::{Plan, View};
 use crate::words::{self, BadUsage, all, flag, leaf, list, many, need, object, one, opt, put, quiet, set};
 
 /// The words for kinds of pools as typed.
-pub const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 13] = [
     "lvm",
     "lvmthin",
     "zfs",
@@ -24,6 +24,7 @@ pub const KINDS: [&str; 12] = [
     "storagespaces",
     "storagespacesthin",
     "ebs_initiator",
+    "plugin",
 ];
 /// Kinds that have nothing below them.
 const WITHOUT_BACKING: [&str; 2] = ["DISKLESS", "EBS_INIT"];
@@ -38,9 +39,10 @@ pub fn command() -> Command {
                 )
                 .arg(
                     words::words("WORDS", "KIND NODE POOL BACKING")
-                        .help("KIND: lvm, lvmthin, zfs, zfsthin, file, filethin, diskless, spdk, remotespdk, storagespaces, storagespacesthin, ebs_initiator.\nBACKING: volume group, VG/THINPOOL, dataset or folder"),
+                        .help("KIND: lvm, lvmthin, zfs, zfsthin, file, filethin, diskless, spdk, remotespdk, storagespaces, storagespacesthin, ebs_initiator, plugin.\nBACKING: volume group, VG/THINPOOL, dataset or folder"),
                 )
                 .arg(opt("shared-space", "Name of the space that this pool shares with pools of other nodes").value_name("NAME"))
+                .arg(opt("provider", "Provider that makes the volumes (kind plugin, or where several serve a kind); 'berth plugin list' shows them").value_name("NAME"))
                 .arg(flag("external-locking", "Somebody else locks the shared space")),
         )
         .subcommand(quiet(leaf("delete", &["d"], "Forget a storage pool", "storage-pool delete alpha bravo fast")).override_usage("linstor storage-pool delete <NODE>... <POOL>").arg(words::words("WORDS", "Nodes, then the pool's name")))
@@ -111,7 +113,10 @@ fn create(m: &ArgMatches) -> Result<Call, BadUsage> {
     put(&mut body, "provider_kind", Some(kind));
     put(&mut body, "external_locking", set(m, "external-locking").then_some(true));
     put(&mut body, "free_space_mgr_name", one(m, "shared-space"));
-    put(&mut body, "props", backing.map(|backing| json!({"StorDriver/StorPoolName": backing})));
+    let mut props = Map::new();
+    put(&mut props, "StorDriver/StorPoolName", backing.map(String::as_str));
+    put(&mut props, "StorDriver/Provider", one(m, "provider"));
+    put(&mut body, "props", (!props.is_empty()).then_some(props));
     Ok(Call::post(&["nodes", node, "storage-pools"]).body(Value::Object(body)))
 }
 

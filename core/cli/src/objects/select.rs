@@ -155,6 +155,7 @@ pub fn provider_word(typed: &str) -> String {
         "storagespacesthin" => "STORAGE_SPACES_THIN",
         "ebsinit" | "ebsinitiator" => "EBS_INIT",
         "ebstarget" => "EBS_TARGET",
+        "plugin" => "PLUGIN",
         _ => return typed.to_owned(),
     }
     .to_owned()

@@ -6,6 +6,7 @@ use berth_model::change::Object;
 use berth_model::layers::ProviderKind;
 use berth_model::names::StorPoolName;
 use berth_model::observed::FaultKind;
+use berth_model::plugin::{PluginFault, PluginProperty, PluginRule, PluginSeen};
 use berth_model::props::PropChange;
 use berth_model::time::Timestamp;
 
@@ -55,6 +56,40 @@ fn a_pool_brings_its_definition_and_takes_it_away() {
     assert_eq!(told(&world.give(&delete)), ["SUCCESS StorPool 2 Node=alpha StorPoolDfn=thin"]);
     assert!(!world.cluster.pool_definitions.contains_key(&name));
     assert_eq!(told(&world.give(&delete)), ["WARNING StorPool 3000 Node=alpha StorPoolDfn=thin"]);
+}
+
+#[test]
+fn a_pool_of_a_provider_names_one_that_is_there_and_takes_what_it_takes() {
+    let mut world = world();
+    let seen = Arc::make_mut(world.observed.nodes.get_mut(&node("alpha")).unwrap());
+    let able = Arc::make_mut(seen.capabilities.as_mut().unwrap());
+    able.providers.push(ProviderKind::Plugin);
+    let plugin = |name: &str, kind: &str| PluginSeen { kinds: vec![kind.to_owned()], ..PluginSeen::unknown(name) };
+    let level = PluginProperty { key: "StorDriver/Tape/Level".to_owned(), help: String::new(), rule: PluginRule::Number(1, 9) };
+    let broken = PluginFault { message: "it is cut off".to_owned(), correction: String::new() };
+    able.plugins = vec![
+        PluginSeen { fault: Some(broken), ..plugin("broken", "PLUGIN") },
+        plugin("other", "FILE"),
+        PluginSeen { props: vec![level], ..plugin("tape", "PLUGIN") },
+    ];
+    let place = ("StorDriver/StorPoolName", "/srv/x");
+    let by = |name| ("StorDriver/Provider", name);
+    for (props, code) in [
+        (vec![place], 600),
+        (vec![place, by("nobody")], 989),
+        (vec![place, by("broken")], 989),
+        (vec![place, by("other")], 989),
+        (vec![place, by("tape"), ("StorDriver/Tape/Level", "10")], 213),
+        (vec![place, by("tape"), ("StorDriver/Tape/Speed", "1")], 213),
+        (vec![place, by("tape"), ("StorDriver/Tape/Level", "9")], 1),
+    ] {
+        let told = told(&world.give(&create("alpha", "pool", "PLUGIN", &props)));
+        assert!(told[0].contains(&format!(" {code} ")), "{props:?}: {told:?}");
+    }
+    // It may be chosen for a kind of LINSTOR's, too; its settings are not known to other providers.
+    assert!(told(&world.give(&create("alpha", "files", "FILE", &[place, by("other")])))[0].starts_with("SUCCESS"));
+    let level = [place, ("StorDriver/Tape/Level", "9")];
+    assert!(told(&world.give(&create("alpha", "more", "FILE", &level)))[0].contains(" 213 "));
 }
 
 #[test]

@@ -172,6 +172,8 @@ enum MadeUp<'a> {
     Free,
     /// Net interface of a node, for one path between two nodes.
     Path { node: &'a str },
+    /// A setting of a pool that its provider adds; whether there is such a provider is not known here.
+    Provider,
 }
 
 fn made_up(owner: Owner, key: &str) -> Option<MadeUp<'_>> {
@@ -188,6 +190,7 @@ fn made_up(owner: Owner, key: &str) -> Option<MadeUp<'_>> {
             ["EBS", "Tags", _, ..],
         ) => Some(MadeUp::Free),
         (Owner::StorPool, ["StorDriver", inner @ .., _]) if inner.contains(&"SED") => Some(MadeUp::Free),
+        (Owner::StorPool, ["StorDriver", _, _]) => Some(MadeUp::Provider),
         (Owner::NodeConnection | Owner::ResourceConnection, ["Paths", _, node]) => Some(MadeUp::Path { node }),
         _ => None,
     }
@@ -233,7 +236,7 @@ pub fn check(owner: Owner, key: &str, value: &str) -> Result<Checked, PropError>
         };
     }
     match made_up(owner, key) {
-        Some(MadeUp::Aux) => fits(value.to_owned(), Effect::Applied),
+        Some(MadeUp::Aux | MadeUp::Provider) => fits(value.to_owned(), Effect::Applied),
         Some(MadeUp::Free) => fits(value.to_owned(), Effect::NotYet),
         Some(MadeUp::Path { node }) => {
             if NodeName::parse(node).is_err() {
@@ -259,6 +262,12 @@ pub fn check_delete(owner: Owner, key: &str) -> Result<(), PropError> {
     } else {
         Err(refuse_key(owner, key))
     }
+}
+
+/// Whether a key of a storage pool is one that only its provider knows (`StorDriver/NAME/KEY`): [`check()`] takes any text for it.
+#[must_use]
+pub fn is_of_provider(key: &str) -> bool {
+    table().find(Owner::StorPool, key).is_none() && matches!(made_up(Owner::StorPool, key), Some(MadeUp::Provider))
 }
 
 /// The text of a value that a client sent as JSON: numbers and booleans stand for their spelling.

@@ -17,13 +17,15 @@ use serde::{Deserialize, Serialize};
 use crate::few::Few;
 
 pub use change::{Deprecated, PropChange, PropOutcome, SetProp, change};
-pub use check::{Checked, PropError, check, check_delete, value_text};
+pub use check::{Checked, PropError, check, check_delete, is_of_provider, value_text};
 pub use inherit::{Chain, Effective, Source, order};
 pub use rule::{parse_bool, parse_range, parse_ranges};
 pub use table::{Effect, INFO_SECTIONS, Owner, PropInfo, effect, infos};
 
 /// Storage pool that volumes are placed in.
 pub const STOR_POOL_NAME: &str = "StorPoolName";
+/// Name of the provider that makes the volumes of a storage pool.
+pub const PROVIDER: &str = "StorDriver/Provider";
 /// Volume group, zpool or folder that a storage pool stands for.
 pub const DRIVER_POOL: &str = "StorDriver/StorPoolName";
 /// Namespace of the user's own keys.

@@ -9,6 +9,7 @@ mod by_hand;
 mod external;
 mod looks;
 mod plans;
+mod plugins;
 mod report;
 mod strangers;
 mod work;
@@ -21,6 +22,7 @@ use berth_model::inquiry::{Answer, Question};
 use berth_model::names::{NodeName, ResourceName, StorPoolName};
 use berth_model::observed::{Capabilities, FileSeen, ItemSeen, PoolSeen, Stranger};
 use berth_model::plan::{PlanBody, PlanItem};
+use berth_model::plugin::PluginSeen;
 use berth_proto::{Hello, Refusal, Up, up};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -152,6 +154,17 @@ pub enum Event {
     FilesMade(Option<Vec<FileSeen>>),
     /// Somebody on this machine asks for the state.
     AskStatus(oneshot::Sender<LocalStatus>),
+    /// Somebody on this machine asks for the plugins.
+    AskPlugins(oneshot::Sender<Vec<PluginSeen>>),
+    /// Somebody on this machine asks to look for plugins again.
+    LookForPlugins(oneshot::Sender<Vec<PluginSeen>>),
+    /// Plugins were looked for.
+    PluginsLooked {
+        /// Whether there are others than before.
+        changed: bool,
+        /// Who asked.
+        reply: oneshot::Sender<Vec<PluginSeen>>,
+    },
     /// Somebody on this machine asks for resources.
     AskResources(oneshot::Sender<Vec<ResourceState>>),
     /// Somebody on this machine attaches (true) or detaches a resource.
@@ -419,6 +432,9 @@ impl Core {
             Event::FilesMade(seen) => self.files_made(seen),
             Event::Listed(found) => self.listed(found),
             Event::AskStatus(reply) => drop(reply.send(self.local_status())),
+            Event::AskPlugins(reply) => drop(reply.send(self.site.plugins())),
+            Event::LookForPlugins(reply) => self.look_for_plugins(reply),
+            Event::PluginsLooked { changed, reply } => self.plugins_looked(changed, reply),
             Event::AskResources(reply) => drop(reply.send(self.local_resources())),
             Event::ByHand(resource, attach, reply) => self.by_hand(resource, attach, reply).await,
         }

@@ -53,8 +53,11 @@ fn list(site: &dyn Site, pools: &Pools, cluster: Uuid) -> Vec<Stranger> {
 }
 
 fn in_pool(site: &dyn Site, pool: &OpenPool, cluster: Uuid) -> Result<Vec<Stranger>, Fault> {
-    let Some(provider) = site.provider(pool.plan.provider).filter(|_| pool.plan.provider.has_storage()) else { return Ok(Vec::new()) };
-    let found = provider.list(&*site.machine(provider, &pool.pool))?;
+    if !pool.plan.provider.has_storage() {
+        return Ok(Vec::new());
+    }
+    let Ok(provider) = site.provider(pool.plan.provider, pool.named()) else { return Ok(Vec::new()) };
+    let found = provider.calls().list(&*site.machine(&provider, &pool.pool))?;
     let ours = found.into_iter().filter_map(|found| match found.marked {
         Marked::By(mark) if mark.cluster == cluster => Some(Stranger {
             pool: pool.plan.name.clone(),

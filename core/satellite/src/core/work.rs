@@ -91,7 +91,7 @@ impl Core {
     }
 
     /// Opens pools one after the other: two of them may have one folder, where their probes would meet.
-    fn reopen_all(&mut self, plans: Vec<PoolPlan>, clean: bool) {
+    pub(super) fn reopen_all(&mut self, plans: Vec<PoolPlan>, clean: bool) {
         self.opening.extend(plans.iter().map(|plan| plan.name.clone()));
         let (site, door) = (Arc::clone(&self.site), self.door.clone());
         let (cluster, planned) = (self.identity.cluster.unwrap_or_default(), Arc::new(self.planned()));
@@ -129,7 +129,9 @@ impl Core {
         }
         // A full pool cannot be probed, and yet serves what it has.
         let pool = match usable {
-            Some(old) if pool.seen.fault.as_ref().is_some_and(|fault| fault.kind != FaultKind::Pool) => (*old).clone(),
+            Some(old) if pool.seen.fault.as_ref().is_some_and(|fault| !matches!(fault.kind, FaultKind::Pool | FaultKind::Unsupported)) => {
+                (*old).clone()
+            }
             Some(_) | None => pool,
         };
         let news = self.pools.get(&name).is_none_or(|old| old.seen != pool.seen);

@@ -10,11 +10,11 @@ use berth_model::names::{ResourceName, VolumeNumber};
 use berth_model::observed::{Capabilities, Holder, ItemSeen, Observation, Standing};
 use berth_model::plan::{PlanBody, PlanItem, PoolPlan};
 use berth_plugin_sdk::memory::{Memory, MemoryMachine};
-use berth_plugin_sdk::{Data, Fault, Filled, Kib, Machine, Pool, Provider};
+use berth_plugin_sdk::{Data, Fault, Filled, Kib, Machine, Pool};
 use berth_proto::{Down, Hello, NeedReport, Ping, Plan, Up, down, up};
 use berth_provider_file::FileProvider;
 use berth_satellite::keep::{DurableFiles, Keep};
-use berth_satellite::{Satellite, Settings, Site};
+use berth_satellite::{Loaded, Satellite, Settings, Site};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -108,10 +108,13 @@ impl Site for World {
             ..Capabilities::default()
         }
     }
-    fn provider(&self, kind: ProviderKind) -> Option<&dyn Provider> {
-        matches!(kind, ProviderKind::File | ProviderKind::FileThin).then_some(&FileProvider as &dyn Provider)
+    fn provider(&self, kind: ProviderKind, _named: Option<&str>) -> Result<Arc<Loaded>, Fault> {
+        match kind {
+            ProviderKind::File | ProviderKind::FileThin => Ok(Loaded::linked(FileProvider)),
+            _ => Err(Fault::new(berth_plugin_sdk::FaultKind::Unsupported, "there are files only")),
+        }
     }
-    fn machine(&self, _provider: &dyn Provider, pool: &Pool) -> Box<dyn Machine> {
+    fn machine(&self, _provider: &Loaded, pool: &Pool) -> Box<dyn Machine> {
         Box::new(MemoryMachine::new(pool.clone(), self.memory.clone()))
     }
     fn attaches(&self) -> bool {
@@ -138,7 +141,7 @@ impl Site for World {
     fn sweep_links(&self, keep: &dyn Fn(&str, &str, &str) -> bool) {
         self.links.lock().unwrap().retain(|(resource, volume), device| keep(resource, &volume.to_string(), device));
     }
-    fn fill(&self, _pool: &Pool, order: &Filled) -> Result<(), Fault> {
+    fn fill(&self, _provider: &Loaded, _pool: &Pool, order: &Filled) -> Result<(), Fault> {
         if let Filled::Copy { from: Data::File(from), to: Data::File(to) } = order {
             self.memory.copy(from, to);
         }

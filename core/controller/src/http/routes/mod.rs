@@ -15,6 +15,7 @@ pub mod jobs;
 mod machine;
 mod nodes;
 mod place;
+mod plugins;
 mod queries;
 mod rename;
 mod resources;
@@ -45,6 +46,7 @@ pub fn all() -> Routes {
         .merge(balance::routes())
         .merge(bundle::routes())
         .merge(risk::routes())
+        .merge(plugins::routes())
         .merge(place::routes())
         .merge(spec::routes())
         .merge(super::events::routes())

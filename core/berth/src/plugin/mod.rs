@@ -1,0 +1,168 @@
+//! `berth plugin`: the files of providers on nodes, and what they may do.
+
+pub mod words;
+
+use std::path::Path;
+
+use anyhow::anyhow;
+use berth_cli::{Cell, Table, Tone};
+use berth_client::Call;
+use berth_model::plugin::{PluginFault, PluginSeen};
+use berth_plugin_sdk::Operator;
+use berth_satellite::local::{self, LocalError};
+use berth_satellite::plugins::{self, InstallError};
+use serde_json::Value;
+
+use crate::ask::{self, refused, send};
+use crate::screen::{Page, harmless, row, show};
+use words::{GrantWords, InspectWords, InstallWords, ListWords, PluginVerb, PluginWords, RemoveWords};
+
+/// Runs the verb.
+///
+/// # Errors
+/// If nobody answers, or a file is no plugin, or the folder cannot be written.
+pub fn run(words: &PluginWords) -> anyhow::Result<()> {
+    match &words.verb {
+        PluginVerb::List(words) => list(words),
+        PluginVerb::Inspect(words) => inspect(words),
+        PluginVerb::Install(words) => install(words),
+        PluginVerb::Remove(words) => remove(words),
+    }
+}
+
+fn list(words: &ListWords) -> anyhow::Result<()> {
+    if words.local {
+        let seen = crate::daemon::runtime(1)?.block_on(local::plugins_of(&words.place.data, false)).map_err(crate::local::told)?;
+        return show(&serde_json::to_value(seen)?, words.output, |document| Page::default().with(table(document, false)));
+    }
+    let mut call = Call::get(&["berth", "plugins"]);
+    for node in &words.node {
+        call = call.query("node", node);
+    }
+    let answer = send(&words.connection, &call)?;
+    refused(&answer)?;
+    let document = ask::document(&answer, "the controller does not answer this question")?;
+    show(&document, words.output, |document| Page::default().with(table(&document["plugins"], true)))
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().map(harmless).unwrap_or_default()
+}
+
+fn texts(value: &Value, key: &str) -> String {
+    value[key].as_array().into_iter().flatten().filter_map(Value::as_str).map(harmless).collect::<Vec<_>>().join(", ")
+}
+
+fn table(plugins: &Value, nodes: bool) -> Table {
+    let mut table = if nodes {
+        Table::new(["Node", "Plugin", "Version", "Kinds", "Form", "State"])
+    } else {
+        Table::new(["Plugin", "Version", "Kinds", "Form", "State"])
+    };
+    for one in plugins.as_array().into_iter().flatten() {
+        let fault = one["fault"].as_object().is_some();
+        let withheld = texts(one, "withheld");
+        let (state, tone) = match (fault, withheld.is_empty()) {
+            (true, _) => (format!("{}. {}", text(&one["fault"], "message"), text(&one["fault"], "correction")), Tone::Bad),
+            (false, true) => ("Ok".to_owned(), Tone::Good),
+            (false, false) => (format!("not granted: {withheld}"), Tone::Warn),
+        };
+        let mut cells: Vec<Cell> = if nodes { row([text(one, "node_name")]) } else { Vec::new() };
+        cells.extend(row([text(one, "name"), text(one, "version"), texts(one, "kinds"), text(one, "form").to_lowercase()]));
+        cells.push(Cell::toned(state, tone));
+        table.rows.push(cells);
+    }
+    table
+}
+
+fn operator(words: &GrantWords) -> Operator {
+    Operator {
+        commands: (words.grant_none || !words.grant.is_empty()).then(|| words.grant.clone()),
+        files: words.no_files.then_some(false),
+        memory_mib: words.memory,
+        seconds: words.seconds,
+        ..Operator::default()
+    }
+}
+
+fn told(error: &InstallError) -> anyhow::Error {
+    anyhow!("{error}. {}.", error.correction())
+}
+
+fn inspect(words: &InspectWords) -> anyhow::Result<()> {
+    let proposed = plugins::propose(&words.file, &operator(&words.grant)).map_err(|error| told(&error))?;
+    show(&serde_json::to_value(&proposed.seen)?, words.output, |_| Page::default().with(asks(&proposed.seen)))
+}
+
+/// What a plugin is, asks for and gets, a line each.
+fn asks(seen: &PluginSeen) -> Table {
+    let mut table = Table::new(["What", "Value"]);
+    let mut line = |what: &str, value: String| {
+        if !value.is_empty() {
+            table.rows.push(row([what.to_owned(), harmless(&value)]));
+        }
+    };
+    line("Name", seen.name.clone());
+    line("Version", seen.version.clone());
+    line("Contract", seen.contract.clone());
+    line("Form", seen.form.map(|form| form.word().to_lowercase()).unwrap_or_default());
+    line("Kinds of pools", seen.kinds.join(", "));
+    line("SHA-256", seen.sha256.clone());
+    line("Files of the pool's folder", if seen.files { "yes" } else { "no" }.to_owned());
+    line("Runs", seen.commands.join("\n"));
+    line("Not granted", seen.withheld.join(", "));
+    line("Devices", seen.devices.join(", "));
+    line("Other folders", seen.paths.join(", "));
+    line("Memory of a call", format!("{} MiB", seen.memory_mib));
+    line("Time of a call", format!("{} s", seen.seconds));
+    line(
+        "Properties of pools",
+        seen.props.iter().map(|property| format!("{}: {}", property.key, property.help)).collect::<Vec<_>>().join("\n"),
+    );
+    table
+}
+
+fn install(words: &InstallWords) -> anyhow::Result<()> {
+    let operator = operator(&words.grant);
+    let installed = plugins::install(&words.place.data, &words.file, &operator).map_err(|error| told(&error))?;
+    println!("'{}' is installed ({}).", installed.name, installed.config.display());
+    match look_again(&words.place.data)? {
+        Some(all) => match all.iter().find(|plugin| plugin.name == installed.name) {
+            Some(PluginSeen { fault: Some(PluginFault { message, correction }), .. }) => {
+                Err(anyhow!("the satellite cannot use it: {}. {}.", harmless(message), harmless(correction)))
+            }
+            Some(seen) => {
+                let sum = plugins::sha256(&std::fs::read(&words.file)?);
+                if seen.sha256 == sum {
+                    println!("The satellite uses it: {}.", seen.kinds.join(", "));
+                } else {
+                    println!("It is a library, and one of this name runs: it is used when the satellite was restarted.");
+                }
+                Ok(())
+            }
+            None => Err(anyhow!("the satellite does not see it; does it run with --data {}?", words.place.data.display())),
+        },
+        None => {
+            println!("No satellite runs with this data folder; it is used when one starts.");
+            Ok(())
+        }
+    }
+}
+
+fn remove(words: &RemoveWords) -> anyhow::Result<()> {
+    plugins::remove(&words.place.data, &words.name).map_err(|error| told(&error))?;
+    println!("'{}' is removed.", words.name);
+    if look_again(&words.place.data)?.is_none() {
+        println!("No satellite runs with this data folder.");
+    }
+    Ok(())
+}
+
+/// Has the satellite look for plugins; `None`: none runs there.
+fn look_again(data: &Path) -> anyhow::Result<Option<Vec<PluginSeen>>> {
+    match crate::daemon::runtime(1)?.block_on(local::plugins_of(data, true)) {
+        Ok(all) => Ok(Some(all)),
+        Err(LocalError::Away { .. }) => Ok(None),
+        Err(error) => Err(crate::local::told(error)),
+    }
+}

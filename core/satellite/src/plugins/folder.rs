@@ -1,0 +1,191 @@
+//! The folder of installed plugins.
+
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use berth_plugin_sdk::Operator;
+use minisign_verify::{PublicKey, Signature};
+use serde::{Deserialize, Serialize};
+
+use super::sha256;
+
+/// Name of the folder in the data folder.
+pub(super) const NAME: &str = "plugins";
+/// Where compiled components are kept, in the data folder.
+pub(super) const CACHE: &str = "plugins-cache";
+/// End of the name of a configuration.
+pub(super) const CONFIG: &str = ".toml";
+/// End of the name of a signature, behind the name of the file.
+pub(super) const SIGNATURE: &str = ".minisig";
+/// Largest file of a plugin.
+pub(super) const FILE_MAX: u64 = 64 << 20;
+/// Largest configuration or signature.
+const TEXT_MAX: u64 = 64 << 10;
+
+/// Public keys of `minisign`; when there are any, every installed plugin must be signed with one of them.
+#[derive(Default)]
+pub struct PluginKeys(Vec<PublicKey>);
+
+impl std::fmt::Debug for PluginKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("PluginKeys").field(&self.0.len()).finish()
+    }
+}
+
+impl PluginKeys {
+    /// Takes keys as `minisign` writes them, the line without its comment (`RW…`).
+    ///
+    /// # Errors
+    /// The text that is no key.
+    pub fn parse(keys: &[String]) -> Result<Self, String> {
+        let key = |text: &String| PublicKey::from_base64(text.trim()).map_err(|_| text.chars().take(80).collect());
+        keys.iter().map(key).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// `NAME.toml`: which file it is, and what the operator grants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginConfig {
+    /// Name of the file, beside this one.
+    pub file: String,
+    /// Its SHA-256, 64 hexadecimal digits: another file is not loaded.
+    pub sha256: String,
+    /// What is granted; what is left out is granted as the plugin asks for it.
+    #[serde(default)]
+    pub grant: Operator,
+}
+
+/// Why an installed plugin cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadConfig {
+    /// A file cannot be read.
+    #[error("'{}' cannot be read: {cause}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// A file is larger than any plugin.
+    #[error("'{}' is larger than {most} bytes", path.display())]
+    Large {
+        /// The file.
+        path: PathBuf,
+        /// How large it may be.
+        most: u64,
+    },
+    /// The configuration is not understood.
+    #[error("'{}' is not understood: {cause}", path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The file is not the one that was installed.
+    #[error("'{}' is not the file that was installed: its SHA-256 is {is}, and {wanted} is written in the configuration", path.display())]
+    Sum {
+        /// The file.
+        path: PathBuf,
+        /// Its sum.
+        is: String,
+        /// The sum in the configuration.
+        wanted: String,
+    },
+    /// A signature is required, and there is none, or none that fits.
+    #[error("'{}' is not signed with a key of this satellite: {why}", path.display())]
+    Signature {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl BadConfig {
+    /// What a person does about it; begins with a verb.
+    #[must_use]
+    pub fn correction(&self) -> String {
+        match self {
+            Self::Read { .. } | Self::Large { .. } | Self::Text { .. } => {
+                "Install it again with 'berth plugin install FILE', or remove it with 'berth plugin remove NAME'".to_owned()
+            }
+            Self::Sum { .. } => "Find out who changed the file; then install it again with 'berth plugin install FILE'".to_owned(),
+            Self::Signature { path, .. } => format!(
+                "Let its author sign it with 'minisign -Sm FILE', and install it again with FILE{SIGNATURE} beside FILE, or put the signature at '{}{SIGNATURE}'",
+                path.display()
+            ),
+        }
+    }
+}
+
+fn bounded(path: &Path, most: u64) -> Result<Vec<u8>, BadConfig> {
+    let read = |cause| BadConfig::Read { path: path.to_owned(), cause };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(read)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(read)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most {
+        return Err(BadConfig::Large { path: path.to_owned(), most });
+    }
+    Ok(bytes)
+}
+
+/// A file of a plugin, whole.
+pub(super) fn whole(path: &Path) -> Result<Vec<u8>, BadConfig> {
+    bounded(path, FILE_MAX)
+}
+
+/// Every configuration of the folder, by the name of its plugin; a folder that is not there has none.
+pub(super) fn read(folder: &Path) -> BTreeMap<String, Result<PluginConfig, BadConfig>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return BTreeMap::new(),
+        Err(cause) => return [(NAME.to_owned(), Err(BadConfig::Read { path: folder.to_owned(), cause }))].into(),
+    };
+    let names = entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok());
+    let stems = names.filter_map(|name| name.strip_suffix(CONFIG).map(str::to_owned)).filter(|stem| !stem.starts_with('.'));
+    stems
+        .map(|stem| {
+            let config = config(&folder.join(format!("{stem}{CONFIG}")));
+            (stem, config)
+        })
+        .collect()
+}
+
+fn config(path: &Path) -> Result<PluginConfig, BadConfig> {
+    let bad = |cause: String| BadConfig::Text { path: path.to_owned(), cause };
+    let text = String::from_utf8(bounded(path, TEXT_MAX)?).map_err(|error| bad(error.to_string()))?;
+    let config: PluginConfig = toml::from_str(&text).map_err(|error| bad(error.message().to_owned()))?;
+    if config.file.is_empty() || config.file.contains('/') || config.file.starts_with('.') {
+        return Err(bad(format!("'{}' is not the name of a file beside it", config.file.chars().take(200).collect::<String>())));
+    }
+    Ok(config)
+}
+
+impl PluginConfig {
+    /// The file and its bytes, if it is the one that was installed, and signed where that is required.
+    ///
+    /// # Errors
+    /// [`BadConfig`].
+    pub(super) fn file(&self, folder: &Path, keys: &PluginKeys) -> Result<(PathBuf, Vec<u8>), BadConfig> {
+        let path = folder.join(&self.file);
+        let bytes = whole(&path)?;
+        let is = sha256(&bytes);
+        if !is.eq_ignore_ascii_case(&self.sha256) {
+            return Err(BadConfig::Sum { path, is, wanted: self.sha256.chars().take(64).collect() });
+        }
+        if !keys.0.is_empty() {
+            let beside = folder.join(format!("{}{SIGNATURE}", self.file));
+            let unsigned = |why: String| BadConfig::Signature { path: path.clone(), why };
+            let text = bounded(&beside, TEXT_MAX).map_err(|_| unsigned(format!("there is no signature '{}'", beside.display())))?;
+            let text = String::from_utf8(text).map_err(|_| unsigned("the signature is no text".into()))?;
+            let signature = Signature::decode(&text).map_err(|error| unsigned(format!("the signature cannot be read: {error}")))?;
+            if !keys.0.iter().any(|key| key.verify(&bytes, &signature, false).is_ok()) {
+                return Err(unsigned("no key fits its signature".into()));
+            }
+        }
+        Ok((path, bytes))
+    }
+}
