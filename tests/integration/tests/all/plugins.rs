@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use berth_integration::{Cluster, Finished, berth, is_root, mark, marked, note, run_within, within};
+use berth_integration::{Cluster, Finished, berth, is_root, mark, marked, note, run_within};
 use serde_json::{Value, json};
 
 /// The component that is part of the satellite, as a file of its own.
@@ -59,10 +59,8 @@ fn a_provider_is_replaced_and_removed_under_volumes_in_use() -> Result<()> {
     // One that may not do what it needs says so, and changes nothing of what is served.
     plugin(&cluster, &["install", "--no-files"], Some(&component()))?.ok()?;
     heard(&cluster, "the component without files", |one| one["files"] == false)?;
-    within(Duration::from_secs(30), "the pool's fault is told", || {
-        let pools = cluster.linstor(&["storage-pool", "list"]).map_err(|e| e.to_string())?;
-        if pools.contains("may not make requests on files") { Ok(()) } else { Err(pools) }
-    })?;
+    let told = |pools: &Value| pools.to_string().contains("may not make requests on files");
+    cluster.rest().wait_for(Duration::from_secs(30), "/v1/nodes/alpha/storage-pools", told).context("the pool's fault is not told")?;
     ensure!(marked(&device, 6)? == "before");
 
     // As a library it is used after the next start.
@@ -124,7 +122,7 @@ fn files_that_are_no_plugins_are_refused_by_name() -> Result<()> {
     ensure!(said.code() != 0 && said.stderr.contains("no plugin 'nothing'"), "{}", said.stderr);
     heard(&cluster, "nothing was installed", |one| one["form"] == "EMBEDDED")?;
     // A pool names only what is there.
-    let pool = json!({"storage_pool_name": "p", "provider_kind": "PLUGIN", "props": {"StorDriver/StorPoolName": "/srv/p"}});
+    let pool = json!({"storage_pool_name": "pool", "provider_kind": "PLUGIN", "props": {"StorDriver/StorPoolName": "/srv/p"}});
     cluster.rest().post("/v1/nodes/alpha/storage-pools", &pool)?.refused(989)?;
     Ok(())
 }
