@@ -10,6 +10,7 @@ use berth_engine::command::Command;
 use berth_engine::tending;
 use berth_model::access::Caller;
 use berth_model::names::{NodeName, ResourceName};
+use berth_model::props::PropChange;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -115,6 +116,22 @@ impl Writer {
         for (node, name) in due {
             self.tend_one(turn, &name, Some(&node));
         }
+    }
+
+    /// A tiebreaker that somebody uses is a client from then on, and is not removed under them.
+    pub(super) fn make_client(&mut self, turn: &mut Turn, resource: &ResourceName, node: &NodeName) {
+        let (answer, _nobody) = oneshot::channel();
+        let command = Command::ModifyResource {
+            resource: resource.to_string(),
+            node: node.to_string(),
+            props: PropChange::default(),
+            drbd_tiebreaker: None,
+            drbd_client: Some(true),
+        };
+        self.submit(
+            turn,
+            Submission { command, caller: Caller::internal(SELF), origin: "tiebreaker".to_owned(), span: tracing::Span::none(), answer },
+        );
     }
 
     fn tend_one(&mut self, turn: &mut Turn, name: &ResourceName, disk_on: Option<&NodeName>) {

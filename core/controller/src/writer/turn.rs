@@ -16,7 +16,6 @@ use berth_model::codes::{Code, ObjectMask, Operation};
 use berth_model::ids::{Id, IdSource, kind};
 use berth_model::names::{NodeName, ResourceName};
 use berth_model::observed::Fault;
-use berth_model::props::PropChange;
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
 use berth_proto::trace;
@@ -258,22 +257,6 @@ impl Writer {
                 }
             }
         }
-    }
-
-    /// A tiebreaker that somebody uses is a client from then on, and is not removed under them.
-    fn make_client(&mut self, turn: &mut Turn, resource: &ResourceName, node: &NodeName) {
-        let (answer, _nobody) = oneshot::channel();
-        let command = Command::ModifyResource {
-            resource: resource.to_string(),
-            node: node.to_string(),
-            props: PropChange::default(),
-            drbd_tiebreaker: None,
-            drbd_client: Some(true),
-        };
-        self.submit(
-            turn,
-            Submission { command, caller: Caller::internal(SELF), origin: "tiebreaker".to_owned(), span: Span::none(), answer },
-        );
     }
 
     fn report_fault(&self, node: &NodeName, fault: &Fault) {
