@@ -6,6 +6,7 @@
 pub mod claims;
 pub mod dist;
 pub mod packages;
+pub mod providers;
 pub mod tidy;
 pub mod verbs;
 

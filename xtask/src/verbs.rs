@@ -1,4 +1,4 @@
-//! The verbs: `check`, `test`, `sim`, `bench`, `dist`.
+//! The verbs: `check`, `test`, `sim`, `bench`, `dist`, `provider`, `fixtures`.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{claims, dist, packages, root, tidy};
+use crate::{claims, dist, packages, providers, root, tidy};
 
 /// Names the file with the output of the tests for the program that compares it with `docs/claims.tsv`.
 pub const TEST_LOG: &str = "BERTH_TEST_LOG";
@@ -23,6 +23,8 @@ pub const VERBS: &[(&str, &str, &str)] = &[
     ("sim", "[--seeds N] [--seed N [--trace]] …", "runs seeds of the simulated world in a release build; `--help` says more"),
     ("bench", "[--only ID…] [--curves] [--scale] …", "measures a release build on this machine; `--help` says more"),
     ("dist", "", "an archive of the release: program, link, units, README, licence, checksum"),
+    ("provider", "NAME", "builds a provider as component and as dynamic library, prints paths and sizes"),
+    ("fixtures", "", "builds the components that tests load, and writes them into the sources"),
 ];
 
 /// Runs one verb; the number is the exit code.
@@ -45,6 +47,14 @@ pub fn run(words: &[String]) -> Result<u8> {
         "dist" => {
             no_more_words(rest)?;
             dist::dist().map(|()| 0)
+        }
+        "provider" => match rest {
+            [name] => providers::provider(name).map(|()| 0),
+            _ => bail!("name one provider, e.g. cargo xtask provider file"),
+        },
+        "fixtures" => {
+            no_more_words(rest)?;
+            providers::fixtures().map(|()| 0)
         }
         "help" | "--help" | "-h" => {
             print!("{}", usage());

@@ -26,6 +26,8 @@ enum Answer {
     Stream,
     /// Done.
     Done,
+    /// Waited for: it is always ready.
+    Ready,
     /// Room for so many bytes.
     Room(u64),
     /// The program ends: so does the call.
@@ -44,6 +46,9 @@ fn answer(interface: &str, function: &str) -> Answer {
         | ("wasi:cli/terminal-stdout", "get-terminal-stdout")
         | ("wasi:cli/terminal-stderr", "get-terminal-stderr") => Answer::None,
         ("wasi:cli/stdin", "get-stdin") | ("wasi:cli/stdout", "get-stdout") | ("wasi:cli/stderr", "get-stderr") => Answer::Stream,
+        // Something to wait on.
+        ("wasi:io/streams", "[method]output-stream.subscribe") => Answer::Stream,
+        ("wasi:io/poll", "[method]pollable.block") => Answer::Ready,
         ("wasi:io/streams", "[method]output-stream.check-write") => Answer::Room(4096),
         (
             "wasi:io/streams",
@@ -57,13 +62,20 @@ fn answer(interface: &str, function: &str) -> Answer {
     }
 }
 
-fn give(answer: Answer, name: &str, mut store: StoreContextMut<'_, State>, results: &mut [Val]) -> wasmtime::Result<()> {
+fn give(answer: Answer, name: &str, mut store: StoreContextMut<'_, State>, params: &[Val], results: &mut [Val]) -> wasmtime::Result<()> {
+    // What was lent for the call must be given back before it ends.
+    for param in params {
+        if let Val::Resource(lent) = param {
+            lent.resource_drop(&mut store)?;
+        }
+    }
     let value = match answer {
         Answer::Seed => Val::Tuple(vec![Val::U64(0x6265_7274_6800_0001), Val::U64(0x6265_7274_6800_0002)]),
         Answer::Nothing => Val::List(Vec::new()),
         Answer::None => Val::Option(None),
         Answer::Stream => Val::Resource(Resource::<()>::new_own(0).try_into_resource_any(&mut store)?),
         Answer::Done => Val::Result(Ok(None)),
+        Answer::Ready => return Ok(()),
         Answer::Room(bytes) => Val::Result(Ok(Some(Box::new(Val::U64(bytes))))),
         Answer::Exit => return Err(Stop::Exit.into()),
         Answer::Refused => return Err(Stop::Import(name.to_owned()).into()),
@@ -83,7 +95,7 @@ pub fn define(linker: &mut Linker<State>, engine: &Engine, interface: &str, item
         match item.ty {
             ComponentItem::ComponentFunc(_) => {
                 let (name, answer) = (format!("{interface}#{function}"), answer(interface, function));
-                instance.func_new(function, move |store, _, _, results| give(answer, &name, store, results))?;
+                instance.func_new(function, move |store, _, params, results| give(answer, &name, store, params, results))?;
             }
             // All resources are the same nothing.
             ComponentItem::Resource(_) => instance.resource(function, ResourceType::host::<()>(), |_, _| Ok(()))?,

@@ -66,9 +66,9 @@ fn misbehave(on: &dyn Machine) -> Result<(), Fault> {
         "recursion" => {
             black_box(deeper(0, &mut [0; 64]));
         }
-        // 2 GiB less a byte, the most that one allocation can have in a guest of 32 bits, and all of its memory after that.
+        // 1.75 GiB, about the most that one allocation can have in a guest of 32 bits.
         "allocate" => {
-            black_box(vec![1_u8; 0x7fff_ffff]);
+            black_box(vec![1_u8; 0x7000_0000]);
         }
         "grow" => {
             let mut kept: Vec<Vec<u8>> = Vec::new();
@@ -79,8 +79,8 @@ fn misbehave(on: &dyn Machine) -> Result<(), Fault> {
         }
         "log" => (0..100_000).for_each(|line| on.log(&format!("line {line}"))),
         "long-log" => on.log(&"x".repeat(1 << 20)),
-        "long-word" => drop(on.run(&["/bin/true", &"x".repeat(1 << 20)])),
-        "many-words" => drop(on.run(&vec!["/bin/true"; 100_000])),
+        "long-word" => drop(on.run(&["true", &"x".repeat(1 << 20)])),
+        "many-words" => drop(on.run(&vec!["true"; 100_000])),
         "print" => {
             print!("nobody reads this");
             eprintln!("nor this");
@@ -119,8 +119,17 @@ fn misbehave(on: &dyn Machine) -> Result<(), Fault> {
             }
             return Err(refused("every one"));
         }
-        "shadow" => return Err(stolen(on.run(&["/bin/cat", "/etc/shadow"])?.stdout)),
-        "output" => return Err(stolen(on.run(&["/bin/cat", "/dev/zero"])?.stdout.len())),
+        "shadow" => return Err(stolen(on.run(&["cat", "/etc/shadow"])?.stdout)),
+        // All 4 GiB that a guest of 32 bits can name.
+        #[cfg(target_family = "wasm")]
+        "pages" => {
+            let before = core::arch::wasm32::memory_grow::<0>(0xff00);
+            return Err(if before == usize::MAX { refused("4 GiB") } else { stolen("4 GiB") });
+        }
+        "try-allocate" => {
+            let mut room: Vec<u8> = Vec::new();
+            return room.try_reserve_exact(0x7000_0000).map_or_else(|e| Err(refused(e)), |()| Err(stolen("memory")));
+        }
         "pools" => {
             let mut seen = SEEN.lock().map_err(refused)?;
             seen.push(on.pool().name.clone());
@@ -132,7 +141,12 @@ fn misbehave(on: &dyn Machine) -> Result<(), Fault> {
         }
         // These misbehave in what they answer.
         "extent" | "huge" | "foreign-name" | "twice" | "path" | "copy" | "words" => {}
-        other => return Err(refused(format!("it does not know how to '{other}'"))),
+        other => {
+            // A granted command, of which the machine may make something special.
+            let word = other.strip_prefix("echo ").ok_or_else(|| refused(format!("it does not know how to '{other}'")))?;
+            let output = on.run(&["echo", word])?;
+            return Err(stolen(format!("{} {}", output.stdout.len(), output.stderr.len())));
+        }
     }
     Ok(())
 }
@@ -149,7 +163,7 @@ fn found(name: &str) -> Vec<Found> {
 impl Provider for Hostile {
     fn manifest(&self) -> Manifest {
         Manifest {
-            commands: vec!["/bin/echo {text}".into()],
+            commands: vec!["echo {text}".into()],
             files: true,
             limits: Limits { memory_mib: 64, seconds: 10, output_kib: 64 },
             props: vec![Property { key: MISBEHAVE.into(), help: "How it misbehaves.".into(), rule: Rule::Text(64) }],
@@ -206,7 +220,7 @@ impl Provider for Hostile {
     }
     fn send(&self, on: &dyn Machine, _snapshot: &Known, _since: Option<&Known>) -> Result<Stream, Fault> {
         misbehave(on)?;
-        Ok(Stream { format: "raw".into(), argv: vec!["/bin/echo".into(), "x".into()] })
+        Ok(Stream { format: "raw".into(), argv: vec!["echo".into(), "x".into()] })
     }
     fn finish_copy(&self, on: &dyn Machine, _new: &New) -> Result<(), Fault> {
         misbehave(on)
