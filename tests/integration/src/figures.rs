@@ -33,6 +33,8 @@ pub enum Chapter {
     Promised,
     /// What this machine can do at best.
     Limits,
+    /// Providers that are components.
+    Providers,
     /// A hundred readers and a hundred writes a second.
     Load,
     /// A thousand nodes.
@@ -41,7 +43,7 @@ pub enum Chapter {
 
 impl Chapter {
     /// All, in the order of the README.
-    pub const ALL: [Self; 4] = [Self::Promised, Self::Limits, Self::Load, Self::Scale];
+    pub const ALL: [Self; 5] = [Self::Promised, Self::Limits, Self::Providers, Self::Load, Self::Scale];
 
     /// Its heading.
     #[must_use]
@@ -49,6 +51,7 @@ impl Chapter {
         match self {
             Self::Promised => "what it must reach",
             Self::Limits => "what this machine can do at best",
+            Self::Providers => "a call of a provider (`look`, a machine in memory), by its form",
             Self::Load => "100 clients, each reading `view/resources` every 5 s, beside 100 writes/s, 10,000 resources",
             Self::Scale => "1,000 simulated nodes, 100,000 resources",
         }
@@ -101,6 +104,11 @@ const fn promised(id: &'static str, what: &'static str, unit: &'static str, must
 /// A figure that is only told.
 const fn told(chapter: Chapter, id: &'static str, what: &'static str, unit: &'static str) -> Figure {
     Figure { id, chapter, what, unit, must: None, aim: None, better: Better::Less, told: Told::Median }
+}
+
+/// A figure of components to promise.
+const fn provider(id: &'static str, what: &'static str, unit: &'static str, must: f64) -> Figure {
+    Figure { chapter: Chapter::Providers, aim: None, ..promised(id, what, unit, must, 0.0) }
 }
 
 const fn rate(figure: Figure) -> Figure {
@@ -165,6 +173,12 @@ pub const FIGURES: &[Figure] = &[
     promised("binary", "one binary, stripped", "MiB", 60.0, 35.0),
     told(Chapter::Limits, "sync", "4 KiB over a file that is there, and `fdatasync`", "ms"),
     told(Chapter::Limits, "losetup", "`losetup --find FILE`", "ms"),
+    told(Chapter::Providers, "provider_linked", "linked in", "µs"),
+    provider("provider_reused", "as component, its instance used again: what is added", "µs", 50.0),
+    provider("provider_fresh", "as component, in a fresh instance: what is added", "µs", 300.0),
+    provider("provider_cached", "a component loaded from the cache of compiled ones", "ms", 20.0),
+    told(Chapter::Providers, "provider_compiled", "a component loaded and compiled", "ms"),
+    provider("provider_rss", "a process with 20 components loaded and called once: memory (RSS)", "MiB", 60.0),
     p99(Figure { chapter: Chapter::Load, ..promised("load_list", "`GET /v1/view/resources`, p99", "ms", 120.0, 40.0) }),
     rate(Figure { chapter: Chapter::Load, aim: None, ..promised("load_writes", "writes that were acknowledged", "/s", 99.0, 0.0) }),
     Figure {

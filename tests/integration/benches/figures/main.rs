@@ -17,6 +17,7 @@ mod memory;
 mod options;
 mod picture;
 mod place;
+mod providers;
 mod publish;
 mod scale;
 mod streams;
@@ -30,6 +31,9 @@ use bench::Bench;
 use options::{Asked, Options};
 
 fn main() -> Result<()> {
+    if let Some(cache) = std::env::var_os(providers::CHILD) {
+        return providers::child(cache.as_ref());
+    }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let options = match options::parse(&words)? {
         Asked::Run(options) => *options,
@@ -85,6 +89,7 @@ fn run(bench: &mut Bench, options: &Options) -> usize {
     part("empty", empty::measure(bench));
     part("limits", limits::measure(bench));
     part("place", place::measure(bench));
+    part("providers", providers::measure(bench));
     if is_root() {
         part("volumes", volumes::measure(bench));
         part("restart", volumes::restart(bench));

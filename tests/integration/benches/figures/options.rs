@@ -101,7 +101,7 @@ pub fn parse(words: &[String]) -> Result<Asked> {
     for id in options.only.iter().flatten() {
         let figure = Figure::find(id).with_context(|| format!("no figure {id:?}; --list names them"))?;
         match figure.chapter {
-            Chapter::Promised | Chapter::Limits => {}
+            Chapter::Promised | Chapter::Limits | Chapter::Providers => {}
             Chapter::Load => bail!("{id} is measured with --load"),
             Chapter::Scale => bail!("{id} is measured with --scale"),
         }
