@@ -26,14 +26,14 @@ pub fn provider(name: &str) -> Result<()> {
     let package = package(&root(), name)?;
     let component = component(&package)?;
     print_file("component", &component)?;
+    if package == EMBEDDED.0 {
+        renew(&component, EMBEDDED.1)?;
+    }
     if !status(cargo().args(["build", "--lib", "--profile", PROFILE, "--package", &package]))?.success() {
         bail!("the build of the dynamic library failed");
     }
     let library = target_folder()?.join(PROFILE).join(format!("lib{}.so", package.replace('-', "_")));
     print_file("dynamic library", &library)?;
-    if package == EMBEDDED.0 {
-        renew(&component, EMBEDDED.1)?;
-    }
     Ok(())
 }
 
