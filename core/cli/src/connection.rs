@@ -8,6 +8,7 @@ use berth_client::{Client, Endpoint, Login, Options, Tls, Trust};
 use clap::Args;
 use serde_json::Value;
 
+use crate::output::Format;
 use crate::run::Trouble;
 use crate::settings::{self, BadSettings, Settings, Surroundings};
 use crate::terminal::Terminal;
@@ -159,6 +160,7 @@ fn login(settings: &Settings, around: &Surroundings, terminal: &mut Terminal) ->
     let Some(user) = &settings.user else {
         return Ok(match token(settings, around)? {
             Some(token) => {
+                unvouched(settings, "token", terminal);
                 if !settings.controllers.iter().all(|endpoint| endpoint.tls || is_this_machine(endpoint)) {
                     terminal.note("Warning: this machine's token goes over a plain connection");
                 }
@@ -177,7 +179,21 @@ fn login(settings: &Settings, around: &Surroundings, terminal: &mut Terminal) ->
         None if settings.curl => String::new(),
         None => terminal.ask_password(&format!("Password of {user}")).map_err(Trouble::Connection)?,
     };
+    unvouched(settings, "password", terminal);
     Ok(Login::Basic { user: user.clone(), password })
+}
+
+/// Says that a secret goes to somebody whose certificate nothing checks: once, as a client is made once. Nothing is said where a program reads
+/// the output, and of this machine.
+fn unvouched(settings: &Settings, what: &str, terminal: &mut Terminal) {
+    let away = settings.controllers.iter().find(|endpoint| endpoint.tls && !is_this_machine(endpoint));
+    let quiet = settings.machine || settings.curl || settings.format.is_some_and(|form| form != Format::Wide);
+    if let (Some(endpoint), Trust::Anybody, false) = (away, trust(settings), quiet) {
+        terminal.note(&format!(
+            "Warning: the {what} goes to whoever answers for {}: nothing checks the certificate; --cafile FILE names who vouches for it",
+            endpoint.host
+        ));
+    }
 }
 
 /// Whom the settings trust. Without a file of authorities whoever answers is taken for the controller, as LINSTOR's client does; but a
@@ -217,7 +233,60 @@ pub(crate) fn of_certificates(text: &str) -> Option<&'static str> {
 mod tests {
     use std::ffi::OsString;
 
-    use super::{Connection, split, token_in};
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::{Connection, options, split, token_in};
+    use crate::settings::{self, Surroundings};
+    use crate::terminal::Terminal;
+
+    #[derive(Clone, Default)]
+    struct Said(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_secret_for_whoever_answers_is_told_once_and_not_to_programs() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "abc").unwrap();
+        let around = Surroundings { env: Default::default(), etc: folder.path().into(), state: folder.path().into() };
+        let token = format!("--disable-config --token-file {}", token.display());
+        let far = "--controllers linstor+ssl://192.0.2.1";
+        for (line, lines) in [
+            (format!("{token} {far}"), 1),
+            (format!("{token} {far},linstor+ssl://192.0.2.2"), 1),
+            (format!("--disable-config --user alice --password x --allow-insecure-auth {far}"), 1),
+            (format!("{token} {far} -o wide"), 1),
+            (format!("{token} {far} --cafile /ca.pem"), 0),
+            (format!("{token} {far} -m"), 0),
+            (format!("{token} {far} -o json"), 0),
+            (format!("{token} --controllers linstor+ssl://127.0.0.1"), 0),
+            // This one is checked against the machine's authorities.
+            (format!("--disable-config --user alice --password x {far}"), 0),
+            (format!("--disable-config {far}"), 0),
+        ] {
+            let said = Said::default();
+            let mut terminal = Terminal::captured(Box::new(std::io::sink()), Box::new(said.clone()));
+            let (settings, _) = settings::resolve(&words(&format!("{line} node list")), &around).ok().expect("options");
+            options(&settings, &around, &mut terminal).unwrap();
+            let text = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(
+                text.lines().filter(|line| line.contains("--cafile") && line.contains("192.0.2.1")).count(),
+                lines,
+                "{line}: {text}"
+            );
+        }
+    }
 
     fn words(line: &str) -> Vec<OsString> {
         line.split_whitespace().map(OsString::from).collect()
