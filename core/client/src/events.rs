@@ -18,8 +18,8 @@ const EVENT_MAX: usize = 16 << 20;
 /// One event of `/v1/berth/events`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Serial of the change; `None`: it is none.
-    pub id: Option<u64>,
+    /// Its place in the history, which begins with the serial of the change; `None`: it is no change.
+    pub id: Option<String>,
     /// `ready`, `change`, `seen` or `resync`.
     pub name: String,
     /// Its document.
@@ -29,7 +29,7 @@ pub struct Event {
 /// A stream of `/v1/berth/events` that comes back by itself and misses no change.
 pub struct Events<'c> {
     client: &'c Client,
-    last: Option<u64>,
+    last: Option<String>,
     open: Option<Open>,
 }
 
@@ -40,7 +40,7 @@ struct Open {
 
 impl<'c> Events<'c> {
     pub(crate) fn new(client: &'c Client, after: Option<u64>) -> Self {
-        Self { client, last: after, open: None }
+        Self { client, last: after.map(|serial| serial.to_string()), open: None }
     }
 
     /// The next event. A connection that breaks is made again, behind the last change that came, as often as it takes.
@@ -52,7 +52,7 @@ impl<'c> Events<'c> {
         loop {
             let Some(open) = &mut self.open else {
                 let first = self.last.is_none();
-                match self.client.open_events(self.last).await {
+                match self.client.open_events(self.last.as_deref()).await {
                     Ok(response) => self.open = Some(Open { response, parser: Parser::default() }),
                     Err(error @ ClientError::Refused { .. }) => return Err(error),
                     Err(error) if first => return Err(error),
@@ -64,7 +64,9 @@ impl<'c> Events<'c> {
                 continue;
             };
             if let Some(event) = open.parser.event() {
-                self.last = event.id.or(self.last);
+                if event.id.is_some() {
+                    self.last.clone_from(&event.id);
+                }
                 return Ok(event);
             }
             let piece = tokio::time::timeout(SILENCE, open.response.chunk()).await;
@@ -85,13 +87,13 @@ impl Client {
         Events::new(self, after)
     }
 
-    async fn open_events(&self, last: Option<u64>) -> Result<reqwest::Response, ClientError> {
+    async fn open_events(&self, last: Option<&str>) -> Result<reqwest::Response, ClientError> {
         let call = Call::get(&["berth", "events"]);
         let response = self
             .open(&call, |request| {
                 let request = request.header(ACCEPT, "text/event-stream");
                 match last {
-                    Some(serial) => request.header("Last-Event-ID", serial.to_string()),
+                    Some(place) => request.header("Last-Event-ID", place),
                     None => request,
                 }
             })
@@ -142,7 +144,7 @@ impl Parser {
             };
             let (Some(name), Some(data)) = (field("event"), field("data")) else { continue };
             let Ok(data) = serde_json::from_str(data) else { continue };
-            return Some(Event { id: field("id").and_then(|id| id.parse().ok()), name: name.to_owned(), data });
+            return Some(Event { id: field("id").filter(|id| !id.is_empty()).map(str::to_owned), name: name.to_owned(), data });
         }
     }
 }
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn pieces_may_end_anywhere() {
-        let text = ": alive\n\nretry: 5\nid: 7\nevent: ready\ndata: {\"serial\":7}\n\nevent: seen\ndata:{\"all\":true}\n\nevent: broken\ndata: {\n\n";
+        let text = ": alive\n\nretry: 5\nid: 7-1\nevent: ready\ndata: {\"serial\":7}\n\nevent: seen\ndata:{\"all\":true}\n\nevent: broken\ndata: {\n\n";
         for size in 1..text.len() {
             let mut parser = Parser::default();
             let mut events = Vec::new();
@@ -172,7 +174,7 @@ mod tests {
             }
             assert_eq!(
                 events,
-                [(Some(7), "ready".to_owned(), json!({"serial": 7})), (None, "seen".to_owned(), json!({"all": true}))],
+                [(Some("7-1".to_owned()), "ready".to_owned(), json!({"serial": 7})), (None, "seen".to_owned(), json!({"all": true}))],
                 "pieces of {size}"
             );
         }
@@ -184,12 +186,15 @@ mod tests {
         let app = axum::Router::new().fallback(move |headers: HeaderMap| {
             let number = opened.fetch_add(1, Ordering::Relaxed) + 1;
             async move {
-                let last: usize =
-                    headers.get("last-event-id").and_then(|value| value.to_str().ok()).map_or(0, |text| text.parse().unwrap());
+                let last: usize = headers
+                    .get("last-event-id")
+                    .and_then(|value| value.to_str().ok())
+                    .map_or(0, |text| text.strip_suffix("-x").expect("the id as it came").parse().unwrap());
                 let status = if refuse { 404 } else { 200 };
                 let next = last + 1;
-                let text =
-                    format!("id: {last}\nevent: ready\ndata: {number}\n\nid: {next}\nevent: change\ndata: {number}\n\nid: 9\nevent: cha");
+                let text = format!(
+                    "id: {last}-x\nevent: ready\ndata: {number}\n\nid: {next}-x\nevent: change\ndata: {number}\n\nid: 9\nevent: cha"
+                );
                 (axum::http::StatusCode::from_u16(status).unwrap(), text)
             }
         });
@@ -205,9 +210,13 @@ mod tests {
         let mut events = client.events(None);
         for round in 1..=3_u64 {
             let ready = events.next().await.expect("an event");
-            assert_eq!((ready.name.as_str(), ready.id), ("ready", Some(round - 1)), "the half event does not count");
+            assert_eq!(
+                (ready.name.as_str(), ready.id.as_deref()),
+                ("ready", Some(format!("{}-x", round - 1).as_str())),
+                "the half event does not count"
+            );
             let change = events.next().await.expect("an event");
-            assert_eq!((change.id, change.data), (Some(round), json!(round)));
+            assert_eq!((change.id, change.data), (Some(format!("{round}-x")), json!(round)));
         }
     }
 

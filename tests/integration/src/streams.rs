@@ -213,7 +213,7 @@ impl Lines {
             let line = String::from_utf8_lossy(&whole).trim_end().to_owned();
             whole.clear();
             if let Some(id) = line.strip_prefix("id: ") {
-                self.id = id.trim().parse().ok();
+                self.id = id.trim().split('-').next().and_then(|serial| serial.parse().ok());
             }
             let last = one.last.load(Ordering::SeqCst);
             match (line.as_str(), self.id) {

@@ -20,6 +20,7 @@ use super::answer::with_status;
 use super::call::{Answered, Call};
 use super::spec::{Op, Routes};
 use feed::{Listener, Name, STREAMS_MAX};
+use render::Place;
 use stream::Stream;
 
 /// The header with which a client that comes back says what it has.
@@ -42,7 +43,7 @@ pub fn routes() -> Routes {
             "/v1/berth/events",
             changes,
             Op::events("Every change and every state that was seen, as they happen; goes on after 'Last-Event-ID'.")
-                .number("after", "Goes on after this serial, where the header cannot be set."),
+                .text("after", "Goes on after the event with this id, or after this serial, where the header cannot be set."),
         )
 }
 
@@ -57,13 +58,13 @@ async fn promotion(headers: HeaderMap, call: Call) -> Answered {
     Ok(answer(Stream::following(&call.controller, call.pass, listener, current)))
 }
 
-/// `?after=SERIAL` stands for the header where a client cannot set one; the header, which a client sends that comes back, is newer.
+/// `?after=ID` stands for the header where a client cannot set one; the header, which a client sends that comes back, is newer.
 async fn changes(headers: HeaderMap, call: Call) -> Answered {
     let query = call.query.first("after").filter(|text| !text.is_empty());
     let after = last(&headers).filter(|text| !text.is_empty()).or(query);
-    let after = after.map(|text| text.parse::<u64>().map_err(|_| no_serial(text))).transpose()?;
+    let after = after.map(|text| Place::parse(text).ok_or_else(|| no_serial(text))).transpose()?;
     let listener = open(&headers, &call, Name::Changes)?;
-    Ok(answer(Stream::changes(&call.controller, call.pass, listener, after)))
+    Ok(answer(Stream::changes(&call.controller, call.pass, listener, after).await))
 }
 
 fn last(headers: &HeaderMap) -> Option<&str> {
@@ -71,8 +72,8 @@ fn last(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn no_serial(text: &str) -> Response {
-    let reply = Reply::new(Code::FAIL_INVLD_REQUEST, format!("'{text}' is no serial."))
-        .cause("Events go on after the serial of the last one that the client has: its 'id'.")
+    let reply = Reply::new(Code::FAIL_INVLD_REQUEST, format!("'{text}' is no id of an event."))
+        .cause("Events go on after the last one that the client has, by its 'id' or its serial.")
         .correction("Send it as the header Last-Event-ID or as 'after', or leave both out for what happens from now on.");
     with_status(StatusCode::BAD_REQUEST, &reply)
 }

@@ -29,8 +29,43 @@ pub const ALIVE: Bytes = Bytes::from_static(b": alive\n\n");
 /// Whoever reads this looks at everything anew.
 pub const SEEN_ALL: Bytes = Bytes::from_static(b"event: seen\ndata: {\"all\":true}\n\n");
 
+/// A place in the history of a cluster, which a client that comes back sends as `Last-Event-ID`: `SERIAL-TIME`.
+///
+/// The time (milliseconds since 1970) is that of the change with this serial. A database that was restored counts its serials on from those
+/// of its export, so a serial alone may stand for another change than the one that a client has; with its time it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Serial of the last change.
+    pub serial: u64,
+    /// When it was made; `None`: there was none yet, or the log does not know it any more.
+    pub time_ms: Option<i64>,
+}
+
+impl Place {
+    /// Reads an id, or a serial alone, which is taken as it is.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once('-') {
+            Some((serial, time)) => Some(Self { serial: serial.parse().ok()?, time_ms: Some(time.parse().ok()?) }),
+            None => Some(Self { serial: text.parse().ok()?, time_ms: None }),
+        }
+    }
+
+    fn of(entry: &LogEntry) -> Self {
+        Self { serial: entry.serial, time_ms: Some(entry.time_ms) }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.time_ms {
+            Some(time) => write!(f, "{}-{time}", self.serial),
+            None => write!(f, "{}", self.serial),
+        }
+    }
+}
+
 /// One event; `id`: what a client that comes back sends as `Last-Event-ID`.
-fn event(id: Option<u64>, name: &str, data: &impl Serialize) -> Bytes {
+fn event(id: Option<Place>, name: &str, data: &impl Serialize) -> Bytes {
     let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
     match serde_json::to_string(data).map(without_secrets) {
         // JSON on one line has no line ends.
@@ -51,20 +86,20 @@ fn without_secrets(data: String) -> String {
 }
 
 /// What a stream of changes begins with.
-pub fn ready(cluster: &Cluster, serial: u64) -> Bytes {
-    let text = event(Some(serial), "ready", &Ready { serial, cluster: cluster.id.to_string() });
+pub fn ready(cluster: &Cluster, place: Place) -> Bytes {
+    let text = event(Some(place), "ready", &Ready { serial: place.serial, cluster: cluster.id.to_string() });
     // How long a client waits before it comes back.
     Bytes::from([b"retry: 2000\n".as_slice(), &text].concat())
 }
 
 /// An entry of the log.
 pub fn change(entry: &LogEntry) -> Bytes {
-    event(Some(entry.serial), "change", &views::explain::entry(entry))
+    event(Some(Place::of(entry)), "change", &views::explain::entry(entry))
 }
 
-/// There is a gap: changes from `missed_from` on cannot be told any more, and the next one is that after `serial`.
-pub fn resync(serial: u64, missed_from: u64) -> Bytes {
-    event(Some(serial), "resync", &Resync { serial, missed_from })
+/// There is a gap: changes from `missed_from` on cannot be told any more, and the next one is that after `place`.
+pub fn resync(place: Place, missed_from: u64) -> Bytes {
+    event(Some(place), "resync", &Resync { serial: place.serial, missed_from })
 }
 
 /// The stream ends because of this.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::feed::{Cursor, Listener, Taken};
-use super::render;
+use super::render::{self, Place};
 use crate::gate::{NotIn, Pass};
 use crate::happenings::count;
 use crate::{Controller, View};
@@ -34,6 +34,35 @@ enum Behind {
     Log,
     /// Ends: its client looks at everything anew, and comes back.
     End,
+}
+
+/// Whether what a client has is of this history. A serial alone is taken as it is; where the log does not go back so far it says nothing,
+/// and a change that is missing is told as a gap.
+fn is_here(after: Place, here: Place) -> bool {
+    match (after.time_ms, here.time_ms) {
+        (Some(theirs), Some(ours)) => theirs == ours,
+        (Some(_) | None, None) | (None, Some(_)) => true,
+    }
+}
+
+/// The place of a serial in this history.
+async fn place(controller: &Controller, listener: &Listener, serial: u64) -> Place {
+    let read = match serial.checked_sub(1) {
+        Some(before) => {
+            // Never closed, so that there is always one.
+            let _turn = listener.feed().log_readers().acquire().await;
+            controller.log(before, 1).await
+        }
+        None => Ok(Vec::new()),
+    };
+    let entry = match read {
+        Ok(entries) => entries.into_iter().next().filter(|entry| entry.serial == serial),
+        Err(error) => {
+            tracing::warn!(serial, cause = %error, "a stream of events cannot read the log");
+            None
+        }
+    };
+    Place { serial, time_ms: entry.map(|entry| entry.time_ms) }
 }
 
 /// A stream.
@@ -63,21 +92,29 @@ impl Stream {
         Self { controller, listener, cursor, behind, pending: VecDeque::new(), present: None, alive, stop, ended: false, pass, looked }
     }
 
-    /// All changes after serial `after`; `None`: from now on.
-    pub fn changes(controller: &Controller, pass: Pass, listener: Listener, after: Option<u64>) -> Self {
+    /// All changes after `after`; `None`: from now on.
+    pub async fn changes(controller: &Controller, pass: Pass, listener: Listener, after: Option<Place>) -> Self {
         // The state of now, after it listens: what comes later is told.
         let view = controller.view();
         let now = view.cluster.serial;
-        let serial = after.filter(|after| *after <= now).unwrap_or(now);
-        let cursor = listener.topic().begin(serial, now);
+        let known = match after.filter(|after| after.serial <= now) {
+            Some(after) => Some(place(controller, &listener, after.serial).await).filter(|here| is_here(after, *here)),
+            None => None,
+        };
+        let begin = match known {
+            Some(known) => known,
+            None => place(controller, &listener, now).await,
+        };
+        let cursor = listener.topic().begin(begin.serial, now);
         let mut stream = Self::new(controller, pass, listener, cursor, Behind::Log);
-        stream.pending.push_back(render::ready(&view.cluster, serial));
+        stream.pending.push_back(render::ready(&view.cluster, begin));
         if let Some(after) = after {
             // What was seen while it was away is in no log.
             stream.pending.push_back(render::SEEN_ALL);
-            if after > now {
-                // It comes from another database, or from a time after this one's export.
-                stream.pending.push_back(render::resync(now, now.saturating_add(1)));
+            if known.is_none() {
+                // It comes from another database, or from a time after this one's export: what it has may never have been.
+                count(&controller.counters().event_resyncs);
+                stream.pending.push_back(render::resync(begin, after.serial.min(now).saturating_add(1)));
             }
         }
         stream
@@ -196,19 +233,20 @@ impl Stream {
                 }
             }
             // The oldest entries were removed meanwhile.
-            Ok(_) => self.resync(),
+            Ok(_) => self.resync().await,
             Err(error) => {
                 tracing::warn!(serial, cause = %error, "a stream of events cannot read the log");
-                self.resync();
+                self.resync().await;
             }
         }
     }
 
     /// Tells that there is a gap, and goes on with what happens from now on.
-    fn resync(&mut self) {
+    async fn resync(&mut self) {
         count(&self.controller.counters().event_resyncs);
         let now = self.controller.view().cluster.serial;
-        self.pending.push_back(render::resync(now, self.cursor.serial.saturating_add(1)));
+        let here = place(&self.controller, &self.listener, now).await;
+        self.pending.push_back(render::resync(here, self.cursor.serial.saturating_add(1)));
         self.cursor = self.listener.topic().at(now);
     }
 }

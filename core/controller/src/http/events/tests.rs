@@ -30,7 +30,10 @@ struct Client {
 
 #[derive(Debug)]
 struct Event {
+    /// Serial of its place.
     id: Option<u64>,
+    /// The place itself.
+    place: Option<String>,
     name: String,
     data: Value,
 }
@@ -53,7 +56,8 @@ impl Client {
             if let Some((frame, rest)) = self.text.split_once("\n\n") {
                 let line = |name: &str| frame.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
                 let event = line("event: ").map(|name| Event {
-                    id: line("id: ").map(|id| id.parse().unwrap()),
+                    id: line("id: ").map(|id| id.split('-').next().unwrap().parse().unwrap()),
+                    place: line("id: "),
                     name,
                     data: serde_json::from_str(&line("data: ").unwrap()).unwrap(),
                 });
@@ -127,6 +131,31 @@ async fn what_is_not_kept_any_more_is_told_as_a_gap() {
     for client in [&mut late, &mut strange] {
         assert_eq!(client.until("change").await.id, Some(now + 2), "it goes on after the gap");
     }
+}
+
+#[tokio::test]
+async fn what_a_client_has_of_another_history_is_told_as_a_gap() {
+    let kit = Kit::new().await;
+    kit.must((0..5).map(|n| kvs("xx", &n.to_string()))).await;
+    let now = kit.controller.view().cluster.serial;
+    let mut client = Client::open(&kit, &format!("/v1/berth/events?after={}", now - 1), None).await;
+    assert_eq!(client.next().await.unwrap().name, "ready");
+    let had = client.until("change").await.place.unwrap();
+    // The same change: it goes on behind it, with nothing missed.
+    let mut same = Client::open(&kit, "/v1/berth/events", Some(&had)).await;
+    assert_eq!(same.next().await.unwrap().place.as_deref(), Some(had.as_str()));
+    kit.must([kvs("xx", "next")]).await;
+    assert_eq!(same.until("change").await.id, Some(now + 1));
+    // A change with the same serial that was made at another time: the database of now was restored from before it.
+    let (serial, time) = had.split_once('-').unwrap();
+    let other = format!("{serial}-{}", time.parse::<i64>().unwrap() - 1);
+    let mut strange = Client::open(&kit, "/v1/berth/events", Some(&other)).await;
+    let ready = strange.next().await.unwrap();
+    assert_eq!((ready.name.as_str(), ready.id), ("ready", Some(now + 1)));
+    let event = strange.until("resync").await;
+    assert_eq!((event.id, event.data), (Some(now + 1), json!({"serial": now + 1, "missed_from": now + 1})));
+    kit.must([kvs("xx", "again")]).await;
+    assert_eq!(strange.until("change").await.id, Some(now + 2));
 }
 
 impl Client {
@@ -281,7 +310,7 @@ async fn what_cannot_be_streamed_is_refused() {
     for path in ["/v1/events/nodes?x=1", "/v1/events/drbd/promotion", "/v1/berth/events"] {
         assert_eq!(ask(path, "Accept", "application/json").await, 406, "{path}");
     }
-    for text in ["current", "-1", "1.5", "99999999999999999999"] {
+    for text in ["current", "-1", "1.5", "1-", "1-x", "99999999999999999999"] {
         assert_eq!(ask("/v1/berth/events", "Last-Event-ID", text).await, 400, "{text}");
     }
     assert_eq!(kit.controller.feed().listeners(), 0);
