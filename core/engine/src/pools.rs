@@ -305,8 +305,49 @@ fn create(draft: &mut Draft<'_>, on: &str, text: &str, request: &Request<'_>) ->
     draft.put(Object::StorPool(pool));
     let text = format!("New storage pool '{name}' on node '{}' registered.", node.name);
     draft.reply(Reply::new(Code::CREATED, text).details(format!("UUID: {id}")).refer("UUID", id));
+    tell_shared_folder(draft, &node, &name);
     tell_offline(draft, Operation::Create, &node, "it takes up the pool when it is back");
     Ok(())
+}
+
+/// A warning where another pool of the node lies in the same folder: each would offer the same space.
+fn tell_shared_folder(draft: &mut Draft<'_>, node: &Node, name: &StorPoolName) {
+    let Some(folder) = draft.cluster.pool(&node.name, name).and_then(|pool| folder(pool)) else { return };
+    let pools = draft.cluster.pools.get(&node.name).into_iter().flat_map(|pools| pools.values());
+    let others: Vec<String> = pools
+        .filter(|other| other.name != *name && self::folder(other).as_ref() == Some(&folder))
+        .map(|other| format!("'{}'", other.name))
+        .collect();
+    if others.is_empty() {
+        return;
+    }
+    draft.reply(
+        Reply::new(
+            Code::WARN_STORAGE_ERROR,
+            format!("Storage pool '{name}' on '{}' shares its folder with {}.", node.name, others.join(", ")),
+        )
+        .of(Operation::Create, ObjectMask::StorPool)
+        .cause(format!("All of them lie in '/{}', so its free space is counted once for each, and promised as often.", folder.join("/")))
+        .correction(format!(
+            "Give each pool a folder of its own: 'linstor storage-pool delete {} {name}', then create it again.",
+            node.name
+        )),
+    );
+}
+
+/// The folder of a pool of files, as the parts of its path: `/a//b/.` and `/a/b/` are the same. Links are not followed: only the machine
+/// knows them.
+fn folder(pool: &StorPool) -> Option<Vec<String>> {
+    let place = pool.props.get(DRIVER_POOL).filter(|_| matches!(pool.provider, ProviderKind::File | ProviderKind::FileThin))?;
+    let mut parts: Vec<String> = Vec::new();
+    for part in place.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part.to_owned()),
+        }
+    }
+    Some(parts)
 }
 
 /// A warning where the node's satellite cannot act upon the change now.

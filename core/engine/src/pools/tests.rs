@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use berth_model::change::Object;
+use berth_model::codes::Code;
 use berth_model::layers::ProviderKind;
 use berth_model::names::StorPoolName;
 use berth_model::observed::FaultKind;
@@ -39,6 +40,28 @@ fn providers_are_known_by_both_of_their_words() {
         assert_eq!(super::provider_kind(&kind.word().replace('_', "").to_lowercase()), Some(*kind));
     }
     assert_eq!(super::provider_kind("TAPE"), None);
+}
+
+#[test]
+fn a_folder_that_another_pool_has_already_is_told() {
+    let mut world = world();
+    let mut give = |on: &str, name: &str, kind: &str, folder: &str| {
+        let decision = world.give(&create(on, name, kind, &[("StorDriver/StorPoolName", folder)]));
+        let replies = decision.result.unwrap().replies;
+        let warnings = replies.into_iter().filter(|reply| reply.code == Code::WARN_STORAGE_ERROR);
+        warnings.map(|reply| format!("{} {} {}", reply.message, reply.cause, reply.correction)).collect::<Vec<_>>()
+    };
+    assert_eq!(give("alpha", "one", "FILE_THIN", "/srv/pool"), [""; 0]);
+    assert_eq!(give("alpha", "two", "FILE_THIN", "/srv/pool2"), [""; 0]);
+    assert_eq!(give("bravo", "one", "FILE_THIN", "/srv/pool"), [""; 0], "another machine");
+    for (name, kind, folder) in [("same", "FILE", "/srv/pool"), ("again", "FILE_THIN", "//srv/./pool/"), ("up", "FILE", "/srv/x/../pool")] {
+        let told = give("alpha", name, kind, folder);
+        assert!(
+            matches!(&told[..], [one] if one.contains("'one'") && one.contains("'/srv/pool'") && one.contains(name)),
+            "{folder}: {told:?}"
+        );
+    }
+    assert_eq!(give("alpha", "root", "FILE", "/"), [""; 0]);
 }
 
 #[test]
