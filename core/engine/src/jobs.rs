@@ -372,6 +372,7 @@ pub(crate) fn fault_reply(node: &NodeName, fault: &Fault) -> Reply {
         FaultKind::Unsupported => Code::FAIL_SNAPSHOTS_NOT_SUPPORTED,
         FaultKind::Pool => Code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
         FaultKind::Foreign | FaultKind::Lost | FaultKind::Tool | FaultKind::Timeout | FaultKind::Bug => Code::FAIL_UNKNOWN_ERROR,
+        FaultKind::ByHand => Code::WARN_RSC_DEACTIVATED,
     };
     Reply::new(code, format!("(Node: '{node}') {}", fault.message))
         .cause(fault.cause.clone())

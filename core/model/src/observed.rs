@@ -202,6 +202,8 @@ pub enum FaultKind {
     Timeout,
     /// A defect of the satellite or of a provider.
     Bug,
+    /// Nothing is broken: somebody on the machine took it out of use, as its satellite lets them. What is told so is settled.
+    ByHand,
 }
 
 /// Why a thing is broken, for people: what, why, what to do.

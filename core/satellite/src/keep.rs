@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use berth_model::names::StorPoolName;
 use berth_model::plan::{FilePlan, PlanBody, PlanItem, PoolPlan};
+use berth_model::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -171,8 +172,34 @@ struct Line {
     body: PlanBody,
 }
 
-/// Resources that were attached (true) or detached (false) by hand, until the next plan names them.
-pub type Overrides = BTreeMap<String, bool>;
+/// Resources that were attached or detached by hand, until the next plan names them.
+pub type Overrides = BTreeMap<String, Override>;
+
+/// What was done with a resource by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "KeptOverride")]
+pub struct Override {
+    /// Attached, or else detached.
+    pub attached: bool,
+    /// When; `None`: an older version noted only that.
+    pub at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum KeptOverride {
+    Old(bool),
+    New { attached: bool, at: Option<Timestamp> },
+}
+
+impl From<KeptOverride> for Override {
+    fn from(kept: KeptOverride) -> Self {
+        match kept {
+            KeptOverride::Old(attached) => Self { attached, at: None },
+            KeptOverride::New { attached, at } => Self { attached, at },
+        }
+    }
+}
 
 /// The memory: on durable files, or (for satellites that remember nothing) nowhere.
 pub struct Keep {
@@ -400,6 +427,14 @@ mod tests {
         let mut ids: Vec<u128> = held.items.keys().map(|id| id.as_u128()).collect();
         ids.sort_unstable();
         ids
+    }
+
+    #[test]
+    fn what_an_older_version_kept_of_hands_is_read() {
+        let read: Overrides = serde_json::from_str(r#"{"web": false, "db": {"attached": true, "at": 7}}"#).unwrap();
+        assert_eq!(read["web"], Override { attached: false, at: None });
+        assert_eq!(read["db"], Override { attached: true, at: Some(Timestamp(7)) });
+        assert_eq!(serde_json::from_value::<Overrides>(serde_json::to_value(&read).unwrap()).unwrap(), read);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use berth_model::names::ResourceName;
 use berth_model::plugin::PluginSeen;
+use berth_model::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::SatelliteError;
 use crate::core::{Event, HandError, LocalStatus, ResourceState};
+use crate::keep::Override;
 
 /// Name of the socket in the data folder.
 pub const SOCKET: &str = "satellite.sock";
@@ -145,7 +147,8 @@ async fn by_hand(core: &mpsc::Sender<Event>, name: &str, attach: bool) -> Respon
         Err(bad) => return say(StatusCode::BAD_REQUEST, &bad.to_string()),
     };
     let (reply, answer) = oneshot::channel();
-    if core.send(Event::ByHand(name, attach, reply)).await.is_err() {
+    let now = Timestamp(jiff::Timestamp::now().as_millisecond());
+    if core.send(Event::ByHand(name, Override { attached: attach, at: Some(now) }, reply)).await.is_err() {
         return say(StatusCode::SERVICE_UNAVAILABLE, "the satellite ends");
     }
     match tokio::time::timeout(REST_TIMEOUT, answer).await {

@@ -201,10 +201,17 @@ async fn what_was_there_is_served_without_a_controller() {
     assert!(by_res(2).exists());
     let state = local::post_detach(&data, &name).await.unwrap();
     assert_eq!(state.by_hand, Some(false));
+    let told = state.seen.unwrap().fault.expect("it is told to the controller, too");
+    assert!(
+        told.kind == FaultKind::ByHand && told.message.contains("detached by hand on ") && told.message.contains(" since 20"),
+        "{told:?}"
+    );
+    assert!(told.correction.contains("berth local attach res2"), "{told:?}");
     assert!(!by_res(2).exists());
     assert_eq!(world.loops().len(), 3);
     let state = local::post_attach(&data, &name).await.unwrap();
-    assert_eq!((state.by_hand, state.seen.unwrap().standing), (None, Standing::Settled));
+    let seen = state.seen.unwrap();
+    assert_eq!((state.by_hand, seen.standing, seen.fault), (None, Standing::Settled, None));
     for n in 0..4 {
         assert_eq!(read(by_res(n).to_str().unwrap(), 6), format!("data {n}"));
     }

@@ -1,5 +1,6 @@
 //! The words in state cells, and their colours. Rule: REST v1, states of resources and nodes.
 
+use berth_model::codes::Code;
 use serde_json::Value;
 
 use crate::table::{Cell, Tone};
@@ -80,6 +81,9 @@ pub fn volume(resource: &Value, volume: &Value) -> Cell {
     }
     if has_errors(volume) {
         return Cell::toned("Error", Tone::Bad);
+    }
+    if is_told(volume, Code::WARN_RSC_DEACTIVATED) {
+        return Cell::toned("INACTIVE (by hand)", Tone::Warn);
     }
     let mut cell = disk(resource, volume);
     if flagged(volume, "RESIZE") {
@@ -207,6 +211,15 @@ fn skip_disk(resource: &Value) -> Option<String> {
     Some(origins.join(", "))
 }
 
+/// The part of a `ret_code` that is the number of what happened.
+const NUMBER: u64 = 0x7fff;
+
+/// Whether the controller attached an entry with this code to the object.
+fn is_told(value: &Value, code: Code) -> bool {
+    let number = |report: &Value| report.get("ret_code").and_then(Value::as_i64).unwrap_or_default().cast_unsigned() & NUMBER;
+    items(value, "reports").iter().any(|report| number(report) == code.number())
+}
+
 /// Whether the controller attached an error to the object.
 pub fn has_errors(value: &Value) -> bool {
     items(value, "reports").iter().any(|report| {
@@ -240,6 +253,18 @@ mod tests {
     fn drbd(flags: &[&str], disk: &str) -> Value {
         json!({"flags": flags, "state": {}, "layer_object": {"type": "DRBD", "children": [{"type": "STORAGE"}]},
                "volumes": [{"state": {"disk_state": disk}}]})
+    }
+
+    #[test]
+    fn what_was_detached_by_hand_is_not_called_created() {
+        let with = |code: i64| {
+            json!({"state": {}, "layer_object": {"type": "STORAGE"},
+                   "volumes": [{"reports": [{"ret_code": code, "message": "Not served: detached by hand on alpha"}]}]})
+        };
+        let warning = (2_u64 << 62 | 1018).cast_signed();
+        assert_eq!(state_of(with(warning)), "INACTIVE (by hand)");
+        assert_eq!(state_of(with(warning - 1)), "Created", "another warning");
+        assert_eq!(state_of(with((3_u64 << 62 | 1018).cast_signed())), "Error");
     }
 
     #[test]

@@ -43,7 +43,12 @@ pub(super) fn down(look: &mut Look<'_>, job: &On<'_>) {
                 // Whether somebody uses it is not known; the satellite tries again.
                 FaultKind::Tool | FaultKind::Timeout | FaultKind::Bug => open = true,
                 // There is nothing of ours that anybody could use.
-                FaultKind::Lost | FaultKind::Foreign | FaultKind::NoSpace | FaultKind::Unsupported | FaultKind::Pool => {}
+                FaultKind::Lost
+                | FaultKind::Foreign
+                | FaultKind::NoSpace
+                | FaultKind::Unsupported
+                | FaultKind::Pool
+                | FaultKind::ByHand => {}
             },
             Stand::Pending | Stand::Broken(_) => open = true,
             // One that is away is removed by its tombstone, which finds out for itself.

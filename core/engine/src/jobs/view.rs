@@ -127,6 +127,8 @@ impl BlockerKind {
             FaultKind::Tool => Self::Tool,
             FaultKind::Timeout => Self::Timeout,
             FaultKind::Bug => Self::Bug,
+            // Nothing waits for what is settled; only a defect could ask.
+            FaultKind::ByHand => Self::InUse,
         }
     }
 

@@ -98,7 +98,8 @@ fn unusable(observed: &Observed, pool: &StorPool) -> Result<String, Refused> {
             | FaultKind::Pool
             | FaultKind::Tool
             | FaultKind::Timeout
-            | FaultKind::Bug => Ok(fault.message.clone()),
+            | FaultKind::Bug
+            | FaultKind::ByHand => Ok(fault.message.clone()),
         },
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use berth_model::names::ResourceName;
-use berth_model::observed::{FaultKind, ItemSeen, Standing};
+use berth_model::observed::{Fault, FaultKind, ItemSeen, Standing};
 use berth_model::plan::{PlanItem, Wanted};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::{Core, Entry};
+use crate::keep::Override;
 
 /// State of a satellite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +89,7 @@ impl Core {
             PlanItem::Resource(plan) => Some(ResourceState {
                 resource: plan.resource.clone(),
                 wanted: plan.wanted,
-                by_hand: self.overrides.get(plan.resource.as_str()).copied(),
+                by_hand: self.overrides.get(plan.resource.as_str()).map(|act| act.attached),
                 seen: entry.seen.clone(),
             }),
         }
@@ -107,7 +108,8 @@ impl Core {
         ids.iter().filter_map(|id| self.entries.get(id)).find(is)
     }
 
-    pub(super) async fn by_hand(&mut self, resource: ResourceName, attach: bool, reply: HandReply) {
+    pub(super) async fn by_hand(&mut self, resource: ResourceName, act: Override, reply: HandReply) {
+        let attach = act.attached;
         let Some(entry) = self.replica(&resource) else {
             let why = format!("resource '{resource}' is not in the plan of this node; 'berth local resources' lists those that are");
             drop(reply.send(Err(HandError::Unknown(why))));
@@ -121,11 +123,34 @@ impl Core {
         if attach == planned {
             self.overrides.remove(&name);
         } else {
-            self.overrides.insert(name, attach);
+            // Who asks twice has had it the first time.
+            let before = self.overrides.get(&name).filter(|before| before.attached == attach).copied();
+            self.overrides.insert(name, before.unwrap_or(act));
         }
         self.keep_overrides().await;
         self.waiting.push(Waiting { resource, attach, reply });
         self.wake(id);
+    }
+
+    /// What was seen, with a word of it where it is as somebody on this machine wants it, and not as the plan does.
+    pub(super) fn with_hands(&self, seen: ItemSeen) -> ItemSeen {
+        let item = self.entries.get(&seen.id).map(|entry| &*entry.item);
+        let Some(PlanItem::Resource(plan)) = item.filter(|item| item.wanted() == Wanted::Active) else { return seen };
+        let Some(act) = self.overrides.get(plan.resource.as_str()).filter(|act| !act.attached) else { return seen };
+        if seen.standing != Standing::Settled || seen.fault.is_some() {
+            return seen;
+        }
+        let since = act.at.and_then(|at| jiff::Timestamp::from_millisecond(at.0).ok()).map(|at| format!(" since {at:.0}"));
+        let node = &self.identity.node_name;
+        let fault = Fault {
+            kind: FaultKind::ByHand,
+            message: format!("Not served: detached by hand on {node}{}", since.unwrap_or_default()),
+            cause: format!("Somebody ran 'berth local detach {}' there; it stays so until it is attached or changed", plan.resource),
+            correction: format!("Run 'berth local attach {}' on {node}", plan.resource),
+            details: String::new(),
+            holders: Vec::new(),
+        };
+        ItemSeen { fault: Some(fault), ..seen }
     }
 
     pub(super) async fn keep_overrides(&self) {

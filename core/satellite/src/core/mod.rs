@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use crate::bench::{Leave, OpenPool, Pools};
 use crate::crew::Crew;
-use crate::keep::{Held, Identity, Keep, Overrides, Remembered};
+use crate::keep::{Held, Identity, Keep, Override, Overrides, Remembered};
 use crate::site::Site;
 
 pub use by_hand::{HandError, HandReply, ResourceState, Status as LocalStatus};
@@ -167,8 +167,8 @@ pub enum Event {
     },
     /// Somebody on this machine asks for resources.
     AskResources(oneshot::Sender<Vec<ResourceState>>),
-    /// Somebody on this machine attaches (true) or detaches a resource.
-    ByHand(ResourceName, bool, HandReply),
+    /// Somebody on this machine attaches or detaches a resource, and when they asked.
+    ByHand(ResourceName, Override, HandReply),
 }
 
 #[derive(Debug)]
@@ -436,7 +436,7 @@ impl Core {
             Event::LookForPlugins(reply) => self.look_for_plugins(reply),
             Event::PluginsLooked { changed, reply } => self.plugins_looked(changed, reply),
             Event::AskResources(reply) => drop(reply.send(self.local_resources())),
-            Event::ByHand(resource, attach, reply) => self.by_hand(resource, attach, reply).await,
+            Event::ByHand(resource, act, reply) => self.by_hand(resource, act, reply).await,
         }
     }
 

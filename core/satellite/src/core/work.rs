@@ -265,7 +265,7 @@ impl Core {
             }
             queue.running = true;
             self.running += 1;
-            let by_hand = self.overrides.get(resource.as_str()).copied();
+            let by_hand = self.overrides.get(resource.as_str()).map(|act| act.attached);
             let items = in_order(items.into_iter().map(|item| overridden(item, by_hand)).collect());
             let unsure = items.iter().map(|item| item.id()).filter(|id| self.entries.get(id).is_some_and(|entry| entry.unsure)).collect();
             let all = queue.items.iter().filter_map(|id| self.entries.get(id)).map(|entry| &*entry.item);
@@ -299,6 +299,7 @@ impl Core {
             // Begun under an older epoch, whose generations were greater.
             return self.wake(id);
         }
+        let seen = self.with_hands(seen);
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let unsaid = |old: &ItemSeen| old.generation < entry.named || ItemSeen { generation: old.generation, ..seen.clone() } != *old;
         let news = entry.seen.as_ref().is_none_or(unsaid);

@@ -15,7 +15,7 @@ use berth_api::reply::ApiCallRc;
 use berth_api::seen::{Moment, SeenWhen};
 use berth_model::codes::Code;
 use berth_model::names::NodeName;
-use berth_model::observed::{ConnectionStatus, Fault, NodeSeen};
+use berth_model::observed::{ConnectionStatus, Fault, FaultKind, NodeSeen};
 use berth_model::props::Props;
 use berth_model::reply::Reply;
 use berth_model::time::Timestamp;
@@ -71,7 +71,19 @@ fn unknown(node: &NodeName) -> ApiCallRc {
 
 /// What a list says of an object in trouble. `at`: when that was seen.
 fn trouble(fault: &Fault, at: Timestamp) -> ApiCallRc {
-    let reply = Reply::new(Code::FAIL_UNKNOWN_ERROR, fault.message.clone())
+    let code = match fault.kind {
+        FaultKind::ByHand => Code::WARN_RSC_DEACTIVATED,
+        FaultKind::InUse
+        | FaultKind::NoSpace
+        | FaultKind::Unsupported
+        | FaultKind::Foreign
+        | FaultKind::Lost
+        | FaultKind::Pool
+        | FaultKind::Tool
+        | FaultKind::Timeout
+        | FaultKind::Bug => Code::FAIL_UNKNOWN_ERROR,
+    };
+    let reply = Reply::new(code, fault.message.clone())
         .cause(fault.cause.clone())
         .correction(fault.correction.clone())
         .details(fault.details.clone());
