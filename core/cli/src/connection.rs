@@ -277,7 +277,8 @@ mod tests {
         ] {
             let said = Said::default();
             let mut terminal = Terminal::captured(Box::new(std::io::sink()), Box::new(said.clone()));
-            let (settings, _) = settings::resolve(&words(&format!("{line} node list")), &around).unwrap_or_else(|_| panic!("options of {line}"));
+            let (settings, _) =
+                settings::resolve(&words(&format!("{line} node list")), &around).unwrap_or_else(|_| panic!("options of {line}"));
             options(&settings, &around, &mut terminal).unwrap();
             let text = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
             assert_eq!(
