@@ -176,6 +176,7 @@ pub const FIGURES: &[Figure] = &[
     told(Chapter::Providers, "provider_linked", "linked in", "µs"),
     provider("provider_reused", "as component, its instance used again: what is added", "µs", 50.0),
     provider("provider_fresh", "as component, in a fresh instance: what is added", "µs", 300.0),
+    told(Chapter::Providers, "provider_library", "as dynamic library: what is added", "µs"),
     provider("provider_cached", "a component loaded from the cache of compiled ones", "ms", 20.0),
     told(Chapter::Providers, "provider_compiled", "a component loaded and compiled", "ms"),
     provider("provider_rss", "a process with 20 components loaded and called once: memory (RSS)", "MiB", 60.0),

@@ -112,7 +112,15 @@ fn every_command_does_what_its_preview_says() {
     let unchanging: Vec<&&str> = ALL.iter().filter(|name| !changing.contains(**name)).collect();
     assert_eq!(
         unchanging,
-        [&"ReconnectNode", &"AdjustResourceGroup", &"MakeAvailable", &"ActivateResource", &"SwitchDrbdProxy", &"EnterMasterPassphrase"]
+        [
+            &"ReconnectNode",
+            &"AdjustResourceGroup",
+            &"MakeAvailable",
+            &"ActivateResource",
+            &"SwitchDrbdProxy",
+            &"EnterMasterPassphrase",
+            &"Tend"
+        ]
     );
 }
 

@@ -45,6 +45,8 @@ fn providers_are_known_by_both_of_their_words() {
 #[test]
 fn a_folder_that_another_pool_has_already_is_told() {
     let mut world = world();
+    let seen = Arc::clone(&world.observed.nodes[&node("alpha")]);
+    world.observed.nodes.insert(node("bravo"), seen);
     let mut give = |on: &str, name: &str, kind: &str, folder: &str| {
         let decision = world.give(&create(on, name, kind, &[("StorDriver/StorPoolName", folder)]));
         let replies = decision.result.unwrap().replies;

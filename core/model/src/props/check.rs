@@ -5,7 +5,7 @@ use crate::names::{NetIfName, NodeName};
 
 use super::rule::Broken;
 use super::table::{Effect, Owner, table};
-use super::{AUX, EXACT_SIZE};
+use super::{AUX, EXACT_SIZE, PROVIDER};
 
 /// Longest key in characters (REST API v1).
 const KEY_MAX: usize = 256;
@@ -172,7 +172,7 @@ enum MadeUp<'a> {
     Free,
     /// Net interface of a node, for one path between two nodes.
     Path { node: &'a str },
-    /// A setting of a pool that its provider adds; whether there is such a provider is not known here.
+    /// The provider of a pool, or a setting that it adds; which providers there are is not known here, and differs from node to node.
     Provider,
 }
 
@@ -190,7 +190,7 @@ fn made_up(owner: Owner, key: &str) -> Option<MadeUp<'_>> {
             ["EBS", "Tags", _, ..],
         ) => Some(MadeUp::Free),
         (Owner::StorPool, ["StorDriver", inner @ .., _]) if inner.contains(&"SED") => Some(MadeUp::Free),
-        (Owner::StorPool, ["StorDriver", _, _]) => Some(MadeUp::Provider),
+        (Owner::StorPool, ["StorDriver", "Provider"] | ["StorDriver", _, _]) => Some(MadeUp::Provider),
         (Owner::NodeConnection | Owner::ResourceConnection, ["Paths", _, node]) => Some(MadeUp::Path { node }),
         _ => None,
     }
@@ -267,7 +267,7 @@ pub fn check_delete(owner: Owner, key: &str) -> Result<(), PropError> {
 /// Whether a key of a storage pool is one that only its provider knows (`StorDriver/NAME/KEY`): [`check()`] takes any text for it.
 #[must_use]
 pub fn is_of_provider(key: &str) -> bool {
-    table().find(Owner::StorPool, key).is_none() && matches!(made_up(Owner::StorPool, key), Some(MadeUp::Provider))
+    key != PROVIDER && table().find(Owner::StorPool, key).is_none() && matches!(made_up(Owner::StorPool, key), Some(MadeUp::Provider))
 }
 
 /// The text of a value that a client sent as JSON: numbers and booleans stand for their spelling.

@@ -4,12 +4,12 @@
 //! adds is the difference to the linked provider.
 
 use std::hint::black_box;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use berth_integration::{Samples, note};
+use berth_integration::Samples;
 use berth_plugin_sdk::memory::{Memory, MemoryMachine};
 use berth_plugin_sdk::uuid::Uuid;
 use berth_plugin_sdk::{BackingName, Fault, Kib, Mark, MarkKind, New, Pool, Provider};
@@ -32,7 +32,15 @@ pub const CHILD: &str = "BERTH_BENCH_LOADED";
 
 /// Measures them.
 pub fn measure(bench: &mut Bench) -> Result<()> {
-    let ids = ["provider_linked", "provider_reused", "provider_fresh", "provider_cached", "provider_compiled", "provider_rss"];
+    let ids = [
+        "provider_linked",
+        "provider_reused",
+        "provider_fresh",
+        "provider_library",
+        "provider_cached",
+        "provider_compiled",
+        "provider_rss",
+    ];
     if !bench.wants(&ids) {
         return Ok(());
     }
@@ -50,8 +58,14 @@ pub fn measure(bench: &mut Bench) -> Result<()> {
     ensure!(out.status.success(), "the child failed: {}", String::from_utf8_lossy(&out.stderr).trim());
     let rss: f64 = String::from_utf8_lossy(&out.stdout).trim().parse().context("the child's answer")?;
     bench.add("provider_rss", Samples::new(vec![rss]))?;
-    note("a dynamic library is called like the linked provider, with its values copied into a fixed layout");
     Ok(())
+}
+
+/// The same provider as a dynamic library, which cargo puts beside this program as it builds it.
+fn library() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let mut places = own.ancestors().skip(1).take(2).map(|folder| folder.join("libberth_provider_file.so"));
+    places.find(|file| file.is_file()).context("libberth_provider_file.so is not beside the program")
 }
 
 /// The child: loads all of them, calls each once, and prints its own memory in MiB.
@@ -108,10 +122,13 @@ fn calls(bench: &mut Bench, component: &Component) -> Result<()> {
     let linked = call(&FileProvider, samples, CALLS, || ())?;
     let reused = call(component, samples, CALLS, || ())?;
     let fresh = call(component, samples.saturating_mul(5), 1, || component.forget())?;
+    let (library, _) = berth_loader::open_provider(&library()?)?;
+    let library = call(&library, samples, CALLS, || ())?;
     let direct = linked.median();
     let over = |of: &Samples| (of.median() - direct).max(0.0);
-    let (reused, fresh) = (over(&reused), over(&fresh));
+    let (reused, fresh, library) = (over(&reused), over(&fresh), over(&library));
     bench.add("provider_linked", linked)?;
     bench.add("provider_reused", Samples::new(vec![reused]))?;
-    bench.add("provider_fresh", Samples::new(vec![fresh]))
+    bench.add("provider_fresh", Samples::new(vec![fresh]))?;
+    bench.add("provider_library", Samples::new(vec![library]))
 }

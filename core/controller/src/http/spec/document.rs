@@ -71,6 +71,7 @@ pub(super) const GROUPS: &[(&str, &str)] = &[
     ("SOS reports", "What support needs, in one archive."),
     ("Jobs", "What the controller is busy with. Berth's own."),
     ("Explanations", "What happened and why, what differs, what drifted. Berth's own."),
+    ("Plugins", "What makes the volumes of storage pools, and what it may do. Berth's own."),
     ("Risk", "What would be lost, and what is at risk today. Berth's own."),
     ("Placement", "Where something would be placed, and balancing. Berth's own."),
     ("Renaming", "New names. Berth's own."),
