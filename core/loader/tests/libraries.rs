@@ -1,5 +1,7 @@
 //! Libraries that are good, that misbehave, and that must not be let in.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
