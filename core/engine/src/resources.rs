@@ -110,6 +110,7 @@ pub fn deploy(draft: &mut Draft<'_>, new: NewReplica) -> Result<Awaited, Refused
         let volume = new_volume(draft, &definition, *number, &resource, new.pool.as_ref(), source)?;
         resource.volumes.insert(*number, volume);
     }
+    crate::placement::mixing::check(&draft.cluster, draft.context.observed, &resource)?;
     let awaited = Awaited { node: node.name.clone(), item: resource.id.uuid() };
     draft.put(Object::Resource(resource));
     follow_quorum(draft, &definition);

@@ -150,6 +150,8 @@ impl World {
         for word in &words[1..] {
             if *word == "offline" {
                 status = ConnectionStatus::Offline;
+            } else if let Some(version) = word.strip_prefix("drbd-") {
+                able.drbd = version.to_owned();
             } else if let Some(layer) = word.strip_prefix('+') {
                 able.layers.push(LayerKind::parse(layer).unwrap());
             } else {

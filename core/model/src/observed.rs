@@ -24,6 +24,9 @@ pub struct Capabilities {
     pub os: String,
     /// Kernel release (`uname -r`).
     pub kernel: String,
+    /// Version of DRBD's kernel module, e.g. `9.2.12`; empty: there is none, or nobody knows.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub drbd: String,
     /// Whether the satellite may attach devices.
     pub root: bool,
     /// Providers that work.

@@ -48,6 +48,7 @@ pub fn probe() -> (Capabilities, bool) {
         uname: names.nodename().to_string_lossy().into_owned(),
         os: os_release().unwrap_or_default(),
         kernel: names.release().to_string_lossy().into_owned(),
+        drbd: std::fs::read_to_string("/sys/module/drbd/version").map(|text| text.trim().to_owned()).unwrap_or_default(),
         root: attaches,
         providers,
         layers: vec![LayerKind::Storage],

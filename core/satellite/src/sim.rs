@@ -313,6 +313,7 @@ impl Site for SimSite {
             uname: self.name.clone(),
             os: "simulated".into(),
             kernel: "simulated".into(),
+            drbd: "9.2.12".into(),
             root: true,
             providers: ProviderKind::ALL.to_vec(),
             layers: LayerKind::ALL.to_vec(),

@@ -17,6 +17,7 @@ use berth_model::size::Kib;
 use imbl::OrdMap;
 use regex::RegexBuilder;
 
+use super::mixing::{self, Mixing};
 use super::rules::{Classes, Rules};
 use super::score::{self, Score, Weights};
 use super::space::{Ledger, Space};
@@ -40,6 +41,7 @@ pub(super) struct Candidate<'c> {
     /// [`Classes::of`] the node.
     pub(super) classes: Rc<[Option<usize>]>,
     pub(super) pool: &'c Arc<StorPool>,
+    pub(super) kind: mixing::Kind,
     pub(super) space: Space,
     /// Replicas: with volumes in the pool, or for a diskless one on the node.
     pub(super) resources: u64,
@@ -272,6 +274,7 @@ impl<K, V: Copy, I: Iterator<Item = (K, V)>> Along<I> {
 struct Judge<'r, 'c, U: Iterator> {
     request: &'r Request<'r>,
     rules: &'r Rules,
+    mixing: Mixing<'c>,
     kind: Kind,
     nodes: Option<Names<'r>>,
     pools: Option<Names<'r>>,
@@ -296,7 +299,7 @@ pub(super) fn candidates<'c>(
     cluster: &'c Cluster,
     observed: &'c Observed,
     request: &Request<'_>,
-    rules: &Rules,
+    (rules, mixing): (&Rules, Mixing<'c>),
     kind: Kind,
 ) -> Result<Found<'c>, PlaceError> {
     let filter = request.filter;
@@ -310,6 +313,7 @@ pub(super) fn candidates<'c>(
     let mut judge = Judge {
         request,
         rules,
+        mixing,
         kind,
         nodes: Names::new(filter.node_name_list.as_ref()),
         pools: Names::new(pools),
@@ -355,7 +359,8 @@ pub(super) fn candidates<'c>(
             match judge.pool(node, seen, pool) {
                 Ok((space, resources)) => {
                     let (turn, throughput, score, classes) = (found.tried.len(), 0, Score::default(), classes.clone());
-                    found.fitting.push(Candidate { turn, seat, node, classes, pool, space, resources, throughput, convert, score });
+                    let kind = judge.mixing.kind(&node.name, pool.provider);
+                    found.fitting.push(Candidate { turn, seat, node, classes, pool, kind, space, resources, throughput, convert, score });
                     found.tried.push(None);
                 }
                 Err(why) => found.drop_out(node, Some(pool), why),
@@ -440,7 +445,7 @@ impl<'c, U: Iterator<Item = (&'c (NodeName, StorPoolName), &'c PoolUse)>> Judge<
         if pool.props.get_bool(AUTOPLACE_TARGET) == Some(false) {
             return Err(Refusal::NotTarget);
         }
-        self.rules.judge_pool(pool)?;
+        self.rules.judge_pool(pool, self.mixing.kind(&pool.node, pool.provider))?;
         let used = self.uses.get(|(node, name)| node.cmp(&pool.node).then_with(|| name.cmp(&pool.name))).copied().unwrap_or_default();
         let space = self.ledger.space(pool, seen.and_then(|seen| seen.pools.get(&pool.name)).map(|record| &record.seen), used)?;
         let needed = self.needed(space.extent)?;

@@ -9,6 +9,7 @@
 //! Rules: REST API v1, autoplacer.
 
 mod filter;
+pub mod mixing;
 mod pools;
 mod query;
 mod refusal;
@@ -39,6 +40,7 @@ pub use refusal::{PlaceError, Refusal, refusal};
 pub use score::Score;
 pub use space::{DEFAULT_OVERSUBSCRIPTION, Ratios, Space, ratios, room_for, space};
 
+use self::mixing::Mixing;
 use self::rules::Rules;
 use self::search::Search;
 use crate::{numbers, sizes};
@@ -194,8 +196,9 @@ enum Kind {
 }
 
 fn decide(cluster: &Cluster, observed: &Observed, request: &Request<'_>, kind: Kind) -> Result<Placement, PlaceError> {
-    let rules = Rules::new(cluster, request, kind)?;
-    let mut found = filter::candidates(cluster, observed, request, &rules, kind)?;
+    let mixing = Mixing::of(cluster, observed, request.definition, request.group);
+    let rules = Rules::new(cluster, request, kind, mixing)?;
+    let mut found = filter::candidates(cluster, observed, request, (&rules, mixing), kind)?;
     found.score(cluster);
     match search::select(&found.fitting, &found.classes, request.count, &rules) {
         Search::Found { picked, proven } => {

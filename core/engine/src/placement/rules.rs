@@ -10,6 +10,7 @@ use berth_model::layers::ProviderKind;
 use berth_model::objects::{Node, Resource, StorPool};
 
 use super::filter::Candidate;
+use super::mixing::{self, Mixing};
 use super::{ALL, Kind, PlaceError, Refusal, Request};
 
 /// At most so many replicas for each value of a key, and at most one value with some but fewer.
@@ -35,7 +36,7 @@ pub(super) struct Rules {
     /// Keys with the most replicas for each value.
     pub(super) limited: Vec<Limit>,
     /// Kinds of pools that hold replicas.
-    kinds: BTreeSet<ProviderKind>,
+    kinds: BTreeSet<mixing::Kind>,
     /// Shared spaces that hold replicas.
     spaces: BTreeSet<String>,
 }
@@ -103,7 +104,7 @@ fn counted<'c>(cluster: &'c Cluster, request: &Request<'_>, kind: Kind) -> Vec<&
 }
 
 impl Rules {
-    pub(super) fn new(cluster: &Cluster, request: &Request<'_>, kind: Kind) -> Result<Self, PlaceError> {
+    pub(super) fn new(cluster: &Cluster, request: &Request<'_>, kind: Kind, mixing: Mixing<'_>) -> Result<Self, PlaceError> {
         let replicas = counted(cluster, request, kind);
         let nodes: Vec<&Node> = replicas.iter().filter_map(|replica| cluster.nodes.get(&replica.node)).map(AsRef::as_ref).collect();
         contradictions(request, kind, &nodes)?;
@@ -145,7 +146,7 @@ impl Rules {
         }
         for replica in &replicas {
             for volume in replica.volumes.values().filter(|volume| volume.provider != ProviderKind::Diskless) {
-                rules.kinds.insert(volume.provider);
+                rules.kinds.insert(mixing.kind(&replica.node, volume.provider));
                 rules.spaces.extend(cluster.pool(&replica.node, &volume.pool).and_then(|pool| space_of(pool)));
             }
         }
@@ -199,9 +200,9 @@ impl Rules {
     }
 
     /// Judges a pool by itself: mixing, then shared space.
-    pub(super) fn judge_pool(&self, pool: &StorPool) -> Result<(), Refusal> {
-        if let Some(kind) = self.kinds.iter().find(|kind| !mixes(**kind, pool.provider)) {
-            return Err(Refusal::Mixes(pool.provider, *kind));
+    pub(super) fn judge_pool(&self, pool: &StorPool, own: mixing::Kind) -> Result<(), Refusal> {
+        if let Some(kind) = self.kinds.iter().find(|kind| !kind.mixes(own)) {
+            return Err(Refusal::Mixes(pool.provider, kind.provider));
         }
         if !self.spaces.is_empty() && space_of(pool).is_some_and(|space| self.spaces.contains(&space)) {
             return Err(Refusal::SharedSpace);
@@ -212,7 +213,7 @@ impl Rules {
     /// The first rule that `one`, which fits by itself, would break beside the chosen ones: mixing, shared space, same value,
     /// different values, full values. `None`: none of these.
     pub(super) fn clash(&self, one: &Candidate<'_>, chosen: &[&Candidate<'_>]) -> Option<Refusal> {
-        if let Some(other) = chosen.iter().find(|other| !mixes(other.pool.provider, one.pool.provider)) {
+        if let Some(other) = chosen.iter().find(|other| !other.kind.mixes(one.kind)) {
             return Some(Refusal::Mixes(one.pool.provider, other.pool.provider));
         }
         if let Some(space) = space_of(one.pool)
@@ -308,22 +309,4 @@ fn contradictions(request: &Request<'_>, kind: Kind, there: &[&Node]) -> Result<
         return bad("All nodes that were asked for are left out by the same request.".to_owned());
     }
     Ok(())
-}
-
-/// Whether replicas of one definition may lie in pools of these kinds (REST API v1: mixing of providers).
-///
-/// What `AllowMixingStoragePoolDriver` allows beyond that needs a DRBD version that satellites do not tell yet.
-pub(super) fn mixes(a: ProviderKind, b: ProviderKind) -> bool {
-    use ProviderKind::{Diskless, EbsInit, EbsTarget, File, FileThin, Lvm, LvmThin, StorageSpaces, StorageSpacesThin, Zfs, ZfsThin};
-    let volumes = |kind| matches!(kind, Lvm | LvmThin | Zfs | ZfsThin);
-    let spaces = |kind| matches!(kind, StorageSpaces | StorageSpacesThin);
-    match (a, b) {
-        _ if a == b => true,
-        (Diskless, _) | (_, Diskless) => true,
-        (File, FileThin) | (FileThin, File) => true,
-        (Zfs, ZfsThin) | (ZfsThin, Zfs) => true,
-        (EbsInit, EbsTarget) | (EbsTarget, EbsInit) => true,
-        (StorageSpaces, StorageSpacesThin) | (StorageSpacesThin, StorageSpaces) => true,
-        _ => (volumes(a) && spaces(b)) || (spaces(a) && volumes(b)),
-    }
 }

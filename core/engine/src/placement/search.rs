@@ -11,11 +11,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use berth_model::layers::ProviderKind;
-
 use super::ALL;
 use super::filter::Candidate;
-use super::rules::{Classes, Rules, mixes, space_of};
+use super::mixing;
+use super::rules::{Classes, Rules, space_of};
 
 /// Steps after which a search is given up, some 10 ms: rules that are hard to keep together must not hold up the cluster.
 const MOST_STEPS: u64 = 2_000_000;
@@ -117,25 +116,25 @@ fn groups(places: &[Candidate<'_>], same: usize) -> Vec<Vec<usize>> {
 
 /// The places of a group whose pools mix, as large as possible each.
 fn cliques(places: &[Candidate<'_>], group: &[usize]) -> Vec<Vec<usize>> {
-    let kind = |at: &usize| places.get(*at).map(|place| place.pool.provider);
-    let kinds: BTreeSet<ProviderKind> = group.iter().filter_map(kind).collect();
-    if kinds.iter().all(|a| kinds.iter().all(|b| mixes(*a, *b))) {
+    let kind = |at: &usize| places.get(*at).map(|place| place.kind);
+    let kinds: BTreeSet<mixing::Kind> = group.iter().filter_map(kind).collect();
+    if kinds.iter().all(|a| kinds.iter().all(|b| a.mixes(*b))) {
         return vec![group.to_vec()];
     }
-    let kinds: Vec<ProviderKind> = kinds.into_iter().collect();
+    let kinds: Vec<mixing::Kind> = kinds.into_iter().collect();
     let mut sets = Vec::new();
     grow(&mut Vec::new(), &kinds, &[], &mut sets);
     sets.into_iter().map(|set| group.iter().filter(|at| kind(at).is_some_and(|kind| set.contains(&kind))).copied().collect()).collect()
 }
 
 /// All largest sets of kinds that mix (Bron and Kerbosch); there are a dozen kinds at most.
-fn grow(set: &mut Vec<ProviderKind>, open: &[ProviderKind], done: &[ProviderKind], found: &mut Vec<Vec<ProviderKind>>) {
+fn grow(set: &mut Vec<mixing::Kind>, open: &[mixing::Kind], done: &[mixing::Kind], found: &mut Vec<Vec<mixing::Kind>>) {
     if open.is_empty() && done.is_empty() {
         found.push(set.clone());
     }
     let mut done = done.to_vec();
     for (at, kind) in open.iter().enumerate() {
-        let with = |kinds: &[ProviderKind]| kinds.iter().filter(|other| mixes(**other, *kind)).copied().collect::<Vec<_>>();
+        let with = |kinds: &[mixing::Kind]| kinds.iter().filter(|other| other.mixes(*kind)).copied().collect::<Vec<_>>();
         set.push(*kind);
         grow(set, &with(open.get(at + 1..).unwrap_or_default()), &with(&done), found);
         set.pop();

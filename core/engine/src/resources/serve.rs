@@ -339,6 +339,7 @@ pub(crate) fn make_disk(
         let volume = super::new_volume(draft, definition, *number, &full, pool, source)?;
         full.volumes.insert(*number, volume);
     }
+    crate::placement::mixing::check(&draft.cluster, draft.context.observed, &full)?;
     draft.put(Object::Resource(full.clone()));
     super::follow_quorum(draft, definition);
     crate::blocks::follow(draft, &definition.name);
