@@ -12,13 +12,18 @@ use berth_model::names::{NodeName, ResourceName, VolumeNumber};
 use berth_model::objects::{Resource, ResourceDefinition};
 use berth_model::observed::{FaultKind, Observed};
 use berth_model::plan::ContentSource;
+use berth_model::props::{Chain, Source};
 use berth_model::reply::Reply;
 use berth_model::size::Kib;
 use uuid::Uuid;
 
 use super::keeping::Sheet;
 use super::{Look, On, Stand, fault_reply, troubles};
-use crate::content;
+use crate::balance::census;
+use crate::{content, spawn, stack};
+
+/// Whether a clone gets one replica more when it is done (definition, group, controller).
+const BALANCE_AFTER_CLONE: &str = "Clone/BalanceAfterClone";
 
 /// A replica that was seen as wanted has its content for good: if it is missing later, it is lost and not made anew. Content that its
 /// peers have yet to give it is not (law 7).
@@ -54,6 +59,9 @@ pub(super) fn fill(look: &mut Look<'_>, job: &On<'_>) {
         unmark(look, job);
         let replies = settled.iter().map(|awaited| made(job, awaited)).collect();
         look.end(job, replies);
+        if matches!(job.task, Task::Clone { .. }) && is_one_more_wanted(&look.cluster, job.resource) {
+            place_one_more(look, job);
+        }
     } else {
         let what = match job.task {
             Task::Restore { .. } => "the restore goes on when it is back",
@@ -69,6 +77,35 @@ pub(super) fn fill(look: &mut Look<'_>, job: &On<'_>) {
         }
         look.wait(job, replies);
     }
+}
+
+/// Whether a clone gets one replica more than its source has, so that balancing can take away the one that lies worst: the copies
+/// themselves had to lie where their source lies. What does not replicate has its data in each replica, and would get one without.
+fn is_one_more_wanted(cluster: &Cluster, name: &ResourceName) -> bool {
+    let Some(definition) = cluster.definitions.get(name) else { return false };
+    let chain = Chain::new()
+        .with(Source::ResourceDefinition, &definition.props)
+        .with_some(Source::ResourceGroup, cluster.groups.get(&definition.group).map(|group| &group.props))
+        .with(Source::Controller, &cluster.controller.props);
+    chain.get_bool(BALANCE_AFTER_CLONE) == Some(true) && census::staying(cluster, name).any(|replica| stack::replicates(&replica.layers))
+}
+
+/// Places one replica more of a clone that is done. Where none can be placed the clone is what it is, and the log says why.
+fn place_one_more(look: &mut Look<'_>, job: &On<'_>) {
+    let name = job.resource;
+    let wanted = census::staying(&look.cluster, name).count().saturating_add(1);
+    let placed = look.decide(&job.actor, |draft| spawn::place_up_to(draft, name, Some(wanted)).map_err(Into::into));
+    let told = match placed {
+        Ok(()) => Reply::new(Code::INFO_NOOP, format!("The clone '{name}' gets a replica more."))
+            .cause(format!("{BALANCE_AFTER_CLONE} is on: balancing takes the one away that lies worst.")),
+        Err(refused) => {
+            let why = refused.replies.into_iter().find(Reply::is_error).map(|reply| reply.message);
+            Reply::new(Code::WARN_NO_EFFECT, format!("The clone '{name}' gets no replica more, which {BALANCE_AFTER_CLONE} asks for."))
+                .cause(why.unwrap_or_default())
+                .correction(format!("Nothing need be done; or add a node, then 'linstor resource create --auto-place +1 {name}'."))
+        }
+    };
+    look.progress.reasons.push((job.id, told));
 }
 
 /// First replicas that are not there yet while another one is in use already become later ones, which are synchronised. What was seen

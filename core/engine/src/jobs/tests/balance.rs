@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use berth_model::change::Object;
-use berth_model::flags::ResourceFlag;
+use berth_model::flags::{DefinitionFlag, ResourceFlag};
 use berth_model::names::{NodeName, ResourceGroupName, ResourceName};
 use berth_model::objects::{Resource, SelectFilter};
 use berth_model::observed::Observed;
@@ -84,6 +84,52 @@ fn what_is_missing_is_placed_and_what_is_too_much_goes() {
     }
     assert_eq!((finding(&world, "web").action, on(&world, "web")), (Action::Nothing, vec!["n0".to_owned()]));
     assert!(world.world.cluster.jobs.is_empty());
+}
+
+#[test]
+fn a_clone_gets_a_replica_more_and_balancing_takes_the_worst_away() {
+    let clone = |name: &str, of: &str| Command::CloneResourceDefinition {
+        source: of.to_owned(),
+        name: Some(name.to_owned()),
+        external_name: None,
+        layers: Vec::new(),
+        group: None,
+        props: Default::default(),
+        use_zfs_clone: None,
+        passphrases: Vec::new(),
+    };
+    let mut world = machines(4);
+    assert!(world.give(&spawn("web", "drbd")));
+    assert!(world.give(&spawn("own", "plain")));
+    quiet(&mut world, 4);
+    assert!(world.give(&clone("still", "web")));
+    quiet(&mut world, 4);
+    let disks = |world: &Machines, name: &str| -> Vec<String> {
+        let name = resource(name);
+        let disks = world.world.cluster.replicas(&name).filter(|one| !one.flags.has(ResourceFlag::Diskless));
+        disks.map(|one| one.node.to_string()).collect()
+    };
+    assert_eq!(disks(&world, "still"), ["n0", "n1"], "only where it is asked for");
+    world.world.set_controller("Clone/BalanceAfterClone", "True");
+    for (name, of) in [("copy", "web"), ("mine", "own")] {
+        assert!(world.give(&clone(name, of)));
+        quiet(&mut world, 4);
+    }
+    assert!(world.world.cluster.jobs.is_empty());
+    assert_eq!(disks(&world, "mine"), ["n0", "n1"], "another replica would have other data");
+    assert_eq!(disks(&world, "copy"), ["n0", "n1", "n2"]);
+    // The look that made it was later than the commands of this world are.
+    let later = find(&world.world.cluster, &world.world.observed, Timestamp(5), &resource("copy")).unwrap();
+    assert!(matches!(&later.action, Action::Remove { node, .. } if node.as_str() == "n2"), "{later:?}");
+    // Where there is no place, the clone is done all the same.
+    ["n2", "n3"].into_iter().for_each(|name| switch(&mut world.world, name, false));
+    assert!(world.give(&clone("alone", "web")));
+    for _ in 0..4 {
+        ["n0", "n1"].into_iter().for_each(|name| world.look(name, Deed::Do));
+    }
+    assert_eq!(disks(&world, "alone"), ["n0", "n1"]);
+    assert!(!world.world.cluster.jobs_on(&resource("alone")).any(|_| true));
+    assert!(!world.world.cluster.definitions[&resource("alone")].flags.has(DefinitionFlag::Cloning));
 }
 
 #[test]
