@@ -80,6 +80,16 @@ pub const TARGETS: &[Target] = &[
     target("sign_in", sign_in, &["Bearer abc", "Basic YWxpY2U6d29uZGVy", "basic ::::"]),
     target("trace_places", trace_places, &["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]),
     target("marks", marks, &["berth1:0a0b0c0d-0000-4000-8000-000000000001", "web_00000"]),
+    target(
+        "patterns",
+        patterns,
+        &["lvs --yes [ {group}/{name} ] {words:StorDriver/LvcreateOptions} {device}...\nlvs --yes vg/web_00000 /dev/sda"],
+    ),
+    target(
+        "plugin_configs",
+        plugin_configs,
+        &["file = \"p.wasm\"\nsha256 = \"00\"\n[grant]\ncommands = []\n", "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"],
+    ),
     target("machine_texts", machine_texts, &["36 35 7:0 / /mnt\\040x rw - ext4 /dev/loop0 rw\n", "   7       0 loop0 1 2 3 4\n"]),
     target("secrets_in_texts", secrets_in_texts, &["password=hush", r#"{"token": "x", "a": [{"key": "secret", "value": "y"}]}"#]),
 ];
@@ -223,6 +233,23 @@ fn marks(bytes: &[u8]) {
     let text = text(bytes);
     let _ = berth_plugin_sdk::Mark::parse(&text);
     let _ = berth_plugin_sdk::BackingName::parse(&text);
+}
+
+fn patterns(bytes: &[u8]) {
+    let text = text(bytes);
+    let (pattern, command) = text.split_once('\n').unwrap_or((&text, ""));
+    let Ok(pattern) = berth_plugin_sdk::Pattern::parse(pattern) else { return };
+    let props = [("StorDriver/LvcreateOptions".to_owned(), "-i 2".to_owned())].into();
+    let pool = berth_plugin_sdk::Pool { name: "thin".into(), kind: "LVM_THIN".into(), place: "vg/pool".into(), props };
+    let folders = ["/dev/".to_owned()];
+    let words: Vec<&str> = command.split(' ').collect();
+    let _ = pattern.matches(&words, berth_plugin_sdk::Scope { pool: &pool, devices: &folders, paths: &folders });
+}
+
+fn plugin_configs(bytes: &[u8]) {
+    let text = text(bytes);
+    let _ = toml::from_str::<berth_satellite::plugins::PluginConfig>(&text);
+    let _ = berth_satellite::plugins::PluginKeys::parse(&[text.into_owned()]);
 }
 
 fn machine_texts(bytes: &[u8]) {

@@ -103,6 +103,8 @@ tests! {
     sign_in,
     trace_places,
     marks,
+    patterns,
+    plugin_configs,
     machine_texts,
     secrets_in_texts,
 }
