@@ -26,6 +26,7 @@ mod linstor_files;
 mod local;
 mod logs;
 mod migrate;
+mod new;
 mod place;
 mod plugin;
 mod screen;
@@ -155,6 +156,7 @@ fn run(program: Program, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Program::Place(words) => place::place(&words),
         Program::Plugin(words) => plugin::run(&words),
         Program::Tls(words) => tls::run(&words),
+        Program::New(words) => new::run(&words),
         Program::Completions { shell } => {
             print!("{}", berth_cli::registration(&shell, &["linstor", "berth"]).map_err(anyhow::Error::msg)?);
             Ok(())

@@ -6,6 +6,7 @@ use berth_cli::Connection;
 use clap::{Args, Parser, Subcommand};
 
 use crate::explain::words::{AuditWords, DiffWords, DriftWords, WhyWords};
+use crate::new::NewWords;
 use crate::plugin::words::PluginWords;
 use crate::tls::TlsWords;
 
@@ -81,6 +82,9 @@ pub enum Program {
         after_help = "Example: for a controller and two satellites, then for a client of HTTPS\n  berth tls init --controller ctrl-1 --address 10.0.0.1 --satellite alpha --satellite bravo\n  berth tls issue client alice"
     )]
     Tls(TlsWords),
+    /// Begin a provider of volumes of your own.
+    #[command(after_help = "Example:\n  berth new provider my-storage")]
+    New(NewWords),
     /// Run simulated satellites: every layer and provider, no devices.
     #[command(after_help = "Example: two of them, for a controller that runs elsewhere\n  \
             berth simulate --data /tmp/sim --listen 127.0.0.1:3401 127.0.0.1:3402 --name sim-1 sim-2")]
