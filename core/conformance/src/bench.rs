@@ -70,6 +70,11 @@ pub trait Bench {
         Ok(false)
     }
 
+    /// Whether the whole space of the pool may be taken for a moment; `false`: others would suffer.
+    fn may_take_all(&self) -> bool {
+        true
+    }
+
     /// By how much free space may differ from what the sizes of volumes say: what others do meanwhile, and what the pool keeps for itself.
     fn slack(&self) -> Kib {
         Kib(0)

@@ -17,7 +17,7 @@ use crate::hands::Hands;
 use crate::loops::{LoopError, Loops};
 
 /// Extended attribute of a mark.
-const MARK: &str = "user.berth.mark";
+pub const MARK: &str = "user.berth.mark";
 /// Longest mark.
 const MARK_MAX: usize = 1024;
 

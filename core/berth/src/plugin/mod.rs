@@ -1,5 +1,6 @@
 //! `berth plugin`: the files of providers on nodes, and what they may do.
 
+mod check;
 pub mod words;
 
 use std::path::Path;
@@ -25,6 +26,7 @@ pub fn run(words: &PluginWords) -> anyhow::Result<()> {
     match &words.verb {
         PluginVerb::List(words) => list(words),
         PluginVerb::Inspect(words) => inspect(words),
+        PluginVerb::Check(words) => check::run(words),
         PluginVerb::Install(words) => install(words),
         PluginVerb::Remove(words) => remove(words),
     }

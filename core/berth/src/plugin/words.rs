@@ -24,6 +24,11 @@ pub enum PluginVerb {
     /// Tell what a plugin's file is, what it asks for and what it would be granted.
     #[command(after_help = "Example:\n  berth plugin inspect ./ramdisk.wasm")]
     Inspect(InspectWords),
+    /// Run the conformance kit on a provider: everything that it promises is tried on this machine, and a report says what holds.
+    #[command(
+        after_help = "Examples: in a folder of its own, then on a volume group that is there for it\n  berth plugin check ./ramdisk.wasm\n  berth plugin check ./lvm.wasm --kind LVM_THIN --pool scratch/thinpool --yes\n\nThe exit code is 0 if everything passed."
+    )]
+    Check(CheckWords),
     /// Install a plugin on this machine, in place of an earlier version of it.
     #[command(
         after_help = "Examples: grant all that it asks for, or only some of the commands\n  berth plugin install ./ramdisk.wasm\n  berth plugin install ./lvm.wasm --grant lvs --grant vgs --grant lvcreate\n\nA component is used at once, a library after the satellite was restarted."
@@ -94,6 +99,44 @@ pub struct InspectWords {
     /// Form of the output.
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     pub output: OutputFormat,
+}
+
+/// `berth plugin check`.
+#[derive(Debug, Args)]
+pub struct CheckWords {
+    /// The file: a WebAssembly component or a dynamic library (which is opened: it is trusted code).
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Kinds of storage pools to try; without it, all that the provider serves.
+    #[arg(long, value_name = "KIND", num_args = 1..)]
+    pub kind: Vec<String>,
+    /// A pool that is there: a folder, a volume group, a dataset. Without it a folder is made, and removed afterwards.
+    #[arg(long, value_name = "PLACE")]
+    pub pool: Option<String>,
+    /// Do not ask before the pool is used.
+    #[arg(long)]
+    pub yes: bool,
+    /// A property of the pool.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub property: Vec<String>,
+    /// How many volumes are made at once.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    pub volumes: u32,
+    /// Also take all the space of the pool for a moment: on a file system that others use they would find it full.
+    #[arg(long)]
+    pub fill: bool,
+    /// Form of the report.
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    pub output: ReportFormat,
+}
+
+/// Forms of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ReportFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// `berth plugin install`.

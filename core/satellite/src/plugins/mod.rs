@@ -4,6 +4,7 @@
 //! two files in `DATA/plugins`: a configuration, `NAME.toml`, and the file that it names. The configuration is renamed into its place, so
 //! that an installation is there whole or not at all.
 
+mod check;
 mod choose;
 mod folder;
 mod install;
@@ -17,6 +18,7 @@ use berth_plugin_sdk::{Fault, Grants, Limits, Manifest, Operator, Provider, Rule
 use berth_sandbox::{LoadError, Sandbox};
 use sha2::{Digest, Sha256};
 
+pub use check::{CheckError, CheckPlan, check};
 pub use choose::choose;
 pub use folder::{BadConfig, PluginConfig, PluginKeys};
 pub use install::{InstallError, Installed, Proposed, install, propose, remove};
