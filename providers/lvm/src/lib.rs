@@ -1,0 +1,283 @@
+//! The provider of `LVM` and `LVM_THIN`: each volume is a logical volume, and its mark is a tag of it.
+//!
+//! The pool's place is `VG` or `VG/THINPOOL`. Everything is one command at a time; `lvcreate` makes a volume and its tag in one commit of
+//! LVM's metadata, so what has a name has its mark.
+//!
+//! A rollback of a thin volume takes three steps that LVM cannot do in one: a new volume is made from the snapshot under a temporary
+//! name, the old one gets another temporary name, the new one its name. The old one's temporary name says what is going on, and
+//! [`clean`](Provider::clean) or the repeated call finishes it.
+
+#![deny(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
+mod call;
+mod name;
+mod rows;
+
+use berth_plugin_sdk::uuid::Uuid;
+use berth_plugin_sdk::{
+    BackingName, Device, Fault, FaultKind, Filled, Found, Kib, Known, Machine, Manifest, Marked, New, PoolAbilities, Property, Provider,
+    Rule, Space,
+};
+
+use crate::call::{Call, Lv};
+use crate::name::{BEGUN, OLD};
+
+/// Options for `lvcreate`, as LINSTOR knows them.
+const OPTIONS: &str = "StorDriver/LvcreateOptions";
+
+/// The provider.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct LvmProvider;
+
+fn no_snapshots(on: &dyn Machine) -> Fault {
+    Fault::new(FaultKind::Unsupported, format!("Storage pool '{}' takes no snapshots", on.pool().name))
+        .cause("A snapshot of a thick logical volume has a size of its own, and is lost when it is full")
+        .correction("Use a storage pool of kind LVM_THIN")
+}
+
+impl Provider for LvmProvider {
+    fn manifest(&self) -> Manifest {
+        let commands = [
+            "lvs --reportformat json --units b --nosuffix -o {text} {group}",
+            "lvs --reportformat json --units b --nosuffix -o {text} {group}/{text}",
+            "lvs --reportformat json --units b --nosuffix -o {text} -S lv_name={text} {group}",
+            "vgs --reportformat json --units b --nosuffix -o {text} {group}",
+            "lvcreate {words:StorDriver/LvcreateOptions} --yes --wipesignatures y --zero y --addtag {text} --size {number}k --name {text} {group}",
+            "lvcreate {words:StorDriver/LvcreateOptions} --yes --addtag {text} --virtualsize {number}k --thinpool {text} --name {text} {group}",
+            "lvcreate --yes --setactivationskip y --permission r --addtag {text} --snapshot --name {text} {group}/{text}",
+            "lvcreate --yes --setactivationskip n --permission rw --addtag {text} --snapshot --name {text} {group}/{text}",
+            "lvchange --yes --activate y --ignoreactivationskip {group}/{text}",
+            "lvchange --yes --activate n {group}/{text}",
+            "lvchange --yes --addtag {text} {group}/{text}",
+            "lvchange --yes --deltag {text} --addtag {text} {group}/{text}",
+            "lvextend --yes --size {number}k {group}/{text}",
+            "lvrename {group} {text} {text}",
+            "lvremove --yes --force {group}/{text}",
+        ];
+        let props = vec![Property {
+            key: OPTIONS.to_owned(),
+            help: "Options that lvcreate gets for each volume".to_owned(),
+            rule: Rule::Text(400),
+        }];
+        Manifest {
+            commands: commands.map(str::to_owned).to_vec(),
+            devices: vec!["/dev/".to_owned()],
+            props,
+            ..Manifest::new("lvm", env!("CARGO_PKG_VERSION"), &["LVM", "LVM_THIN"])
+        }
+    }
+
+    fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
+        let call = Call::new(on);
+        let group = call.group_row()?;
+        if call.thin.is_some() {
+            call.thin_pool()?;
+        }
+        Ok(PoolAbilities { extent: group.extent, no_snapshots: call.thin.is_none().then(|| no_snapshots(on)) })
+    }
+
+    fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault> {
+        let call = Call::new(on);
+        let mut done = Vec::new();
+        let all = call.all()?;
+        // First what has lost its place to a rollback that did not end: it gets its name back, unless the new one has it.
+        for old in all.iter().filter(|lv| lv.name.ends_with(OLD) && call.is_of(lv, cluster)) {
+            let Some(plain) = old.name.strip_suffix(OLD) else { continue };
+            if all.iter().any(|lv| lv.name == plain) {
+                call.remove(&old.name)?;
+            } else {
+                call.rename(&old.name, plain)?;
+            }
+            done.push(old.name.clone());
+        }
+        for begun in all.iter().filter(|lv| lv.name.ends_with(BEGUN) && call.is_of(lv, cluster)) {
+            call.remove(&begun.name)?;
+            done.push(begun.name.clone());
+        }
+        Ok(done)
+    }
+
+    fn space(&self, on: &dyn Machine) -> Result<Space, Fault> {
+        let call = Call::new(on);
+        match &call.thin {
+            None => {
+                let group = call.group_row()?;
+                Ok(Space { total: group.size, free: group.free })
+            }
+            Some(_) => {
+                let pool = call.thin_pool()?;
+                let used = pool.used();
+                Ok(Space { total: pool.size, free: Kib(pool.size.0.saturating_sub(used.0)) })
+            }
+        }
+    }
+
+    fn list(&self, on: &dyn Machine) -> Result<Vec<Found>, Fault> {
+        let call = Call::new(on);
+        Ok(call.all()?.iter().filter_map(|lv| call.found(lv)).collect())
+    }
+
+    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
+        let call = Call::new(on);
+        Ok(call.one(&name::lv(name)?)?.and_then(|lv| call.found(&lv)))
+    }
+
+    fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
+        let call = Call::new(on);
+        if call.find(&new.known())?.is_none() {
+            call.make(&name::lv(&new.name)?, new, size)?;
+        }
+        call.at_least(&new.known(), size)
+    }
+
+    fn grow(&self, on: &dyn Machine, volume: &Known, size: Kib) -> Result<(), Fault> {
+        Call::new(on).at_least(volume, size)
+    }
+
+    fn delete(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {
+        let call = Call::new(on);
+        match call.find(volume)? {
+            Some(lv) => call.remove(&lv.name),
+            None => Ok(()),
+        }
+    }
+
+    fn snapshot(&self, on: &dyn Machine, volume: &Known, new: &New) -> Result<(), Fault> {
+        let call = Call::new(on);
+        if call.thin.is_none() {
+            return Err(no_snapshots(on));
+        }
+        if call.find(&new.known())?.is_some() {
+            return Ok(());
+        }
+        let source = call.need(volume)?;
+        call.copy(&source, &name::lv(&new.name)?, new, true)
+    }
+
+    fn delete_snapshot(&self, on: &dyn Machine, snapshot: &Known) -> Result<(), Fault> {
+        self.delete(on, snapshot)
+    }
+
+    fn rollback(&self, on: &dyn Machine, new: &New, snapshot: &Known) -> Result<(), Fault> {
+        let call = Call::new(on);
+        if call.thin.is_none() {
+            return Err(no_snapshots(on));
+        }
+        let plain = name::lv(&new.name)?;
+        let (begun, old) = (format!("{plain}{BEGUN}"), format!("{plain}{OLD}"));
+        let present = match call.find(&new.known())? {
+            // Cut short between the two renames: the old one comes back, and everything begins again.
+            None if call.one(&old)?.is_some_and(|lv| call.is_meant(&lv, &new.known())) => {
+                call.rename(&old, &plain)?;
+                call.need(&new.known())?
+            }
+            None => return Err(call.lost(&plain)),
+            Some(lv) => lv,
+        };
+        if matches!(call.marked(&present), Marked::By(mark) if mark.content == new.mark.content) {
+            return call.drop_leftover(&old, new);
+        }
+        let source = call.need(snapshot)?;
+        call.drop_leftover(&begun, new)?;
+        call.drop_leftover(&old, new)?;
+        call.copy(&source, &begun, new, false)?;
+        call.deactivate(&present)?;
+        call.rename(&plain, &old)?;
+        call.rename(&begun, &plain)?;
+        call.remove(&old)
+    }
+
+    fn restore(&self, on: &dyn Machine, snapshot: &Known, new: &New, size: Kib) -> Result<Filled, Fault> {
+        let call = Call::new(on);
+        if call.thin.is_none() {
+            return Err(no_snapshots(on));
+        }
+        if call.find(&new.known())?.is_none() {
+            let source = call.need(snapshot)?;
+            call.copy(&source, &name::lv(&new.name)?, new, false)?;
+        }
+        call.at_least(&new.known(), size)?;
+        Ok(Filled::Done)
+    }
+
+    fn clone_volume(&self, on: &dyn Machine, volume: &Known, new: &New, size: Kib) -> Result<Filled, Fault> {
+        let call = Call::new(on);
+        if call.find(&new.known())?.is_some() {
+            call.at_least(&new.known(), size)?;
+            return Ok(Filled::Done);
+        }
+        let source = call.need(volume)?;
+        let plain = name::lv(&new.name)?;
+        if call.thin.is_some() {
+            call.copy(&source, &plain, new, false)?;
+            call.at_least(&new.known(), size)?;
+            return Ok(Filled::Done);
+        }
+        let begun = format!("{plain}{BEGUN}");
+        call.drop_leftover(&begun, new)?;
+        call.make(&begun, new, size.max(source.size))?;
+        call.activate(&begun)?;
+        call.activate(&source.name)?;
+        Ok(call.copy_order(&source.name, &begun))
+    }
+
+    fn finish_copy(&self, on: &dyn Machine, new: &New) -> Result<(), Fault> {
+        let call = Call::new(on);
+        if call.find(&new.known())?.is_some() {
+            return Ok(());
+        }
+        let plain = name::lv(&new.name)?;
+        let begun = format!("{plain}{BEGUN}");
+        match call.one(&begun)? {
+            Some(lv) if call.marked(&lv) == Marked::By(new.mark.clone()) => {
+                call.deactivate(&lv)?;
+                call.rename(&begun, &plain)
+            }
+            Some(lv) => Err(call.foreign(&lv, "it is not the copy that was begun")),
+            None => Err(call.lost(&begun)),
+        }
+    }
+
+    fn adopt(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
+        let call = Call::new(on);
+        let plain = name::lv(&new.name)?;
+        let lv = call.one(&plain)?.ok_or_else(|| call.lost(&plain))?;
+        match call.marked(&lv) {
+            Marked::By(mark) if mark == new.mark => return Ok(()),
+            Marked::Unmarked => {}
+            Marked::By(_) | Marked::Foreign(_) => return Err(call.foreign(&lv, "it carries the mark of something else")),
+        }
+        if lv.size < size {
+            return Err(call.foreign(&lv, &format!("it has {}, and {size} are needed", lv.size)));
+        }
+        if lv.open {
+            return Err(call.in_use(&lv));
+        }
+        call.tag(&lv, new)
+    }
+
+    fn attach(&self, on: &dyn Machine, volume: &Known) -> Result<Device, Fault> {
+        let call = Call::new(on);
+        let lv = call.need(volume)?;
+        if !lv.active {
+            call.activate(&lv.name)?;
+        }
+        Ok(call.device(&Lv { active: true, ..lv }))
+    }
+
+    fn detach(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {
+        let call = Call::new(on);
+        match call.find(volume)? {
+            Some(lv) => call.deactivate(&lv),
+            None => Ok(()),
+        }
+    }
+}
+
+berth_plugin_sdk::export_provider!(LvmProvider);
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

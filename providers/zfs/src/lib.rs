@@ -1,0 +1,225 @@
+//! The provider of `ZFS` and `ZFS_THIN`: each volume is a zvol of the pool's dataset, and its mark is the user property `berth:mark`.
+//!
+//! `zfs create`, `zfs snapshot` and `zfs clone` set properties in the same transaction, so what has a name has its mark.
+//! A snapshot named `N` of volume `V` is `PLACE/V@N`.
+//!
+//! ZFS does not let go of what others were made from, and rolls back to the newest snapshot only. So a volume that is deleted while it has
+//! snapshots, a snapshot that is deleted while volumes were made from it, and the old state of a volume that is rolled back are renamed
+//! out of the way (`_gone-…`) and kept without a mark of a volume; whatever takes the last of its dependents away destroys it.
+
+#![deny(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
+mod call;
+mod name;
+
+use berth_plugin_sdk::uuid::Uuid;
+use berth_plugin_sdk::{
+    BackingName, Device, Fault, Filled, Found, Kib, Known, Machine, Manifest, Marked, New, PoolAbilities, Property, Provider, Rule, Space,
+};
+
+use crate::call::{Call, GONE, MARK};
+use crate::name::BEGUN;
+
+/// Options for `zfs create`, as LINSTOR knows them.
+const OPTIONS: &str = "StorDriver/ZfscreateOptions";
+
+/// The provider.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct ZfsProvider;
+
+impl Provider for ZfsProvider {
+    fn manifest(&self) -> Manifest {
+        let commands = [
+            "zfs list -H -p -o {text} -t volume,snapshot -r {place}",
+            "zfs list -H -p -o {text} -t volume,snapshot -d 1 {place}/{text}",
+            "zfs list -H -p -o {text} -t snapshot -r {place}",
+            "zfs get -H -p -o value {text} {place}",
+            "zfs create -n -P -V 1B {place}/{text}",
+            "zfs create [ -s ] {words:StorDriver/ZfscreateOptions} -o {text} -V {number}K {place}/{text}",
+            "zfs snapshot -o {text} {place}/{text}",
+            "zfs clone -o {text} {place}/{text} {place}/{text}",
+            "zfs set {text} {place}/{text}",
+            "zfs rename {place}/{text} {place}/{text}",
+            "zfs destroy {place}/{text}",
+        ];
+        let help = "Options that zfs create gets for each volume, e.g. -b 16k".to_owned();
+        Manifest {
+            commands: commands.map(str::to_owned).to_vec(),
+            devices: vec!["/dev/zvol/".to_owned()],
+            props: vec![Property { key: OPTIONS.to_owned(), help, rule: Rule::Text(400) }],
+            ..Manifest::new("zfs", env!("CARGO_PKG_VERSION"), &["ZFS", "ZFS_THIN"])
+        }
+    }
+
+    fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
+        let call = Call::new(on);
+        Ok(PoolAbilities { extent: call.block()?, no_snapshots: None })
+    }
+
+    fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault> {
+        let call = Call::new(on);
+        let mut done = Vec::new();
+        let all = call.all()?;
+        for begun in all.iter().filter(|one| one.path.ends_with(BEGUN) && call.is_of(one, cluster)) {
+            let plain = begun.path.strip_suffix(BEGUN).unwrap_or_default().to_owned();
+            if all.iter().any(|one| one.path == plain) || !call.replaces(begun) {
+                call.discard(begun)?;
+            } else {
+                // A rollback was cut short after the old volume was renamed away.
+                call.rename(&begun.path, &plain)?;
+                call.set(&plain, &format!("{GONE}=-"))?;
+            }
+            done.push(begun.path.clone());
+        }
+        done.extend(call.sweep(Some(cluster))?);
+        Ok(done)
+    }
+
+    fn space(&self, on: &dyn Machine) -> Result<Space, Fault> {
+        let call = Call::new(on);
+        let (free, used) = (call.number("available")?, call.number("used")?);
+        Ok(Space { total: Kib(free.0.saturating_add(used.0)), free })
+    }
+
+    fn list(&self, on: &dyn Machine) -> Result<Vec<Found>, Fault> {
+        let call = Call::new(on);
+        Ok(call.all()?.iter().filter_map(|one| call.found(one)).collect())
+    }
+
+    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
+        let call = Call::new(on);
+        Ok(call.one(name)?.and_then(|one| call.found(&one)))
+    }
+
+    fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
+        let call = Call::new(on);
+        if call.find(&new.known())?.is_none() {
+            call.make(&name::object(&new.name)?, new, size)?;
+        }
+        call.at_least(&new.known(), size)
+    }
+
+    fn grow(&self, on: &dyn Machine, volume: &Known, size: Kib) -> Result<(), Fault> {
+        Call::new(on).at_least(volume, size)
+    }
+
+    fn delete(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {
+        let call = Call::new(on);
+        if let Some(one) = call.find(volume)? {
+            call.discard(&one)?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self, on: &dyn Machine, volume: &Known, new: &New) -> Result<(), Fault> {
+        let call = Call::new(on);
+        if call.find(&new.known())?.is_some() {
+            return Ok(());
+        }
+        let source = call.need(volume)?;
+        call.must(&[
+            "zfs",
+            "snapshot",
+            "-o",
+            &format!("{MARK}={}", new.mark.render()),
+            &format!("{}@{}", source.path, name::object(&new.name)?),
+        ])
+    }
+
+    fn delete_snapshot(&self, on: &dyn Machine, snapshot: &Known) -> Result<(), Fault> {
+        self.delete(on, snapshot)
+    }
+
+    fn rollback(&self, on: &dyn Machine, new: &New, snapshot: &Known) -> Result<(), Fault> {
+        let call = Call::new(on);
+        let plain = call.path(&name::object(&new.name)?);
+        let begun = format!("{plain}{BEGUN}");
+        let present = match call.find(&new.known())? {
+            Some(one) => one,
+            // Cut short between the two renames.
+            None => match call.at(&begun)? {
+                Some(left) if call.replaces(&left) && call.is_meant(&left, &new.known()) => {
+                    call.rename(&begun, &plain)?;
+                    call.set(&plain, &format!("{GONE}=-"))?;
+                    call.need(&new.known())?
+                }
+                Some(_) | None => return Err(call.lost(&plain)),
+            },
+        };
+        if !matches!(call.marked(&present), Marked::By(mark) if mark.content == new.mark.content) {
+            let source = call.need(snapshot)?;
+            call.drop_leftover(&begun, new)?;
+            call.copy(&source, &begun, new)?;
+            call.set(&begun, &format!("{GONE}=replaces"))?;
+            call.rename(&plain, &call.hidden(&present))?;
+            call.rename(&begun, &plain)?;
+            call.set(&plain, &format!("{GONE}=-"))?;
+        }
+        call.sweep(Some(new.mark.cluster)).map(|_| ())
+    }
+
+    fn restore(&self, on: &dyn Machine, snapshot: &Known, new: &New, size: Kib) -> Result<Filled, Fault> {
+        let call = Call::new(on);
+        if call.find(&new.known())?.is_none() {
+            let source = call.need(snapshot)?;
+            call.copy(&source, &call.path(&name::object(&new.name)?), new)?;
+        }
+        call.at_least(&new.known(), size)?;
+        Ok(Filled::Done)
+    }
+
+    fn clone_volume(&self, on: &dyn Machine, volume: &Known, new: &New, size: Kib) -> Result<Filled, Fault> {
+        let call = Call::new(on);
+        if call.find(&new.known())?.is_none() {
+            let source = call.need(volume)?;
+            // The moment of the clone; nobody is told of it, and it goes with the last that needs it.
+            let moment = format!("{}@{}", source.path, call.hidden_name(&new.mark.generation.simple().to_string()));
+            if call.at(&moment)?.is_none() {
+                call.must(&["zfs", "snapshot", "-o", &format!("{GONE}={}", new.mark.cluster), &moment])?;
+            }
+            let Some(moment) = call.at(&moment)? else { return Err(call.lost(&moment)) };
+            call.copy(&moment, &call.path(&name::object(&new.name)?), new)?;
+        }
+        call.at_least(&new.known(), size)?;
+        Ok(Filled::Done)
+    }
+
+    fn finish_copy(&self, on: &dyn Machine, new: &New) -> Result<(), Fault> {
+        let call = Call::new(on);
+        // Nothing is ever copied by the host, so there is nothing to finish.
+        call.need(&new.known()).map(|_| ())
+    }
+
+    fn adopt(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
+        let call = Call::new(on);
+        let path = call.path(&name::object(&new.name)?);
+        let one = call.at(&path)?.ok_or_else(|| call.lost(&path))?;
+        match call.marked(&one) {
+            Marked::By(mark) if mark == new.mark => return Ok(()),
+            Marked::Unmarked => {}
+            Marked::By(_) | Marked::Foreign(_) => return Err(call.foreign(&one, "it carries the mark of something else")),
+        }
+        if one.size < size {
+            return Err(call.foreign(&one, &format!("it has {}, and {size} are needed", one.size)));
+        }
+        call.set(&path, &format!("{MARK}={}", new.mark.render()))
+    }
+
+    fn attach(&self, on: &dyn Machine, volume: &Known) -> Result<Device, Fault> {
+        let call = Call::new(on);
+        Ok(call.device(&call.need(volume)?))
+    }
+
+    fn detach(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {
+        // A zvol always has its device.
+        Call::new(on).find(volume).map(|_| ())
+    }
+}
+
+berth_plugin_sdk::export_provider!(ZfsProvider);
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
