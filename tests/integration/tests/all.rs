@@ -80,3 +80,5 @@ mod trust;
 mod volumes;
 #[path = "all/wire.rs"]
 mod wire;
+#[path = "all/writing.rs"]
+mod writing;
