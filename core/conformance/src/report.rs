@@ -97,6 +97,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.checks.iter().map(|check| check.id.len()).max().unwrap_or(0);
+        let mut before = "";
         for check in &self.checks {
             let word = match &check.outcome {
                 Outcome::Passed => "ok  ",
@@ -111,7 +112,12 @@ impl fmt::Display for Report {
                     writeln!(f, "        seen:     {}", finding.seen)?;
                     writeln!(f, "        do:       {}", finding.advice)?;
                 }
-                Outcome::Skipped(why) => writeln!(f, "        {why}")?,
+                // Said once for all that follow each other.
+                Outcome::Skipped(why) if why == before => {}
+                Outcome::Skipped(why) => {
+                    before = why;
+                    writeln!(f, "        {why}")?;
+                }
             }
         }
         writeln!(f, "{}", self.badge())

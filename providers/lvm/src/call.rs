@@ -151,6 +151,14 @@ impl<'a> Call<'a> {
         Ok(self.lvs(&["-S", &wanted, self.group])?.into_iter().find(|found| found.name == lv))
     }
 
+    /// The volume of a name, or what a rollback that was cut short renamed away from it.
+    pub fn volume(&self, plain: &str) -> Result<Option<Lv>, Fault> {
+        match self.one(plain)? {
+            None if self.thin.is_some() => self.one(&format!("{plain}{}", name::OLD)),
+            found => Ok(found),
+        }
+    }
+
     pub fn thin_pool(&self) -> Result<Lv, Fault> {
         let name = self.thin.unwrap_or_default();
         self.one(name)?.ok_or_else(|| {
@@ -190,7 +198,7 @@ impl<'a> Call<'a> {
     }
 
     pub fn found(&self, lv: &Lv) -> Option<Found> {
-        let name = name::backing(&lv.name)?;
+        let name = name::backing(lv.name.strip_suffix(name::OLD).unwrap_or(&lv.name))?;
         let device = lv.active.then(|| self.device(lv));
         Some(Found { name, marked: self.marked(lv), size: lv.size, allocated: lv.used(), device })
     }
@@ -219,7 +227,12 @@ impl<'a> Call<'a> {
 
     /// The volume of an object; `None`: missing.
     pub fn find(&self, what: &Known) -> Result<Option<Lv>, Fault> {
-        let Some(lv) = self.one(&name::lv(&what.name)?)? else { return Ok(None) };
+        let plain = name::lv(&what.name)?;
+        let Some(mut lv) = self.volume(&plain)? else { return Ok(None) };
+        if lv.name != plain && self.is_meant(&lv, what) {
+            self.rename(&lv.name, &plain)?;
+            lv.name = plain;
+        }
         if !self.belongs(&lv) {
             return Err(self.foreign(&lv, "it lies outside of the storage pool"));
         }

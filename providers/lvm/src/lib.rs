@@ -4,8 +4,8 @@
 //! LVM's metadata, so what has a name has its mark.
 //!
 //! A rollback of a thin volume takes three steps that LVM cannot do in one: a new volume is made from the snapshot under a temporary
-//! name, the old one gets another temporary name, the new one its name. The old one's temporary name says what is going on, and
-//! [`clean`](Provider::clean) or the repeated call finishes it.
+//! name, the old one gets another temporary name, the new one its name. Until the last step the old one is the volume, whatever its
+//! name, and the next call gives it back.
 
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
@@ -16,14 +16,13 @@ mod rows;
 
 use berth_plugin_sdk::uuid::Uuid;
 use berth_plugin_sdk::{
-    BackingName, Device, Fault, FaultKind, Filled, Found, Kib, Known, Machine, Manifest, Marked, New, PoolAbilities, Property, Provider,
-    Rule, Space,
+    BackingName, Device, Fault, FaultKind, Filled, Found, Kib, Known, Machine, Manifest, Marked, New, PoolAbilities, Provider, Space,
 };
 
-use crate::call::{Call, Lv};
+use crate::call::Call;
 use crate::name::{BEGUN, OLD};
 
-/// Options for `lvcreate`, as LINSTOR knows them.
+/// Property of LINSTOR: options for `lvcreate`.
 const OPTIONS: &str = "StorDriver/LvcreateOptions";
 
 /// The provider.
@@ -55,15 +54,9 @@ impl Provider for LvmProvider {
             "lvrename {group} {text} {text}",
             "lvremove --yes --force {group}/{text}",
         ];
-        let props = vec![Property {
-            key: OPTIONS.to_owned(),
-            help: "Options that lvcreate gets for each volume".to_owned(),
-            rule: Rule::Text(400),
-        }];
         Manifest {
             commands: commands.map(str::to_owned).to_vec(),
             devices: vec!["/dev/".to_owned()],
-            props,
             ..Manifest::new("lvm", env!("CARGO_PKG_VERSION"), &["LVM", "LVM_THIN"])
         }
     }
@@ -115,12 +108,14 @@ impl Provider for LvmProvider {
 
     fn list(&self, on: &dyn Machine) -> Result<Vec<Found>, Fault> {
         let call = Call::new(on);
-        Ok(call.all()?.iter().filter_map(|lv| call.found(lv)).collect())
+        let all = call.all()?;
+        let stands = |lv: &&call::Lv| lv.name.strip_suffix(OLD).is_none_or(|plain| !all.iter().any(|other| other.name == plain));
+        Ok(all.iter().filter(stands).filter_map(|lv| call.found(lv)).collect())
     }
 
     fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
         let call = Call::new(on);
-        Ok(call.one(&name::lv(name)?)?.and_then(|lv| call.found(&lv)))
+        Ok(call.volume(&name::lv(name)?)?.and_then(|lv| call.found(&lv)))
     }
 
     fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
@@ -166,15 +161,7 @@ impl Provider for LvmProvider {
         }
         let plain = name::lv(&new.name)?;
         let (begun, old) = (format!("{plain}{BEGUN}"), format!("{plain}{OLD}"));
-        let present = match call.find(&new.known())? {
-            // Cut short between the two renames: the old one comes back, and everything begins again.
-            None if call.one(&old)?.is_some_and(|lv| call.is_meant(&lv, &new.known())) => {
-                call.rename(&old, &plain)?;
-                call.need(&new.known())?
-            }
-            None => return Err(call.lost(&plain)),
-            Some(lv) => lv,
-        };
+        let present = call.need(&new.known())?;
         if matches!(call.marked(&present), Marked::By(mark) if mark.content == new.mark.content) {
             return call.drop_leftover(&old, new);
         }
@@ -263,7 +250,7 @@ impl Provider for LvmProvider {
         if !lv.active {
             call.activate(&lv.name)?;
         }
-        Ok(call.device(&Lv { active: true, ..lv }))
+        Ok(call.device(&lv))
     }
 
     fn detach(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {

@@ -132,6 +132,10 @@ impl<'a> Call<'a> {
         if let Some(volume) = self.at(&self.path(&object))? {
             return Ok(Some(volume));
         }
+        // A rollback was cut short after the old volume was renamed away: the new one is the volume.
+        if let Some(begun) = self.at(&format!("{}{}", self.path(&object), name::BEGUN))?.filter(|begun| self.replaces(begun)) {
+            return Ok(Some(begun));
+        }
         let said = self.ask(&["zfs", "list", "-H", "-p", "-o", COLUMNS, "-t", "snapshot", "-r", self.place])?;
         let all = said.ok_or_else(|| self.pool_missing())?;
         Ok(all.lines().filter_map(One::read).find(|one| one.last() == object))
@@ -163,7 +167,7 @@ impl<'a> Call<'a> {
     }
 
     pub fn found(&self, one: &One) -> Option<Found> {
-        let name = name::backing(one.last())?;
+        let name = name::backing(one.last().strip_suffix(name::BEGUN).unwrap_or_else(|| one.last()))?;
         let thick = self.on.pool().kind.eq_ignore_ascii_case("ZFS") && !one.is_snapshot();
         let device = (!one.is_snapshot()).then(|| self.device(one));
         Some(Found { name, marked: self.marked(one), size: one.size, allocated: if thick { one.size } else { one.used }, device })
@@ -186,7 +190,11 @@ impl<'a> Call<'a> {
     }
 
     pub fn find(&self, what: &Known) -> Result<Option<One>, Fault> {
-        let Some(one) = self.one(&what.name)? else { return Ok(None) };
+        let Some(mut one) = self.one(&what.name)? else { return Ok(None) };
+        if let Some(plain) = one.path.strip_suffix(name::BEGUN).filter(|_| self.is_meant(&one, what)).map(str::to_owned) {
+            self.finish_rollback(&one.path, &plain)?;
+            one.path = plain;
+        }
         match self.marked(&one) {
             Marked::By(_) if self.is_meant(&one, what) => Ok(Some(one)),
             Marked::By(mark) => Err(self.foreign(&one, &format!("it is marked as {}", mark.render()))),
@@ -232,6 +240,11 @@ impl<'a> Call<'a> {
 
     pub fn rename(&self, from: &str, to: &str) -> Result<(), Fault> {
         self.must(&["zfs", "rename", from, to])
+    }
+
+    pub fn finish_rollback(&self, begun: &str, plain: &str) -> Result<(), Fault> {
+        self.rename(begun, plain)?;
+        self.set(plain, &format!("{GONE}=-"))
     }
 
     pub fn hidden_name(&self, id: &str) -> String {

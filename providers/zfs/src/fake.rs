@@ -137,7 +137,7 @@ impl FakeZfs {
             return ok(String::new());
         }
         let size: u64 = value.strip_suffix('K').unwrap().parse().unwrap();
-        if size % BLOCK != 0 {
+        if !size.is_multiple_of(BLOCK) {
             return error(format!("cannot set property for '{path}': 'volsize' must be a multiple of volume block size"));
         }
         if !one.thin && size.saturating_sub(one.size) > free {

@@ -15,13 +15,13 @@ mod name;
 
 use berth_plugin_sdk::uuid::Uuid;
 use berth_plugin_sdk::{
-    BackingName, Device, Fault, Filled, Found, Kib, Known, Machine, Manifest, Marked, New, PoolAbilities, Property, Provider, Rule, Space,
+    BackingName, Device, Fault, Filled, Found, Kib, Known, Machine, Manifest, Marked, New, PoolAbilities, Provider, Space,
 };
 
 use crate::call::{Call, GONE, MARK};
 use crate::name::BEGUN;
 
-/// Options for `zfs create`, as LINSTOR knows them.
+/// Property of LINSTOR: options for `zfs create`.
 const OPTIONS: &str = "StorDriver/ZfscreateOptions";
 
 /// The provider.
@@ -43,11 +43,9 @@ impl Provider for ZfsProvider {
             "zfs rename {place}/{text} {place}/{text}",
             "zfs destroy {place}/{text}",
         ];
-        let help = "Options that zfs create gets for each volume, e.g. -b 16k".to_owned();
         Manifest {
             commands: commands.map(str::to_owned).to_vec(),
             devices: vec!["/dev/zvol/".to_owned()],
-            props: vec![Property { key: OPTIONS.to_owned(), help, rule: Rule::Text(400) }],
             ..Manifest::new("zfs", env!("CARGO_PKG_VERSION"), &["ZFS", "ZFS_THIN"])
         }
     }
@@ -67,8 +65,7 @@ impl Provider for ZfsProvider {
                 call.discard(begun)?;
             } else {
                 // A rollback was cut short after the old volume was renamed away.
-                call.rename(&begun.path, &plain)?;
-                call.set(&plain, &format!("{GONE}=-"))?;
+                call.finish_rollback(&begun.path, &plain)?;
             }
             done.push(begun.path.clone());
         }
@@ -84,7 +81,11 @@ impl Provider for ZfsProvider {
 
     fn list(&self, on: &dyn Machine) -> Result<Vec<Found>, Fault> {
         let call = Call::new(on);
-        Ok(call.all()?.iter().filter_map(|one| call.found(one)).collect())
+        let all = call.all()?;
+        let stands = |one: &&call::One| {
+            one.path.strip_suffix(BEGUN).is_none_or(|plain| call.replaces(one) && !all.iter().any(|other| other.path == plain))
+        };
+        Ok(all.iter().filter(stands).filter_map(|one| call.found(one)).collect())
     }
 
     fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
@@ -135,26 +136,14 @@ impl Provider for ZfsProvider {
         let call = Call::new(on);
         let plain = call.path(&name::object(&new.name)?);
         let begun = format!("{plain}{BEGUN}");
-        let present = match call.find(&new.known())? {
-            Some(one) => one,
-            // Cut short between the two renames.
-            None => match call.at(&begun)? {
-                Some(left) if call.replaces(&left) && call.is_meant(&left, &new.known()) => {
-                    call.rename(&begun, &plain)?;
-                    call.set(&plain, &format!("{GONE}=-"))?;
-                    call.need(&new.known())?
-                }
-                Some(_) | None => return Err(call.lost(&plain)),
-            },
-        };
+        let present = call.need(&new.known())?;
         if !matches!(call.marked(&present), Marked::By(mark) if mark.content == new.mark.content) {
             let source = call.need(snapshot)?;
             call.drop_leftover(&begun, new)?;
             call.copy(&source, &begun, new)?;
             call.set(&begun, &format!("{GONE}=replaces"))?;
             call.rename(&plain, &call.hidden(&present))?;
-            call.rename(&begun, &plain)?;
-            call.set(&plain, &format!("{GONE}=-"))?;
+            call.finish_rollback(&begun, &plain)?;
         }
         call.sweep(Some(new.mark.cluster)).map(|_| ())
     }
