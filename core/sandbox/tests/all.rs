@@ -8,6 +8,8 @@ mod cache;
 mod file;
 #[path = "all/hostile.rs"]
 mod hostile;
+#[path = "all/in_c.rs"]
+mod in_c;
 #[path = "all/load.rs"]
 mod load;
 #[path = "all/machine.rs"]

@@ -4,7 +4,7 @@ use berth_conformance::{MemoryBench, Settings, check};
 use berth_sandbox::Sandbox;
 use sha2::{Digest, Sha256};
 
-const COMPONENT: &[u8] = include_bytes!("../../../examples/provider-in-c/provider.wasm");
+const COMPONENT: &[u8] = include_bytes!("../../../../examples/provider-in-c/provider.wasm");
 
 #[test]
 fn a_provider_in_c_passes_the_conformance_kit_in_the_sandbox() {
@@ -18,10 +18,10 @@ fn a_provider_in_c_passes_the_conformance_kit_in_the_sandbox() {
 #[test]
 fn the_component_is_made_of_the_source_that_is_there() {
     let mut hash = Sha256::new();
-    hash.update(include_str!("../../../examples/provider-in-c/provider.c"));
-    hash.update(include_str!("../../../examples/provider-in-c/berth.h"));
+    hash.update(include_str!("../../../../examples/provider-in-c/provider.c"));
+    hash.update(include_str!("../../../../examples/provider-in-c/berth.h"));
     hash.update(berth_plugin_sdk::WIT);
     let now: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let made_of = include_str!("../../../examples/provider-in-c/provider.wasm.made-of").trim();
+    let made_of = include_str!("../../../../examples/provider-in-c/provider.wasm.made-of").trim();
     assert_eq!(made_of, now, "run examples/provider-in-c/make.sh, and commit what it makes");
 }
