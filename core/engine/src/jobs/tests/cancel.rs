@@ -303,6 +303,17 @@ fn deed(kind: u8) -> Deed {
     }
 }
 
+/// What the timer does when nodes are back: tiebreakers that could not be made or removed meanwhile.
+fn tend(machines: &mut Machines) {
+    let names: Vec<_> = machines.world.cluster.definitions.keys().cloned().collect();
+    for name in names {
+        if crate::tending::acts(&machines.world.cluster, &machines.world.observed, &name) {
+            machines.give(&Command::Tend { resource: name.to_string(), disk_on: None });
+        }
+    }
+    machines.quiet(&NODES);
+}
+
 fn wipe(machines: &mut Machines) {
     for (name, snapshots) in machines.world.cluster.snapshots.clone() {
         for snap in snapshots.keys() {
@@ -366,6 +377,7 @@ proptest! {
             machines.look(NODES[at], deed(kind));
         }
         machines.quiet(&NODES);
+        tend(&mut machines);
         prop_assert!(machines.world.cluster.jobs.is_empty(), "{:?} left {:?}", job, machines.world.cluster.jobs);
         let now = facts(&machines.world.cluster);
         prop_assert!(now.iter().all(|fact| !fact.contains("DELETE") && !fact.contains("RESIZE") && !fact.contains("kept=false")), "{now:?}");
