@@ -4,6 +4,7 @@ mod check;
 pub mod words;
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use berth_cli::{Cell, Table, Tone};
@@ -17,6 +18,11 @@ use serde_json::Value;
 use crate::ask::{self, refused, send};
 use crate::screen::{Page, harmless, row, show};
 use words::{GrantWords, InspectWords, InstallWords, ListWords, PluginVerb, PluginWords, RemoveWords};
+
+/// How long a controller may take to connect again.
+const HEARD_WITHIN: Duration = Duration::from_secs(15);
+/// Pause between two looks whether it has.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs the verb.
 ///
@@ -160,11 +166,26 @@ fn remove(words: &RemoveWords) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has the satellite look for plugins; `None`: none runs there.
+/// Has the satellite look for plugins; `None`: none runs there. Where a controller is connected, it knows of them afterwards: it is asked
+/// to connect again, and what is typed next may need it.
 fn look_again(data: &Path) -> anyhow::Result<Option<Vec<PluginSeen>>> {
-    match crate::daemon::runtime(1)?.block_on(local::plugins_of(data, true)) {
-        Ok(all) => Ok(Some(all)),
-        Err(LocalError::Away { .. }) => Ok(None),
-        Err(error) => Err(crate::local::told(error)),
-    }
+    crate::daemon::runtime(1)?.block_on(async {
+        let before = local::get_status(data).await;
+        let all = match local::plugins_of(data, true).await {
+            Ok(all) => all,
+            Err(LocalError::Away { .. }) => return Ok(None),
+            Err(error) => return Err(crate::local::told(error)),
+        };
+        if before.is_ok_and(|status| status.connected) {
+            let heard = async {
+                while !local::get_status(data).await.is_ok_and(|status| status.connected && status.confirmed) {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            };
+            if tokio::time::timeout(HEARD_WITHIN, heard).await.is_err() {
+                eprintln!("The controller has not heard of it yet; 'berth plugin list' shows when it has.");
+            }
+        }
+        Ok(Some(all))
+    })
 }

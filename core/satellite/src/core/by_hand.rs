@@ -26,6 +26,9 @@ pub struct Status {
     pub generation: u64,
     /// Whether a controller is connected.
     pub connected: bool,
+    /// Whether it knows what this machine can do, and has confirmed the plan.
+    #[serde(default)]
+    pub confirmed: bool,
     /// Items of the plan.
     pub items: usize,
     /// Items that are not as planned.
@@ -78,6 +81,7 @@ impl Core {
             epoch: self.identity.epoch,
             generation: self.held.generation,
             connected: self.session.is_some(),
+            confirmed: self.session.as_ref().is_some_and(|session| session.confirmed),
             items: self.entries.len(),
             unsettled: self.entries.len() - self.entries.values().filter(settled).count(),
         }

@@ -29,9 +29,9 @@ impl Core {
             let opening = |plan: &&PoolPlan| plan.provider.has_storage() && !self.opening.contains(&plan.name);
             let plans: Vec<PoolPlan> = self.held.pools.values().filter(opening).cloned().collect();
             self.reopen_all(plans, false);
-            if let Some(session) = &self.session {
+            if self.session.is_some() {
                 tracing::info!("plugins changed: the controller is asked to connect again");
-                session.link.end.cancel();
+                self.close();
             }
         }
         drop(reply.send(self.site.plugins()));
