@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::lenient::Text;
+use crate::node::PropsModify;
 
 /// `ControllerVersion`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -47,6 +50,16 @@ pub struct KeyValueStore {
     pub name: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub props: BTreeMap<String, String>,
+}
+
+/// A change of a key-value store.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct KeyValueModify {
+    /// Berth's own: keys with the values that they must have, `null`: not set; else nothing is changed (992).
+    pub expected_props: Option<BTreeMap<String, Option<Text>>>,
+    #[serde(flatten)]
+    pub props: PropsModify,
 }
 
 /// An error report.

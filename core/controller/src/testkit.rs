@@ -166,6 +166,7 @@ pub(crate) fn replica(resource: &str, node: &str) -> Command {
 pub(crate) fn kvs(name: &str, value: &str) -> Command {
     Command::ModifyKeyValueStore {
         name: name.into(),
+        expected: BTreeMap::new(),
         override_props: [("key".to_owned(), value.to_owned())].into(),
         delete_props: Vec::new(),
         delete_namespaces: Vec::new(),

@@ -387,6 +387,9 @@ pub enum Command {
     // The rest
     ModifyKeyValueStore {
         name: String,
+        /// Keys with the values that they must have; `None`: not set.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        expected: BTreeMap<String, Option<String>>,
         override_props: BTreeMap<String, String>,
         delete_props: Vec<String>,
         delete_namespaces: Vec<String>,

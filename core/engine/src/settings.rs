@@ -33,14 +33,14 @@ pub fn apply(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refused> {
             draft.about(Operation::Delete, ObjectMask::Controller, &[]);
             modify_controller(draft, &PropChange { delete_props: vec![key.clone()], ..PropChange::default() })
         }
-        Command::ModifyKeyValueStore { name, override_props, delete_props, delete_namespaces } => {
+        Command::ModifyKeyValueStore { name, expected, override_props, delete_props, delete_namespaces } => {
             draft.about(Operation::Modify, ObjectMask::Controller, &[]);
             let change = PropChange {
                 override_props: override_props.clone(),
                 delete_props: delete_props.clone(),
                 delete_namespaces: delete_namespaces.clone(),
             };
-            modify_store(draft, name, &change).map_err(alone)
+            as_expected(draft, name, expected).and_then(|()| modify_store(draft, name, &change)).map_err(alone)
         }
         Command::DeleteKeyValueStore { name } => {
             draft.about(Operation::Delete, ObjectMask::KeyValueStore, &[]);
@@ -87,6 +87,20 @@ fn modify_controller(draft: &mut Draft<'_>, change: &PropChange) -> Result<(), R
         draft.put(Object::Controller(object));
     }
     Ok(())
+}
+
+/// Whether the keys of a store have the values that whoever writes them saw: else somebody was faster (992).
+fn as_expected(draft: &Draft<'_>, text: &str, expected: &BTreeMap<String, Option<String>>) -> Result<(), Refused> {
+    let name = lookup::kvs_name(text)?;
+    let props = draft.cluster.stores.get(&name).map(|store| &store.props);
+    let differs = |(key, value): &(&String, &Option<String>)| props.and_then(|props| props.get(*key)) != value.as_ref();
+    match expected.iter().find(differs) {
+        Some((key, _)) => Err(Reply::new(Code::FAIL_RSC_BUSY, format!("Key '{key}' of key-value store '{name}' is not as expected."))
+            .cause("Somebody else wrote it meanwhile; nothing was changed.")
+            .correction("Read it again, and decide anew.")
+            .into()),
+        None => Ok(()),
+    }
 }
 
 fn modify_store(draft: &mut Draft<'_>, text: &str, change: &PropChange) -> Result<(), Refused> {

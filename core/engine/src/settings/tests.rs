@@ -46,6 +46,7 @@ fn stores_come_with_their_first_key_and_go_with_their_last() {
     let mut world = World::of("");
     let modify = |name: &str, set: &[(&str, &str)], delete: &[&str], namespaces: &[&str]| Command::ModifyKeyValueStore {
         name: name.to_owned(),
+        expected: [].into(),
         override_props: set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         delete_props: delete.iter().map(|key| (*key).to_owned()).collect(),
         delete_namespaces: namespaces.iter().map(|key| (*key).to_owned()).collect(),
@@ -65,6 +66,26 @@ fn stores_come_with_their_first_key_and_go_with_their_last() {
     assert_eq!(told(&world.give(&delete("kv_one"))), ["WARNING - 3000"]);
     assert_eq!(told(&world.give(&delete("!"))), ["ERROR - 223"]);
     assert_eq!(told(&world.give(&modify("k", &[("a", "1")], &[], &[]))), ["ERROR - 223"]);
+}
+
+#[test]
+fn a_key_is_written_only_if_it_is_as_expected() {
+    let mut world = World::of("");
+    let write = |expected: Option<&str>, value: &str| Command::ModifyKeyValueStore {
+        name: "lease".to_owned(),
+        expected: [("owner".to_owned(), expected.map(str::to_owned))].into(),
+        override_props: [("owner".to_owned(), value.to_owned())].into(),
+        delete_props: Vec::new(),
+        delete_namespaces: Vec::new(),
+    };
+    let (written, busy) = (["SUCCESS Controller 3"], ["ERROR - 992"]);
+    assert_eq!(told(&world.give(&write(Some("x"), "a"))), busy, "it is not set");
+    assert_eq!(told(&world.give(&write(None, "a"))), written);
+    assert_eq!(told(&world.give(&write(None, "b"))), busy, "it is set by now");
+    assert_eq!(told(&world.give(&write(Some("b"), "c"))), busy);
+    assert_eq!(told(&world.give(&write(Some("a"), "c"))), written);
+    let store = world.cluster.stores.get(&KvsName::parse("lease").unwrap()).unwrap();
+    assert_eq!(store.props.get("owner").map(String::as_str), Some("c"));
 }
 
 #[test]

@@ -191,6 +191,7 @@ async fn events_hold_no_secrets() {
     let mut client = Client::open(&kit, "/v1/berth/events", None).await;
     let command = Command::ModifyKeyValueStore {
         name: "xx".into(),
+        expected: [].into(),
         override_props: [("db-password".to_owned(), "hush-hush".to_owned())].into(),
         delete_props: Vec::new(),
         delete_namespaces: Vec::new(),

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use berth_api::lenient::{Int, Text, int, plain, text, texts};
 use berth_api::node::PropsModify;
-use berth_api::settings::{ControllerVersion, Count, ErrorReport as ReportDocument, KeyValueStore, PropertyInfo};
+use berth_api::settings::{ControllerVersion, Count, ErrorReport as ReportDocument, KeyValueModify, KeyValueStore, PropertyInfo};
 use berth_engine::command::Command;
 use berth_engine::lookup;
 use berth_model::codes::Code;
@@ -80,7 +80,7 @@ pub fn routes() -> Routes {
         .delete("/v1/controller/properties/{*key}", delete_property, Op::changes("Deletes a property of the controller."))
         .get("/v1/key-value-store", stores, Op::list::<KeyValueStore>("Lists the key-value stores with what is in them."))
         .get(store_of, store, Op::answers::<Vec<KeyValueStore>>("Shows a key-value store, as a list of one."))
-        .put(store_of, modify_store, Op::changes("Changes a key-value store; makes it where there is none.").may_have::<PropsModify>())
+        .put(store_of, modify_store, Op::changes("Changes a key-value store; makes it where there is none.").may_have::<KeyValueModify>())
         .delete(store_of, remove_store, Op::changes("Deletes a key-value store."))
         .get(
             "/v1/error-reports",
@@ -204,12 +204,14 @@ async fn store(call: Call) -> Answered {
 }
 
 async fn modify_store(call: Call) -> Answered {
-    let body: PropsModify = call.body_or_default()?;
+    let body: KeyValueModify = call.body_or_default()?;
+    let expected = body.expected_props.unwrap_or_default();
     let command = Command::ModifyKeyValueStore {
         name: call.text("store"),
-        override_props: plain(body.override_props),
-        delete_props: texts(body.delete_props).unwrap_or_default(),
-        delete_namespaces: texts(body.delete_namespaces).unwrap_or_default(),
+        expected: expected.into_iter().map(|(key, value)| (key, text(value))).collect(),
+        override_props: plain(body.props.override_props),
+        delete_props: texts(body.props.delete_props).unwrap_or_default(),
+        delete_namespaces: texts(body.props.delete_namespaces).unwrap_or_default(),
     };
     Ok(call.submit(command, StatusCode::OK).await)
 }

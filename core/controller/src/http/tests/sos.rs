@@ -49,6 +49,7 @@ async fn cluster() -> Kit {
     kit.definition("web").await;
     let secret = Command::ModifyKeyValueStore {
         name: "vault".into(),
+        expected: BTreeMap::new(),
         override_props: [("db-password".to_owned(), "hush-hush".to_owned())].into(),
         delete_props: Vec::new(),
         delete_namespaces: Vec::new(),

@@ -243,6 +243,7 @@ pub(super) fn world() -> World {
         Command::PutFile { path: text("/etc/x.conf"), content: Some(text("eA==")), alt_suffixes: None },
         Command::ModifyKeyValueStore {
             name: text("store"),
+            expected: BTreeMap::new(),
             override_props: [(text("db-password"), text("hush"))].into(),
             delete_props: Vec::new(),
             delete_namespaces: Vec::new(),
@@ -446,6 +447,7 @@ pub(super) fn samples() -> Vec<Command> {
         Command::ModifyVolumePassphrase { resource: text("bare"), number: 0, passphrase: Given::Sealed(Sealed::new("c2VhbGVk")) },
         Command::ModifyKeyValueStore {
             name: text("store"),
+            expected: BTreeMap::new(),
             override_props: [(text("db-password"), text("sesame"))].into(),
             delete_props: Vec::new(),
             delete_namespaces: Vec::new(),
