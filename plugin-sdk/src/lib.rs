@@ -14,6 +14,9 @@
 //! - a WebAssembly component (`--target wasm32-wasip2`), which the host runs in a sandbox: it can do what it was granted, and nothing else;
 //! - a dynamic library for the host's own machine, which is trusted like the host.
 //!
+//! A *plugin* ([`plugin::Plugin`], [`export_plugin!`]) serves a platform's protocol instead, e.g. Docker's, with the host's [`storage::Storage`];
+//! it is a dynamic library, trusted like the host, and may touch what it needs.
+//!
 //! This contract is version 0: it may still change; names arrive complete (with the suffix of a layer, if there is one).
 
 #![deny(unsafe_code)]
@@ -34,7 +37,11 @@ mod mark;
 pub mod memory;
 mod name;
 mod pattern;
+#[cfg(not(target_family = "wasm"))]
+pub mod plugin;
 mod provider;
+#[cfg(not(target_family = "wasm"))]
+pub mod storage;
 mod wit;
 
 pub use fault::{Fault, FaultKind};
