@@ -37,6 +37,8 @@ pub enum Login {
 /// How a client behaves.
 #[derive(Clone)]
 pub struct Options {
+    /// Longest wait for a controller to accept a connection, before the next one is tried.
+    pub connect_within: Duration,
     /// Longest wait for a whole answer; `None` waits as long as the connection lives.
     pub timeout: Option<Duration>,
     /// Who asks.
@@ -49,7 +51,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { timeout: None, login: Login::None, tls: Tls::default(), user_agent: concat!("berth/", env!("CARGO_PKG_VERSION")).to_owned() }
+        Self {
+            connect_within: CONNECT_WITHIN,
+            timeout: None,
+            login: Login::None,
+            tls: Tls::default(),
+            user_agent: concat!("berth/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
     }
 }
 
@@ -145,7 +153,7 @@ impl Client {
         if endpoints.is_empty() {
             return Err(ClientError::NoController);
         }
-        let mut builder = reqwest::Client::builder().user_agent(&options.user_agent).connect_timeout(CONNECT_WITHIN).no_proxy();
+        let mut builder = reqwest::Client::builder().user_agent(&options.user_agent).connect_timeout(options.connect_within).no_proxy();
         // A request that is sent elsewhere is sent whole, and only where this client decides (see `send`).
         builder = builder.redirect(reqwest::redirect::Policy::none());
         builder = builder.tls_backend_preconfigured(options.tls.config().map_err(ClientError::Certificate)?);

@@ -3,6 +3,7 @@
 //! This room may open connections to controllers; no other room speaks HTTP as a client.
 //! It knows how a request is written ([`Call`]), where controllers are ([`Endpoint`]), how replies are judged
 //! ([`Reply`], [`Severity`]) and that controllers are tried in order ([`Client`]). It knows no documents: bodies are JSON values.
+//! What plugins do with a cluster is put on top of that ([`storage`]).
 #![forbid(unsafe_code)]
 
 mod call;
@@ -10,6 +11,7 @@ mod client;
 mod endpoint;
 mod events;
 mod reply;
+pub mod storage;
 mod tls;
 
 pub use call::{Call, escape};

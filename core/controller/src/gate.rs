@@ -28,6 +28,8 @@ pub(crate) struct Transport {
     pub tls: bool,
     /// Common name of the client's certificate, which its authority vouches for.
     pub client: Option<String>,
+    /// From within this process: the plugin that asks.
+    pub inside: Option<String>,
 }
 
 /// What a request shows to be let in. A stream that stays open shows it again.
@@ -116,6 +118,9 @@ impl Gate {
     /// Who asks.
     pub async fn who(&self, cluster: &Cluster, pass: &Pass, now: Timestamp) -> Result<Caller, NotIn> {
         let Pass { path, authorization, transport, peer } = pass;
+        if let Some(plugin) = &transport.inside {
+            return Ok(Caller::internal(format!("plugin:{plugin}")));
+        }
         let by_token = tokens::asked_for(cluster) && !self.sign_in.ignore_tokens;
         let given = authorization.as_ref().and_then(|value| value.to_str().ok()).map(split);
         let listed = self.listed(transport)?;

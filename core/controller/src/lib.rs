@@ -14,6 +14,7 @@ mod copies;
 mod gate;
 mod happenings;
 pub mod http;
+mod inside;
 mod load;
 pub mod outside;
 mod panics;
@@ -31,6 +32,7 @@ pub use config::{Config, HTTPS_PORT, Ldap, Limits, SignIn};
 #[doc(hidden)]
 pub use gate::read_authorization;
 pub use happenings::{Counters, Sample, SampleKind};
+pub use inside::storage;
 pub use reports::{ErrorReport, NewReport, Reports};
 pub use serve::{BadCertificate, ControllerError, Running, serve, start};
 pub use session::Silent;

@@ -58,7 +58,7 @@ fn gate(ldap: bool, clients: &[(&str, Role)]) -> Gate {
 
 async fn who(gate: &Gate, cluster: &Cluster, path: &str, given: Option<&str>, client: Option<&str>) -> Result<String, NotIn> {
     let authorization = given.map(|given| HeaderValue::from_str(given).unwrap());
-    let transport = Transport { tls: client.is_some(), client: client.map(str::to_owned) };
+    let transport = Transport { tls: client.is_some(), client: client.map(str::to_owned), inside: None };
     let pass = Pass { path: path.to_owned(), authorization, transport, peer: None };
     gate.who(cluster, &pass, NOW).await.map(|caller| format!("{} {}", caller.name, caller.role))
 }

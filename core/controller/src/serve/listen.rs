@@ -271,7 +271,7 @@ where
         Ok(Ok(stream)) => {
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let vouched = certificate.is_some().then_some(tls);
-            let transport = Transport { tls: true, client: certificate.and_then(berth_trust::common_name) };
+            let transport = Transport { tls: true, client: certificate.and_then(berth_trust::common_name), inside: None };
             serve(stream, peer, (transport, vouched), place, service, stop).await;
         }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "no encrypted connection"),
