@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::certificates;
 use crate::linstor_files::Program;
+use crate::plugins;
 use crate::settings::{Known, Settings};
 use crate::sign_in;
 use crate::words::SimulateWords;
@@ -40,6 +41,8 @@ const SATELLITE: &[Known] = &[
     Known { name: "allow_ext_files", variable: "BERTH_SATELLITE_ALLOW_EXT_FILES", default: None },
     Known { name: "plugin_cache", variable: "BERTH_SATELLITE_PLUGIN_CACHE", default: None },
     Known { name: "plugin_keys", variable: "BERTH_SATELLITE_PLUGIN_KEYS", default: None },
+    Known { name: "plugins", variable: "BERTH_SATELLITE_PLUGINS", default: None },
+    Known { name: "controllers", variable: "LS_CONTROLLERS", default: None },
     Known { name: "tls_cert", variable: "BERTH_SATELLITE_TLS_CERT", default: None },
     Known { name: "tls_key", variable: "BERTH_SATELLITE_TLS_KEY", default: None },
     Known { name: "tls_ca", variable: "BERTH_SATELLITE_TLS_CA", default: None },
@@ -141,6 +144,15 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
     let keys = settings.get("plugin_keys").unwrap_or_default();
     config.plugin_keys = keys.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect();
     config.tls = certificates::files(&settings, &certificates::ANSWERS)?;
+    let wanted = plugins::read(settings.get("plugins").unwrap_or_default())?;
+    let around = plugins::Around {
+        data: config.data.clone(),
+        node: config.name.clone(),
+        controllers: settings.get("controllers").map(str::to_owned),
+    };
+    let plugins = plugins::Plugins::default();
+    let called = plugins.clone();
+    config.calls.0 = Some(Arc::new(move |plugin: &str, operation: &str, input: &str| called.call(plugin, operation, input)));
     let stdin = words.get_flag("until_stdin_closes");
     let ended = runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
@@ -152,10 +164,30 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
                 ready(&address.to_string());
             }
         });
-        berth_satellite::serve(config, stop).await.map_err(|error| {
+        // Beside the satellite: volumes are served while a plugin waits for a controller.
+        let starting = tokio::task::spawn_blocking({
+            let plugins = plugins.clone();
+            move || plugins.start(&wanted, &around)
+        });
+        let ending = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                if let Err(error) = starting.await {
+                    tracing::error!(%error, "a plugin panicked at its start");
+                }
+                stop.cancelled().await;
+                plugins.stop().await;
+            }
+        });
+        let ended = berth_satellite::serve(config, stop.clone()).await.map_err(|error| {
             let correction = error.correction();
             anyhow::anyhow!("{:#}. {correction}", anyhow::Error::new(error))
-        })
+        });
+        stop.cancel();
+        if let Err(error) = ending.await {
+            tracing::error!(%error, "a plugin panicked at its end");
+        }
+        ended
     });
     crate::traces::end();
     ended

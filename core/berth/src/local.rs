@@ -9,7 +9,7 @@ use berth_satellite::local::{self, LocalError};
 
 use crate::ask::Refused;
 use crate::screen::{self, harmless, row};
-use crate::words::{LocalVerb, LocalWords};
+use crate::words::{CallWords, LocalVerb, LocalWords};
 
 /// Runs the verb.
 ///
@@ -30,6 +30,21 @@ pub fn run(words: &LocalWords) -> anyhow::Result<()> {
         Ok(error) => told(error),
         Err(other) => other,
     })
+}
+
+/// `berth call`.
+///
+/// # Errors
+/// As [`run`]; the plugin's own.
+pub fn call(words: &CallWords) -> anyhow::Result<()> {
+    let input = match words.input.as_deref() {
+        Some("-") => std::io::read_to_string(std::io::stdin()).context("standard input cannot be read")?,
+        given => given.unwrap_or_default().to_owned(),
+    };
+    let asked = local::call_plugin(&words.data, &words.plugin, &words.operation, &input);
+    let answer = crate::daemon::runtime(1)?.block_on(asked).map_err(told)?;
+    crate::out(format_args!("{}\n", serde_json::to_string_pretty(&answer)?));
+    Ok(())
 }
 
 /// What a person is told of a satellite that does not answer as it should.

@@ -29,6 +29,7 @@ mod migrate;
 mod new;
 mod place;
 mod plugin;
+mod plugins;
 mod screen;
 mod settings;
 mod sign_in;
@@ -144,6 +145,7 @@ fn run(program: Program, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Program::Dev(options) => dev::run(&options),
         Program::Db(options) => database::run(&options),
         Program::Local(options) => local::run(&options),
+        Program::Call(words) => local::call(&words),
         Program::Job(options) => job::run(&options),
         Program::Balance(words) => balance::run(&words),
         Program::Why(words) => explain::why(&words),

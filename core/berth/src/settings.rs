@@ -129,7 +129,9 @@ impl Settings {
 }
 
 fn flag(matches: &ArgMatches, name: &str) -> Option<String> {
-    matches.try_get_raw(name).ok().flatten().and_then(|mut values| values.next().map(|value| value.to_string_lossy().into_owned()))
+    let values = matches.try_get_raw(name).ok().flatten()?;
+    // One that may be given several times is a list.
+    Some(values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(","))
 }
 
 fn text(value: &toml::Value) -> String {
@@ -137,6 +139,9 @@ fn text(value: &toml::Value) -> String {
         toml::Value::String(text) => text.clone(),
         // A list is written as on the command line.
         toml::Value::Array(all) => all.iter().map(text).collect::<Vec<_>>().join(","),
+        // `[plugins.NAME]` with `file` and `config`.
+        toml::Value::Table(all) if all.values().all(toml::Value::is_table) => all.values().map(text).collect::<Vec<_>>().join(","),
+        toml::Value::Table(one) => ["file", "config"].iter().filter_map(|key| one.get(*key)).map(text).collect::<Vec<_>>().join("="),
         other => other.to_string(),
     }
 }

@@ -46,6 +46,11 @@ pub enum Program {
     Db(DbWords),
     /// Ask the satellite on this machine, also while the controller is away.
     Local(LocalWords),
+    /// Have an integration plugin of the satellite on this machine carry out an operation; JSON in and out.
+    #[command(
+        after_help = "Example:\n  berth call docker-volume list\n  berth call docker-volume resize '{\"volume\":\"shop\",\"size\":\"20G\"}'"
+    )]
+    Call(CallWords),
     /// List the controller's open jobs and what blocks them; show, cancel or retry one.
     Job(JobWords),
     /// Bring resources to as many replicas as their groups ask for, or tell what that would mean.
@@ -184,6 +189,12 @@ pub struct SatelliteWords {
     /// Public keys of minisign (RW…): installed plugins must be signed with one of them then.
     #[arg(long, value_name = "KEY,...")]
     pub plugin_keys: Option<String>,
+    /// Integration plugin to run, and its configuration file, e.g. /usr/lib/berth/libberth_plugin_docker_volume.so; may be given several times.
+    #[arg(long = "plugin", value_name = "FILE[=CONFIG]", action = clap::ArgAction::Append)]
+    pub plugins: Vec<String>,
+    /// Controllers that plugins of this satellite call, e.g. ctrl-1,linstor+ssl://ctrl-2; without it the one on this machine.
+    #[arg(long, value_name = "ADDR,...")]
+    pub controllers: Option<String>,
     /// Certificate with this node's name (PEM): only a controller with a certificate gets in then, by TLS.
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<String>,
@@ -325,6 +336,20 @@ pub enum DbVerb {
         /// File to read; `-`: standard input.
         file: PathBuf,
     },
+}
+
+/// `berth call`.
+#[derive(Debug, Args)]
+pub struct CallWords {
+    /// The satellite's data folder.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/berth/satellite", env = "BERTH_SATELLITE_DATA")]
+    pub data: PathBuf,
+    /// Name of the plugin.
+    pub plugin: String,
+    /// Name of the operation.
+    pub operation: String,
+    /// Its input, a JSON text; `-` reads it from standard input.
+    pub input: Option<String>,
 }
 
 /// `berth local`.

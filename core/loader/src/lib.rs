@@ -11,7 +11,8 @@ mod open;
 
 use std::path::{Path, PathBuf};
 
-use berth_plugin_sdk::abi::{Library, PROVIDER_SYMBOL, ProviderModuleRef};
+use berth_plugin_sdk::abi::{Library, PLUGIN_SYMBOL, PROVIDER_SYMBOL, PluginLibrary, PluginModuleRef, ProviderModuleRef};
+use berth_plugin_sdk::plugin::PluginManifest;
 use berth_plugin_sdk::{BadManifest, Fault, Manifest};
 
 /// Why a library was not let in.
@@ -135,6 +136,17 @@ impl LoadError {
 pub fn open_provider(path: &Path) -> Result<(Library, Manifest), LoadError> {
     let module = open::root_module::<ProviderModuleRef>(path, "provider", PROVIDER_SYMBOL)?;
     let (library, manifest) = Library::new(module).map_err(|fault| LoadError::Describe { path: path.to_owned(), fault })?;
+    manifest.check().map_err(|cause| LoadError::Manifest { path: path.to_owned(), cause })?;
+    Ok((library, manifest))
+}
+
+/// Opens the integration plugin in a library, and asks what it is.
+///
+/// # Errors
+/// As [`open_provider`].
+pub fn open_plugin(path: &Path) -> Result<(PluginLibrary, PluginManifest), LoadError> {
+    let module = open::root_module::<PluginModuleRef>(path, "plugin", PLUGIN_SYMBOL)?;
+    let (library, manifest) = PluginLibrary::new(module).map_err(|fault| LoadError::Describe { path: path.to_owned(), fault })?;
     manifest.check().map_err(|cause| LoadError::Manifest { path: path.to_owned(), cause })?;
     Ok((library, manifest))
 }

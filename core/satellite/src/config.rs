@@ -16,6 +16,19 @@ pub const DEFAULT_PORT: u16 = 3366;
 /// Folder of the stable device paths.
 pub const DEFAULT_DEV_DIR: &str = "/dev/berth";
 
+/// What carries out an operation of a plugin: its name, the operation, the input; answers what the plugin answers.
+pub type CallPlugin = dyn Fn(&str, &str, &str) -> Result<String, Fault> + Send + Sync;
+
+/// The way to integration plugins, for whoever asks over the local socket.
+#[derive(Clone, Default)]
+pub struct Calls(pub Option<Arc<CallPlugin>>);
+
+impl std::fmt::Debug for Calls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Calls" } else { "no calls" })
+    }
+}
+
 /// Settings of a satellite.
 #[derive(Debug)]
 pub struct Config {
@@ -37,6 +50,8 @@ pub struct Config {
     pub plugin_cache: Option<PathBuf>,
     /// Public keys of `minisign`; when there are any, installed plugins must be signed with one of them.
     pub plugin_keys: Vec<String>,
+    /// Integration plugins that run beside it.
+    pub calls: Calls,
     /// Certificates: controllers must come by TLS, with one of the same authority that is made for calling satellites; `None`: plain.
     pub tls: Option<Files>,
     /// Asks for certificates to be read again at once; else they are a little later than they change.
@@ -61,6 +76,7 @@ impl Config {
             file_folders: Vec::new(),
             plugin_cache: None,
             plugin_keys: Vec::new(),
+            calls: Calls::default(),
             tls: None,
             renew: Asked::default(),
             announce: None,

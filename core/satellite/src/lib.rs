@@ -44,7 +44,7 @@ use berth_plugin_sdk::{Fault, FaultKind};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError, Unusable};
+pub use crate::config::{CallPlugin, Calls, Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError, Unusable};
 pub use crate::core::{LocalStatus, ResourceState, Settings};
 pub use crate::files::folders as file_folders;
 pub use crate::plugins::Loaded;
@@ -150,6 +150,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
         scan_interval,
         file_folders,
         plugin_keys,
+        calls,
         plugin_cache,
         tls,
         renew,
@@ -194,7 +195,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
     let satellite = Satellite::start(Settings { site: Arc::new(site), keep, remembered, name, scan_interval }, &inner);
     let door = satellite.door();
     let helpers =
-        [tokio::spawn(watch::watch(door.clone(), shared, inner.clone())), tokio::spawn(local::serve(socket, door, inner.clone()))];
+        [tokio::spawn(watch::watch(door.clone(), shared, inner.clone())), tokio::spawn(local::serve(socket, door, calls, inner.clone()))];
     let served = session::serve(listener, tls, satellite.clone()).await;
     inner.cancel();
     for task in helpers {

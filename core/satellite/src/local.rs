@@ -7,6 +7,7 @@
 //! | `GET /plugins` | [`PluginSeen`] of each |
 //! | `POST /plugins` | the same, after they were looked for again |
 //! | `GET /resources` | [`ResourceState`] of each |
+//! | `POST /calls/<plugin>/<operation>` | what the integration plugin answers to the body; 409: why not |
 //! | `POST /resources/<name>/attach`, `…/detach` | its [`ResourceState`] once it came to rest; 404: not in the plan; 409: in use, it stays attached; 504: it did not rest |
 //!
 //! What was done by hand holds until the next plan that names the resource.
@@ -24,6 +25,7 @@ use axum::{Json, Router};
 use berth_model::names::ResourceName;
 use berth_model::plugin::PluginSeen;
 use berth_model::time::Timestamp;
+use berth_plugin_sdk::Fault;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,7 +33,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::SatelliteError;
+use crate::config::{Calls, SatelliteError};
 use crate::core::{Event, HandError, LocalStatus, ResourceState};
 use crate::keep::Override;
 
@@ -85,14 +87,15 @@ pub fn bind(data: &Path) -> Result<UnixListener, SatelliteError> {
 }
 
 /// Answers on the socket until `stop`.
-pub async fn serve(listener: UnixListener, core: mpsc::Sender<Event>, stop: CancellationToken) {
+pub async fn serve(listener: UnixListener, core: mpsc::Sender<Event>, calls: Calls, stop: CancellationToken) {
     let router = Router::new()
         .route("/status", get(status))
         .route("/plugins", get(plugins).post(plugins_again))
         .route("/resources", get(resources))
         .route("/resources/{name}/attach", post(attach))
         .route("/resources/{name}/detach", post(detach))
-        .with_state(core);
+        .with_state(core)
+        .merge(Router::new().route("/calls/{plugin}/{operation}", post(call)).with_state(calls));
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {
         result = served => if let Err(error) = result {
@@ -160,6 +163,38 @@ async fn by_hand(core: &mpsc::Sender<Event>, name: &str, attach: bool) -> Respon
     }
 }
 
+async fn call(State(calls): State<Calls>, Name((plugin, operation)): Name<(String, String)>, input: String) -> Response {
+    let Some(call) = calls.0 else { return say(StatusCode::NOT_FOUND, "this satellite runs no plugins; start it with --plugin FILE") };
+    let work = tokio::task::spawn_blocking(move || call(&plugin, &operation, &input));
+    match work.await {
+        // What a plugin answers is its own matter, but it is JSON.
+        Ok(Ok(text)) => match serde_json::from_str::<serde_json::Value>(&text) {
+            Ok(answer) => Json(answer).into_response(),
+            Err(error) => say(StatusCode::BAD_GATEWAY, &format!("the plugin's answer is no JSON: {error}")),
+        },
+        Ok(Err(fault)) => say(StatusCode::CONFLICT, &sentences(&fault)),
+        Err(_) => say(StatusCode::BAD_GATEWAY, "the call panicked"),
+    }
+}
+
+/// A fault as one line: what, why, what to do.
+fn sentences(fault: &Fault) -> String {
+    let parts = [&fault.message, &fault.cause, &fault.correction].map(|part| part.trim().trim_end_matches('.'));
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(". ")
+}
+
+/// Has a plugin of the satellite with this data folder carry out an operation; `input` is JSON or empty.
+///
+/// # Errors
+/// [`LocalError`]; [`LocalError::Refused`] with the plugin's words.
+pub async fn call_plugin(data: &Path, plugin: &str, operation: &str, input: &str) -> Result<serde_json::Value, LocalError> {
+    let plain = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if !plain(plugin) || !plain(operation) {
+        return Err(LocalError::Refused("names of plugins and operations are letters, digits, '-' and '_'".into()));
+    }
+    request_with(data, "POST", &format!("/calls/{plugin}/{operation}"), input).await
+}
+
 /// State of the satellite with this data folder.
 ///
 /// # Errors
@@ -202,11 +237,17 @@ pub async fn post_detach(data: &Path, resource: &ResourceName) -> Result<Resourc
 
 /// One request by HTTP/1.0, where the end of the connection ends the answer: no client library is needed for that.
 async fn request<T: DeserializeOwned>(data: &Path, method: &str, target: &str) -> Result<T, LocalError> {
+    request_with(data, method, target, "").await
+}
+
+async fn request_with<T: DeserializeOwned>(data: &Path, method: &str, target: &str, input: &str) -> Result<T, LocalError> {
     let path = data.join(SOCKET);
     let away = |source| LocalError::Away { path: path.clone(), source };
     let talk = async {
         let mut stream = UnixStream::connect(&path).await?;
-        stream.write_all(format!("{method} {target} HTTP/1.0\r\nHost: local\r\nContent-Length: 0\r\n\r\n").as_bytes()).await?;
+        stream
+            .write_all(format!("{method} {target} HTTP/1.0\r\nHost: local\r\nContent-Length: {}\r\n\r\n{input}", input.len()).as_bytes())
+            .await?;
         let mut answer = Vec::new();
         stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
         Ok(answer)
