@@ -1,0 +1,113 @@
+use super::*;
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn ok(pairs: &[(&str, &str)]) -> Wanted {
+    read(&BTreeMap::new(), &map(pairs)).unwrap_or_else(|error| panic!("{pairs:?}: {error}"))
+}
+
+fn bad(pairs: &[(&str, &str)]) -> String {
+    read(&BTreeMap::new(), &map(pairs)).expect_err("it cannot be").to_string()
+}
+
+#[test]
+fn upstreams_spellings_mean_the_same() {
+    let ours = ok(&[
+        ("storage-pool", "a,b"),
+        ("diskless-pool", "d"),
+        ("diskless-on-remaining", "true"),
+        ("replicas-on-same", "Aux/x Aux/y"),
+        ("do-not-place-with-regex", "db.*"),
+    ]);
+    let theirs = ok(&[
+        ("StoragePool", "a b"),
+        ("DisklessStoragePool", "d"),
+        ("disklessonremaining", "yes"),
+        ("replicasonsame", "Aux/x,Aux/y"),
+        ("donotplacewithregex", "db.*"),
+    ]);
+    assert_eq!(ours, theirs);
+    assert_eq!(ours.new.pools, ["a", "b"]);
+    assert!(!ours.sized);
+    assert_eq!(ours.new.size, Kib(97_656));
+    assert_eq!(ours.fs.fs, "ext4");
+}
+
+#[test]
+fn an_option_holds_before_the_configuration() {
+    let configured = map(&[("size", "1G"), ("replicas", "3"), ("fs", "xfs")]);
+    let wanted = read(&configured, &map(&[("size", "2G"), ("nodes", "a b")])).unwrap();
+    assert_eq!(wanted.new.size, Kib(2 << 20));
+    assert_eq!((wanted.new.replicas, wanted.new.nodes.len()), (None, 2), "a list of nodes is the whole placement");
+    assert_eq!(wanted.fs.fs, "xfs");
+}
+
+#[test]
+fn values_become_rules_and_properties() {
+    let wanted = ok(&[
+        ("encryption", "true"),
+        ("protocol", "c"),
+        ("quorum", "majority"),
+        ("property.Aux/who", "me"),
+        ("io-limits", "read-bps:8M write-iops:100"),
+        ("x-replicas-on-different", "Aux/site:2"),
+        ("uid", "1000"),
+        ("mode", "2770"),
+        ("mountopts", "noatime discard"),
+    ]);
+    assert_eq!(wanted.new.layers, ["DRBD", "LUKS", "STORAGE"]);
+    assert_eq!(wanted.new.props["DrbdOptions/Net/protocol"], "C");
+    assert_eq!(wanted.new.props["Aux/who"], "me");
+    assert_eq!(wanted.new.props["sys/fs/blkio_throttle_read"], (8 << 20).to_string());
+    assert_eq!(wanted.new.x_on_different["Aux/site"], 2);
+    assert_eq!((wanted.fs.uid, wanted.fs.mode), (Some(1000), Some(0o2770)));
+    assert_eq!(wanted.fs.mount, ["noatime", "discard"]);
+    let from = ok(&[("from-snapshot", "shop/db/monday")]).new;
+    assert_eq!(from.from, Source::Snapshot { volume: "shop/db".into(), snapshot: "monday".into() });
+    assert_eq!(from.size, Kib(0));
+}
+
+#[test]
+fn what_is_not_known_names_the_nearest() {
+    assert_eq!(bad(&[("repliacs", "2")]), "option 'repliacs' is not known; did you mean 'replicas'?");
+    assert_eq!(bad(&[("zzzzzzzz", "2")]), "option 'zzzzzzzz' is not known");
+    assert_eq!(bad(&[("fs", "ext5")]), "option 'fs': 'ext5' is not one of ext4, xfs, btrfs; did you mean 'ext4'?");
+}
+
+#[test]
+fn what_cannot_be_names_the_option() {
+    for (pairs, word) in [
+        (vec![("size", "10")], "'size'"),
+        (vec![("replicas", "0")], "'replicas'"),
+        (vec![("nodes", "a a")], "'nodes'"),
+        (vec![("mode", "rwx")], "'mode'"),
+        (vec![("readonly", "maybe")], "'readonly'"),
+        (vec![("from-snapshot", "x")], "VOLUME/SNAPSHOT"),
+        (vec![("mountopts", "-o rw")], "'mountopts'"),
+        (vec![("io-limits", "fast")], "'io-limits'"),
+        (vec![("shared", "rw")], "cluster file system"),
+        (vec![("size", "1G"), ("Size", "2G")], "given twice"),
+    ] {
+        let said = bad(&pairs);
+        assert!(said.contains(word), "{pairs:?}: {said}");
+    }
+}
+
+#[test]
+fn contradictions_name_both() {
+    for (pairs, one, other) in [
+        (vec![("nodes", "a b"), ("replicas", "3")], "nodes", "replicas"),
+        (vec![("nodes", "a"), ("exclude-nodes", "a")], "nodes", "exclude-nodes"),
+        (vec![("from-volume", "a"), ("from-snapshot", "a/b")], "from-volume", "from-snapshot"),
+        (vec![("from-volume", "a"), ("fs", "xfs")], "from-volume", "fs"),
+        (vec![("layers", "storage"), ("replicas", "2")], "layers", "replicas"),
+        (vec![("layers", "storage"), ("quorum", "off")], "layers", "quorum"),
+        (vec![("shared", "ro"), ("readonly", "false")], "shared", "readonly"),
+        (vec![("readonly", "true"), ("mountopts", "rw")], "readonly", "mountopts"),
+    ] {
+        let said = bad(&pairs);
+        assert!(said.contains(&format!("'{one}' and '{other}' contradict")), "{pairs:?}: {said}");
+    }
+}
