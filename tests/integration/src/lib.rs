@@ -14,6 +14,7 @@ mod daemon;
 mod database;
 mod device;
 mod dice;
+mod dockerd;
 mod figures;
 mod load;
 mod network;
@@ -31,6 +32,7 @@ pub use daemon::{Daemon, own_address};
 pub use database::Database;
 pub use device::{mark, marked, size_bytes};
 pub use dice::Dice;
+pub use dockerd::{Dockerd, IMAGE};
 pub use figures::{
     Better, CURVES, Chapter, Curve, FIGURES, FLAT_TIMES, Figure, Machine, Measured, Point, README_BEGIN, README_END, Report, Samples, Told,
     against, curves_table, into_readme, missed, table,

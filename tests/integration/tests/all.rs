@@ -16,6 +16,8 @@ mod database;
 mod dev;
 #[path = "all/disks.rs"]
 mod disks;
+#[path = "all/docker.rs"]
+mod docker;
 #[path = "all/durability.rs"]
 mod durability;
 #[path = "all/events.rs"]
@@ -74,6 +76,8 @@ mod shells;
 mod sign_in;
 #[path = "all/states.rs"]
 mod states;
+#[path = "all/storage.rs"]
+mod storage;
 #[path = "all/trust.rs"]
 mod trust;
 #[path = "all/volumes.rs"]
@@ -82,3 +86,5 @@ mod volumes;
 mod wire;
 #[path = "all/writing.rs"]
 mod writing;
+#[path = "all/writing_a_plugin.rs"]
+mod writing_a_plugin;

@@ -1,0 +1,108 @@
+//! `docs/writing-a-plugin.md`, followed from an empty folder to an answer of the plugin in a satellite.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use berth_integration::{Cluster, Scratch, berth, run_within, tool, within};
+
+/// Time for a build of the SDK and what it needs.
+const BUILD_LIMIT: Duration = Duration::from_secs(900);
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap_or_default()
+}
+
+/// The lines of an indented block that begins with `first`, without their indent.
+fn block(text: &str, first: &str) -> Result<String> {
+    let begin = text.find(&format!("    {first}\n")).with_context(|| format!("no block that begins with {first}"))?;
+    let lines = text[begin..].lines().take_while(|line| line.starts_with("    ") || line.is_empty());
+    Ok(lines.map(|line| line.strip_prefix("    ").unwrap_or(line)).collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn a_plugin_comes_of_an_empty_folder_as_the_guide_says() -> Result<()> {
+    let text = fs::read_to_string(root().join("docs/writing-a-plugin.md"))?;
+    let scratch = Scratch::new()?;
+    let cargo = |folder: &Path, words: &[&str]| {
+        let mut command = Command::new(tool("cargo")?);
+        command.args(words).arg("--offline").current_dir(folder).env("CARGO_TARGET_DIR", scratch.path().join("target"));
+        run_within(BUILD_LIMIT, &mut command)?.ok()
+    };
+    let mut new = Command::new(tool("cargo")?);
+    new.args(["new", "--quiet", "--lib", "--vcs", "none", "names"]).current_dir(scratch.path());
+    run_within(BUILD_LIMIT, &mut new)?.ok()?;
+    let names = scratch.path().join("names");
+
+    let manifest = fs::read_to_string(names.join("Cargo.toml"))?.replace("[dependencies]\n", "");
+    let added = block(&text, "[lib]")?.replace("/path/to/berth", &root().display().to_string());
+    fs::write(names.join("Cargo.toml"), format!("{manifest}\n{added}\n"))?;
+    let code = text.split_once("```rust\n").and_then(|(_, rest)| rest.split_once("```")).context("the guide shows code")?.0;
+    fs::write(names.join("src/lib.rs"), code)?;
+    // Versions that are on this machine already.
+    fs::copy(root().join("Cargo.lock"), names.join("Cargo.lock"))?;
+
+    let tested = cargo(&names, &["test", "--quiet"])?;
+    ensure!(tested.contains("1 passed"), "{tested}");
+    cargo(&names, &["build", "--quiet"])?;
+
+    let mut cluster = Cluster::empty()?;
+    let library = scratch.path().join("target/debug/libnames.so");
+    let address = cluster.address().to_owned();
+    let environment = [("BERTH_SATELLITE_PLUGINS", library.to_str().context("a path")?), ("LS_CONTROLLERS", &address)];
+    cluster.start_satellite("one", &environment)?;
+    cluster.join("one")?;
+    cluster.make_pool("one")?;
+    cluster.make_volume("web", "one", 8192)?;
+    let data = cluster.satellite_data("one")?;
+    let call = |words: &[&str]| {
+        let mut command = Command::new(berth()?);
+        command.args(["call", "--data"]).arg(&data).args(words);
+        run_within(Duration::from_secs(60), &mut command)
+    };
+    // It is started beside the satellite.
+    let answer = within(Duration::from_secs(30), "the plugin answers", || {
+        let done = call(&["names", "list"]).map_err(|error| format!("{error:#}"))?;
+        done.ok().map_err(|error| format!("{error:#}"))
+    })?;
+    ensure!(serde_json::from_str::<serde_json::Value>(&answer)? == serde_json::json!(["web"]), "{answer}");
+    let refused = call(&["names", "sing"])?;
+    ensure!(!refused.status.success() && refused.stderr.contains("no operation 'sing'") && refused.stderr.contains("list"), "{refused:?}");
+    let refused = call(&["nobody", "list"])?;
+    ensure!(!refused.status.success() && refused.stderr.contains("these do: names"), "{refused:?}");
+    cluster.delete_all_of("web")
+}
+
+#[test]
+fn a_plugin_that_cannot_be_used_is_told_and_the_satellite_serves_on() -> Result<()> {
+    let mut cluster = Cluster::empty()?;
+    let folder = cluster.scratch().path().to_owned();
+    let write = |name: &str, bytes: &[u8]| -> Result<String> {
+        let path = folder.join(name);
+        fs::write(&path, bytes)?;
+        Ok(path.display().to_string())
+    };
+    let whole = fs::read(berth()?)?;
+    // Its own program: an ELF file of this machine, but no plugin. A part of it, and one of another machine.
+    let cut = write("cut.so", &whole[..whole.len().min(4096)])?;
+    let mut foreign = whole[..whole.len().min(1 << 16)].to_vec();
+    foreign[18] = 243;
+    let foreign = write("foreign.so", &foreign)?;
+    let text = write("text.so", b"not a library")?;
+    let missing = folder.join("missing.so").display().to_string();
+    let all = [&cut, &foreign, &text, &missing].map(String::as_str).join(",");
+    cluster.start_satellite("one", &[("BERTH_SATELLITE_PLUGINS", &all)])?;
+    cluster.join("one")?;
+    cluster.make_pool("one")?;
+    cluster.make_volume("web", "one", 8192)?;
+    let log = within(Duration::from_secs(30), "all are told", || {
+        let log = fs::read_to_string(folder.join("satellite-one.log")).unwrap_or_default();
+        if log.matches("plugin not started").count() == 4 { Ok(log) } else { Err(log) }
+    })?;
+    for word in ["cut.so", "foreign.so", "riscv", "text.so", "missing.so", "correction"] {
+        ensure!(log.contains(word), "no {word} in {log}");
+    }
+    cluster.delete_all_of("web")
+}
