@@ -1,6 +1,8 @@
 //! What crosses the edge to dynamic libraries is what was released: layouts, WIT and members of records stand in files that only a deliberate
 //! step changes (`BERTH_LAYOUT_WRITE=1 cargo test -p berth-plugin-sdk --test edge`).
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -75,7 +75,8 @@ mod tests {
         kit.definition("web").await;
         // From now on everybody else needs a token.
         let token = serde_json::json!({"description": "first", "no_https": true});
-        let service = MapRequest::new(router(kit.controller.clone()), normal_path as fn(_) -> _);
+        let normal: fn(Request<Body>) -> Request<Body> = normal_path;
+        let service: Api = MapRequest::new(router(kit.controller.clone()), normal);
         let request = Request::post("/v1/controller/auth/initialize-token-auth").body(Body::from(token.to_string())).unwrap();
         assert!(service.oneshot(request).await.unwrap().status().is_success());
         let storage = storage(&kit.controller, "mine", "ALPHA.example.com", Handle::current());
