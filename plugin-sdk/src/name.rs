@@ -20,17 +20,26 @@ pub struct BackingName(String);
 impl BackingName {
     /// Longest name.
     pub const LENGTH_MAX: usize = 127;
+    /// A name of at most so many letters, digits, `_` and `.` can be kept in every pool, whatever its provider.
+    pub const LENGTH_SURE: usize = 48;
 
     /// Takes `text` as a name.
     ///
     /// # Errors
     /// [`BadBackingName`] if it breaks the rule of the type.
     pub fn parse(text: &str) -> Result<Self, BadBackingName> {
-        let head = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let fits = text.len() <= Self::LENGTH_MAX
-            && text.chars().next().is_some_and(head)
-            && text.chars().all(|c| head(c) || matches!(c, '-' | '.' | '@' | '+'));
+        let fits = text.len() <= Self::LENGTH_MAX && text.bytes().next().is_some_and(Self::begins) && text.bytes().all(Self::takes);
         if fits { Ok(Self(text.to_owned())) } else { Err(BadBackingName(text.chars().take(Self::LENGTH_MAX).collect())) }
+    }
+
+    /// Whether a name can begin with this character.
+    pub(crate) fn begins(byte: u8) -> bool {
+        byte.is_ascii_alphanumeric() || byte == b'_'
+    }
+
+    /// Whether this character can be in a name.
+    pub(crate) fn takes(byte: u8) -> bool {
+        Self::begins(byte) || matches!(byte, b'-' | b'.' | b'@' | b'+')
     }
 
     /// The name.

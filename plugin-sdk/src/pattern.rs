@@ -26,7 +26,7 @@ const WORDS_MAX: usize = 4096;
 /// Longest word of a command.
 const WORD_MAX: usize = 4096;
 
-/// Most placeholders of a word: how often a word is read again grows with their number.
+/// Most placeholders of a word: what people can read.
 const HOLES_MAX: usize = 3;
 
 /// A pattern of argument vectors.
@@ -129,7 +129,9 @@ impl Pattern {
         if argv.len() > WORDS_MAX || argv.iter().any(|word| word.len() > WORD_MAX || word.contains('\0')) {
             return false;
         }
-        all(&self.items, argv, vec![0], scope).contains(&argv.len())
+        let mut begin = vec![false; argv.len().saturating_add(1)];
+        begin[0] = true;
+        all(&self.items, argv, begin, scope).last() == Some(&true)
     }
 }
 
@@ -187,70 +189,160 @@ fn pieces(word: &str) -> Result<Vec<Piece>, String> {
     }
 }
 
-/// Where in `argv` one can be after `items`, begun at `starts`; each place once, so that no pattern and no command costs more than
-/// their product.
-fn all(items: &[Item], argv: &[&str], starts: Vec<usize>, scope: Scope<'_>) -> Vec<usize> {
+/// Where in `argv` one can be after `items`, begun at `starts`: `at[n]` says whether before word `n`. Each word is read once for each item,
+/// whatever the pattern, so no pattern and no command costs more than their product.
+fn all(items: &[Item], argv: &[&str], starts: Vec<bool>, scope: Scope<'_>) -> Vec<bool> {
     let mut at = starts;
     for item in items {
-        let one = |at: usize, pieces: &[Piece]| argv.get(at).is_some_and(|word| whole(pieces, word, scope));
-        let mut next: Vec<usize> = match item {
-            Item::One(pieces) => at.iter().filter(|at| one(**at, pieces)).map(|at| at.saturating_add(1)).collect(),
-            Item::More(pieces) => {
-                let runs = at.iter().flat_map(|start| {
-                    (*start..argv.len()).take_while(|at| one(*at, pieces)).map(|at| at.saturating_add(1)).collect::<Vec<_>>()
-                });
-                runs.collect()
+        let mut next = vec![false; at.len()];
+        match item {
+            Item::One(pieces) => {
+                for ((word, here), after) in argv.iter().zip(&at).zip(next.iter_mut().skip(1)) {
+                    *after = *here && whole(pieces, word, scope);
+                }
             }
-            Item::Maybe(inner) => at.iter().copied().chain(all(inner, argv, at.clone(), scope)).collect(),
+            Item::More(pieces) => {
+                let mut going = false;
+                for ((word, here), after) in argv.iter().zip(&at).zip(next.iter_mut().skip(1)) {
+                    going = (going || *here) && whole(pieces, word, scope);
+                    *after = going;
+                }
+            }
+            Item::Maybe(inner) => {
+                next = all(inner, argv, at.clone(), scope);
+                next.iter_mut().zip(&at).for_each(|(next, at)| *next |= *at);
+            }
             Item::Property(key) => {
                 let words: Vec<&str> = scope.pool.props.get(key).map(|text| text.split_whitespace().collect()).unwrap_or_default();
-                let fits = |at: &&usize| argv.get(**at..).is_some_and(|rest| rest.starts_with(&words));
-                at.iter().filter(fits).map(|at| at.saturating_add(words.len())).collect()
+                for (start, _) in at.iter().enumerate().filter(|(_, here)| **here) {
+                    if argv.get(start..).is_some_and(|rest| rest.starts_with(&words))
+                        && let Some(after) = next.get_mut(start.saturating_add(words.len()))
+                    {
+                        *after = true;
+                    }
+                }
             }
-        };
-        next.sort_unstable();
-        next.dedup();
+        }
         at = next;
-        if at.is_empty() {
+        if !at.contains(&true) {
             break;
         }
     }
     at
 }
 
-/// Whether all of `word` is matched.
+/// Whether all of `word` is matched. Each piece looks at each byte a few times at most, wherever the pieces before it can end.
 fn whole(pieces: &[Piece], word: &str, scope: Scope<'_>) -> bool {
-    match pieces.split_first() {
-        None => word.is_empty(),
-        Some((Piece::Text(text), rest)) => word.strip_prefix(text.as_str()).is_some_and(|word| whole(rest, word, scope)),
-        Some((Piece::Hole(hole), rest)) => match rest.split_first() {
-            None => hole.takes(word, scope),
-            // A hole is followed by text: wherever that text is, the hole could end.
-            Some((Piece::Text(text), after)) => word.match_indices(text.as_str()).any(|(at, _)| {
-                let (head, tail) = word.split_at(at);
-                hole.takes(head, scope) && tail.strip_prefix(text.as_str()).is_some_and(|tail| whole(after, tail, scope))
-            }),
-            Some((Piece::Hole(_), _)) => false,
-        },
+    let bytes = word.as_bytes();
+    // Most words are refused by how they begin.
+    if let Some(Piece::Text(text)) = pieces.first()
+        && !word.starts_with(text.as_str())
+    {
+        return false;
     }
+    let mut at = vec![false; bytes.len().saturating_add(1)];
+    at[0] = true;
+    for piece in pieces {
+        at = match piece {
+            Piece::Text(text) => after_text(text.as_bytes(), bytes, &at),
+            Piece::Hole(hole) => hole.after(bytes, &at, scope),
+        };
+        if !at.contains(&true) {
+            return false;
+        }
+    }
+    at.last() == Some(&true)
+}
+
+/// Where one can be after `text`.
+fn after_text(text: &[u8], word: &[u8], at: &[bool]) -> Vec<bool> {
+    let mut next = vec![false; at.len()];
+    for (start, _) in at.iter().enumerate().filter(|(_, here)| **here) {
+        if word.get(start..).is_some_and(|rest| rest.starts_with(text))
+            && let Some(after) = next.get_mut(start.saturating_add(text.len()))
+        {
+            *after = true;
+        }
+    }
+    next
 }
 
 impl Hole {
-    fn takes(self, text: &str, scope: Scope<'_>) -> bool {
+    /// Where in `word` one can be after this placeholder, begun at `at`.
+    fn after(self, word: &[u8], at: &[bool], scope: Scope<'_>) -> Vec<bool> {
+        let in_name = |byte: u8| BackingName::takes(byte);
         let place = scope.pool.place.as_str();
         match self {
-            Self::Name => BackingName::parse(text).is_ok(),
-            Self::Place => !place.is_empty() && text == place,
-            Self::Group => !place.starts_with('/') && place.split('/').next().is_some_and(|group| !group.is_empty() && text == group),
-            Self::Number => (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()),
-            Self::Text => (1..=1024).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(|b| b.is_ascii_graphic()),
-            Self::Device => scope.devices.iter().any(|folder| inside(folder, text)),
+            Self::Name => run(word, at, BackingName::LENGTH_MAX, BackingName::begins, in_name),
+            Self::Number => run(word, at, 20, |_| true, |byte| byte.is_ascii_digit()),
+            Self::Text => run(word, at, 1024, |byte| byte != b'-', |byte| byte.is_ascii_graphic()),
+            Self::Place if place.is_empty() => vec![false; at.len()],
+            Self::Place => after_text(place.as_bytes(), word, at),
+            Self::Group => match group(scope.pool) {
+                Some(group) => after_text(group.as_bytes(), word, at),
+                None => vec![false; at.len()],
+            },
+            Self::Device => paths(scope.devices.iter().map(String::as_str), word, at),
             Self::Path => {
-                scope.paths.iter().any(|folder| inside(folder, text))
-                    || (place.starts_with('/') && inside(&format!("{}/", place.trim_end_matches('/')), text))
+                let own = place.starts_with('/').then(|| format!("{}/", place.trim_end_matches('/')));
+                paths(scope.paths.iter().map(String::as_str).chain(own.as_deref()), word, at)
             }
         }
     }
+}
+
+/// The pool's place up to its first `/`; `None`: it is a path.
+pub(crate) fn group(pool: &Pool) -> Option<&str> {
+    pool.place.split('/').next().filter(|group| !group.is_empty())
+}
+
+/// After a run of 1 to `most` bytes that `takes` takes, the first one also `begins`.
+fn run(word: &[u8], at: &[bool], most: usize, begins: impl Fn(u8) -> bool, takes: impl Fn(u8) -> bool) -> Vec<bool> {
+    // How long the run is that begins at each byte, from the last one on.
+    let mut long = vec![0usize; at.len()];
+    for (start, byte) in word.iter().enumerate().rev() {
+        let after = long.get(start.saturating_add(1)).copied().unwrap_or(0);
+        if takes(*byte) {
+            long[start] = after.saturating_add(1);
+        }
+    }
+    let mut next = vec![false; at.len()];
+    // Where the run that reaches farthest ends, of those that have begun.
+    let mut far = 0usize;
+    for (start, byte) in word.iter().enumerate() {
+        if at[start] && begins(*byte) {
+            far = far.max(start.saturating_add(long[start].min(most)));
+        }
+        next[start.saturating_add(1)] = far > start;
+    }
+    next
+}
+
+/// After a path in one of these folders (which end with `/`): absolute, its parts plain.
+fn paths<'a>(folders: impl Iterator<Item = &'a str>, word: &[u8], at: &[bool]) -> Vec<bool> {
+    let mut next = vec![false; at.len()];
+    for folder in folders {
+        for (start, _) in at.iter().enumerate().filter(|(_, here)| **here) {
+            let Some(rest) = word.get(start..).and_then(|rest| rest.strip_prefix(folder.as_bytes())) else { continue };
+            if !folder.bytes().all(|byte| byte.is_ascii_graphic()) {
+                continue;
+            }
+            let begin = start.saturating_add(folder.len());
+            let plain = |part: &[u8]| !matches!(part, b"" | b"." | b"..");
+            let mut part = 0usize;
+            for (end, byte) in rest.iter().enumerate() {
+                if !byte.is_ascii_graphic() || (*byte == b'/' && !plain(&rest[part..end])) {
+                    break;
+                }
+                if *byte == b'/' {
+                    part = end.saturating_add(1);
+                } else if plain(&rest[part..=end]) {
+                    next[begin.saturating_add(end).saturating_add(1)] = true;
+                }
+            }
+        }
+    }
+    next
 }
 
 /// Whether `path` lies in `folder` (which ends with `/`), by its words alone.
@@ -337,6 +429,90 @@ mod tests {
         let scope = Scope { pool: &pool, devices: &[], paths: &[] };
         assert!(!Pattern::parse(pattern).unwrap().matches(&["a", &long[..200]], scope));
         assert!(!Pattern::parse("a").unwrap().matches(&["a", &format!("{long}x")], scope));
+    }
+
+    /// What [`Pattern::matches`] finds, in the plainest words: every way is tried.
+    fn slowly(items: &[Item], argv: &[&str], scope: Scope<'_>) -> bool {
+        let Some((item, rest)) = items.split_first() else { return argv.is_empty() };
+        let one = |pieces: &[Piece]| argv.first().is_some_and(|word| word_slowly(pieces, word, scope));
+        match item {
+            Item::One(pieces) => one(pieces) && slowly(rest, &argv[1..], scope),
+            Item::More(pieces) => one(pieces) && (slowly(rest, &argv[1..], scope) || slowly(items, &argv[1..], scope)),
+            Item::Maybe(inner) => slowly(rest, argv, scope) || slowly(&[inner.as_slice(), rest].concat(), argv, scope),
+            Item::Property(key) => {
+                let words: Vec<&str> = scope.pool.props.get(key).map(|text| text.split_whitespace().collect()).unwrap_or_default();
+                argv.strip_prefix(words.as_slice()).is_some_and(|argv| slowly(rest, argv, scope))
+            }
+        }
+    }
+
+    fn word_slowly(pieces: &[Piece], word: &str, scope: Scope<'_>) -> bool {
+        let Some((piece, rest)) = pieces.split_first() else { return word.is_empty() };
+        match piece {
+            Piece::Text(text) => word.strip_prefix(text.as_str()).is_some_and(|word| word_slowly(rest, word, scope)),
+            Piece::Hole(hole) => (0..=word.len()).filter(|at| word.is_char_boundary(*at)).any(|at| {
+                let (head, tail) = word.split_at(at);
+                takes(*hole, head, scope) && word_slowly(rest, tail, scope)
+            }),
+        }
+    }
+
+    fn takes(hole: Hole, text: &str, scope: Scope<'_>) -> bool {
+        let place = scope.pool.place.as_str();
+        match hole {
+            Hole::Name => BackingName::parse(text).is_ok(),
+            Hole::Place => !place.is_empty() && text == place,
+            Hole::Group => group(scope.pool) == Some(text),
+            Hole::Number => (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()),
+            Hole::Text => (1..=1024).contains(&text.len()) && !text.starts_with('-') && text.bytes().all(|b| b.is_ascii_graphic()),
+            Hole::Device => scope.devices.iter().any(|folder| inside(folder, text)),
+            Hole::Path => {
+                scope.paths.iter().any(|folder| inside(folder, text))
+                    || (place.starts_with('/') && inside(&format!("{}/", place.trim_end_matches('/')), text))
+            }
+        }
+    }
+
+    #[test]
+    fn many_repeated_words_in_a_row_cost_no_more_than_their_product() {
+        let pool = pool();
+        let scope = Scope { pool: &pool, devices: &[], paths: &[] };
+        let pattern = format!("a {} end", "{text}... ".repeat(200));
+        let words: Vec<&str> = std::iter::once("a").chain(std::iter::repeat_n("x", WORDS_MAX - 1)).collect();
+        assert!(!Pattern::parse(&pattern).unwrap().matches(&words, scope));
+        let long = "a".repeat(WORD_MAX);
+        let pattern = format!("a {}", "{text}a{text}aa{text}b ".repeat(10));
+        assert!(!Pattern::parse(&pattern).unwrap().matches(&["a", &long], scope));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_matched_is_what_trying_every_way_finds(
+            pattern in prop::collection::vec(
+                prop_oneof![
+                    Just("["), Just("]"), Just("a"), Just("a..."), Just("{name}"), Just("{name}..."), Just("{number}a{text}"), Just("{text}..."),
+                    Just("-{text}aa{name}"), Just("{place}"), Just("{group}/{name}"), Just("{device}"), Just("a{path}/a"), Just("{device}a{number}"),
+                    Just("{words:StorDriver/LvcreateOptions}"), Just("{words:StorDriver/Unset}"),
+                ],
+                0..6,
+            ),
+            argv in prop::collection::vec(
+                prop_oneof![
+                    "[a1-]{0,6}".boxed(), "a?/d/[a./1]{0,5}".boxed(), "vg0/?[a.@]{0,3}".boxed(), Just("-i".to_owned()).boxed(),
+                    Just("2".to_owned()).boxed(), "\\PC{0,3}".boxed(),
+                ],
+                0..7,
+            ),
+            place in prop_oneof![Just("vg0/thin"), Just("/d"), Just("vg0"), Just("")],
+        ) {
+            let props = [("StorDriver/LvcreateOptions".to_owned(), "-i 2".to_owned())];
+            let pool = Pool { name: "p".into(), kind: "X".into(), place: place.into(), props: props.into() };
+            let scope = Scope { pool: &pool, devices: &["/d/".into(), "/d/a/".into()], paths: &["/d/".into()] };
+            let words: Vec<&str> = std::iter::once("a").chain(argv.iter().map(String::as_str)).collect();
+            if let Ok(pattern) = Pattern::parse(&format!("a {}", pattern.join(" "))) {
+                prop_assert_eq!(pattern.matches(&words, scope), slowly(&pattern.items, &words, scope), "{:?} {:?}", pattern, words);
+            }
+        }
     }
 
     proptest! {
