@@ -21,7 +21,9 @@ pub struct Manifest {
     pub commands: Vec<String>,
     /// Whether it makes requests on the files of the pool's folder.
     pub files: bool,
-    /// Folders below `/dev` in which the devices lie that it names in commands and hands back, e.g. `/dev/zvol/`. Each ends with `/`.
+    /// Folders below `/dev` in which the devices lie that it names in commands and hands back. Each ends with `/`. A whole part may be
+    /// `{group}` (the pool's place up to its first `/`) or `{place}`: `/dev/{group}/` for logical volumes, `/dev/zvol/{place}/` for
+    /// those of ZFS. Ask for no more: what lies elsewhere is not yours, and the host does not serve it.
     pub devices: Vec<String>,
     /// Folders in which other paths lie that it names in commands. Each ends with `/`. The pool's own place needs none.
     pub paths: Vec<String>,
@@ -205,8 +207,9 @@ impl Manifest {
         }
         let folder = |text: &str| text.starts_with('/') && text.ends_with('/') && !text.split('/').any(|part| part == "." || part == "..");
         let bad = |text: &&String, below: &str| !folder(text) || !text.starts_with(below) || text.contains("//");
-        if let Some(prefix) = self.devices.iter().find(|text| bad(text, "/dev/")).or_else(|| self.paths.iter().find(|text| bad(text, "/")))
-        {
+        let odd = |text: &&String| text.split('/').any(|part| part.contains(['{', '}']) && !matches!(part, "{group}" | "{place}"));
+        let bad_device = self.devices.iter().find(|text| bad(text, "/dev/") || odd(text));
+        if let Some(prefix) = bad_device.or_else(|| self.paths.iter().find(|text| bad(text, "/") || text.contains(['{', '}']))) {
             return Err(BadManifest::Prefix(prefix.chars().take(200).collect()));
         }
         for (at, property) in self.props.iter().enumerate() {
@@ -248,6 +251,8 @@ mod tests {
         bad(&|m| m.commands = vec!["lvs".into(); 257], "at most 256 commands");
         bad(&|m| m.devices = vec!["/etc/".into()], "'/etc/'");
         bad(&|m| m.devices = vec!["/dev/../etc/".into()], "'/dev/../etc/'");
+        bad(&|m| m.devices = vec!["/dev/x{group}/".into()], "'/dev/x{group}/'");
+        bad(&|m| m.paths = vec!["/{place}/".into()], "'/{place}/'");
         bad(&|m| m.paths = vec!["var/".into()], "'var/'");
         let property = Property { key: "Aux/x".into(), help: String::new(), rule: Rule::Flag };
         bad(&|m| m.props = vec![property.clone()], "Aux/x");

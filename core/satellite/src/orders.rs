@@ -52,7 +52,7 @@ fn place(grants: &Grants, pool: &Pool, data: &Data) -> Result<String, Fault> {
             Some(path) => Ok(path.to_owned()),
             None => refuse(name.clone()),
         },
-        Data::Device(path) if grants.may_serve(path) => Ok(path.clone()),
+        Data::Device(path) if grants.may_serve(path, pool) => Ok(path.clone()),
         Data::File(name) => refuse(name.chars().take(200).collect()),
         Data::Device(path) => refuse(path.chars().take(200).collect()),
     }

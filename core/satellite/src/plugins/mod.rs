@@ -7,6 +7,7 @@
 mod check;
 mod choose;
 mod folder;
+mod guard;
 mod install;
 
 use std::path::{Path, PathBuf};
@@ -31,7 +32,7 @@ const EMBEDDED: &[u8] = include_bytes!("../../providers/file.wasm");
 pub struct Loaded {
     manifest: Manifest,
     grants: Arc<Grants>,
-    provider: Box<dyn Provider>,
+    provider: guard::Guarded<dyn Provider>,
     form: PluginForm,
     file: String,
     sha256: String,
@@ -48,9 +49,14 @@ impl Loaded {
     #[must_use]
     pub fn linked(provider: impl Provider) -> Arc<Self> {
         let manifest = provider.manifest();
-        let grants = Arc::new(grant(&manifest, &Operator::default()));
-        let provider = Box::new(provider);
-        Arc::new(Self { manifest, grants, provider, form: PluginForm::Embedded, file: String::new(), sha256: String::new() })
+        let grants = grant(&manifest, &Operator::default());
+        Arc::new(Self::new(manifest, grants, Box::new(provider), PluginForm::Embedded, (String::new(), String::new())))
+    }
+
+    /// A provider behind its guard; `file`: where it lies, and its sum.
+    fn new(manifest: Manifest, grants: Grants, provider: Box<dyn Provider>, form: PluginForm, (file, sha256): (String, String)) -> Self {
+        let grants = Arc::new(grants);
+        Self { provider: guard::Guarded::new(provider, Arc::clone(&grants)), manifest, grants, form, file, sha256 }
     }
 
     /// What it is.
@@ -68,7 +74,7 @@ impl Loaded {
     /// Its calls.
     #[must_use]
     pub fn calls(&self) -> &dyn Provider {
-        &*self.provider
+        &self.provider
     }
 
     /// What it is, for whoever looks at the cluster.
@@ -148,8 +154,8 @@ pub fn load(sandbox: &Sandbox, path: &Path, bytes: &[u8], operator: &Operator) -
     let file = path.display().to_string();
     if berth_loader::is_library(bytes) {
         let (library, manifest) = berth_loader::open_provider(path)?;
-        let grants = Arc::new(grant(&manifest, operator));
-        return Ok(Loaded { manifest, grants, provider: Box::new(library), form: PluginForm::Library, file, sha256: sha256(bytes) });
+        let grants = grant(&manifest, operator);
+        return Ok(Loaded::new(manifest, grants, Box::new(library), PluginForm::Library, (file, sha256(bytes))));
     }
     if !bytes.starts_with(b"\0asm") {
         return Err(PluginError::Neither);
@@ -160,9 +166,9 @@ pub fn load(sandbox: &Sandbox, path: &Path, bytes: &[u8], operator: &Operator) -
 fn component(sandbox: &Sandbox, bytes: &[u8], operator: &Operator, form: PluginForm, file: String) -> Result<Loaded, LoadError> {
     let component = sandbox.load(bytes)?;
     let manifest = component.manifest().clone();
-    let grants = Arc::new(grant(&manifest, operator));
+    let grants = grant(&manifest, operator);
     let provider = Box::new(component.limited(grants.limits));
-    Ok(Loaded { manifest, grants, provider, form, file, sha256: sha256(bytes) })
+    Ok(Loaded::new(manifest, grants, provider, form, (file, sha256(bytes))))
 }
 
 /// What was found, good and bad.
