@@ -256,15 +256,15 @@ static answer *finish(const new_object *new) {
     return out;
 }
 
-static known known_of(const new_object *new) { return (known){ new->name, new->mark.cluster, new->mark.generation }; }
+static known known_of(const new_object *new) { return (known){ .name = new->name, .cluster = new->mark.cluster, .generation = new->mark.generation }; }
 
 /* ---- the calls; records arrive as their fields where they are few, else by address ---- */
 
-#define KNOWN const char *name_at, uint32_t name_len, uint64_t cluster_high, uint64_t cluster_low, uint64_t generation_high, uint64_t generation_low
-#define THE_KNOWN ((known){ { name_at, name_len }, { cluster_high, cluster_low }, { generation_high, generation_low } })
-#define NEW_OBJECT const char *name_at, uint32_t name_len, const char *suffix_at, uint32_t suffix_len, uint32_t kind, uint64_t cluster_high, \
+#define KNOWN const char *name_at, uint32_t name_len, uint32_t of_some, const char *of_at, uint32_t of_len, uint64_t cluster_high, uint64_t cluster_low, uint64_t generation_high, uint64_t generation_low
+#define THE_KNOWN ((known){ { name_at, name_len }, { (uint8_t)of_some, { of_at, of_len } }, { cluster_high, cluster_low }, { generation_high, generation_low } })
+#define NEW_OBJECT const char *name_at, uint32_t name_len, const char *suffix_at, uint32_t suffix_len, uint32_t of_some, const char *of_at, uint32_t of_len, uint32_t kind, uint64_t cluster_high, \
     uint64_t cluster_low, uint64_t generation_high, uint64_t generation_low, uint64_t content_high, uint64_t content_low, const char *label_at, uint32_t label_len
-#define THE_NEW ((new_object){ { name_at, name_len }, { suffix_at, suffix_len }, { (uint8_t)kind, { cluster_high, cluster_low }, \
+#define THE_NEW ((new_object){ { name_at, name_len }, { suffix_at, suffix_len }, { (uint8_t)of_some, { of_at, of_len } }, { (uint8_t)kind, { cluster_high, cluster_low }, \
     { generation_high, generation_low }, { content_high, content_low }, { label_at, label_len } } })
 
 EXPORT("describe") manifest *describe(void) {
@@ -285,6 +285,7 @@ EXPORT("probe") probe_answer *probe(void) {
     out->u.ok.extent = 4;
     out->u.ok.no_snapshots.some = 1;
     out->u.ok.no_snapshots.value = no_snapshots();
+    out->u.ok.zeroes = true;
     return out;
 }
 
@@ -357,7 +358,8 @@ EXPORT("list-all") list_all_answer *list_all(void) {
 }
 
 typedef RESULT(OPTION(found), fault) look_one_answer;
-EXPORT("look") look_one_answer *look(const char *name_at, uint32_t name_len) {
+EXPORT("look") look_one_answer *look(const char *name_at, uint32_t name_len, uint32_t of_some, const char *of_at, uint32_t of_len) {
+    (void)of_some, (void)of_at, (void)of_len;
     look_one_answer *out = NEW(look_one_answer);
     find_answer *there = look_at(finished((str){ name_at, name_len }));
     if (there->failed) FAIL(out, there->u.error);
@@ -368,24 +370,24 @@ EXPORT("look") look_one_answer *look(const char *name_at, uint32_t name_len) {
     return out;
 }
 
-EXPORT("create") answer *create(NEW_OBJECT, uint64_t size) {
+typedef struct { new_object new; uint64_t size; } create_arguments;
+EXPORT("create") answer *create(const create_arguments *of) {
     answer *out = NEW(answer);
-    new_object new = THE_NEW;
+    new_object new = of->new;
     find_answer *there = find(new.name, new.mark.cluster, new.mark.generation);
     if (there->failed) FAIL(out, there->u.error);
     if (!there->u.ok.some) {
-        answer *step = begin(&new, size);
+        answer *step = begin(&new, of->size);
         if (!step->failed) step = finish(&new);
         if (step->failed) return step;
     }
-    return grow_to(known_of(&new), size);
+    return grow_to(known_of(&new), of->size);
 }
 
 EXPORT("grow") answer *grow(KNOWN, uint64_t size) { return grow_to(THE_KNOWN, size); }
 
-EXPORT("delete") answer *delete(KNOWN) {
+static answer *remove_volume(known volume) {
     answer *out = NEW(answer);
-    known volume = THE_KNOWN;
     find_answer *there = find(volume.name, volume.cluster, volume.generation);
     if (there->failed) FAIL(out, there->u.error);
     if (!there->u.ok.some) return out;
@@ -396,8 +398,10 @@ EXPORT("delete") answer *delete(KNOWN) {
     return out;
 }
 
+EXPORT("delete") answer *delete(KNOWN) { return remove_volume(THE_KNOWN); }
+
 EXPORT("delete-snapshot") answer *delete_snapshot(KNOWN) {
-    return delete (name_at, name_len, cluster_high, cluster_low, generation_high, generation_low);
+    return remove_volume(THE_KNOWN);
 }
 
 static answer *refuse(void) {
@@ -455,9 +459,8 @@ EXPORT("finish-copy") answer *finish_copy(NEW_OBJECT) {
     return finish(&new);
 }
 
-EXPORT("adopt") answer *adopt(NEW_OBJECT, uint64_t size) {
-    (void)size;
-    (void)THE_NEW;
+EXPORT("adopt") answer *adopt(const create_arguments *of) {
+    (void)of;
     answer *out = NEW(answer);
     FAIL(out, make_fault(UNSUPPORTED, STR("Nothing is adopted"), STR("This provider is an example, which does not do it"), STR("Copy the data into a new volume")));
 }
@@ -467,10 +470,7 @@ static stream_answer *no_streams(void) {
     stream_answer *out = NEW(stream_answer);
     FAIL(out, no_snapshots());
 }
-EXPORT("send") stream_answer *send(KNOWN, uint32_t some, const char *since_at, uint32_t since_len, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
-    (void)THE_KNOWN, (void)some, (void)since_at, (void)since_len, (void)a, (void)b, (void)c, (void)d;
-    return no_streams();
-}
+EXPORT("send") stream_answer *send(const void *arguments) { (void)arguments; return no_streams(); }
 EXPORT("receive") stream_answer *receive(const void *arguments) { (void)arguments; return no_streams(); }
 
 typedef RESULT(device, fault) attach_one_answer;
@@ -488,7 +488,8 @@ EXPORT("attach") attach_one_answer *attach(KNOWN) {
 
 EXPORT("detach") answer *detach(KNOWN) {
     answer *out = NEW(answer);
-    find_answer *there = find((str){ name_at, name_len }, (id){ cluster_high, cluster_low }, (id){ generation_high, generation_low });
+    known volume = THE_KNOWN;
+    find_answer *there = find(volume.name, volume.cluster, volume.generation);
     if (there->failed) FAIL(out, there->u.error);
     str file = finished((str){ name_at, name_len });
     if (there->u.ok.some) NEED(out, files_detach(ARG(file), &got_));

@@ -138,9 +138,10 @@ impl<P: Provider + Default> calls::Guest for Exported<P> {
     fn list_all() -> Answer<Vec<calls::Found>> {
         call::<P, _>(|p, on| Ok(p.list(on)?.into_iter().map(Into::into).collect()))
     }
-    fn look(name: String) -> Answer<Option<calls::Found>> {
+    fn look(name: String, of: Option<String>) -> Answer<Option<calls::Found>> {
         let bad = |error: crate::BadBackingName| Fault::new(crate::FaultKind::Bug, error.to_string());
-        call::<P, _>(|p, on| Ok(p.look(on, &crate::BackingName::parse(&name).map_err(bad)?)?.map(Into::into)))
+        let named = |text: &str| crate::BackingName::parse(text).map_err(bad);
+        call::<P, _>(|p, on| Ok(p.look(on, &named(&name)?, of.as_deref().map(named).transpose()?.as_ref())?.map(Into::into)))
     }
     fn create(of: calls::NewObject, size: u64) -> Answer<()> {
         call::<P, _>(|p, on| p.create(on, &new(of)?, Kib(size)))

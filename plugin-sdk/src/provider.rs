@@ -12,9 +12,18 @@ pub struct PoolAbilities {
     pub extent: Kib,
     /// Why snapshots, rollback and restore do not work here; `None`: they do.
     pub no_snapshots: Option<Fault>,
+    /// Whether a new volume reads as zeroes from its begin to its end, and so does what [`Provider::grow`] adds, whatever lay there before.
+    /// `false`: it does so in its first 4 KiB only (thick logical volumes). The host then writes every block of a copy, also those of
+    /// zeroes.
+    pub zeroes: bool,
 }
 
 /// A new object: its name and the mark that it gets.
+///
+/// A provider that cannot keep an object under its name (it is too long for it, beside the pool's place) refuses it with `Unsupported`
+/// before it makes anything. Names of at most [`BackingName::LENGTH_SURE`] letters, digits, `_` and `.` it must take; a pool whose
+/// place leaves no room for these is refused by its [probe](Provider::probe). What the storage keeps for itself (`snapshot1`, `x_tmeta`
+/// of LVM) or does not know (`@`, `+`) the provider writes otherwise, and hands back as it was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct New {
     /// Name in the pool, complete: with the suffix, if there is one.
@@ -22,6 +31,8 @@ pub struct New {
     /// Which part of a volume's stack it is: empty for the data, else a suffix as in the name, e.g. `.meta` (DRBD's metadata), `.cache`.
     /// A provider that places them differently looks at it; others leave it alone.
     pub suffix: String,
+    /// Of a snapshot: the volume that it is taken of; see [`Known::of`].
+    pub of: Option<BackingName>,
     /// Its mark.
     pub mark: Mark,
 }
@@ -30,7 +41,7 @@ impl New {
     /// The object, once it is there.
     #[must_use]
     pub fn known(&self) -> Known {
-        Known { name: self.name.clone(), cluster: self.mark.cluster, generation: self.mark.generation }
+        Known { name: self.name.clone(), of: self.of.clone(), cluster: self.mark.cluster, generation: self.mark.generation }
     }
 }
 
@@ -39,6 +50,9 @@ impl New {
 pub struct Known {
     /// Name in the pool.
     pub name: BackingName,
+    /// Of a snapshot: the name of the volume that it was taken of, where the host knows it; `None` of a volume. It says where to look
+    /// first (ZFS keeps a snapshot as `VOLUME@SNAPSHOT`), and nothing else: the volume may be gone, and its name be another's by now.
+    pub of: Option<BackingName>,
     /// Cluster that it belongs to.
     pub cluster: Uuid,
     /// Its generation id.
@@ -119,7 +133,7 @@ pub struct Stream {
 /// - Repeating it is harmless: what is there already as wanted is success, so is a missing object of a delete.
 /// - Cut short at any point it leaves the old state, the new one, or something that the repeated call or [`clean`](Provider::clean)
 ///   recognises and finishes or removes.
-/// - An object gets its mark before it gets its name. One that is unmarked, or marked with another cluster or generation, is never
+/// - An object gets its mark before it gets its name, or with it. One that is unmarked, or marked with another cluster or generation, is never
 ///   touched: `Foreign`, with the name and a correction.
 ///   The one exception is [`adopt`](Provider::adopt), the explicit word of an administrator, and it only adds the mark.
 /// - Sizes are multiples of the pool's extent.
@@ -155,16 +169,17 @@ pub trait Provider: Send + Sync + 'static {
     /// `Pool`, or any fault of the machine.
     fn list(&self, on: &dyn Machine) -> Result<Vec<Found>, Fault>;
 
-    /// One object; `None`: nothing of that name.
+    /// One object; `None`: nothing of that name. `of`: as [`Known::of`].
     ///
     /// # Errors
     /// `Pool`, or any fault of the machine.
-    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault>;
+    fn look(&self, on: &dyn Machine, name: &BackingName, of: Option<&BackingName>) -> Result<Option<Found>, Fault>;
 
-    /// Makes a volume of zeroes.
+    /// Makes a volume. It reads as zeroes as far as [`PoolAbilities::zeroes`] says, and in its first 4 KiB in any case: no program may take
+    /// what lay there before for a file system.
     ///
     /// # Errors
-    /// `Foreign`, `NoSpace`, or any fault of the machine.
+    /// `Foreign`, `NoSpace`, `Unsupported` for a name that cannot be kept, or any fault of the machine.
     fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault>;
 
     /// Makes a volume at least so large, also its device if it has one. Never shrinks.
@@ -191,8 +206,13 @@ pub trait Provider: Send + Sync + 'static {
     /// `Foreign`, or any fault of the machine.
     fn delete_snapshot(&self, on: &dyn Machine, snapshot: &Known) -> Result<(), Fault>;
 
-    /// Gives a volume the data and size of a snapshot, any of its snapshots, in one step; all snapshots stay.
+    /// Gives a volume the data and size of a snapshot, any of its snapshots; all snapshots stay.
     /// Afterwards the volume's mark is `new`'s, which has the same generation and another content. The host has made sure that nobody uses it.
+    ///
+    /// It may take several steps. Wherever it was cut short, [`look`](Provider::look) and [`list`](Provider::list) still find the volume under
+    /// its name: with its old mark, and then every call that follows works on its old data; or with `new`'s, and then on the snapshot's.
+    /// What the storage cannot replace in one step is hidden from them: the next call on the volume finishes or takes back what was begun,
+    /// and so does [`clean`](Provider::clean).
     ///
     /// # Errors
     /// `Foreign`, `Lost`, `InUse`, `NoSpace`, or any fault of the machine.
@@ -240,7 +260,7 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Lost` if there is nothing of that name; `Foreign` if it is smaller, no object as those of the pool are, or marked otherwise; `InUse`
-    /// if a device serves it; `Unsupported` where the provider cannot; or any fault of the machine.
+    /// if a device serves it that could be ended (it is somebody's); `Unsupported` where the provider cannot; or any fault of the machine.
     fn adopt(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
         let (pool, _) = (on.pool(), size);
         Err(Fault::new(FaultKind::Unsupported, format!("What lies in storage pool '{}' unmarked cannot be taken in", pool.name))
@@ -248,13 +268,17 @@ pub trait Provider: Send + Sync + 'static {
             .correction("Copy the data into a new volume"))
     }
 
-    /// Serves a volume as a block device.
+    /// Serves a volume as a block device. It lies in a folder that [`Manifest::devices`] asks for, or is one that the host answered with
+    /// in the same call ([`Files::attach`](crate::Files::attach), [`Files::device`](crate::Files::device)); the host refuses any other.
     ///
     /// # Errors
     /// `Foreign`, `Lost`, or any fault of the machine.
     fn attach(&self, on: &dyn Machine, volume: &Known) -> Result<Device, Fault>;
 
     /// Ends the device of a volume; its data stays. The host has made sure that nobody uses it.
+    ///
+    /// Where the storage serves each volume as long as it is there (ZFS), nothing is to be done: it is success, and the device stays. The
+    /// host does not count it then.
     ///
     /// # Errors
     /// `Foreign`, `InUse`, or any fault of the machine.

@@ -99,26 +99,34 @@ macro_rules! wit_conversions {
         }
         impl From<&s::New> for w::NewObject {
             fn from(of: &s::New) -> Self {
-                Self { name: of.name.to_string(), suffix: of.suffix.clone(), mark: of.mark.clone().into() }
+                Self {
+                    name: of.name.to_string(),
+                    suffix: of.suffix.clone(),
+                    of: of.of.as_ref().map(ToString::to_string),
+                    mark: of.mark.clone().into(),
+                }
             }
         }
         impl TryFrom<w::NewObject> for s::New {
             type Error = s::Fault;
             fn try_from(of: w::NewObject) -> Result<Self, s::Fault> {
-                let name = s::BackingName::parse(&of.name).map_err(|error| broken("A new object", &error))?;
-                Ok(Self { name, suffix: of.suffix, mark: of.mark.into() })
+                let named = |text: &str| s::BackingName::parse(text).map_err(|error| broken("A new object", &error));
+                let (name, volume) = (named(&of.name)?, of.of.as_deref().map(named).transpose()?);
+                Ok(Self { name, suffix: of.suffix, of: volume, mark: of.mark.into() })
             }
         }
         impl From<&s::Known> for w::Known {
             fn from(of: &s::Known) -> Self {
-                Self { name: of.name.to_string(), cluster: of.cluster.into(), generation: of.generation.into() }
+                let volume = of.of.as_ref().map(ToString::to_string);
+                Self { name: of.name.to_string(), of: volume, cluster: of.cluster.into(), generation: of.generation.into() }
             }
         }
         impl TryFrom<w::Known> for s::Known {
             type Error = s::Fault;
             fn try_from(of: w::Known) -> Result<Self, s::Fault> {
-                let name = s::BackingName::parse(&of.name).map_err(|error| broken("An object", &error))?;
-                Ok(Self { name, cluster: of.cluster.into(), generation: of.generation.into() })
+                let named = |text: &str| s::BackingName::parse(text).map_err(|error| broken("An object", &error));
+                let (name, volume) = (named(&of.name)?, of.of.as_deref().map(named).transpose()?);
+                Ok(Self { name, of: volume, cluster: of.cluster.into(), generation: of.generation.into() })
             }
         }
         impl From<s::Marked> for w::Marked {
@@ -198,12 +206,12 @@ macro_rules! wit_conversions {
         }
         impl From<s::PoolAbilities> for w::Abilities {
             fn from(of: s::PoolAbilities) -> Self {
-                Self { extent: of.extent.0, no_snapshots: of.no_snapshots.map(Into::into) }
+                Self { extent: of.extent.0, no_snapshots: of.no_snapshots.map(Into::into), zeroes: of.zeroes }
             }
         }
         impl From<w::Abilities> for s::PoolAbilities {
             fn from(of: w::Abilities) -> Self {
-                Self { extent: s::Kib(of.extent), no_snapshots: of.no_snapshots.map(Into::into) }
+                Self { extent: s::Kib(of.extent), no_snapshots: of.no_snapshots.map(Into::into), zeroes: of.zeroes }
             }
         }
         impl From<s::Rule> for w::Rule {

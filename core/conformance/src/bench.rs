@@ -19,7 +19,7 @@ pub trait Bench {
     /// Any fault of the machine.
     fn inventory(&self) -> Result<Inventory, Fault>;
 
-    /// Writes `stamp` at the begin of a device, and makes it durable.
+    /// Writes `stamp` at the begin of a device and at its end, and makes it durable.
     ///
     /// # Errors
     /// Any fault of the machine.
@@ -30,6 +30,15 @@ pub trait Bench {
     /// # Errors
     /// Any fault of the machine.
     fn read(&self, device: &Device) -> Result<u64, Fault>;
+
+    /// Reads the stamp at the end of a device; 0 where zeroes are, `None`: this bench cannot.
+    ///
+    /// # Errors
+    /// Any fault of the machine.
+    fn read_end(&self, device: &Device) -> Result<Option<u64>, Fault> {
+        let _ = device;
+        Ok(None)
+    }
 
     /// Carries out [`Filled::Copy`](berth_plugin_sdk::Filled::Copy).
     ///

@@ -146,17 +146,17 @@ impl Provider for Broken {
         }
         Ok(all)
     }
-    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
+    fn look(&self, on: &dyn Machine, name: &BackingName, of: Option<&BackingName>) -> Result<Option<Found>, Fault> {
         if self.is(Defect::LookReadsAll) {
             return Ok(P.list(on)?.into_iter().find(|found| found.name == *name));
         }
-        P.look(on, name)
+        P.look(on, name, of)
     }
     fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
         match self.0 {
-            Defect::CreateNotRepeatable if P.look(on, &new.name)?.is_some() => Err(already()),
+            Defect::CreateNotRepeatable if P.look(on, &new.name, None)?.is_some() => Err(already()),
             Defect::RoundsDown => P.create(on, new, Kib(size.0 / 4 * 4)),
-            Defect::NameBeforeMark if P.look(on, &new.name)?.is_none() => {
+            Defect::NameBeforeMark if P.look(on, &new.name, None)?.is_none() => {
                 let nobody = Mark { generation: Uuid::from_u128(1), ..new.mark.clone() };
                 let files = on.files()?;
                 let fault = |e: berth_plugin_sdk::FileError| e.fault(on.pool());
@@ -170,17 +170,17 @@ impl Provider for Broken {
     fn grow(&self, on: &dyn Machine, volume: &Known, size: Kib) -> Result<(), Fault> {
         match self.0 {
             Defect::GrowNotOfDevice => {
-                P.look(on, &volume.name)?.ok_or_else(|| Fault::new(FaultKind::Lost, "x").cause("x").correction("X"))?;
+                P.look(on, &volume.name, None)?.ok_or_else(|| Fault::new(FaultKind::Lost, "x").cause("x").correction("X"))?;
                 on.files()?.grow(&image(&volume.name), size, berth_plugin_sdk::Fill::Thin).map_err(|e| e.fault(on.pool()))
             }
             Defect::Shrinks => {
-                let found = P.look(on, &volume.name)?;
+                let found = P.look(on, &volume.name, None)?;
                 if let Some(found) = found
                     && found.size > size
                     && let berth_plugin_sdk::Marked::By(mark) = found.marked
                 {
                     P.delete(on, volume)?;
-                    return P.create(on, &New { name: found.name, suffix: String::new(), mark }, size);
+                    return P.create(on, &New { name: found.name, suffix: String::new(), of: None, mark }, size);
                 }
                 P.grow(on, volume, size)
             }
@@ -188,7 +188,7 @@ impl Provider for Broken {
         }
     }
     fn delete(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {
-        match (self.0, P.look(on, &volume.name)) {
+        match (self.0, P.look(on, &volume.name, None)) {
             (Defect::DeleteNotRepeatable, Ok(None)) => Err(already()),
             (Defect::LeaksDevice, Ok(Some(found))) if found.device.is_some() => {
                 on.files()?.remove(&image(&volume.name)).map_err(|e| e.fault(on.pool()))
@@ -222,7 +222,7 @@ impl Provider for Broken {
         P.restore(on, snapshot, new, size)
     }
     fn clone_volume(&self, on: &dyn Machine, volume: &Known, new: &New, size: Kib) -> Result<Filled, Fault> {
-        if self.is(Defect::SharesData) && P.look(on, &volume.name)?.is_some() {
+        if self.is(Defect::SharesData) && P.look(on, &volume.name, None)?.is_some() {
             // A clone that is only a new volume.
             P.attach(on, volume)?;
             P.detach(on, volume)?;
@@ -238,13 +238,13 @@ impl Provider for Broken {
         P.adopt(on, new, size)
     }
     fn attach(&self, on: &dyn Machine, volume: &Known) -> Result<Device, Fault> {
-        if self.is(Defect::AttachNotFound) && P.look(on, &volume.name)?.is_some_and(|found| found.device.is_some()) {
+        if self.is(Defect::AttachNotFound) && P.look(on, &volume.name, None)?.is_some_and(|found| found.device.is_some()) {
             P.detach(on, volume)?;
         }
         P.attach(on, volume)
     }
     fn detach(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {
-        if self.is(Defect::DetachDoesNothing) && P.look(on, &volume.name)?.is_some_and(|found| found.device.is_some()) {
+        if self.is(Defect::DetachDoesNothing) && P.look(on, &volume.name, None)?.is_some_and(|found| found.device.is_some()) {
             return Ok(());
         }
         P.detach(on, volume)

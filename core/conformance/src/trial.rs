@@ -65,7 +65,7 @@ impl<'a> Trial<'a> {
         settings: &'a Settings,
         manifest: Manifest,
     ) -> Self {
-        let abilities = PoolAbilities { extent: Kib(1), no_snapshots: None };
+        let abilities = PoolAbilities { extent: Kib(1), no_snapshots: None, zeroes: true };
         let other = Uuid::from_u128(settings.cluster.as_u128() ^ 0xffff_0000);
         Self { provider, bench, watch, settings, manifest, abilities, other, count: Cell::new(0) }
     }
@@ -99,7 +99,7 @@ impl<'a> Trial<'a> {
     pub(crate) fn named(&self, text: &str, kind: MarkKind, cluster: Uuid) -> Verdict<New> {
         let name = BackingName::parse(text).map_err(|bad| Stop::Skipped(format!("the kit's settings give a bad name: {bad}")))?;
         let mark = Mark { kind, cluster, generation: self.id(), content: self.id(), name: "conformance".into() };
-        Ok(New { name, suffix: String::new(), mark })
+        Ok(New { name, suffix: String::new(), of: None, mark })
     }
 
     /// A new volume with a name of its own.
@@ -109,7 +109,8 @@ impl<'a> Trial<'a> {
 
     /// A new snapshot of a volume.
     pub(crate) fn snapshot_of(&self, volume: &New, label: &str) -> Verdict<New> {
-        self.named(&format!("{}_{label}", volume.name), MarkKind::Snapshot, self.settings.cluster)
+        let snapshot = self.named(&format!("{}_{label}", volume.name), MarkKind::Snapshot, self.settings.cluster)?;
+        Ok(New { of: Some(volume.name.clone()), ..snapshot })
     }
 
     /// The same volume with other data, as a rollback makes it.
@@ -163,12 +164,29 @@ impl<'a> Trial<'a> {
     }
 
     pub(crate) fn look(&self, name: &BackingName) -> Verdict<Option<Found>> {
-        self.ok(&format!("look at '{name}'"), self.provider.look(self.on(), name))
+        self.ok(&format!("look at '{name}'"), self.provider.look(self.on(), name, None))
+    }
+
+    /// The same of a snapshot, of which the host may know the volume, or not: both see the same.
+    fn look_at(&self, new: &New) -> Verdict<Option<Found>> {
+        let found = self.look(&new.name)?;
+        if new.of.is_some() {
+            let again =
+                self.ok(&format!("look at '{}' of its volume", new.name), self.provider.look(self.on(), &new.name, new.of.as_ref()))?;
+            let advice = "The volume's name says where to look first, and nothing else";
+            hold(
+                again == found,
+                format!("with its volume's name, '{}' is seen as without it", new.name),
+                || format!("{found:?}, then {again:?}"),
+                advice,
+            )?;
+        }
+        Ok(found)
     }
 
     /// The object, which must be there with its mark.
     pub(crate) fn found(&self, new: &New) -> Verdict<Found> {
-        match self.look(&new.name)? {
+        match self.look_at(new)? {
             Some(found) if found.marked == Marked::By(new.mark.clone()) && found.name == new.name => Ok(found),
             Some(found) => failed(
                 format!("'{}' is seen with its mark {}", new.name, new.mark.render()),
@@ -261,11 +279,11 @@ impl<'a> Trial<'a> {
         let mine = || all.iter().filter_map(|found| Some((found, ours(found)?)));
         // Snapshots first: what cannot delete a volume that has some still can be tried.
         for (found, mark) in mine().filter(|(_, mark)| mark.kind == MarkKind::Snapshot) {
-            let known = Known { name: found.name.clone(), cluster: mark.cluster, generation: mark.generation };
+            let known = Known { name: found.name.clone(), of: None, cluster: mark.cluster, generation: mark.generation };
             self.ok(&format!("delete of snapshot '{}'", found.name), self.provider.delete_snapshot(self.on(), &known))?;
         }
         for (found, mark) in mine().filter(|(_, mark)| mark.kind == MarkKind::Volume) {
-            self.delete(&Known { name: found.name.clone(), cluster: mark.cluster, generation: mark.generation })?;
+            self.delete(&Known { name: found.name.clone(), of: None, cluster: mark.cluster, generation: mark.generation })?;
         }
         self.same(before, "after everything was deleted, and clean has run,")
     }

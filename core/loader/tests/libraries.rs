@@ -58,10 +58,10 @@ fn a_library_does_what_the_linked_provider_does_beside_another_one() {
     let name = BackingName::parse("web_00000").unwrap();
     let (cluster, generation, content) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
     let mark = Mark { kind: MarkKind::Volume, cluster, generation, content, name: "web/0".into() };
-    let web = New { name: name.clone(), suffix: String::new(), mark };
+    let web = New { name: name.clone(), suffix: String::new(), of: None, mark };
     file.create(&on, &web, Kib(4096)).unwrap();
     file.attach(&on, &web.known()).unwrap();
-    let found = file.look(&on, &name).unwrap().unwrap();
+    let found = file.look(&on, &name, None).unwrap().unwrap();
     assert_eq!((found.size, found.name.as_str(), found.device.is_some()), (Kib(4096), "web_00000", true));
     assert_eq!(file.list(&on).unwrap(), [found]);
     // Faults come back whole.

@@ -288,8 +288,13 @@ impl Provider for Component {
     fn list(&self, on: &dyn Machine) -> Result<Vec<Found>, Fault> {
         self.call(on, "list", |guest, store| guest.call_list_all(store), judge::list)
     }
-    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
-        self.call(on, "look", |guest, store| guest.call_look(store, name.as_str()), |found| judge::looked(found, name))
+    fn look(&self, on: &dyn Machine, name: &BackingName, of: Option<&BackingName>) -> Result<Option<Found>, Fault> {
+        self.call(
+            on,
+            "look",
+            |guest, store| guest.call_look(store, name.as_str(), of.map(BackingName::as_str)),
+            |found| judge::looked(found, name),
+        )
     }
     fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
         self.call(on, "create", |guest, store| guest.call_create(store, &new.into(), size.0), nothing)

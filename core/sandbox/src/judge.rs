@@ -74,7 +74,7 @@ pub fn abilities(of: w::Abilities) -> Judged<PoolAbilities> {
     if extent == Kib(0) || extent > EXTENT_MAX {
         return Err(format!("an extent of {extent} is not between 1 KiB and {EXTENT_MAX}"));
     }
-    Ok(PoolAbilities { extent, no_snapshots: of.no_snapshots.map(fault) })
+    Ok(PoolAbilities { extent, no_snapshots: of.no_snapshots.map(fault), zeroes: of.zeroes })
 }
 
 /// Names of what was removed.
@@ -174,8 +174,8 @@ mod tests {
         assert!(looked(Some(seen("b")), &name).unwrap_err().contains("answered with 'b'"));
         assert!(looked(Some(seen("../b")), &name).unwrap_err().contains("'../b'"));
         assert!(list(vec![seen("a"), seen("b"), seen("a")]).unwrap_err().contains("'a' twice"));
-        assert!(abilities(w::Abilities { extent: 0, no_snapshots: None }).is_err());
-        assert!(abilities(w::Abilities { extent: u64::MAX, no_snapshots: None }).is_err());
+        assert!(abilities(w::Abilities { extent: 0, no_snapshots: None, zeroes: true }).is_err());
+        assert!(abilities(w::Abilities { extent: u64::MAX, no_snapshots: None, zeroes: true }).is_err());
         for bad in ["", "dev/x", "/dev/../x", "/dev/\n", &"/x".repeat(PATH_MAX)] {
             assert!(device(w::Device { path: bad.into(), size: 4 }).is_err(), "{bad:.20}");
         }

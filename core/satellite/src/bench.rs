@@ -179,13 +179,15 @@ pub struct Bench<'a> {
     leave: Leave,
     taken: Paths,
     machines: BTreeMap<StorPoolName, (Arc<Loaded>, Box<dyn Machine>)>,
+    /// Volumes that were detached here: by pool, the names of their objects.
+    ended: BTreeSet<(StorPoolName, String)>,
 }
 
 impl<'a> Bench<'a> {
     /// A bench for items of `cluster`.
     #[must_use]
     pub fn new(site: &'a dyn Site, capabilities: &'a Capabilities, pools: &'a Pools, cluster: Uuid, leave: Leave) -> Self {
-        Self { site, capabilities, pools, cluster, leave, taken: Paths::new(), machines: BTreeMap::new() }
+        Self { site, capabilities, pools, cluster, leave, taken: Paths::new(), machines: BTreeMap::new(), ended: BTreeSet::new() }
     }
 
     /// The same beside items that shall stay and have these stable paths ([`paths`]); what goes leaves them alone.
@@ -322,7 +324,7 @@ impl<'a> Bench<'a> {
 
     fn on_volume(&mut self, plan: &ResourcePlan, volume: &VolumePlan, step: &Step, seen: Option<&VolumeFound>) -> Result<(), Failed> {
         let (site, attaches) = (self.site, self.site.attaches());
-        let known = self.known(&volume.backing, volume.id.uuid())?;
+        let known = self.known(&volume.backing, None, volume.id.uuid())?;
         let mark = Mark {
             kind: MarkKind::Volume,
             cluster: self.cluster,
@@ -330,12 +332,15 @@ impl<'a> Bench<'a> {
             content: volume.content.id.uuid(),
             name: format!("{}/{}", plan.resource, volume.number),
         };
-        let new = New { name: known.name.clone(), suffix: String::new(), mark };
+        let new = New { name: known.name.clone(), suffix: String::new(), of: None, mark };
         let size = sdk::Kib(volume.backing_kib.0);
         let source = match &volume.content.source {
             ContentSource::Fresh | ContentSource::Peers | ContentSource::Kept => None,
-            ContentSource::Snapshot { id, backing } => Some(self.known(backing, id.uuid())?),
-            ContentSource::Volume { id, backing } => Some(self.known(backing, id.uuid())?),
+            ContentSource::Snapshot { id, backing } => {
+                let own = matches!(step, Step::Rollback(_)).then_some(volume.backing.as_str());
+                Some(self.known(backing, own, id.uuid())?)
+            }
+            ContentSource::Volume { id, backing } => Some(self.known(backing, None, id.uuid())?),
         };
         let source = || source.clone().ok_or_else(|| impossible(step));
         let (provider, machine) = self.pool(&volume.pool)?;
@@ -345,9 +350,14 @@ impl<'a> Bench<'a> {
             Step::Rollback(_) => return Ok(provider.rollback(machine, &new, &source()?)?),
             Step::Delete(_) => return Ok(provider.delete(machine, &known)?),
             Step::Adopt(_) => return Ok(provider.adopt(machine, &new, size)?),
-            Step::Detach(_) => return Ok(provider.detach(machine, &known)?),
+            Step::Detach(_) => {
+                provider.detach(machine, &known)?;
+                self.ended.insert((volume.pool.clone(), volume.backing.clone()));
+                return Ok(());
+            }
             Step::Attach(_) => {
                 let device = provider.attach(machine, &known)?;
+                self.ended.remove(&(volume.pool.clone(), volume.backing.clone()));
                 return if attaches { Ok(()) } else { Ok(site.set_link(&plan.resource, volume.number, &device.path)?) };
             }
             Step::Link(_) => {
@@ -369,7 +379,8 @@ impl<'a> Bench<'a> {
     fn fill(&mut self, volume: &VolumePlan, source: &Known, filled: &Filled, new: &New) -> Result<(), Failed> {
         let site = self.site;
         let idle = |bench: &mut Self| -> Result<(), Failed> {
-            let (_, device) = bench.find(&volume.pool, source.name.as_str(), source.generation)?;
+            let (_, device) =
+                bench.find(&volume.pool, source.name.as_str(), source.of.as_ref().map(BackingName::as_str), source.generation)?;
             let Some(device) = device.filter(|device| device.in_use) else { return Ok(()) };
             let fault =
                 sdk::Fault::new(sdk::FaultKind::InUse, "A volume in use cannot be copied here, only cloned where blocks can be shared")
@@ -397,8 +408,8 @@ impl<'a> Bench<'a> {
         step: &Step,
         seen: Option<&VolumeFound>,
     ) -> Result<(), sdk::Fault> {
-        let known = self.known(&volume.backing, volume.id.uuid())?;
-        let source = self.known(&volume.source_backing, volume.source.uuid())?;
+        let known = self.known(&volume.backing, Some(&volume.source_backing), volume.id.uuid())?;
+        let source = self.known(&volume.source_backing, None, volume.source.uuid())?;
         let cluster = self.cluster;
         let (provider, machine) = self.pool(&volume.pool)?;
         match step {
@@ -406,14 +417,14 @@ impl<'a> Bench<'a> {
                 let Some(Backing::Ours { content, .. }) = seen.map(|seen| &seen.source) else { return Err(impossible(step)) };
                 let name = format!("{}/{}@{}", plan.resource, volume.number, plan.snapshot);
                 let mark = Mark { kind: MarkKind::Snapshot, cluster, generation: volume.id.uuid(), content: *content, name };
-                provider.snapshot(machine, &source, &New { name: known.name, suffix: String::new(), mark })
+                provider.snapshot(machine, &source, &New { name: known.name, suffix: String::new(), of: known.of, mark })
             }
             Step::Adopt(_) => {
                 // What it holds nobody knows but itself: its own id stands for that.
                 let (generation, content) = (volume.id.uuid(), volume.id.uuid());
                 let name = format!("{}/{}@{}", plan.resource, volume.number, plan.snapshot);
                 let mark = Mark { kind: MarkKind::Snapshot, cluster, generation, content, name };
-                provider.adopt(machine, &New { name: known.name, suffix: String::new(), mark }, SNAPSHOT_LEAST)
+                provider.adopt(machine, &New { name: known.name, suffix: String::new(), of: known.of, mark }, SNAPSHOT_LEAST)
             }
             Step::DeleteSnapshot(_) => provider.delete_snapshot(machine, &known),
             Step::Create(_)

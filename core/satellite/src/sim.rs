@@ -149,7 +149,7 @@ impl Provider for SimProvider {
         let abilities = self.inner.probe(on)?;
         let cannot = || Fault::new(FaultKind::Unsupported, format!("Snapshots are not supported by storage pools of kind {}", self.kind));
         let no_snapshots = if self.kind.takes_snapshots() { abilities.no_snapshots } else { Some(cannot().correction("Use a thin pool")) };
-        Ok(PoolAbilities { extent: Kib(self.kind.default_extent_kib()), no_snapshots })
+        Ok(PoolAbilities { extent: Kib(self.kind.default_extent_kib()), no_snapshots, zeroes: abilities.zeroes })
     }
     fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault> {
         self.inner.clean(on, cluster)
@@ -160,8 +160,13 @@ impl Provider for SimProvider {
     fn list(&self, on: &dyn Machine) -> Result<Vec<berth_plugin_sdk::Found>, Fault> {
         self.inner.list(on)
     }
-    fn look(&self, on: &dyn Machine, name: &berth_plugin_sdk::BackingName) -> Result<Option<berth_plugin_sdk::Found>, Fault> {
-        self.inner.look(on, name)
+    fn look(
+        &self,
+        on: &dyn Machine,
+        name: &berth_plugin_sdk::BackingName,
+        of: Option<&berth_plugin_sdk::BackingName>,
+    ) -> Result<Option<berth_plugin_sdk::Found>, Fault> {
+        self.inner.look(on, name, of)
     }
     fn create(&self, on: &dyn Machine, new: &berth_plugin_sdk::New, size: Kib) -> Result<(), Fault> {
         self.inner.create(on, new, size)

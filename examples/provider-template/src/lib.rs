@@ -131,7 +131,7 @@ impl Provider for ExampleProvider {
     fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
         let call = Call::new(on)?;
         call.need(call.files.space())?;
-        Ok(PoolAbilities { extent: EXTENT, no_snapshots: Some(no_snapshots(on)) })
+        Ok(PoolAbilities { extent: EXTENT, no_snapshots: Some(no_snapshots(on)), zeroes: true })
     }
 
     fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault> {
@@ -164,7 +164,7 @@ impl Provider for ExampleProvider {
         Ok(all)
     }
 
-    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
+    fn look(&self, on: &dyn Machine, name: &BackingName, _of: Option<&BackingName>) -> Result<Option<Found>, Fault> {
         let call = Call::new(on)?;
         call.need(call.files.look(&finished(name)))?.map(|seen| call.found(name.clone(), seen)).transpose()
     }

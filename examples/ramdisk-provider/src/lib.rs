@@ -143,7 +143,7 @@ impl Provider for Ramdisk {
     fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
         let call = Call::new(on)?;
         call.need(call.files.space())?;
-        Ok(PoolAbilities { extent: EXTENT, no_snapshots: Some(no_snapshots(on)) })
+        Ok(PoolAbilities { extent: EXTENT, no_snapshots: Some(no_snapshots(on)), zeroes: true })
     }
 
     fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault> {
@@ -175,7 +175,7 @@ impl Provider for Ramdisk {
         Ok(all)
     }
 
-    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
+    fn look(&self, on: &dyn Machine, name: &BackingName, _of: Option<&BackingName>) -> Result<Option<Found>, Fault> {
         let call = Call::new(on)?;
         call.need(call.files.look(&finished(name)))?.map(|seen| call.found(name.clone(), seen)).transpose()
     }
@@ -291,12 +291,12 @@ mod tests {
         let on = MemoryMachine::new(pool, Memory::new(Kib(1 << 20)));
         let id = Uuid::from_u128;
         let mark = Mark { kind: MarkKind::Volume, cluster: id(1), generation: id(2), content: id(3), name: "web/0".into() };
-        let new = New { name: BackingName::parse("web_00000").unwrap(), suffix: String::new(), mark };
+        let new = New { name: BackingName::parse("web_00000").unwrap(), suffix: String::new(), of: None, mark };
         let refused = Ramdisk.create(&on, &new, Kib(2049)).unwrap_err();
         assert!(refused.kind == FaultKind::Unsupported && refused.cause.contains(LARGEST), "{refused:?}");
         assert_eq!(on.memory().names(), Vec::<String>::new());
         Ramdisk.create(&on, &new, Kib(2048)).unwrap();
         assert!(Ramdisk.grow(&on, &new.known(), Kib(2052)).is_err());
-        assert_eq!(Ramdisk.look(&on, &new.name).unwrap().unwrap().size, Kib(2048));
+        assert_eq!(Ramdisk.look(&on, &new.name, None).unwrap().unwrap().size, Kib(2048));
     }
 }

@@ -43,7 +43,7 @@ pub const PLUGIN_SYMBOL: &str = "berth_plugin_v0";
 /// #     fn clean(&self, _: &dyn Machine, _: sdk::uuid::Uuid) -> Result<Vec<String>, Fault> { unreachable!() }
 /// #     fn space(&self, _: &dyn Machine) -> Result<Space, Fault> { unreachable!() }
 /// #     fn list(&self, _: &dyn Machine) -> Result<Vec<Found>, Fault> { unreachable!() }
-/// #     fn look(&self, _: &dyn Machine, _: &BackingName) -> Result<Option<Found>, Fault> { unreachable!() }
+/// #     fn look(&self, _: &dyn Machine, _: &BackingName, _: Option<&BackingName>) -> Result<Option<Found>, Fault> { unreachable!() }
 /// #     fn create(&self, _: &dyn Machine, _: &New, _: Kib) -> Result<(), Fault> { unreachable!() }
 /// #     fn grow(&self, _: &dyn Machine, _: &Known, _: Kib) -> Result<(), Fault> { unreachable!() }
 /// #     fn delete(&self, _: &dyn Machine, _: &Known) -> Result<(), Fault> { unreachable!() }

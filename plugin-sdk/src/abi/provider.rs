@@ -34,7 +34,7 @@ pub struct ProviderModule {
     pub clean: extern "C" fn(on: Ref<'_>, cluster: RawId) -> Answer<RVec<RString>>,
     pub space: extern "C" fn(on: Ref<'_>) -> Answer<RawSpace>,
     pub list: extern "C" fn(on: Ref<'_>) -> Answer<RVec<RawFound>>,
-    pub look: extern "C" fn(on: Ref<'_>, name: RStr<'_>) -> Answer<ROption<RawFound>>,
+    pub look: extern "C" fn(on: Ref<'_>, name: RStr<'_>, of: ROption<RStr<'_>>) -> Answer<ROption<RawFound>>,
     pub create: extern "C" fn(on: Ref<'_>, new: RawNew, size: u64) -> Answer<()>,
     pub grow: extern "C" fn(on: Ref<'_>, volume: RawKnown, size: u64) -> Answer<()>,
     pub delete: extern "C" fn(on: Ref<'_>, volume: RawKnown) -> Answer<()>,
@@ -101,9 +101,11 @@ mod exports {
     pub(super) extern "C" fn list<P: Provider + Default>(on: Ref<'_>) -> Answer<RVec<RawFound>> {
         call::<P, _, _>(on, |p, on| p.list(on), |all| all.into_iter().map(Into::into).collect())
     }
-    pub(super) extern "C" fn look<P: Provider + Default>(on: Ref<'_>, name: RStr<'_>) -> Answer<ROption<RawFound>> {
+    pub(super) extern "C" fn look<P: Provider + Default>(on: Ref<'_>, name: RStr<'_>, of: ROption<RStr<'_>>) -> Answer<ROption<RawFound>> {
         let bad = |error: crate::BadBackingName| Fault::new(FaultKind::Bug, error.to_string());
-        call::<P, _, _>(on, |p, on| p.look(on, &BackingName::parse(name.as_str()).map_err(bad)?), |found| found.map(Into::into).into())
+        let named = |text: RStr<'_>| BackingName::parse(text.as_str()).map_err(bad);
+        let of = || of.into_option().map(named).transpose();
+        call::<P, _, _>(on, |p, on| p.look(on, &named(name)?, of()?.as_ref()), |found| found.map(Into::into).into())
     }
     pub(super) extern "C" fn create<P: Provider + Default>(on: Ref<'_>, new: RawNew, size: u64) -> Answer<()> {
         call::<P, _, _>(on, |p, on| p.create(on, &new.try_into()?, Kib(size)), |()| ())
@@ -238,8 +240,9 @@ impl Provider for Library {
         let all = Self::with(on, |on| self.module.list()(on), |all| all)?;
         all.into_iter().map(TryInto::try_into).collect()
     }
-    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
-        let found = Self::with(on, |on| self.module.look()(on, name.as_str().into()), |found| found)?;
+    fn look(&self, on: &dyn Machine, name: &BackingName, of: Option<&BackingName>) -> Result<Option<Found>, Fault> {
+        let of = of.map(|name| RStr::from(name.as_str()));
+        let found = Self::with(on, |on| self.module.look()(on, name.as_str().into(), of.into()), |found| found)?;
         found.into_option().map(TryInto::try_into).transpose()
     }
     fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {

@@ -162,7 +162,7 @@ records! {
         devices: RVec<RString>, paths: RVec<RString>, limits: RawLimits, props: RVec<RawProperty>,
     }
     /// [`s::PoolAbilities`].
-    RawAbilities = s::PoolAbilities { extent: u64, no_snapshots: ROption<RawFault> }
+    RawAbilities = s::PoolAbilities { extent: u64, no_snapshots: ROption<RawFault>, zeroes: bool }
     /// [`s::Stream`].
     RawStream = s::Stream { format: RString, argv: RVec<RString> }
     /// [`s::FileSeen`].
@@ -232,6 +232,7 @@ impl From<RawPool> for s::Pool {
 pub struct RawNew {
     pub name: RString,
     pub suffix: RString,
+    pub of: ROption<RString>,
     pub mark: RawMark,
 }
 
@@ -241,6 +242,7 @@ pub struct RawNew {
 #[allow(missing_docs)]
 pub struct RawKnown {
     pub name: RString,
+    pub of: ROption<RString>,
     pub cluster: RawId,
     pub generation: RawId,
 }
@@ -316,28 +318,34 @@ fn broken(what: &str, why: &s::BadBackingName) -> s::Fault {
     s::Fault::new(s::FaultKind::Bug, format!("{what} breaks the contract")).cause(why.to_string())
 }
 
+fn raw_of(volume: Option<&s::BackingName>) -> ROption<RString> {
+    volume.map(|name| RString::from(name.as_str())).into()
+}
+
 impl From<&s::New> for RawNew {
     fn from(of: &s::New) -> Self {
-        Self { name: of.name.as_str().into(), suffix: of.suffix.as_str().into(), mark: of.mark.clone().into() }
+        Self { name: of.name.as_str().into(), suffix: of.suffix.as_str().into(), of: raw_of(of.of.as_ref()), mark: of.mark.clone().into() }
     }
 }
 impl TryFrom<RawNew> for s::New {
     type Error = s::Fault;
     fn try_from(of: RawNew) -> Result<Self, s::Fault> {
-        let name = s::BackingName::parse(&of.name).map_err(|error| broken("A new object", &error))?;
-        Ok(Self { name, suffix: of.suffix.into(), mark: of.mark.into() })
+        let named = |text: &str| s::BackingName::parse(text).map_err(|error| broken("A new object", &error));
+        let (name, volume) = (named(&of.name)?, of.of.as_deref().map(named).into_option().transpose()?);
+        Ok(Self { name, suffix: of.suffix.into(), of: volume, mark: of.mark.into() })
     }
 }
 impl From<&s::Known> for RawKnown {
     fn from(of: &s::Known) -> Self {
-        Self { name: of.name.as_str().into(), cluster: of.cluster.raw(), generation: of.generation.raw() }
+        Self { name: of.name.as_str().into(), of: raw_of(of.of.as_ref()), cluster: of.cluster.raw(), generation: of.generation.raw() }
     }
 }
 impl TryFrom<RawKnown> for s::Known {
     type Error = s::Fault;
     fn try_from(of: RawKnown) -> Result<Self, s::Fault> {
-        let name = s::BackingName::parse(&of.name).map_err(|error| broken("An object", &error))?;
-        Ok(Self { name, cluster: Raw::own(of.cluster), generation: Raw::own(of.generation) })
+        let named = |text: &str| s::BackingName::parse(text).map_err(|error| broken("An object", &error));
+        let (name, volume) = (named(&of.name)?, of.of.as_deref().map(named).into_option().transpose()?);
+        Ok(Self { name, of: volume, cluster: Raw::own(of.cluster), generation: Raw::own(of.generation) })
     }
 }
 impl From<s::Marked> for RawMarked {

@@ -212,7 +212,7 @@ impl Provider for FileProvider {
             Err(e) => Err(call.fault(e)),
         };
         clear()?;
-        Ok(PoolAbilities { extent: EXTENT, no_snapshots: shared? })
+        Ok(PoolAbilities { extent: EXTENT, no_snapshots: shared?, zeroes: true })
     }
 
     fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault> {
@@ -245,7 +245,7 @@ impl Provider for FileProvider {
         Ok(all)
     }
 
-    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
+    fn look(&self, on: &dyn Machine, name: &BackingName, _of: Option<&BackingName>) -> Result<Option<Found>, Fault> {
         let call = Call::new(on)?;
         let seen = match call.files.look(&image(name)) {
             Ok(Some(seen)) => seen,

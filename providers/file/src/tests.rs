@@ -19,7 +19,7 @@ fn name(text: &str) -> BackingName {
 fn new(text: &str, kind: MarkKind, generation: u128, content: u128) -> New {
     let mark =
         Mark { kind, cluster: CLUSTER, generation: Uuid::from_u128(generation), content: Uuid::from_u128(content), name: text.into() };
-    New { name: name(text), suffix: String::new(), mark }
+    New { name: name(text), suffix: String::new(), of: None, mark }
 }
 
 fn volume(text: &str, generation: u128, content: u128) -> New {
@@ -44,7 +44,7 @@ fn a_volume_is_made_marked_served_grown_and_removed() {
         assert_eq!(device, P.attach(&on, &web.known()).unwrap());
         P.grow(&on, &web.known(), Kib(2048)).unwrap();
         P.grow(&on, &web.known(), Kib(1024)).unwrap();
-        let found = P.look(&on, &web.name).unwrap().unwrap();
+        let found = P.look(&on, &web.name, None).unwrap().unwrap();
         assert_eq!(found.size, Kib(2048));
         assert_eq!(found.device.as_ref().map(|d| d.size), Some(Kib(2048)));
         assert_eq!(found.marked, Marked::By(web.mark.clone()));
@@ -117,7 +117,7 @@ fn an_unmarked_file_is_marked_on_an_explicit_word_only_and_keeps_its_data() {
     assert_eq!(fault(4).kind, FaultKind::Lost, "nothing is made in its place");
     on.memory().put("web.img", Kib(64), None);
     on.memory().write("web.img", 77);
-    assert_eq!(P.look(&on, &web.name).unwrap().unwrap().marked, Marked::Unmarked);
+    assert_eq!(P.look(&on, &web.name, None).unwrap().unwrap().marked, Marked::Unmarked);
     let before = on.memory().state();
     let small = fault(128);
     assert!(small.kind == FaultKind::Foreign && small.cause.contains("64 KiB") && small.cause.contains("128 KiB"), "{small:?}");
@@ -129,13 +129,13 @@ fn an_unmarked_file_is_marked_on_an_explicit_word_only_and_keeps_its_data() {
     assert_eq!(on.memory().state(), before, "a refusal changed something");
     P.adopt(&on, &web, Kib(48)).unwrap();
     P.adopt(&on, &web, Kib(48)).unwrap();
-    let found = P.look(&on, &web.name).unwrap().unwrap();
+    let found = P.look(&on, &web.name, None).unwrap().unwrap();
     assert_eq!((found.marked, found.size, on.memory().read("web.img")), (Marked::By(web.mark.clone()), Kib(64), Some(77)));
     on.memory().power_cut(&mut || false);
     assert_eq!((on.memory().read("web.img"), P.attach(&on, &web.known()).map(|_| ())), (Some(77), Ok(())), "the mark is durable");
     // What is marked as something else stays that.
     assert_eq!(P.adopt(&on, &volume("web", 2, 20), Kib(4)).unwrap_err().kind, FaultKind::Foreign);
-    assert_eq!(P.look(&on, &web.name).unwrap().unwrap().marked, Marked::By(web.mark));
+    assert_eq!(P.look(&on, &web.name, None).unwrap().unwrap().marked, Marked::By(web.mark));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_full_pool_leaves_nothing_half_made() {
     assert_eq!(on.memory().names(), Vec::<String>::new());
     P.create(&on, &volume("web", 1, 10), Kib(1 << 19)).unwrap();
     assert_eq!(P.grow(&on, &volume("web", 1, 10).known(), Kib(1 << 21)).unwrap_err().kind, FaultKind::NoSpace);
-    assert_eq!(P.look(&on, &name("web")).unwrap().unwrap().size, Kib(1 << 19));
+    assert_eq!(P.look(&on, &name("web"), None).unwrap().unwrap().size, Kib(1 << 19));
     assert_eq!(P.space(&on).unwrap().free, Kib(1 << 19));
 }
 

@@ -1,13 +1,15 @@
 //! One call: the volume group, and its commands.
 
 use berth_plugin_sdk::uuid::Uuid;
-use berth_plugin_sdk::{Data, Device, Fault, FaultKind, Filled, Found, Kib, Known, Machine, Mark, Marked, New, Output};
+use berth_plugin_sdk::{BackingName, Data, Device, Fault, FaultKind, Filled, Found, Kib, Known, Machine, Mark, Marked, New, Output};
 
 use crate::name;
 use crate::rows::{Row, column, number, rows, share};
 
 /// Columns that are asked for.
-const COLUMNS: &str = "lv_name,lv_size,lv_attr,lv_tags,pool_lv,data_percent,origin";
+pub const COLUMNS: &str = "lv_name,lv_size,lv_attr,lv_tags,pool_lv,data_percent,origin";
+/// Columns of the group.
+pub const GROUP_COLUMNS: &str = "vg_extent_size,vg_size,vg_free";
 /// Begin of the tag that is a mark, as LVM writes it: a tag knows no `:` … it knows letters, digits, `_+.-/=!:&#`.
 const TAG: &str = "berth1:";
 
@@ -147,6 +149,10 @@ impl<'a> Call<'a> {
 
     /// One volume of the whole group, whatever it is: its name is taken.
     pub fn one(&self, lv: &str) -> Result<Option<Lv>, Fault> {
+        if lv.len() > BackingName::LENGTH_MAX {
+            // None is so long.
+            return Ok(None);
+        }
         let wanted = format!("lv_name={lv}");
         Ok(self.lvs(&["-S", &wanted, self.group])?.into_iter().find(|found| found.name == lv))
     }
@@ -169,7 +175,7 @@ impl<'a> Call<'a> {
     }
 
     pub fn group_row(&self) -> Result<Group, Fault> {
-        let argv = ["vgs", "--reportformat", "json", "--units", "b", "--nosuffix", "-o", "vg_extent_size,vg_size,vg_free", self.group];
+        let argv = ["vgs", "--reportformat", "json", "--units", "b", "--nosuffix", "-o", GROUP_COLUMNS, self.group];
         let all = self.report(&argv, "vg")?;
         let row = all.first().ok_or_else(|| {
             Fault::new(FaultKind::Pool, format!("Volume group '{}' is missing", self.group))
@@ -227,7 +233,7 @@ impl<'a> Call<'a> {
 
     /// The volume of an object; `None`: missing.
     pub fn find(&self, what: &Known) -> Result<Option<Lv>, Fault> {
-        let plain = name::lv(&what.name)?;
+        let plain = name::lv(&what.name);
         let Some(mut lv) = self.volume(&plain)? else { return Ok(None) };
         if lv.name != plain && self.is_meant(&lv, what) {
             self.rename(&lv.name, &plain)?;
@@ -245,7 +251,7 @@ impl<'a> Call<'a> {
     }
 
     pub fn need(&self, what: &Known) -> Result<Lv, Fault> {
-        let lv = name::lv(&what.name)?;
+        let lv = name::lv(&what.name);
         self.find(what)?.ok_or_else(|| self.lost(&lv))
     }
 

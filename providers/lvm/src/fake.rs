@@ -18,6 +18,8 @@ struct Volume {
     skip: bool,
     read_only: bool,
     data: u64,
+    /// What its end has.
+    end: u64,
 }
 
 /// The machine and the bench.
@@ -28,6 +30,8 @@ pub struct FakeLvm {
     taken: Cell<u64>,
     volumes: RefCell<BTreeMap<String, Volume>>,
     pub ran: RefCell<Vec<String>>,
+    /// What the last removed thick volume had at its end: the next one begins with it.
+    dirt: Cell<u64>,
 }
 
 fn ok(stdout: String) -> Output {
@@ -36,6 +40,19 @@ fn ok(stdout: String) -> Output {
 
 fn error(stderr: &str) -> Output {
     Output { code: 5, stdout: String::new(), stderr: format!("  {stderr}\n") }
+}
+
+/// LVM's own rules of names, as `lvm(8)` says them, and the kernel's of devices in group `vg`.
+fn bad_name(name: &str) -> Option<Output> {
+    let inside = [
+        "_cdata", "_cmeta", "_corig", "_cvol", "_mimage", "_mlog", "_pmspare", "_rimage", "_rmeta", "_tdata", "_tmeta", "_vorigin",
+        "_vdata",
+    ];
+    let kept = inside.iter().any(|word| name.contains(word)) || name.starts_with("snapshot") || name.starts_with("pvmove");
+    let known = |c: char| c.is_ascii_alphanumeric() || "+_.-".contains(c);
+    let long = "vg-".len() + name.len() + name.matches('-').count() > 127;
+    (kept || long || name.starts_with('-') || !name.chars().all(known))
+        .then(|| error(&format!("Logical volume name \"{name}\" is invalid.")))
 }
 
 impl FakeLvm {
@@ -47,6 +64,7 @@ impl FakeLvm {
             taken: Cell::new(0),
             volumes: RefCell::default(),
             ran: RefCell::default(),
+            dirt: Cell::new(0),
         }
     }
 
@@ -107,6 +125,9 @@ impl FakeLvm {
         if self.volumes.borrow().contains_key(&name) {
             return error(&format!("Logical Volume \"{name}\" already exists in volume group \"vg\"."));
         }
+        if let Some(refused) = bad_name(&name) {
+            return refused;
+        }
         let tags = vec![value("--addtag").unwrap().to_owned()];
         if argv.contains(&"--snapshot") {
             let source = argv.last().unwrap().strip_prefix("vg/").unwrap();
@@ -131,7 +152,9 @@ impl FakeLvm {
                 size / EXTENT
             ));
         }
-        self.volumes.borrow_mut().insert(name, Volume { size, tags, thin, active: true, ..Volume::default() });
+        self.volumes
+            .borrow_mut()
+            .insert(name, Volume { size, tags, thin, active: true, end: if thin { 0 } else { self.dirt.get() }, ..Volume::default() });
         ok(String::new())
     }
 
@@ -163,7 +186,7 @@ impl FakeLvm {
         if !one.thin && size - one.size > free {
             return error("Insufficient free space: extents needed");
         }
-        one.size = size;
+        (one.size, one.end) = (size, if one.thin { 0 } else { self.dirt.get() });
         ok(String::new())
     }
 
@@ -199,6 +222,9 @@ impl Machine for FakeLvm {
             "lvrename" => {
                 let (from, to) = (argv[2], argv[3]);
                 let mut volumes = self.volumes.borrow_mut();
+                if let Some(refused) = bad_name(to) {
+                    return Ok(refused);
+                }
                 if volumes.contains_key(to) {
                     return Ok(error(&format!("Logical volume \"{to}\" already exists in volume group \"vg\"")));
                 }
@@ -211,7 +237,12 @@ impl Machine for FakeLvm {
                 }
             }
             "lvremove" => match self.volumes.borrow_mut().remove(name.unwrap()) {
-                Some(_) => ok(String::new()),
+                Some(one) => {
+                    if !one.thin {
+                        self.dirt.set(one.end);
+                    }
+                    ok(String::new())
+                }
                 None => error("Failed to find logical volume"),
             },
             other => error(&format!("{other}: command not found")),
@@ -235,17 +266,21 @@ impl Bench for FakeLvm {
     }
 
     fn write(&self, device: &Device, stamp: u64) -> Result<(), Fault> {
-        self.named(&device.path, |one| one.data = stamp)
+        self.named(&device.path, |one| (one.data, one.end) = (stamp, stamp))
     }
 
     fn read(&self, device: &Device) -> Result<u64, Fault> {
         self.named(&device.path, |one| one.data)
     }
 
+    fn read_end(&self, device: &Device) -> Result<Option<u64>, Fault> {
+        self.named(&device.path, |one| Some(one.end))
+    }
+
     fn copy(&self, from: &Data, to: &Data) -> Result<(), Fault> {
         let (Data::Device(from), Data::Device(to)) = (from, to) else { return Err(Fault::new(FaultKind::Bug, "files")) };
-        let data = self.named(from, |one| one.data)?;
-        self.named(to, |one| one.data = data)
+        let (data, end) = self.named(from, |one| (one.data, one.end))?;
+        self.named(to, |one| (one.data, one.end) = (data, end))
     }
 
     fn pipe(&self, sender: &[String], _receiver: &[String]) -> Result<(), Fault> {

@@ -19,7 +19,7 @@ use berth_plugin_sdk::{
     BackingName, Device, Fault, FaultKind, Filled, Found, Kib, Known, Machine, Manifest, Marked, New, PoolAbilities, Provider, Space,
 };
 
-use crate::call::Call;
+use crate::call::{COLUMNS, Call, GROUP_COLUMNS};
 use crate::name::{BEGUN, OLD};
 
 /// Property of LINSTOR: options for `lvcreate`.
@@ -37,26 +37,29 @@ fn no_snapshots(on: &dyn Machine) -> Fault {
 
 impl Provider for LvmProvider {
     fn manifest(&self) -> Manifest {
-        let commands = [
-            "lvs --reportformat json --units b --nosuffix -o {text} {group}",
-            "lvs --reportformat json --units b --nosuffix -o {text} {group}/{text}",
-            "lvs --reportformat json --units b --nosuffix -o {text} -S lv_name={text} {group}",
-            "vgs --reportformat json --units b --nosuffix -o {text} {group}",
-            "lvcreate {words:StorDriver/LvcreateOptions} --yes --wipesignatures y --zero y --addtag {text} --size {number}k --name {text} {group}",
-            "lvcreate {words:StorDriver/LvcreateOptions} --yes --addtag {text} --virtualsize {number}k --thinpool {text} --name {text} {group}",
-            "lvcreate --yes --setactivationskip y --permission r --addtag {text} --snapshot --name {text} {group}/{text}",
-            "lvcreate --yes --setactivationskip n --permission rw --addtag {text} --snapshot --name {text} {group}/{text}",
-            "lvchange --yes --activate y --ignoreactivationskip {group}/{text}",
-            "lvchange --yes --activate n {group}/{text}",
-            "lvchange --yes --addtag {text} {group}/{text}",
-            "lvchange --yes --deltag {text} --addtag {text} {group}/{text}",
-            "lvextend --yes --size {number}k {group}/{text}",
-            "lvrename {group} {text} {text}",
-            "lvremove --yes --force {group}/{text}",
+        let report = "--reportformat json --units b --nosuffix -o";
+        let mut commands = vec![
+            format!("lvs {report} {COLUMNS} {{group}}"),
+            format!("lvs {report} {COLUMNS} -S lv_name={{name}} {{group}}"),
+            format!("vgs {report} {GROUP_COLUMNS} {{group}}"),
         ];
+        // Volumes have names that LVM makes of backing objects, which are such names themselves; tags are marks.
+        let changes = [
+            "lvcreate {words:StorDriver/LvcreateOptions} --yes --wipesignatures y --zero y --addtag berth1:{text} --size {number}k --name {name} {group}",
+            "lvcreate {words:StorDriver/LvcreateOptions} --yes --addtag berth1:{text} --virtualsize {number}k --thinpool {name} --name {name} {group}",
+            "lvcreate --yes --setactivationskip y --permission r --addtag berth1:{text} --snapshot --name {name} {group}/{name}",
+            "lvcreate --yes --setactivationskip n --permission rw --addtag berth1:{text} --snapshot --name {name} {group}/{name}",
+            "lvchange --yes --activate y --ignoreactivationskip {group}/{name}",
+            "lvchange --yes --activate n {group}/{name}",
+            "lvchange --yes --addtag berth1:{text} {group}/{name}",
+            "lvextend --yes --size {number}k {group}/{name}",
+            "lvrename {group} {name} {name}",
+            "lvremove --yes --force {group}/{name}",
+        ];
+        commands.extend(changes.map(str::to_owned));
         Manifest {
-            commands: commands.map(str::to_owned).to_vec(),
-            devices: vec!["/dev/".to_owned()],
+            commands,
+            devices: vec!["/dev/{group}/".to_owned()],
             ..Manifest::new("lvm", env!("CARGO_PKG_VERSION"), &["LVM", "LVM_THIN"])
         }
     }
@@ -64,10 +67,17 @@ impl Provider for LvmProvider {
     fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
         let call = Call::new(on);
         let group = call.group_row()?;
+        if !name::has_room(call.group) {
+            return Err(Fault::new(FaultKind::Pool, format!("The volume group of storage pool '{}' has too long a name", on.pool().name))
+                .cause(format!("'{}' leaves too little room in the names of devices", call.group))
+                .correction("Give the group a shorter name ('vgrename')"));
+        }
         if call.thin.is_some() {
             call.thin_pool()?;
         }
-        Ok(PoolAbilities { extent: group.extent, no_snapshots: call.thin.is_none().then(|| no_snapshots(on)) })
+        // A thin pool gives out chunks of zeroes; a thick volume lies where others lay, and only its begin is zeroed.
+        let zeroes = call.thin.is_some();
+        Ok(PoolAbilities { extent: group.extent, no_snapshots: call.thin.is_none().then(|| no_snapshots(on)), zeroes })
     }
 
     fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault> {
@@ -113,15 +123,15 @@ impl Provider for LvmProvider {
         Ok(all.iter().filter(stands).filter_map(|lv| call.found(lv)).collect())
     }
 
-    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
+    fn look(&self, on: &dyn Machine, name: &BackingName, _of: Option<&BackingName>) -> Result<Option<Found>, Fault> {
         let call = Call::new(on);
-        Ok(call.volume(&name::lv(name)?)?.and_then(|lv| call.found(&lv)))
+        Ok(call.volume(&name::lv(name))?.and_then(|lv| call.found(&lv)))
     }
 
     fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
         let call = Call::new(on);
         if call.find(&new.known())?.is_none() {
-            call.make(&name::lv(&new.name)?, new, size)?;
+            call.make(&name::lv_in(&new.name, call.group)?, new, size)?;
         }
         call.at_least(&new.known(), size)
     }
@@ -147,7 +157,7 @@ impl Provider for LvmProvider {
             return Ok(());
         }
         let source = call.need(volume)?;
-        call.copy(&source, &name::lv(&new.name)?, new, true)
+        call.copy(&source, &name::lv_in(&new.name, call.group)?, new, true)
     }
 
     fn delete_snapshot(&self, on: &dyn Machine, snapshot: &Known) -> Result<(), Fault> {
@@ -159,7 +169,7 @@ impl Provider for LvmProvider {
         if call.thin.is_none() {
             return Err(no_snapshots(on));
         }
-        let plain = name::lv(&new.name)?;
+        let plain = name::lv(&new.name);
         let (begun, old) = (format!("{plain}{BEGUN}"), format!("{plain}{OLD}"));
         let present = call.need(&new.known())?;
         if matches!(call.marked(&present), Marked::By(mark) if mark.content == new.mark.content) {
@@ -182,7 +192,7 @@ impl Provider for LvmProvider {
         }
         if call.find(&new.known())?.is_none() {
             let source = call.need(snapshot)?;
-            call.copy(&source, &name::lv(&new.name)?, new, false)?;
+            call.copy(&source, &name::lv_in(&new.name, call.group)?, new, false)?;
         }
         call.at_least(&new.known(), size)?;
         Ok(Filled::Done)
@@ -195,7 +205,7 @@ impl Provider for LvmProvider {
             return Ok(Filled::Done);
         }
         let source = call.need(volume)?;
-        let plain = name::lv(&new.name)?;
+        let plain = name::lv_in(&new.name, call.group)?;
         if call.thin.is_some() {
             call.copy(&source, &plain, new, false)?;
             call.at_least(&new.known(), size)?;
@@ -214,7 +224,7 @@ impl Provider for LvmProvider {
         if call.find(&new.known())?.is_some() {
             return Ok(());
         }
-        let plain = name::lv(&new.name)?;
+        let plain = name::lv(&new.name);
         let begun = format!("{plain}{BEGUN}");
         match call.one(&begun)? {
             Some(lv) if call.marked(&lv) == Marked::By(new.mark.clone()) => {
@@ -228,7 +238,7 @@ impl Provider for LvmProvider {
 
     fn adopt(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
         let call = Call::new(on);
-        let plain = name::lv(&new.name)?;
+        let plain = name::lv(&new.name);
         let lv = call.one(&plain)?.ok_or_else(|| call.lost(&plain))?;
         match call.marked(&lv) {
             Marked::By(mark) if mark == new.mark => return Ok(()),

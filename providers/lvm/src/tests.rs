@@ -42,8 +42,50 @@ fn an_answer_that_is_no_report_is_a_fault_and_changes_nothing() {
         fn log(&self, _line: &str) {}
     }
     let on = Mute(FakeLvm::new("LVM"));
-    let known = Known { name: BackingName::parse("web").unwrap(), cluster: Uuid::from_u128(1), generation: Uuid::from_u128(2) };
+    let known = Known { name: BackingName::parse("web").unwrap(), of: None, cluster: Uuid::from_u128(1), generation: Uuid::from_u128(2) };
     assert_eq!(LvmProvider.delete(&on, &known).unwrap_err().kind, FaultKind::Tool);
     assert_eq!(LvmProvider.list(&on).unwrap_err().kind, FaultKind::Tool);
     assert!(on.0.ran.borrow().iter().all(|command| command.starts_with("lvs ")));
+}
+
+#[test]
+fn thick_volumes_that_claim_to_be_zeroes_are_found_out() {
+    /// It says of thick volumes what is true of thin ones only.
+    #[derive(Default)]
+    struct Claims(LvmProvider);
+    macro_rules! as_it_is {
+        ($($name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {
+            $(fn $name(&self, on: &dyn Machine, $($arg: $type),*) -> Result<$answer, Fault> { self.0.$name(on, $($arg),*) })*
+        };
+    }
+    impl Provider for Claims {
+        fn manifest(&self) -> Manifest {
+            self.0.manifest()
+        }
+        fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
+            Ok(PoolAbilities { zeroes: true, ..self.0.probe(on)? })
+        }
+        as_it_is! {
+            clean(cluster: Uuid) -> Vec<String>;
+            space() -> Space;
+            list() -> Vec<Found>;
+            look(name: &BackingName, of: Option<&BackingName>) -> Option<Found>;
+            create(new: &New, size: Kib) -> ();
+            grow(volume: &Known, size: Kib) -> ();
+            delete(volume: &Known) -> ();
+            snapshot(volume: &Known, new: &New) -> ();
+            delete_snapshot(snapshot: &Known) -> ();
+            rollback(new: &New, snapshot: &Known) -> ();
+            restore(snapshot: &Known, new: &New, size: Kib) -> Filled;
+            clone_volume(volume: &Known, new: &New, size: Kib) -> Filled;
+            finish_copy(new: &New) -> ();
+            adopt(new: &New, size: Kib) -> ();
+            attach(volume: &Known) -> Device;
+            detach(volume: &Known) -> ();
+        }
+    }
+    assert!(!LvmProvider.probe(&FakeLvm::new("LVM")).unwrap().zeroes && LvmProvider.probe(&FakeLvm::new("LVM_THIN")).unwrap().zeroes);
+    let report = check(&Claims::default(), &FakeLvm::new("LVM"), &Settings { volumes: 10, ..Settings::default() }, &mut |_| {});
+    let failed: Vec<_> = report.failures().map(|(check, finding)| (check.id.as_str(), finding.seen.as_str())).collect();
+    assert!(failed.iter().any(|(id, seen)| *id == "zeroes" && seen.contains("its end has data 1")), "{failed:?}");
 }

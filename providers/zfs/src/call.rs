@@ -11,7 +11,7 @@ pub const MARK: &str = "berth:mark";
 pub const GONE: &str = "berth:gone";
 /// Begin of the names of such objects; `:-` is no code of a name.
 const HIDDEN: &str = "gone:-";
-const COLUMNS: &str = "name,volsize,referenced,type,origin,berth:mark,berth:gone";
+pub const COLUMNS: &str = "name,volsize,referenced,type,origin,berth:mark,berth:gone";
 
 /// A zvol or a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl One {
         self.path.contains('@')
     }
 
-    fn last(&self) -> &str {
+    pub fn last(&self) -> &str {
         self.path.rsplit(['/', '@']).next().unwrap_or_default()
     }
 }
@@ -47,7 +47,7 @@ impl One {
 /// One call.
 pub struct Call<'a> {
     on: &'a dyn Machine,
-    place: &'a str,
+    pub place: &'a str,
 }
 
 impl<'a> Call<'a> {
@@ -122,13 +122,23 @@ impl<'a> Call<'a> {
 
     /// What has this path.
     pub fn at(&self, path: &str) -> Result<Option<One>, Fault> {
+        if path.len() > name::LONGEST {
+            // Nothing has it, and ZFS would call the question an error.
+            return Ok(None);
+        }
         let argv = ["zfs", "list", "-H", "-p", "-o", COLUMNS, "-t", "volume,snapshot", "-d", "1", path];
         Ok(self.ask(&argv)?.unwrap_or_default().lines().filter_map(One::read).find(|one| one.path == path))
     }
 
-    /// The volume of a name, or else the snapshot: where that is, its name does not say.
-    pub fn one(&self, name: &BackingName) -> Result<Option<One>, Fault> {
-        let object = name::object(name)?;
+    /// The volume of a name, or else the snapshot: where that is, its name does not say. `of`: the volume that it was taken of, if that is
+    /// known; there it is looked for first.
+    pub fn one(&self, name: &BackingName, of: Option<&BackingName>) -> Result<Option<One>, Fault> {
+        let object = name::object(name);
+        if let Some(volume) = of
+            && let Some(snapshot) = self.at(&format!("{}@{object}", self.path(&name::object(volume))))?
+        {
+            return Ok(Some(snapshot));
+        }
         if let Some(volume) = self.at(&self.path(&object))? {
             return Ok(Some(volume));
         }
@@ -190,7 +200,7 @@ impl<'a> Call<'a> {
     }
 
     pub fn find(&self, what: &Known) -> Result<Option<One>, Fault> {
-        let Some(mut one) = self.one(&what.name)? else { return Ok(None) };
+        let Some(mut one) = self.one(&what.name, what.of.as_ref())? else { return Ok(None) };
         if let Some(plain) = one.path.strip_suffix(name::BEGUN).filter(|_| self.is_meant(&one, what)).map(str::to_owned) {
             self.finish_rollback(&one.path, &plain)?;
             one.path = plain;
@@ -257,7 +267,7 @@ impl<'a> Call<'a> {
             Marked::By(mark) => format!("{}{}", mark.generation.simple(), mark.content.simple()),
             Marked::Unmarked | Marked::Foreign(_) => one.last().to_owned(),
         };
-        let id: String = id.chars().take(80).collect();
+        let id: String = id.chars().take(name::HIDDEN_LONGEST.saturating_sub(HIDDEN.len())).collect();
         match one.path.split_once('@') {
             Some((volume, _)) => format!("{volume}@{}", self.hidden_name(&id)),
             None => self.path(&self.hidden_name(&id)),

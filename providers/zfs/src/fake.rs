@@ -35,6 +35,11 @@ fn error(stderr: String) -> Output {
     Output { code: 1, stdout: String::new(), stderr: format!("{stderr}\n") }
 }
 
+/// ZFS's own rule.
+fn too_long(path: &str) -> bool {
+    path.len() > 255
+}
+
 impl FakeZfs {
     pub fn new(kind: &str) -> Self {
         Self {
@@ -62,6 +67,9 @@ impl FakeZfs {
 
     fn list(&self, argv: &[&str]) -> Output {
         let place = *argv.last().unwrap();
+        if too_long(place) {
+            return error(format!("cannot open '{place}': name is too long"));
+        }
         let objects = self.objects.borrow();
         let whole = argv.contains(&"-r");
         if !whole && !objects.contains_key(place) {
@@ -96,6 +104,9 @@ impl FakeZfs {
         let value = |key: &str| argv.iter().position(|word| *word == key).and_then(|at| argv.get(at + 1)).copied().unwrap();
         let asked: u64 = value("-V").strip_suffix('K').unwrap().parse().unwrap();
         let thin = argv.contains(&"-s");
+        if too_long(path) {
+            return error(format!("cannot create '{path}': name is too long"));
+        }
         if self.objects.borrow().contains_key(path) {
             return error(format!("cannot create '{path}': dataset already exists"));
         }
@@ -114,6 +125,9 @@ impl FakeZfs {
     fn copy(&self, from: &str, to: &str, pair: &str, origin: &str) -> Output {
         let mut objects = self.objects.borrow_mut();
         let Some(source) = objects.get(from).cloned() else { return error(format!("cannot open '{from}': dataset does not exist")) };
+        if too_long(to) {
+            return error(format!("cannot create '{to}': name is too long"));
+        }
         if objects.contains_key(to) {
             return error(format!("cannot create '{to}': dataset already exists"));
         }
@@ -161,6 +175,10 @@ impl FakeZfs {
             Some(_) | None => path.to_owned(),
         };
         let all = std::mem::take(&mut *objects);
+        if all.keys().any(|path| too_long(&moved(path))) {
+            *objects = all;
+            return error(format!("cannot rename to '{to}': name is too long"));
+        }
         *objects = all.into_iter().map(|(path, one)| (moved(&path), Object { origin: moved(&one.origin), ..one })).collect();
         ok(String::new())
     }

@@ -15,10 +15,10 @@ mod name;
 
 use berth_plugin_sdk::uuid::Uuid;
 use berth_plugin_sdk::{
-    BackingName, Device, Fault, Filled, Found, Kib, Known, Machine, Manifest, Marked, New, PoolAbilities, Provider, Space,
+    BackingName, Device, Fault, FaultKind, Filled, Found, Kib, Known, Machine, Manifest, Marked, New, PoolAbilities, Provider, Space,
 };
 
-use crate::call::{Call, GONE, MARK};
+use crate::call::{COLUMNS, Call, GONE, MARK};
 use crate::name::BEGUN;
 
 /// Property of LINSTOR: options for `zfs create`.
@@ -30,29 +30,43 @@ pub struct ZfsProvider;
 
 impl Provider for ZfsProvider {
     fn manifest(&self) -> Manifest {
-        let commands = [
-            "zfs list -H -p -o {text} -t volume,snapshot -r {place}",
-            "zfs list -H -p -o {text} -t volume,snapshot -d 1 {place}/{text}",
-            "zfs list -H -p -o {text} -t snapshot -r {place}",
-            "zfs get -H -p -o value {text} {place}",
-            "zfs create -n -P -V 1B {place}/{text}",
-            "zfs create [ -s ] {words:StorDriver/ZfscreateOptions} -o {text} -V {number}K {place}/{text}",
-            "zfs snapshot -o {text} {place}/{text}",
-            "zfs clone -o {text} {place}/{text} {place}/{text}",
-            "zfs set {text} {place}/{text}",
+        let mut commands = vec![
+            format!("zfs list -H -p -o {COLUMNS} -t volume,snapshot -r {{place}}"),
+            format!("zfs list -H -p -o {COLUMNS} -t volume,snapshot -d 1 {{place}}/{{text}}"),
+            format!("zfs list -H -p -o {COLUMNS} -t snapshot -r {{place}}"),
+        ];
+        // What lies below the pool's dataset is the provider's; a name there holds ':' and '@', which no narrower placeholder takes.
+        let more = [
+            "zfs get -H -p -o value available {place}",
+            "zfs get -H -p -o value used {place}",
+            "zfs create -n -P -V 1B {place}/probe",
+            "zfs create [ -s ] {words:StorDriver/ZfscreateOptions} -o berth:mark=berth1:{text} -V {number}K {place}/{text}",
+            "zfs snapshot -o berth:mark=berth1:{text} {place}/{text}",
+            "zfs snapshot -o berth:gone={text} {place}/{text}",
+            "zfs clone -o berth:mark=berth1:{text} {place}/{text} {place}/{text}",
+            "zfs set berth:mark=berth1:{text} {place}/{text}",
+            "zfs set berth:gone=replaces {place}/{text}",
+            "zfs set berth:gone=- {place}/{text}",
+            "zfs set volsize={number}K {place}/{text}",
             "zfs rename {place}/{text} {place}/{text}",
             "zfs destroy {place}/{text}",
         ];
+        commands.extend(more.map(str::to_owned));
         Manifest {
-            commands: commands.map(str::to_owned).to_vec(),
-            devices: vec!["/dev/zvol/".to_owned()],
+            commands,
+            devices: vec!["/dev/zvol/{place}/".to_owned()],
             ..Manifest::new("zfs", env!("CARGO_PKG_VERSION"), &["ZFS", "ZFS_THIN"])
         }
     }
 
     fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
         let call = Call::new(on);
-        Ok(PoolAbilities { extent: call.block()?, no_snapshots: None })
+        if !name::has_room(&on.pool().place) {
+            return Err(Fault::new(FaultKind::Pool, format!("The dataset of storage pool '{}' has too long a path", on.pool().name))
+                .cause(format!("'{}' leaves too little room for the names of volumes and snapshots below it", on.pool().place))
+                .correction("Make a dataset with a shorter path, or rename it ('zfs rename')"));
+        }
+        Ok(PoolAbilities { extent: call.block()?, no_snapshots: None, zeroes: true })
     }
 
     fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault> {
@@ -88,15 +102,15 @@ impl Provider for ZfsProvider {
         Ok(all.iter().filter(stands).filter_map(|one| call.found(one)).collect())
     }
 
-    fn look(&self, on: &dyn Machine, name: &BackingName) -> Result<Option<Found>, Fault> {
+    fn look(&self, on: &dyn Machine, name: &BackingName, of: Option<&BackingName>) -> Result<Option<Found>, Fault> {
         let call = Call::new(on);
-        Ok(call.one(name)?.and_then(|one| call.found(&one)))
+        Ok(call.one(name, of)?.and_then(|one| call.found(&one)))
     }
 
     fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
         let call = Call::new(on);
         if call.find(&new.known())?.is_none() {
-            call.make(&name::object(&new.name)?, new, size)?;
+            call.make(&name::volume(&new.name, call.place)?, new, size)?;
         }
         call.at_least(&new.known(), size)
     }
@@ -124,7 +138,7 @@ impl Provider for ZfsProvider {
             "snapshot",
             "-o",
             &format!("{MARK}={}", new.mark.render()),
-            &format!("{}@{}", source.path, name::object(&new.name)?),
+            &format!("{}@{}", source.path, name::snapshot(&new.name, source.last(), call.place)?),
         ])
     }
 
@@ -134,7 +148,7 @@ impl Provider for ZfsProvider {
 
     fn rollback(&self, on: &dyn Machine, new: &New, snapshot: &Known) -> Result<(), Fault> {
         let call = Call::new(on);
-        let plain = call.path(&name::object(&new.name)?);
+        let plain = call.path(&name::object(&new.name));
         let begun = format!("{plain}{BEGUN}");
         let present = call.need(&new.known())?;
         if !matches!(call.marked(&present), Marked::By(mark) if mark.content == new.mark.content) {
@@ -152,7 +166,7 @@ impl Provider for ZfsProvider {
         let call = Call::new(on);
         if call.find(&new.known())?.is_none() {
             let source = call.need(snapshot)?;
-            call.copy(&source, &call.path(&name::object(&new.name)?), new)?;
+            call.copy(&source, &call.path(&name::volume(&new.name, call.place)?), new)?;
         }
         call.at_least(&new.known(), size)?;
         Ok(Filled::Done)
@@ -162,13 +176,14 @@ impl Provider for ZfsProvider {
         let call = Call::new(on);
         if call.find(&new.known())?.is_none() {
             let source = call.need(volume)?;
+            let path = call.path(&name::volume(&new.name, call.place)?);
             // The moment of the clone; nobody is told of it, and it goes with the last that needs it.
             let moment = format!("{}@{}", source.path, call.hidden_name(&new.mark.generation.simple().to_string()));
             if call.at(&moment)?.is_none() {
                 call.must(&["zfs", "snapshot", "-o", &format!("{GONE}={}", new.mark.cluster), &moment])?;
             }
             let Some(moment) = call.at(&moment)? else { return Err(call.lost(&moment)) };
-            call.copy(&moment, &call.path(&name::object(&new.name)?), new)?;
+            call.copy(&moment, &path, new)?;
         }
         call.at_least(&new.known(), size)?;
         Ok(Filled::Done)
@@ -182,7 +197,11 @@ impl Provider for ZfsProvider {
 
     fn adopt(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
         let call = Call::new(on);
-        let path = call.path(&name::object(&new.name)?);
+        let object = name::object(&new.name);
+        let path = match &new.of {
+            Some(volume) => format!("{}@{object}", call.path(&name::object(volume))),
+            None => call.path(&object),
+        };
         let one = call.at(&path)?.ok_or_else(|| call.lost(&path))?;
         match call.marked(&one) {
             Marked::By(mark) if mark == new.mark => return Ok(()),

@@ -24,26 +24,21 @@ fn the_manifest_can_be_used() {
 }
 
 #[test]
-fn a_name_comes_back_from_its_object() {
-    for text in ["web_00000", "web.meta_00000", "a+b@c", "0"] {
-        let name = BackingName::parse(text).unwrap();
-        let object = name::object(&name).unwrap();
-        assert_eq!(name::backing(&object), Some(name), "{object}");
-        assert_eq!(name::backing(&format!("{object}{BEGUN}")), None);
-    }
-}
-
-#[test]
 fn a_stranger_s_snapshot_of_our_volume_is_not_ours() {
     let bench = FakeZfs::new("ZFS_THIN");
     let mark =
         "berth1:v:00000000-0000-0000-0000-000000000001:00000000-0000-0000-0000-000000000002:00000000-0000-0000-0000-000000000003:web/0";
     bench.put("tank/berth/web", 4096, Some(mark));
     bench.put("tank/berth/web@daily", 4096, None);
-    let known = |name: &str| Known { name: BackingName::parse(name).unwrap(), cluster: Uuid::from_u128(1), generation: Uuid::from_u128(2) };
+    let known = |name: &str| Known {
+        name: BackingName::parse(name).unwrap(),
+        of: None,
+        cluster: Uuid::from_u128(1),
+        generation: Uuid::from_u128(2),
+    };
     let all = ZfsProvider.list(&bench).unwrap();
     assert_eq!(all.iter().filter(|found| found.marked == Marked::Unmarked).count(), 1, "{all:?}");
     assert!(ZfsProvider.delete_snapshot(&bench, &known("daily")).is_err());
-    let web = ZfsProvider.look(&bench, &BackingName::parse("web").unwrap()).unwrap();
+    let web = ZfsProvider.look(&bench, &BackingName::parse("web").unwrap(), None).unwrap();
     assert!(web.is_some_and(|found| matches!(found.marked, Marked::By(_))), "its volume is ours");
 }

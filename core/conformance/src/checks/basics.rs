@@ -53,12 +53,33 @@ pub(super) fn zeroes(t: &mut Trial<'_>) -> Verdict {
         let volume = t.volume("zero")?;
         t.create(&volume, t.size())?;
         t.reads(&volume, 0, "when new")?;
+        ends_in_zeroes(t, &volume, "a new volume")?;
         t.write(&volume, round)?;
         t.create(&volume, t.size())?;
         t.reads(&volume, round, "after a repeated create")?;
+        let twice = t.round(Kib(t.size().0.saturating_mul(2)));
+        t.ok("grow", t.provider.grow(t.on(), &volume.known(), twice))?;
+        ends_in_zeroes(t, &volume, "a volume that has grown")?;
+        t.write(&volume, round)?;
         t.delete(&volume.known())?;
     }
     Ok(())
+}
+
+/// That a volume is zeroes to its end, where the provider says so.
+fn ends_in_zeroes(t: &Trial<'_>, volume: &New, what: &str) -> Verdict {
+    if !t.abilities.zeroes {
+        return Ok(());
+    }
+    let device = t.attach(volume)?;
+    let seen = t.host(&format!("read {}", device.path), t.bench.read_end(&device))?;
+    t.detach(volume)?;
+    hold(
+        seen.is_none_or(|stamp| stamp == 0),
+        format!("{what} reads as zeroes to its end, as PoolAbilities::zeroes says"),
+        || format!("its end has data {}", seen.unwrap_or_default()),
+        "Answer with zeroes: false, or see to it that nothing of an older volume is left",
+    )
 }
 
 pub(super) fn delete(t: &mut Trial<'_>) -> Verdict {

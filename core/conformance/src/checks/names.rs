@@ -39,6 +39,10 @@ pub(super) fn characters(t: &mut Trial<'_>) -> Verdict {
         format!("{prefix}..n"),
         format!("{prefix}.img"),
         format!("{prefix}_tdata"),
+        format!("{prefix}_tmeta_rimage_0"),
+        format!("_tmeta_{prefix}"),
+        format!("snapshot{prefix}"),
+        format!("pvmove0{prefix}"),
         format!("{prefix}__"),
         format!("{prefix}-"),
         format!("{prefix}."),
@@ -74,6 +78,42 @@ pub(super) fn odd(t: &mut Trial<'_>) -> Verdict {
 }
 
 pub(super) fn longest(t: &mut Trial<'_>) -> Verdict {
-    let fill = BackingName::LENGTH_MAX.saturating_sub(t.settings.prefix.len());
-    works_or_is_refused(t, &format!("{}{}", t.settings.prefix, "x".repeat(fill)))
+    let filled = |length: usize| format!("{}{}", t.settings.prefix, "x".repeat(length.saturating_sub(t.settings.prefix.len())));
+    all_work(t, &[filled(BackingName::LENGTH_SURE)])?;
+    // Names that get longer where some of their characters are written otherwise, and names that do not.
+    for name in [filled(96), filled(BackingName::LENGTH_MAX), format!("{}-{}", filled(60), "-x".repeat(32)), filled(90) + "@s"] {
+        works_or_is_refused(t, &name)?;
+    }
+    snapshots_of_long_names(t)
+}
+
+/// A snapshot of a volume of the sure length works; one with a long name, too, or it is refused.
+fn snapshots_of_long_names(t: &Trial<'_>) -> Verdict {
+    if t.abilities.no_snapshots.is_some() {
+        return Ok(());
+    }
+    let long = format!("{}{}", t.settings.prefix, "y".repeat(BackingName::LENGTH_SURE.saturating_sub(t.settings.prefix.len())));
+    let volume = t.named(&long, MarkKind::Volume, t.settings.cluster)?;
+    t.create(&volume, t.size())?;
+    for length in [BackingName::LENGTH_SURE, BackingName::LENGTH_MAX] {
+        let text = format!("{}{}", t.settings.prefix, "z".repeat(length.saturating_sub(t.settings.prefix.len())));
+        let named = t.named(&text, MarkKind::Snapshot, t.settings.cluster)?;
+        let snapshot = berth_plugin_sdk::New { of: Some(volume.name.clone()), ..named };
+        let before = t.inventory()?;
+        match t.provider.snapshot(t.on(), &volume.known(), &snapshot) {
+            Err(fault) if fault.kind == FaultKind::Unsupported && length > BackingName::LENGTH_SURE => {
+                t.same(&before, "after a refused snapshot")?;
+                t.refused(&format!("snapshot '{text}'"), Err::<(), _>(fault), &[FaultKind::Unsupported])?;
+            }
+            answer => {
+                t.ok(&format!("snapshot '{text}'"), answer)?;
+                t.found(&snapshot)?;
+            }
+        }
+    }
+    // All of them outlive their volume.
+    t.delete(&volume.known())?;
+    let sure = t.ok("list", t.provider.list(t.on()))?;
+    let there = sure.iter().any(|found| found.name.as_str().contains("zzz"));
+    hold(there, "a snapshot with a long name outlives its volume", || "list does not have it".into(), "Leave room for what you rename")
 }

@@ -12,7 +12,7 @@ const CLUSTER: Uuid = Uuid::from_u128(0xc1);
 fn new(name: &str, kind: MarkKind, generation: u128) -> New {
     let id = Uuid::from_u128(generation);
     let mark = Mark { kind, cluster: CLUSTER, generation: id, content: id, name: name.into() };
-    New { name: BackingName::parse(name).unwrap(), suffix: String::new(), mark }
+    New { name: BackingName::parse(name).unwrap(), suffix: String::new(), of: None, mark }
 }
 
 /// Every call once, some with success and some without; what it answered and what was there afterwards.
@@ -41,8 +41,8 @@ fn told(provider: &dyn Provider, kind: &str, reflinks: bool) -> Vec<String> {
     call!(restore(&snap.known(), &db, Kib(4096)));
     call!(finish_copy(&db));
     call!(list());
-    call!(look(&web.name));
-    call!(look(&snap.name));
+    call!(look(&web.name, None));
+    call!(look(&snap.name, Some(&web.name)));
     call!(delete(&stranger.known()));
     call!(detach(&web.known()));
     call!(rollback(&web, &snap.known()));

@@ -203,13 +203,13 @@ fn a_panic_of_the_machine_is_one_fault_too() {
 }
 
 fn known() -> Known {
-    Known { name: BackingName::parse("v").unwrap(), cluster: Uuid::from_u128(1), generation: Uuid::from_u128(2) }
+    Known { name: BackingName::parse("v").unwrap(), of: None, cluster: Uuid::from_u128(1), generation: Uuid::from_u128(2) }
 }
 
 fn new() -> New {
-    let Known { name, cluster, generation } = known();
+    let Known { name, of, cluster, generation } = known();
     let mark = berth_plugin_sdk::Mark { kind: MarkKind::Volume, cluster, generation, content: generation, name: "v".into() };
-    New { name, suffix: String::new(), mark }
+    New { name, suffix: String::new(), of, mark }
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn an_answer_against_the_contract_is_one_fault() {
         ("extent", |c, on| c.probe(on).err(), "extent"),
         ("huge", |c, on| c.clean(on, Uuid::from_u128(1)).err(), "2000000 entries"),
         ("twice", |c, on| c.list(on).err(), "'a' twice"),
-        ("foreign-name", |c, on| c.look(on, &known().name).err(), "answered with 'other'"),
+        ("foreign-name", |c, on| c.look(on, &known().name, None).err(), "answered with 'other'"),
         ("path", |c, on| c.attach(on, &known()).err(), "no absolute path"),
         ("copy", |c, on| c.restore(on, &known(), &new(), berth_plugin_sdk::Kib(4)).err(), "'../secret'"),
         ("words", |c, on| c.clone_volume(on, &known(), &new(), berth_plugin_sdk::Kib(4)).err(), "0 words"),

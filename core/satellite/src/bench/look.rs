@@ -39,15 +39,19 @@ impl Bench<'_> {
             return VolumeFound { device: opened.then(|| DeviceFound { path: path(), size: Kib(0), in_use: true }), ..nothing };
         }
         let mut look = || -> Result<VolumeFound, sdk::Fault> {
-            let (backing, device) = self.find(&volume.pool, &volume.backing, volume.id.uuid())?;
+            let (backing, device) = self.find(&volume.pool, &volume.backing, None, volume.id.uuid())?;
             let source = match &volume.content.source {
                 ContentSource::Fresh | ContentSource::Peers | ContentSource::Kept => Backing::Missing,
                 // Only looked at when it is needed: what is in place needs no source.
                 ContentSource::Snapshot { .. } | ContentSource::Volume { .. } if holds(&backing, volume.content.id.uuid()) => {
                     Backing::Missing
                 }
-                ContentSource::Snapshot { id, backing } => self.find(&volume.pool, backing, id.uuid())?.0,
-                ContentSource::Volume { id, backing } => self.find(&volume.pool, backing, id.uuid())?.0,
+                ContentSource::Snapshot { id, backing: copy } => {
+                    // A volume that is there is rolled back, to a snapshot of its own; of which one another was restored from nobody says.
+                    let of = matches!(backing, Backing::Ours { .. }).then_some(volume.backing.as_str());
+                    self.find(&volume.pool, copy, of, id.uuid())?.0
+                }
+                ContentSource::Volume { id, backing } => self.find(&volume.pool, backing, None, id.uuid())?.0,
             };
             let link = self.site.link(&plan.resource, number);
             let device = if self.site.attaches() { device } else { self.plain(volume, link.as_deref(), &backing)? };
@@ -74,7 +78,7 @@ impl Bench<'_> {
     /// A file that serves as it is counts as attached while its stable path points at it.
     fn plain(&mut self, volume: &VolumePlan, link: Option<&str>, backing: &Backing) -> Result<Option<DeviceFound>, sdk::Fault> {
         let (Some(link), Backing::Ours { size, .. }) = (link, backing) else { return Ok(None) };
-        let known = self.known(&volume.backing, volume.id.uuid())?;
+        let known = self.known(&volume.backing, None, volume.id.uuid())?;
         let (provider, machine) = self.pool(&volume.pool)?;
         let path = provider.attach(machine, &known)?.path;
         Ok((path == link).then_some(DeviceFound { path, size: *size, in_use: false }))
@@ -90,9 +94,9 @@ impl Bench<'_> {
             link: None,
         };
         let mut look = || -> Result<VolumeFound, sdk::Fault> {
-            let (backing, device) = self.find(&volume.pool, &volume.backing, volume.id.uuid())?;
+            let (backing, device) = self.find(&volume.pool, &volume.backing, Some(&volume.source_backing), volume.id.uuid())?;
             let source = match backing {
-                Backing::Missing => self.find(&volume.pool, &volume.source_backing, volume.source.uuid())?.0,
+                Backing::Missing => self.find(&volume.pool, &volume.source_backing, None, volume.source.uuid())?.0,
                 Backing::Ours { .. } | Backing::Unmarked { .. } | Backing::Foreign(_) => Backing::Missing,
             };
             Ok(VolumeFound { backing, source, device, ..nothing.clone() })
@@ -103,11 +107,19 @@ impl Bench<'_> {
         }
     }
 
-    pub(super) fn find(&mut self, pool: &StorPoolName, backing: &str, id: Uuid) -> Result<(Backing, Option<DeviceFound>), sdk::Fault> {
+    /// `of`: of a snapshot its volume, where that is known.
+    pub(super) fn find(
+        &mut self,
+        pool: &StorPoolName,
+        backing: &str,
+        of: Option<&str>,
+        id: Uuid,
+    ) -> Result<(Backing, Option<DeviceFound>), sdk::Fault> {
         let (site, cluster) = (self.site, self.cluster);
-        let name = name(backing)?;
+        let (name, of) = (name(backing)?, of.map(name).transpose()?);
+        let ended = self.ended.contains(&(pool.clone(), backing.to_owned()));
         let (provider, machine) = self.pool(pool)?;
-        let Some(found) = provider.look(machine, &name)? else { return Ok((Backing::Missing, None)) };
+        let Some(found) = provider.look(machine, &name, of.as_ref())? else { return Ok((Backing::Missing, None)) };
         let mark = match found.marked {
             Marked::Foreign(why) => return Ok((Backing::Foreign(why), None)),
             Marked::Unmarked => return Ok((Backing::Unmarked { size: Kib(found.size.0) }, None)),
@@ -123,12 +135,15 @@ impl Bench<'_> {
             let in_use = site.in_use(&device.path);
             DeviceFound { path: device.path, size: Kib(device.size.0), in_use }
         });
+        // What was detached and is still there is there as long as its volume, and nobody's to end.
+        let device = device.filter(|device| device.in_use || !ended);
         let backing = Backing::Ours { content: mark.content, size: Kib(found.size.0), allocated: Kib(found.allocated.0) };
         Ok((backing, device))
     }
 
-    pub(super) fn known(&self, backing: &str, id: Uuid) -> Result<Known, sdk::Fault> {
-        Ok(Known { name: name(backing)?, cluster: self.cluster, generation: id })
+    /// `of`: of a snapshot its volume, where that is known.
+    pub(super) fn known(&self, backing: &str, of: Option<&str>, id: Uuid) -> Result<Known, sdk::Fault> {
+        Ok(Known { name: name(backing)?, of: of.map(name).transpose()?, cluster: self.cluster, generation: id })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ use crate::loops::Loops;
 use crate::machine::{HostMachine, MARK, Shared};
 use crate::orders;
 
+/// What is written at the begin and at the end of a device, bytes.
+const BLOCK: u64 = 4096;
 /// By how much free space may differ from what volumes take: others write to the same file system meanwhile.
 const SLACK: Kib = Kib(16 << 10);
 
@@ -244,6 +246,11 @@ impl Bench for HostBench<'_> {
             let mut block = [0u8; 4096];
             block[..8].copy_from_slice(&stamp.to_be_bytes());
             file.write_all(&block)?;
+            // A device of one block has no other end.
+            if let Some(end) = device.size.bytes().and_then(|bytes| bytes.checked_sub(BLOCK)).filter(|end| *end >= BLOCK) {
+                file.seek(SeekFrom::Start(end))?;
+                file.write_all(&block)?;
+            }
             file.sync_all()
         };
         write().map_err(|error| fault("written to", path, &error))
@@ -254,6 +261,15 @@ impl Bench for HostBench<'_> {
         let mut bytes = [0u8; 8];
         File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).map_err(|error| fault("read", path, &error))?;
         Ok(u64::from_be_bytes(bytes))
+    }
+
+    fn read_end(&self, device: &Device) -> Result<Option<u64>, Fault> {
+        let path = Path::new(&device.path);
+        let Some(end) = device.size.bytes().and_then(|bytes| bytes.checked_sub(BLOCK)) else { return Ok(None) };
+        let mut bytes = [0u8; 8];
+        let read = File::open(path).and_then(|mut file| file.seek(SeekFrom::Start(end)).and_then(|_| file.read_exact(&mut bytes)));
+        read.map_err(|error| fault("read", path, &error))?;
+        Ok(Some(u64::from_be_bytes(bytes)))
     }
 
     fn copy(&self, from: &Data, to: &Data) -> Result<(), Fault> {

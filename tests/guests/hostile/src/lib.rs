@@ -173,7 +173,7 @@ impl Provider for Hostile {
     fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
         misbehave(on)?;
         let extent = if asked(on, "extent") { Kib(0) } else { Kib(4) };
-        Ok(PoolAbilities { extent, no_snapshots: None })
+        Ok(PoolAbilities { extent, no_snapshots: None, zeroes: true })
     }
     fn clean(&self, on: &dyn Machine, _cluster: Uuid) -> Result<Vec<String>, Fault> {
         misbehave(on)?;
@@ -187,7 +187,7 @@ impl Provider for Hostile {
         misbehave(on)?;
         Ok(if asked(on, "twice") { [found("a"), found("a")].concat() } else { Vec::new() })
     }
-    fn look(&self, on: &dyn Machine, _name: &BackingName) -> Result<Option<Found>, Fault> {
+    fn look(&self, on: &dyn Machine, _name: &BackingName, _of: Option<&BackingName>) -> Result<Option<Found>, Fault> {
         misbehave(on)?;
         Ok(if asked(on, "foreign-name") { found("other").pop() } else { None })
     }

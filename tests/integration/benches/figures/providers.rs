@@ -75,7 +75,7 @@ pub fn child(cache: &Path) -> Result<()> {
     let mut loaded = Vec::new();
     for _ in 0..LOADED {
         let component = load(&sandbox)?;
-        fault(component.look(&on, &web))?;
+        fault(component.look(&on, &web, None))?;
         loaded.push(component);
     }
     println!("{}", rss_mib(std::process::id())?);
@@ -98,7 +98,7 @@ fn machine() -> Result<(MemoryMachine, BackingName)> {
     let name = BackingName::parse("web_00000")?;
     let id = Uuid::from_u128(7);
     let mark = Mark { kind: MarkKind::Volume, cluster: id, generation: id, content: id, name: "web/0".into() };
-    fault(FileProvider.create(&on, &New { name: name.clone(), suffix: String::new(), mark }, Kib(1 << 20)))?;
+    fault(FileProvider.create(&on, &New { name: name.clone(), suffix: String::new(), of: None, mark }, Kib(1 << 20)))?;
     Ok((on, name))
 }
 
@@ -110,7 +110,7 @@ fn call(provider: &dyn Provider, samples: usize, calls: u32, before: impl Fn()) 
         before();
         let begin = Instant::now();
         for _ in 0..calls {
-            black_box(fault(provider.look(&on, black_box(&web)))?).context("the volume is missing")?;
+            black_box(fault(provider.look(&on, black_box(&web), None))?).context("the volume is missing")?;
         }
         all.push(ms(begin.elapsed()) * 1000.0 / f64::from(calls));
     }
