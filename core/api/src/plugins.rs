@@ -21,6 +21,7 @@ pub struct Plugin {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub form: Option<&'static str>,
     pub kinds: Vec<String>,
+    pub serves: String,
     pub file: String,
     pub sha256: String,
     pub commands: Vec<String>,

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use berth_model::inquiry::LogControl;
+use berth_plugin_sdk::storage::Storage;
+use berth_satellite::plugins::PluginKeys;
 use clap::ArgMatches;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
@@ -31,6 +33,8 @@ const CONTROLLER: &[Known] = &[
     Known { name: "log", variable: "BERTH_LOG", default: Some("info") },
     Known { name: "log_format", variable: "BERTH_LOG_FORMAT", default: Some("text") },
     Known { name: "traces", variable: "BERTH_TRACES", default: None },
+    Known { name: "plugins", variable: "BERTH_CONTROLLER_PLUGINS", default: None },
+    Known { name: "plugin_keys", variable: "BERTH_CONTROLLER_PLUGIN_KEYS", default: None },
 ];
 
 const SATELLITE: &[Known] = &[
@@ -97,13 +101,34 @@ pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
     sign_in::apply(&mut config, &settings)?;
     let stdin = words.get_flag("until_stdin_closes");
     let renew = config.renew.clone();
+    let wanted = plugins::read(settings.get("plugins").unwrap_or_default())?;
+    let keys = keys_of_plugins(&listed(&settings, "plugin_keys"))?;
+    let around = plugins::Around { data: config.data.clone(), node: None, controllers: None, inside: None };
     let ended = runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
         renew_on_signal(renew)?;
-        berth_controller::serve(config, stop, |address| ready(&format!("http://{address}"))).await.map_err(|error| {
+        let mut running = None;
+        let started = |address: SocketAddr, controller: &berth_controller::Controller| {
+            // Plugins of a controller need no network to reach it.
+            let (controller, handle) = (controller.clone(), tokio::runtime::Handle::current());
+            let storage = move |plugin: &str| -> Arc<dyn Storage> {
+                Arc::new(berth_controller::storage(&controller, plugin, &plugins::machine_name(), handle.clone()))
+            };
+            let plugins = plugins::Plugins::new(plugins::Around { inside: Some(Arc::new(storage)), ..around }, keys);
+            running = Some(tokio::spawn(plugins.run(wanted, Arc::default(), stop.clone())));
+            ready(&format!("http://{address}"));
+        };
+        let ended = berth_controller::serve(config, stop.clone(), started).await.map_err(|error| {
             let text = format!("{error}. {}", error.correction());
             if error.needs_hands() { NeedsHands(text).into() } else { anyhow::Error::msg(text) }
-        })
+        });
+        stop.cancel();
+        if let Some(plugins) = running
+            && let Err(error) = plugins.await
+        {
+            tracing::error!(%error, "a plugin panicked at its end");
+        }
+        ended
     });
     crate::traces::end();
     ended
@@ -141,18 +166,17 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
     config.dev_dir = settings.require("dev_dir")?.into();
     config.file_folders = file_folders(settings.get("allow_ext_files"))?;
     config.plugin_cache = settings.get("plugin_cache").map(PathBuf::from);
-    let keys = settings.get("plugin_keys").unwrap_or_default();
-    config.plugin_keys = keys.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect();
+    config.plugin_keys = listed(&settings, "plugin_keys");
     config.tls = certificates::files(&settings, &certificates::ANSWERS)?;
     let wanted = plugins::read(settings.get("plugins").unwrap_or_default())?;
     let around = plugins::Around {
         data: config.data.clone(),
         node: config.name.clone(),
         controllers: settings.get("controllers").map(str::to_owned),
+        inside: None,
     };
-    let plugins = plugins::Plugins::default();
-    let called = plugins.clone();
-    config.calls.0 = Some(Arc::new(move |plugin: &str, operation: &str, input: &str| called.call(plugin, operation, input)));
+    let plugins = plugins::Plugins::new(around, keys_of_plugins(&config.plugin_keys)?);
+    config.integrations = plugins.clone();
     let stdin = words.get_flag("until_stdin_closes");
     let ended = runtime(2)?.block_on(async move {
         let stop = stop_on_signals(stdin)?;
@@ -165,32 +189,30 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
             }
         });
         // Beside the satellite: volumes are served while a plugin waits for a controller.
-        let starting = tokio::task::spawn_blocking({
-            let plugins = plugins.clone();
-            move || plugins.start(&wanted, &around)
-        });
-        let ending = tokio::spawn({
-            let stop = stop.clone();
-            async move {
-                if let Err(error) = starting.await {
-                    tracing::error!(%error, "a plugin panicked at its start");
-                }
-                stop.cancelled().await;
-                plugins.stop().await;
-            }
-        });
+        let plugins = tokio::spawn(plugins.run(wanted, Arc::clone(&config.plugins_changed), stop.clone()));
         let ended = berth_satellite::serve(config, stop.clone()).await.map_err(|error| {
             let correction = error.correction();
             anyhow::anyhow!("{:#}. {correction}", anyhow::Error::new(error))
         });
         stop.cancel();
-        if let Err(error) = ending.await {
+        if let Err(error) = plugins.await {
             tracing::error!(%error, "a plugin panicked at its end");
         }
         ended
     });
     crate::traces::end();
     ended
+}
+
+/// Keys of a comma-separated list.
+fn listed(settings: &Settings, name: &str) -> Vec<String> {
+    let text = settings.get(name).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect()
+}
+
+fn keys_of_plugins(keys: &[String]) -> anyhow::Result<PluginKeys> {
+    PluginKeys::parse(keys)
+        .map_err(|text| anyhow::anyhow!("'plugin_keys': '{text}' is no public key; give the line of minisign that begins with RW"))
 }
 
 fn file_folders(text: Option<&str>) -> anyhow::Result<Vec<String>> {

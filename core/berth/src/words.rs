@@ -143,6 +143,12 @@ pub struct ControllerWords {
     /// Its key (PEM).
     #[arg(long, value_name = "FILE")]
     pub https_key: Option<String>,
+    /// Integration plugin to run in the controller, and its configuration file; may be given several times.
+    #[arg(long = "plugin", value_name = "FILE[=CONFIG]", action = clap::ArgAction::Append)]
+    pub plugins: Vec<String>,
+    /// Public keys of minisign (RW…): plugins must be signed with one of them then.
+    #[arg(long, value_name = "KEY,...")]
+    pub plugin_keys: Option<String>,
     /// Authorities of clients (PEM): only clients with a certificate of theirs get in.
     #[arg(long, value_name = "FILE")]
     pub https_client_ca: Option<String>,

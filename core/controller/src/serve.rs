@@ -117,7 +117,7 @@ impl ControllerError {
 ///
 /// # Errors
 /// [`ControllerError`], each with a correction.
-pub async fn serve(config: Config, stop: CancellationToken, ready: impl FnOnce(SocketAddr)) -> Result<(), ControllerError> {
+pub async fn serve(config: Config, stop: CancellationToken, ready: impl FnOnce(SocketAddr, &Controller)) -> Result<(), ControllerError> {
     let begun = Instant::now();
     // The cheapest check first: a port in use must not move the lead to a controller that cannot answer.
     let listen_error = |source| ControllerError::Listen { address: config.listen, source };
@@ -141,7 +141,7 @@ async fn with_store(
     (listener, https): (TcpListener, Option<https::Ready>),
     address: SocketAddr,
     stop: CancellationToken,
-    ready: impl FnOnce(SocketAddr),
+    ready: impl FnOnce(SocketAddr, &Controller),
     begun: Instant,
 ) -> Result<(), ControllerError> {
     let outside = match &config.satellites {
@@ -150,7 +150,7 @@ async fn with_store(
     };
     let Running { controller, records, mut tasks } = start(config, store, outside, stop.clone()).await?;
     Ready { listen: address, serial: controller.view().cluster.serial, records, after: begun.elapsed() }.emit(controller.counters());
-    ready(address);
+    ready(address, &controller);
     let mut server = std::pin::pin!(rest(config, controller, listener, https, stop.clone()));
     let ended = tokio::select! {
         ended = &mut server => ended,

@@ -33,6 +33,9 @@ pub struct PluginSeen {
     /// Words of the provider kinds that it serves.
     #[serde(default)]
     pub kinds: Vec<String>,
+    /// What an integration plugin serves, one sentence; empty: it is a provider.
+    #[serde(default)]
+    pub serves: String,
     /// Its file; empty: it is part of the satellite.
     #[serde(default)]
     pub file: String,
@@ -78,6 +81,7 @@ impl PluginSeen {
             contract: String::new(),
             form: None,
             kinds: Vec::new(),
+            serves: String::new(),
             file: String::new(),
             sha256: String::new(),
             commands: Vec::new(),

@@ -7,25 +7,41 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_model::inquiry::{LogControl, RememberedLog};
-use berth_plugin_sdk::Fault;
+use berth_model::plugin::PluginSeen;
+use berth_plugin_sdk::{Fault, FaultKind};
 use berth_trust::{Asked, BadCertificate, Files};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Port that controllers expect a satellite at.
 pub const DEFAULT_PORT: u16 = 3366;
 /// Folder of the stable device paths.
 pub const DEFAULT_DEV_DIR: &str = "/dev/berth";
 
-/// What carries out an operation of a plugin: its name, the operation, the input; answers what the plugin answers.
-pub type CallPlugin = dyn Fn(&str, &str, &str) -> Result<String, Fault> + Send + Sync;
+/// Integration plugins that run beside the satellite. Calls may block, and come from several threads.
+pub trait Integrations: std::fmt::Debug + Send + Sync {
+    /// Has a plugin carry out an operation: JSON or nothing in, JSON out.
+    ///
+    /// # Errors
+    /// The plugin's own; `Lost`: it does not run.
+    fn call(&self, plugin: &str, operation: &str, input: &str) -> Result<String, Fault>;
 
-/// The way to integration plugins, for whoever asks over the local socket.
-#[derive(Clone, Default)]
-pub struct Calls(pub Option<Arc<CallPlugin>>);
+    /// What is known of each, in a fixed order, of those that could not be started, too.
+    fn seen(&self) -> Vec<PluginSeen>;
+}
 
-impl std::fmt::Debug for Calls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.is_some() { "Calls" } else { "no calls" })
+/// A satellite without integration plugins.
+#[derive(Debug)]
+pub struct NoIntegrations;
+
+impl Integrations for NoIntegrations {
+    fn call(&self, plugin: &str, _operation: &str, _input: &str) -> Result<String, Fault> {
+        Err(Fault::new(FaultKind::Lost, format!("No plugin '{plugin}' runs here"))
+            .cause("This satellite runs no integration plugins")
+            .correction("Install one with 'berth plugin install FILE', and restart the satellite"))
+    }
+
+    fn seen(&self) -> Vec<PluginSeen> {
+        Vec::new()
     }
 }
 
@@ -51,7 +67,9 @@ pub struct Config {
     /// Public keys of `minisign`; when there are any, installed plugins must be signed with one of them.
     pub plugin_keys: Vec<String>,
     /// Integration plugins that run beside it.
-    pub calls: Calls,
+    pub integrations: Arc<dyn Integrations>,
+    /// Asks for plugins to be looked for again, when integration plugins have changed.
+    pub plugins_changed: Arc<Notify>,
     /// Certificates: controllers must come by TLS, with one of the same authority that is made for calling satellites; `None`: plain.
     pub tls: Option<Files>,
     /// Asks for certificates to be read again at once; else they are a little later than they change.
@@ -76,7 +94,8 @@ impl Config {
             file_folders: Vec::new(),
             plugin_cache: None,
             plugin_keys: Vec::new(),
-            calls: Calls::default(),
+            integrations: Arc::new(NoIntegrations),
+            plugins_changed: Arc::default(),
             tls: None,
             renew: Asked::default(),
             announce: None,

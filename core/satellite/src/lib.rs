@@ -42,9 +42,10 @@ use std::time::Duration;
 
 use berth_plugin_sdk::{Fault, FaultKind};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::config::{CallPlugin, Calls, Config, DEFAULT_DEV_DIR, DEFAULT_PORT, SatelliteError, Unusable};
+pub use crate::config::{Config, DEFAULT_DEV_DIR, DEFAULT_PORT, Integrations, NoIntegrations, SatelliteError, Unusable};
 pub use crate::core::{LocalStatus, ResourceState, Settings};
 pub use crate::files::folders as file_folders;
 pub use crate::plugins::Loaded;
@@ -150,7 +151,8 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
         scan_interval,
         file_folders,
         plugin_keys,
-        calls,
+        integrations,
+        plugins_changed,
         plugin_cache,
         tls,
         renew,
@@ -189,13 +191,23 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
     let found = tokio::task::spawn_blocking(move || Plugins::find(&folder, plugin_cache, plugin_keys)).await;
     let plugins = found.unwrap_or_else(|error| Err(Fault::new(FaultKind::Bug, "Providers cannot be found").cause(error.to_string())));
     let plugins = plugins.map_err(SatelliteError::Providers)?;
-    let site = HostSite::new(Arc::clone(&shared), &usable(dev_dir, &data, attaches), capabilities, plugins, about, external);
+    let site = HostSite::new(
+        Arc::clone(&shared),
+        &usable(dev_dir, &data, attaches),
+        capabilities,
+        plugins,
+        (about, external),
+        Arc::clone(&integrations),
+    );
     // Whatever ends first ends the others.
     let inner = stop.child_token();
     let satellite = Satellite::start(Settings { site: Arc::new(site), keep, remembered, name, scan_interval }, &inner);
     let door = satellite.door();
-    let helpers =
-        [tokio::spawn(watch::watch(door.clone(), shared, inner.clone())), tokio::spawn(local::serve(socket, door, calls, inner.clone()))];
+    let helpers = [
+        tokio::spawn(watch::watch(door.clone(), shared, inner.clone())),
+        tokio::spawn(hear_of_plugins(door.clone(), plugins_changed, inner.clone())),
+        tokio::spawn(local::serve(socket, door, integrations, inner.clone())),
+    ];
     let served = session::serve(listener, tls, satellite.clone()).await;
     inner.cancel();
     for task in helpers {
@@ -207,6 +219,22 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
     // The next life makes its own.
     drop(std::fs::remove_file(data.join(local::SOCKET)));
     served
+}
+
+/// Has plugins looked for again whenever integration plugins have changed, until `stop`.
+async fn hear_of_plugins(core: mpsc::Sender<core::Event>, changed: Arc<Notify>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = changed.notified() => {}
+        }
+        let (reply, looked) = oneshot::channel();
+        if core.send(core::Event::LookForPlugins(reply)).await.is_err() {
+            return;
+        }
+        // Two looks at once would tell the controller twice; a satellite that ends answers nobody.
+        drop(looked.await);
+    }
 }
 
 /// The device folder, or one in the data folder where a satellite without root cannot write to the usual one.

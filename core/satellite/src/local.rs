@@ -15,6 +15,7 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path as Name, State};
@@ -33,7 +34,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Calls, SatelliteError};
+use crate::config::{Integrations, SatelliteError};
 use crate::core::{Event, HandError, LocalStatus, ResourceState};
 use crate::keep::Override;
 
@@ -87,7 +88,7 @@ pub fn bind(data: &Path) -> Result<UnixListener, SatelliteError> {
 }
 
 /// Answers on the socket until `stop`.
-pub async fn serve(listener: UnixListener, core: mpsc::Sender<Event>, calls: Calls, stop: CancellationToken) {
+pub async fn serve(listener: UnixListener, core: mpsc::Sender<Event>, calls: Arc<dyn Integrations>, stop: CancellationToken) {
     let router = Router::new()
         .route("/status", get(status))
         .route("/plugins", get(plugins).post(plugins_again))
@@ -163,9 +164,8 @@ async fn by_hand(core: &mpsc::Sender<Event>, name: &str, attach: bool) -> Respon
     }
 }
 
-async fn call(State(calls): State<Calls>, Name((plugin, operation)): Name<(String, String)>, input: String) -> Response {
-    let Some(call) = calls.0 else { return say(StatusCode::NOT_FOUND, "this satellite runs no plugins; start it with --plugin FILE") };
-    let work = tokio::task::spawn_blocking(move || call(&plugin, &operation, &input));
+async fn call(State(calls): State<Arc<dyn Integrations>>, Name((plugin, operation)): Name<(String, String)>, input: String) -> Response {
+    let work = tokio::task::spawn_blocking(move || calls.call(&plugin, &operation, &input));
     match work.await {
         // What a plugin answers is its own matter, but it is JSON.
         Ok(Ok(text)) => match serde_json::from_str::<serde_json::Value>(&text) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use berth_model::inquiry::{Answer, Question};
 use berth_model::layers::{LayerKind, ProviderKind};
@@ -14,6 +14,7 @@ use berth_plugin_sdk::{Fault, FaultKind, Filled, Machine, Pool};
 use uuid::Uuid;
 
 use crate::about::About;
+use crate::config::Integrations;
 use crate::files::ExternalFiles;
 use crate::links::Links;
 use crate::machine::{HostMachine, Shared, remember_folder};
@@ -149,6 +150,9 @@ pub struct HostSite {
     about: About,
     external: ExternalFiles,
     plugins: Plugins,
+    integrations: Arc<dyn Integrations>,
+    /// What was known of them when somebody looked the last time.
+    beside: Mutex<Vec<PluginSeen>>,
 }
 
 impl HostSite {
@@ -159,11 +163,12 @@ impl HostSite {
         dev_dir: &Path,
         capabilities: Capabilities,
         plugins: Plugins,
-        about: About,
-        external: ExternalFiles,
+        (about, external): (About, ExternalFiles),
+        integrations: Arc<dyn Integrations>,
     ) -> Self {
         let capabilities = Capabilities { file_folders: external.folders().to_vec(), ..capabilities };
-        Self { shared, links: Links::new(dev_dir), capabilities, plugins, about, external }
+        let beside = Mutex::new(integrations.seen());
+        Self { shared, links: Links::new(dev_dir), capabilities, plugins, about, external, integrations, beside }
     }
 
     fn link_fault(&self, resource: &ResourceName, volume: VolumeNumber, error: &std::io::Error) -> Fault {
@@ -179,7 +184,7 @@ impl Site for HostSite {
         let mut able = self.capabilities.clone();
         able.providers.extend(self.plugins.kinds());
         able.unsupported_providers.retain(|kind, _| !able.providers.contains(kind));
-        able.plugins = self.plugins.seen();
+        able.plugins = self.plugins();
         able
     }
 
@@ -192,11 +197,19 @@ impl Site for HostSite {
     }
 
     fn plugins(&self) -> Vec<PluginSeen> {
-        self.plugins.seen()
+        let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut all: Vec<PluginSeen> = self.plugins.seen().into_iter().chain(beside).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
     }
 
     fn look_for_plugins(&self) -> bool {
-        self.plugins.look_again()
+        let providers = self.plugins.look_again();
+        let seen = self.integrations.seen();
+        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *beside != seen;
+        *beside = seen;
+        providers || changed
     }
 
     fn attaches(&self) -> bool {

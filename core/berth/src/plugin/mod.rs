@@ -12,7 +12,7 @@ use berth_client::Call;
 use berth_model::plugin::{PluginFault, PluginSeen};
 use berth_plugin_sdk::Operator;
 use berth_satellite::local::{self, LocalError};
-use berth_satellite::plugins::{self, InstallError};
+use berth_satellite::plugins::{self, InstallError, Proposed};
 use serde_json::Value;
 
 use crate::ask::{self, refused, send};
@@ -63,9 +63,9 @@ fn texts(value: &Value, key: &str) -> String {
 
 fn table(plugins: &Value, nodes: bool) -> Table {
     let mut table = if nodes {
-        Table::new(["Node", "Plugin", "Version", "Kinds", "Form", "State"])
+        Table::new(["Node", "Plugin", "Version", "Serves", "Form", "State"])
     } else {
-        Table::new(["Plugin", "Version", "Kinds", "Form", "State"])
+        Table::new(["Plugin", "Version", "Serves", "Form", "State"])
     };
     for one in plugins.as_array().into_iter().flatten() {
         let fault = one["fault"].as_object().is_some();
@@ -76,7 +76,8 @@ fn table(plugins: &Value, nodes: bool) -> Table {
             (false, false) => (format!("not granted: {withheld}"), Tone::Warn),
         };
         let mut cells: Vec<Cell> = if nodes { row([text(one, "node_name")]) } else { Vec::new() };
-        cells.extend(row([text(one, "name"), text(one, "version"), texts(one, "kinds"), text(one, "form").to_lowercase()]));
+        let serves = if text(one, "serves").is_empty() { texts(one, "kinds") } else { text(one, "serves") };
+        cells.extend(row([text(one, "name"), text(one, "version"), serves, text(one, "form").to_lowercase()]));
         cells.push(Cell::toned(state, tone));
         table.rows.push(cells);
     }
@@ -99,11 +100,12 @@ fn told(error: &InstallError) -> anyhow::Error {
 
 fn inspect(words: &InspectWords) -> anyhow::Result<()> {
     let proposed = plugins::propose(&words.file, &operator(&words.grant)).map_err(|error| told(&error))?;
-    show(&serde_json::to_value(&proposed.seen)?, words.output, |_| Page::default().with(asks(&proposed.seen)))
+    show(&serde_json::to_value(&proposed.seen)?, words.output, |_| Page::default().with(asks(&proposed)))
 }
 
 /// What a plugin is, asks for and gets, a line each.
-fn asks(seen: &PluginSeen) -> Table {
+fn asks(proposed: &Proposed) -> Table {
+    let seen = &proposed.seen;
     let mut table = Table::new(["What", "Value"]);
     let mut line = |what: &str, value: String| {
         if !value.is_empty() {
@@ -115,7 +117,13 @@ fn asks(seen: &PluginSeen) -> Table {
     line("Contract", seen.contract.clone());
     line("Form", seen.form.map(|form| form.word().to_lowercase()).unwrap_or_default());
     line("Kinds of pools", seen.kinds.join(", "));
+    line("Serves", seen.serves.clone());
     line("SHA-256", seen.sha256.clone());
+    if !seen.serves.is_empty() {
+        let operations = proposed.operations.iter().map(|(name, help)| format!("{name}: {help}"));
+        line("Operations", operations.collect::<Vec<_>>().join("\n"));
+        return table;
+    }
     line("Files of the pool's folder", if seen.files { "yes" } else { "no" }.to_owned());
     line("Runs", seen.commands.join("\n"));
     line("Not granted", seen.withheld.join(", "));
@@ -132,10 +140,14 @@ fn asks(seen: &PluginSeen) -> Table {
 
 fn install(words: &InstallWords) -> anyhow::Result<()> {
     let operator = operator(&words.grant);
-    let installed = plugins::install(&words.place.data, &words.file, &operator).map_err(|error| told(&error))?;
+    let installed = plugins::install(&words.place.data, &words.file, &operator, words.config.as_deref()).map_err(|error| told(&error))?;
     println!("'{}' is installed ({}).", installed.name, installed.config.display());
     match look_again(&words.place.data)? {
         Some(all) => match all.iter().find(|plugin| plugin.name == installed.name) {
+            Some(_) if installed.integration => {
+                println!("It serves a platform, and is started with the satellite: restart the satellite.");
+                Ok(())
+            }
             Some(PluginSeen { fault: Some(PluginFault { message, correction }), .. }) => {
                 Err(anyhow!("the satellite cannot use it: {}. {}.", harmless(message), harmless(correction)))
             }
@@ -160,8 +172,12 @@ fn install(words: &InstallWords) -> anyhow::Result<()> {
 fn remove(words: &RemoveWords) -> anyhow::Result<()> {
     plugins::remove(&words.place.data, &words.name).map_err(|error| told(&error))?;
     println!("'{}' is removed.", words.name);
-    if look_again(&words.place.data)?.is_none() {
-        println!("No satellite runs with this data folder.");
+    match look_again(&words.place.data)? {
+        None => println!("No satellite runs with this data folder."),
+        Some(all) if all.iter().any(|one| one.name == words.name && !one.serves.is_empty()) => {
+            println!("It runs until the satellite is restarted.");
+        }
+        Some(_) => {}
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub enum PluginVerb {
     Check(CheckWords),
     /// Install a plugin on this machine, in place of an earlier version of it.
     #[command(
-        after_help = "Examples: grant all that it asks for, or only some of the commands\n  berth plugin install ./ramdisk.wasm\n  berth plugin install ./lvm.wasm --grant lvs --grant vgs --grant lvcreate\n\nA component is used at once, a library after the satellite was restarted."
+        after_help = "Examples: grant all that it asks for, or only some of the commands\n  berth plugin install ./ramdisk.wasm\n  berth plugin install ./lvm.wasm --grant lvs --grant vgs --grant lvcreate\n  berth plugin install ./libberth_plugin_docker_volume.so --config /etc/linstor/docker-volume.conf\n\nA component is used at once, a library after the satellite was restarted."
     )]
     Install(InstallWords),
     /// Remove an installed plugin from this machine.
@@ -148,6 +148,9 @@ pub struct InstallWords {
     /// What is granted.
     #[command(flatten)]
     pub grant: GrantWords,
+    /// Configuration file of an integration plugin, an absolute path.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where the satellite on this machine is.
     #[command(flatten)]
     pub place: Place,

@@ -27,7 +27,7 @@ fn config(data: &Path) -> Config {
 async fn start(data: &Path) -> Served {
     let (tell, ready) = oneshot::channel();
     let stop = CancellationToken::new();
-    let task = tokio::spawn(serve(config(data), stop.clone(), move |address| tell.send(address).unwrap()));
+    let task = tokio::spawn(serve(config(data), stop.clone(), move |address, _| tell.send(address).unwrap()));
     let address = tokio::time::timeout(DEADLINE, ready).await.unwrap().unwrap();
     Served { address, stop, task }
 }
@@ -57,7 +57,7 @@ async fn call(address: SocketAddr, request: &str, body: &str) -> String {
 }
 
 async fn refused(config: Config) -> ControllerError {
-    let error = serve(config, CancellationToken::new(), |_| panic!("it must not serve")).await.unwrap_err();
+    let error = serve(config, CancellationToken::new(), |_, _| panic!("it must not serve")).await.unwrap_err();
     let correction = error.correction();
     assert!(correction.ends_with('.') && correction.starts_with(char::is_uppercase), "{error}: {correction}");
     error

@@ -55,6 +55,18 @@ pub struct PluginConfig {
     /// What is granted; what is left out is granted as the plugin asks for it.
     #[serde(default)]
     pub grant: Operator,
+    /// It serves a platform instead of making volumes, and is started beside the satellite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integration: Option<IntegrationConfig>,
+}
+
+/// What the operator says of an integration plugin.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IntegrationConfig {
+    /// Its own configuration file, an absolute path; `None`: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<PathBuf>,
 }
 
 /// Why an installed plugin cannot be used.
@@ -176,16 +188,57 @@ impl PluginConfig {
         if !is.eq_ignore_ascii_case(&self.sha256) {
             return Err(BadConfig::Sum { path, is, wanted: self.sha256.chars().take(64).collect() });
         }
-        if !keys.0.is_empty() {
-            let beside = folder.join(format!("{}{SIGNATURE}", self.file));
-            let unsigned = |why: String| BadConfig::Signature { path: path.clone(), why };
-            let text = bounded(&beside, TEXT_MAX).map_err(|_| unsigned(format!("there is no signature '{}'", beside.display())))?;
-            let text = String::from_utf8(text).map_err(|_| unsigned("the signature is no text".into()))?;
-            let signature = Signature::decode(&text).map_err(|error| unsigned(format!("the signature cannot be read: {error}")))?;
-            if !keys.0.iter().any(|key| key.verify(&bytes, &signature, false).is_ok()) {
-                return Err(unsigned("no key fits its signature".into()));
-            }
-        }
+        signed(&path, &bytes, keys)?;
         Ok((path, bytes))
     }
+}
+
+/// Looks for the signature beside a file (`FILE.minisig`), where one is required.
+fn signed(path: &Path, bytes: &[u8], keys: &PluginKeys) -> Result<(), BadConfig> {
+    if keys.0.is_empty() {
+        return Ok(());
+    }
+    let beside = PathBuf::from(format!("{}{SIGNATURE}", path.display()));
+    let unsigned = |why: String| BadConfig::Signature { path: path.to_owned(), why };
+    let text = bounded(&beside, TEXT_MAX).map_err(|_| unsigned(format!("there is no signature '{}'", beside.display())))?;
+    let text = String::from_utf8(text).map_err(|_| unsigned("the signature is no text".into()))?;
+    let signature = Signature::decode(&text).map_err(|error| unsigned(format!("the signature cannot be read: {error}")))?;
+    if !keys.0.iter().any(|key| key.verify(bytes, &signature, false).is_ok()) {
+        return Err(unsigned("no key fits its signature".into()));
+    }
+    Ok(())
+}
+
+/// SHA-256 of a file that may be opened: one that is signed, where that is required.
+///
+/// # Errors
+/// [`BadConfig`].
+pub fn admitted(path: &Path, keys: &PluginKeys) -> Result<String, BadConfig> {
+    let bytes = whole(path)?;
+    signed(path, &bytes, keys)?;
+    Ok(sha256(&bytes))
+}
+
+/// An integration plugin that is installed: its file, and its configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstalledIntegration {
+    /// The file, as it was installed.
+    pub file: PathBuf,
+    /// Its own configuration file.
+    pub config: Option<PathBuf>,
+}
+
+/// The integration plugins that are installed in a data folder, by name; each of them is the file that was installed, and signed where
+/// that is required, or says why not.
+#[must_use]
+pub fn integrations(data: &Path, keys: &PluginKeys) -> BTreeMap<String, Result<InstalledIntegration, BadConfig>> {
+    let folder = data.join(NAME);
+    // Configurations that nobody understands are told by whoever looks for providers.
+    let all = read(&folder).into_iter().filter_map(|(name, config)| Some((name, config.ok()?)));
+    all.filter_map(|(name, config)| {
+        let integration = config.integration.clone()?;
+        let found = config.file(&folder, keys).map(|(file, _)| InstalledIntegration { file, config: integration.config });
+        Some((name, found))
+    })
+    .collect()
 }

@@ -5,11 +5,12 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use berth_model::plugin::PluginSeen;
-use berth_plugin_sdk::{Manifest, Operator};
+use berth_loader::LoadError;
+use berth_model::plugin::{PluginForm, PluginSeen};
+use berth_plugin_sdk::Operator;
 use berth_sandbox::{Sandbox, SandboxError};
 
-use super::folder::{BadConfig, CONFIG, NAME, PluginConfig, SIGNATURE, whole};
+use super::folder::{BadConfig, CONFIG, IntegrationConfig, NAME, PluginConfig, SIGNATURE, whole};
 use super::{PluginError, load};
 
 /// Why a plugin was not installed or removed. Nothing was changed then.
@@ -25,6 +26,14 @@ pub enum InstallError {
         path: PathBuf,
         /// Why.
         cause: PluginError,
+    },
+    /// It is not something that this can be said of.
+    #[error("'{name}' {why}")]
+    Word {
+        /// The plugin.
+        name: String,
+        /// What does not fit.
+        why: &'static str,
     },
     /// Components cannot be run here.
     #[error("components cannot be run on this machine: {0}")]
@@ -57,6 +66,7 @@ impl InstallError {
                 other => other.correction(),
             },
             Self::Plugin { cause, .. } => cause.correction(),
+            Self::Word { .. } => "Leave the word out, or name it as the plugin's author says".to_owned(),
             Self::Sandbox(_) => "Report this with the machine's processor and kernel".to_owned(),
             Self::Write { .. } => "Run it as the user of the satellite, and name its data folder with --data".to_owned(),
             Self::Missing { .. } => {
@@ -69,10 +79,10 @@ impl InstallError {
 /// What a file is and asks for, before it is installed.
 #[derive(Debug)]
 pub struct Proposed {
-    /// What it says of itself.
-    pub manifest: Manifest,
-    /// The same with what it would be granted as it asks.
+    /// What it says of itself, with what it would be granted as it asks.
     pub seen: PluginSeen,
+    /// Operations of an integration plugin, each with a sentence; empty for a provider.
+    pub operations: Vec<(String, String)>,
 }
 
 /// What was installed.
@@ -82,6 +92,8 @@ pub struct Installed {
     pub name: String,
     /// Its configuration.
     pub config: PathBuf,
+    /// Whether it is an integration plugin, which is started with the satellite.
+    pub integration: bool,
 }
 
 /// Finds out what a file is and asks for. A library is opened for that: it is trusted code from here on.
@@ -90,20 +102,54 @@ pub struct Installed {
 /// [`InstallError`].
 pub fn propose(file: &Path, operator: &Operator) -> Result<Proposed, InstallError> {
     let bytes = whole(file)?;
+    if berth_loader::is_library(&bytes)
+        && let Some(found) = integration(file, &bytes)?
+    {
+        return Ok(found);
+    }
     let sandbox = Sandbox::new(None)?;
     let loaded = load(&sandbox, file, &bytes, operator).map_err(|cause| InstallError::Plugin { path: file.to_owned(), cause })?;
-    Ok(Proposed { manifest: loaded.manifest().clone(), seen: loaded.seen() })
+    Ok(Proposed { seen: loaded.seen(), operations: Vec::new() })
+}
+
+/// The integration plugin in a library; `None`: there is something else in it.
+fn integration(file: &Path, bytes: &[u8]) -> Result<Option<Proposed>, InstallError> {
+    let (_, manifest) = match berth_loader::open_plugin(file) {
+        Ok(opened) => opened,
+        Err(LoadError::Missing { .. }) => return Ok(None),
+        Err(cause) => return Err(InstallError::Plugin { path: file.to_owned(), cause: cause.into() }),
+    };
+    let seen = PluginSeen {
+        version: manifest.version,
+        contract: manifest.contract,
+        form: Some(PluginForm::Library),
+        serves: manifest.serves,
+        file: file.display().to_string(),
+        sha256: super::sha256(bytes),
+        ..PluginSeen::unknown(&manifest.name)
+    };
+    Ok(Some(Proposed { seen, operations: manifest.operations }))
 }
 
 /// Installs the plugin of a file under its own name, in place of one of the same name. A signature beside it (`FILE.minisig`) is
-/// installed with it.
+/// installed with it. `config`: the configuration file of an integration plugin.
 ///
 /// # Errors
 /// [`InstallError`]; what was installed before is still there then.
-pub fn install(data: &Path, file: &Path, operator: &Operator) -> Result<Installed, InstallError> {
+pub fn install(data: &Path, file: &Path, operator: &Operator, config: Option<&Path>) -> Result<Installed, InstallError> {
     let proposed = propose(file, operator)?;
     let bytes = whole(file)?;
-    let (name, sum) = (proposed.manifest.name, super::sha256(&bytes));
+    let (name, sum) = (proposed.seen.name, super::sha256(&bytes));
+    let word = |why| InstallError::Word { name: name.clone(), why };
+    let integration = match (proposed.seen.serves.is_empty(), config) {
+        (true, None) => None,
+        (true, Some(_)) => return Err(word("makes volumes, and has no configuration file: properties of its pools configure it")),
+        (false, _) if *operator != Operator::default() => {
+            return Err(word("serves a platform as a library, which is trusted: nothing can be granted or withheld"));
+        }
+        (false, Some(path)) if !path.is_absolute() => return Err(word("needs the absolute path of its configuration file")),
+        (false, path) => Some(IntegrationConfig { config: path.map(Path::to_owned) }),
+    };
     let folder = data.join(NAME);
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -118,14 +164,15 @@ pub fn install(data: &Path, file: &Path, operator: &Operator) -> Result<Installe
     if let Ok(text) = whole(&signature) {
         put(&folder, &format!("{target}{SIGNATURE}"), &text)?;
     }
-    let config = PluginConfig { file: target.clone(), sha256: sum, grant: operator.clone() };
+    let config = PluginConfig { file: target.clone(), sha256: sum, grant: operator.clone(), integration };
+    let integration = config.integration.is_some();
     // Plain values of known types: there is nothing in them that TOML cannot say.
     let text = toml::to_string(&config).unwrap_or_default();
     put(&folder, &format!("{name}{CONFIG}"), text.as_bytes())?;
     for old in before.into_iter().filter(|old| !old.starts_with(&target)) {
         drop(std::fs::remove_file(folder.join(old)));
     }
-    Ok(Installed { config: folder.join(format!("{name}{CONFIG}")), name })
+    Ok(Installed { config: folder.join(format!("{name}{CONFIG}")), name, integration })
 }
 
 /// Removes an installed plugin. What runs goes on until the satellite looks again.

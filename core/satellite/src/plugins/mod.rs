@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 pub use check::{CheckError, CheckPlan, check};
 pub use choose::choose;
-pub use folder::{BadConfig, PluginConfig, PluginKeys};
+pub use folder::{BadConfig, InstalledIntegration, IntegrationConfig, PluginConfig, PluginKeys, admitted, integrations};
 pub use install::{InstallError, Installed, Proposed, install, propose, remove};
 
 /// The provider of `FILE` and `FILE_THIN`: a component like any other, so that the satellite's own file is enough to run everything.
@@ -229,6 +229,10 @@ impl Plugins {
         let kept = |seen: &dyn Fn(&Loaded) -> bool| before.loaded.iter().find(|loaded| seen(loaded)).cloned();
         table.loaded.push(Arc::clone(&self.embedded));
         for (name, found) in folder::read(&self.folder) {
+            // Those run beside the satellite, and whoever runs them tells of them.
+            if found.as_ref().is_ok_and(|config| config.integration.is_some()) {
+                continue;
+            }
             let judged = found.map_err(|error| (error.to_string(), error.correction())).and_then(|config| {
                 let (path, bytes) = config.file(&self.folder, &self.keys).map_err(|error| (error.to_string(), error.correction()))?;
                 let (file, sum) = (path.display().to_string(), sha256(&bytes));

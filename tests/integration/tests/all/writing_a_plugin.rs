@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use berth_integration::{Cluster, Scratch, berth, run_within, tool, within};
+use berth_integration::{Cluster, Daemon, Scratch, berth, run_within, tool, within};
 
 /// Time for a build of the SDK and what it needs.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
@@ -72,7 +72,78 @@ fn a_plugin_comes_of_an_empty_folder_as_the_guide_says() -> Result<()> {
     ensure!(!refused.status.success() && refused.stderr.contains("no operation 'sing'") && refused.stderr.contains("list"), "{refused:?}");
     let refused = call(&["nobody", "list"])?;
     ensure!(!refused.status.success() && refused.stderr.contains("these do: names"), "{refused:?}");
+    is_told(&cluster, "what runs", |one| one["serves"] == "Tells the names of volumes." && one.get("fault").is_none())?;
+    installed(&mut cluster, &library)?;
+    in_the_controller(&cluster, &library)?;
     cluster.delete_all_of("web")
+}
+
+/// Waits until the controller tells this of the plugin `names`.
+fn is_told(cluster: &Cluster, what: &str, fits: impl Fn(&serde_json::Value) -> bool) -> Result<()> {
+    let found = |answer: &serde_json::Value| {
+        answer["plugins"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "names" && fits(one)))
+    };
+    let told = cluster.rest().wait_for(Duration::from_secs(30), "/v1/berth/plugins", found);
+    told.map(drop).with_context(|| format!("the controller does not tell {what}"))
+}
+
+fn plugin(cluster: &Cluster, words: &[&str]) -> Result<berth_integration::Finished> {
+    let mut command = Command::new(berth()?);
+    command.arg("plugin").args(words);
+    if words.first() != Some(&"inspect") {
+        command.arg("--data").arg(cluster.satellite_data("one")?);
+    }
+    run_within(Duration::from_secs(60), &mut command)
+}
+
+/// The same plugin, installed for good instead of named at the start; and where signatures are required.
+fn installed(cluster: &mut Cluster, library: &Path) -> Result<()> {
+    let file = library.to_str().context("a path")?;
+    let seen = plugin(cluster, &["inspect", file])?.ok()?;
+    ensure!(seen.contains("Tells the names of volumes.") && seen.contains("list: Names of all volumes."), "{seen}");
+    let refused = plugin(cluster, &["install", file, "--grant-none"])?;
+    ensure!(!refused.status.success() && refused.stderr.contains("nothing can be granted"), "{refused:?}");
+    let refused = plugin(cluster, &["install", file, "--config", "names.conf"])?;
+    ensure!(!refused.status.success() && refused.stderr.contains("absolute path"), "{refused:?}");
+
+    cluster.kill_satellite("one");
+    let address = cluster.address().to_owned();
+    let controllers = ("LS_CONTROLLERS", address.as_str());
+    cluster.start_satellite("one", &[controllers])?;
+    cluster.wait_online("one")?;
+    let said = plugin(cluster, &["install", file])?.ok()?;
+    ensure!(said.contains("restart the satellite"), "{said}");
+    is_told(cluster, "what was installed later", |one| one["fault"]["correction"] == "Restart the satellite")?;
+    cluster.kill_satellite("one");
+    cluster.start_satellite("one", &[controllers])?;
+    is_told(cluster, "what is installed", |one| one.get("fault").is_none() && one["form"] == "LIBRARY")?;
+
+    // Nobody has signed it.
+    cluster.kill_satellite("one");
+    let key = ("BERTH_SATELLITE_PLUGIN_KEYS", "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3");
+    cluster.start_satellite("one", &[controllers, key])?;
+    is_told(cluster, "that it is not signed", |one| one["fault"]["message"].as_str().is_some_and(|text| text.contains("is not signed")))?;
+    let said = plugin(cluster, &["remove", "names"])?.ok()?;
+    ensure!(said.contains("is removed"), "{said}");
+    cluster.kill_satellite("one");
+    cluster.start_satellite("one", &[controllers])?;
+    cluster.wait_online("one")
+}
+
+/// The same plugin in a controller: its storage is that controller, and it cannot tell.
+fn in_the_controller(cluster: &Cluster, library: &Path) -> Result<()> {
+    let folder = cluster.scratch().path().join("second");
+    let words: [&std::ffi::OsStr; 5] =
+        ["controller".as_ref(), "--data".as_ref(), folder.as_os_str(), "--plugin".as_ref(), library.as_os_str()];
+    let listen = [std::ffi::OsStr::new("--listen"), std::ffi::OsStr::new("127.0.0.1:0")];
+    let controller = Daemon::start(cluster.scratch(), "second", words.into_iter().chain(listen))?;
+    let log = cluster.scratch().path().join("second.log");
+    within(Duration::from_secs(30), "it is started", || {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        if text.contains("plugin started") && text.contains("ready to tell names") { Ok(()) } else { Err(text) }
+    })?;
+    drop(controller);
+    Ok(())
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn plugin(node: &str, seen: &PluginSeen) -> Plugin {
         contract: seen.contract.clone(),
         form: seen.form.map(berth_model::plugin::PluginForm::word),
         kinds: seen.kinds.clone(),
+        serves: seen.serves.clone(),
         file: seen.file.clone(),
         sha256: seen.sha256.clone(),
         commands: seen.commands.clone(),
