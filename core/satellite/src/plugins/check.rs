@@ -159,6 +159,13 @@ fn check_loaded(loaded: &Loaded, plan: &CheckPlan, progress: &mut dyn FnMut(&str
         let bench = HostBench { machine, pool, loaded, shared: Arc::clone(&shared), fill: plan.fill };
         reports.push(run_kit(loaded.calls(), &bench, &plan.settings, &mut |title| progress(&format!("{kind}: {title}"))));
     }
+    // What a defective provider left on files of the scratch folder is let go: the folder is removed, and nobody else knows of them.
+    let scratch = plan.scratch.canonicalize().unwrap_or_else(|_| plan.scratch.clone());
+    for device in loop_devices(&scratch).keys() {
+        if let Err(fault) = shared.hands.need(&["losetup", "--detach", device]) {
+            tracing::warn!(%device, message = %fault.message, cause = %fault.cause, "a device that the provider left stays");
+        }
+    }
     Ok(reports)
 }
 
