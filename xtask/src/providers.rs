@@ -16,7 +16,17 @@ const PROFILE: &str = "provider";
 /// The provider whose component is committed, because the satellite has it inside, and where.
 pub const EMBEDDED: (&str, &str) = ("berth-provider-file", "core/satellite/providers/file.wasm");
 /// Components that tests load, by package and committed file. They are built anew by `cargo xtask fixtures` only.
-pub const FIXTURES: &[(&str, &str)] = &[("berth-guest-hostile", "core/sandbox/tests/fixtures/hostile.wasm")];
+pub const FIXTURES: &[(&str, &str)] = &[
+    ("berth-guest-hostile", "core/sandbox/tests/fixtures/hostile.wasm"),
+    ("berth-guest-defective", "core/sandbox/tests/fixtures/defective.wasm"),
+];
+
+/// Files that were built once with the released SDK; today's hosts must open them as long as the contract stands.
+pub const KEPT: &str = "tests/fixtures/contract";
+/// The provider and the plugin among them, by package.
+const KEPT_PACKAGES: (&str, &str) = ("berth-provider-file", "berth-guest-plugin");
+/// First line of their record.
+const RECORD_HEAD: &str = "contract\tprovider.wasm\tprovider.so\tplugin.so\twhy they were replaced, the newest last\n";
 
 /// Builds both forms of a provider and prints their paths and sizes; the embedded one's component is renewed in the sources, too.
 ///
@@ -29,12 +39,15 @@ pub fn provider(name: &str) -> Result<()> {
     if package == EMBEDDED.0 {
         renew(&component, EMBEDDED.1)?;
     }
-    if !status(cargo().args(["build", "--lib", "--profile", PROFILE, "--package", &package]))?.success() {
+    print_file("dynamic library", &library(&package)?)
+}
+
+/// Builds the dynamic library of a package.
+fn library(package: &str) -> Result<PathBuf> {
+    if !status(cargo().args(["build", "--lib", "--profile", PROFILE, "--package", package]))?.success() {
         bail!("the build of the dynamic library failed");
     }
-    let library = target_folder()?.join(PROFILE).join(format!("lib{}.so", package.replace('-', "_")));
-    print_file("dynamic library", &library)?;
-    Ok(())
+    Ok(target_folder()?.join(PROFILE).join(format!("lib{}.so", package.replace('-', "_"))))
 }
 
 /// Builds the components that tests load, and writes them into the sources.
@@ -43,6 +56,45 @@ pub fn provider(name: &str) -> Result<()> {
 /// As [`provider`].
 pub fn fixtures() -> Result<()> {
     FIXTURES.iter().try_for_each(|(package, file)| renew(&component(package)?, file))
+}
+
+/// Replaces the files that were built once, because the contract was broken on purpose; the record keeps `why`.
+///
+/// # Errors
+/// As [`provider`]; without a reason nothing is replaced.
+pub fn keep_anew(why: &str) -> Result<()> {
+    let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+    if why.len() < 10 {
+        bail!(
+            "say what broke, for those whose files are refused from now on: cargo xtask fixtures --break \"create takes a size in bytes\""
+        );
+    }
+    let (of_provider, of_plugin) = KEPT_PACKAGES;
+    let built = [("provider.wasm", component(of_provider)?), ("provider.so", library(of_provider)?), ("plugin.so", library(of_plugin)?)];
+    let mut line = contract()?;
+    for (name, file) in &built {
+        renew(file, &format!("{KEPT}/{name}"))?;
+        line = format!("{line}\t{}", sum(file)?);
+    }
+    let record = root().join(KEPT).join("record.tsv");
+    let before = fs::read_to_string(&record).unwrap_or_else(|_| RECORD_HEAD.to_owned());
+    fs::write(&record, format!("{before}{line}\t{why}\n")).with_context(|| format!("cannot write {}", record.display()))?;
+    println!("written: {KEPT}/record.tsv; commit it with the files, and tell the break in changelog.d");
+    Ok(())
+}
+
+/// The contract of the SDK, as its source says.
+fn contract() -> Result<String> {
+    let source = fs::read_to_string(root().join("plugin-sdk/src/lib.rs")).context("the SDK's source cannot be read")?;
+    let value = source.lines().find_map(|line| line.strip_prefix("pub const CONTRACT: &str = \"")?.split('"').next());
+    Ok(value.context("plugin-sdk/src/lib.rs names no CONTRACT")?.to_owned())
+}
+
+/// SHA-256 of a file.
+fn sum(file: &Path) -> Result<String> {
+    let out = Command::new("sha256sum").arg(file).output().context("sha256sum cannot be started")?;
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    Ok(text.split_whitespace().next().filter(|sum| sum.len() == 64).context("sha256sum tells no sum")?.to_owned())
 }
 
 /// Builds the component of a package; the same sources and tools make the same bytes, wherever the clone lies.
@@ -127,7 +179,7 @@ fn renew(built: &Path, file: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EMBEDDED, FIXTURES, component, has_target, package};
+    use super::{EMBEDDED, FIXTURES, component, contract, has_target, keep_anew, package};
     use crate::root;
 
     #[test]
@@ -139,9 +191,18 @@ mod tests {
     }
 
     #[test]
+    fn kept_files_are_not_replaced_without_a_reason() {
+        for why in ["", "  \t ", "because"] {
+            let error = keep_anew(why).unwrap_err().to_string();
+            assert!(error.contains("say what broke"), "{error}");
+        }
+        assert_eq!(contract().unwrap().split('.').count(), 2);
+    }
+
+    #[test]
     fn the_committed_component_is_what_its_source_builds() {
-        if std::env::var_os("BERTH_LONG").is_none() || !has_target() {
-            eprintln!("left out: it needs --long and the target of components");
+        if !has_target() {
+            eprintln!("left out: it needs the target of components");
             return;
         }
         for (package, file) in FIXTURES.iter().chain([&EMBEDDED]) {

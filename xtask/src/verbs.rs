@@ -24,7 +24,11 @@ pub const VERBS: &[(&str, &str, &str)] = &[
     ("bench", "[--only ID…] [--curves] [--scale] …", "measures a release build on this machine; `--help` says more"),
     ("dist", "", "an archive of the release: program, link, units, README, licence, checksum"),
     ("provider", "NAME", "builds a provider as component and as dynamic library, prints paths and sizes"),
-    ("fixtures", "", "builds the components that tests load, and writes them into the sources"),
+    (
+        "fixtures",
+        "[--break \"WHAT BROKE\"]",
+        "builds the components that tests load; with --break also the files that are kept of a contract",
+    ),
 ];
 
 /// Runs one verb; the number is the exit code.
@@ -52,10 +56,11 @@ pub fn run(words: &[String]) -> Result<u8> {
             [name] => providers::provider(name).map(|()| 0),
             _ => bail!("name one provider, e.g. cargo xtask provider file"),
         },
-        "fixtures" => {
-            no_more_words(rest)?;
-            providers::fixtures().map(|()| 0)
-        }
+        "fixtures" => match rest {
+            [] => providers::fixtures().map(|()| 0),
+            [word, why] if word == "--break" => providers::keep_anew(why).map(|()| 0),
+            _ => bail!("cargo xtask fixtures takes nothing, or --break \"WHAT BROKE\""),
+        },
         "help" | "--help" | "-h" => {
             print!("{}", usage());
             Ok(0)

@@ -18,8 +18,15 @@ impl MemoryBench {
     /// A pool of this provider kind.
     #[must_use]
     pub fn new(kind: &str) -> Self {
+        Self::with_props(kind, &[])
+    }
+
+    /// A pool of this provider kind with these properties.
+    #[must_use]
+    pub fn with_props(kind: &str, props: &[(&str, &str)]) -> Self {
         let total = Kib(64 << 20);
-        let pool = Pool { name: "conformance".into(), kind: kind.into(), place: "/pool".into(), props: BTreeMap::new() };
+        let props: BTreeMap<_, _> = props.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let pool = Pool { name: "conformance".into(), kind: kind.into(), place: "/pool".into(), props };
         Self { machine: MemoryMachine::new(pool, Memory::new(total)), total }
     }
 

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "library/mod.rs"]
+mod library;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,28 +12,7 @@ use berth_loader::{LoadError, open_provider};
 use berth_plugin_sdk::memory::{Memory, MemoryMachine};
 use berth_plugin_sdk::uuid::Uuid;
 use berth_plugin_sdk::{BackingName, FaultKind, Kib, Mark, MarkKind, New, Pool, Provider};
-
-/// A library of this workspace, where `cargo build --workspace` puts it.
-fn library(name: &str) -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let profile = own.ancestors().nth(2).unwrap();
-    let file = profile.join(format!("lib{name}.so"));
-    assert!(file.is_file(), "{} is missing; cargo xtask test builds it first, as does cargo build --workspace", file.display());
-    file
-}
-
-/// A copy in a folder that only its owner may write, whatever cargo's is.
-fn copied(name: &str, dir: &Path) -> PathBuf {
-    let copy = dir.join(format!("{name}.so"));
-    std::fs::copy(library(name), &copy).unwrap();
-    plain(&copy);
-    copy
-}
-
-fn plain(file: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
-}
+use library::{copied, library, plain};
 
 fn machine(kind: &str, props: &[(&str, &str)]) -> MemoryMachine {
     let props = props.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();

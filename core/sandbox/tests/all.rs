@@ -4,6 +4,8 @@
 
 #[path = "all/cache.rs"]
 mod cache;
+#[path = "all/conforms.rs"]
+mod conforms;
 #[path = "all/file.rs"]
 mod file;
 #[path = "all/hostile.rs"]

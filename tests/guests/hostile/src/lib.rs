@@ -50,10 +50,15 @@ fn panics() {
     assert!(black_box(false), "the guest panicked on purpose");
 }
 
-/// Misbehaves, if the pool asks for it.
-fn misbehave(on: &dyn Machine) -> Result<(), Fault> {
+/// Misbehaves, if the pool asks for it: in every call, or in one (`create:panic`).
+fn misbehave(on: &dyn Machine, call: &str) -> Result<(), Fault> {
     let Some(how) = on.pool().props.get(MISBEHAVE) else { return Ok(()) };
-    match how.as_str() {
+    let how = match how.split_once(':') {
+        Some((only, how)) if only == call => how,
+        Some(_) => return Ok(()),
+        None => how,
+    };
+    match how {
         "panic" => panics(),
         "abort" => std::process::abort(),
         "exit" => std::process::exit(0),
@@ -119,6 +124,11 @@ fn misbehave(on: &dyn Machine) -> Result<(), Fault> {
             }
             return Err(refused("every one"));
         }
+        // Seven megabytes of a command that is granted.
+        "flood" => {
+            let output = on.run(&["seq", "1000000"])?;
+            return Err(stolen(format!("{} {}", output.stdout.len(), output.stderr.len())));
+        }
         "shadow" => return Err(stolen(on.run(&["cat", "/etc/shadow"])?.stdout)),
         // All 4 GiB that a guest of 32 bits can name.
         #[cfg(target_family = "wasm")]
@@ -163,7 +173,7 @@ fn found(name: &str) -> Vec<Found> {
 impl Provider for Hostile {
     fn manifest(&self) -> Manifest {
         Manifest {
-            commands: vec!["echo {text}".into()],
+            commands: vec!["echo {text}".into(), "seq {number}".into()],
             files: true,
             limits: Limits { memory_mib: 64, seconds: 10, output_kib: 64 },
             props: vec![Property { key: MISBEHAVE.into(), help: "How it misbehaves.".into(), rule: Rule::Text(64) }],
@@ -171,67 +181,67 @@ impl Provider for Hostile {
         }
     }
     fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
-        misbehave(on)?;
+        misbehave(on, "probe")?;
         let extent = if asked(on, "extent") { Kib(0) } else { Kib(4) };
         Ok(PoolAbilities { extent, no_snapshots: None, zeroes: true })
     }
     fn clean(&self, on: &dyn Machine, _cluster: Uuid) -> Result<Vec<String>, Fault> {
-        misbehave(on)?;
+        misbehave(on, "clean")?;
         Ok(if asked(on, "huge") { vec![String::new(); 2_000_000] } else { Vec::new() })
     }
     fn space(&self, on: &dyn Machine) -> Result<Space, Fault> {
-        misbehave(on)?;
+        misbehave(on, "space")?;
         Ok(Space { total: Kib(1024), free: Kib(1024) })
     }
     fn list(&self, on: &dyn Machine) -> Result<Vec<Found>, Fault> {
-        misbehave(on)?;
+        misbehave(on, "list")?;
         Ok(if asked(on, "twice") { [found("a"), found("a")].concat() } else { Vec::new() })
     }
     fn look(&self, on: &dyn Machine, _name: &BackingName, _of: Option<&BackingName>) -> Result<Option<Found>, Fault> {
-        misbehave(on)?;
+        misbehave(on, "look")?;
         Ok(if asked(on, "foreign-name") { found("other").pop() } else { None })
     }
     fn create(&self, on: &dyn Machine, _new: &New, _size: Kib) -> Result<(), Fault> {
-        misbehave(on)
+        misbehave(on, "create")
     }
     fn grow(&self, on: &dyn Machine, _volume: &Known, _size: Kib) -> Result<(), Fault> {
-        misbehave(on)
+        misbehave(on, "grow")
     }
     fn delete(&self, on: &dyn Machine, _volume: &Known) -> Result<(), Fault> {
-        misbehave(on)
+        misbehave(on, "delete")
     }
     fn snapshot(&self, on: &dyn Machine, _volume: &Known, _new: &New) -> Result<(), Fault> {
-        misbehave(on)
+        misbehave(on, "snapshot")
     }
     fn delete_snapshot(&self, on: &dyn Machine, _snapshot: &Known) -> Result<(), Fault> {
-        misbehave(on)
+        misbehave(on, "delete_snapshot")
     }
     fn rollback(&self, on: &dyn Machine, _new: &New, _snapshot: &Known) -> Result<(), Fault> {
-        misbehave(on)
+        misbehave(on, "rollback")
     }
     fn restore(&self, on: &dyn Machine, _snapshot: &Known, _new: &New, _size: Kib) -> Result<Filled, Fault> {
-        misbehave(on)?;
+        misbehave(on, "restore")?;
         let file = |name: &str| Data::File(name.into());
         Ok(if asked(on, "copy") { Filled::Copy { from: file("../secret"), to: file("mine") } } else { Filled::Done })
     }
     fn clone_volume(&self, on: &dyn Machine, _volume: &Known, _new: &New, _size: Kib) -> Result<Filled, Fault> {
-        misbehave(on)?;
+        misbehave(on, "clone_volume")?;
         Ok(if asked(on, "words") { Filled::Pipe { sender: Vec::new(), receiver: Vec::new() } } else { Filled::Done })
     }
     fn send(&self, on: &dyn Machine, _snapshot: &Known, _since: Option<&Known>) -> Result<Stream, Fault> {
-        misbehave(on)?;
+        misbehave(on, "send")?;
         Ok(Stream { format: "raw".into(), argv: vec!["echo".into(), "x".into()] })
     }
     fn finish_copy(&self, on: &dyn Machine, _new: &New) -> Result<(), Fault> {
-        misbehave(on)
+        misbehave(on, "finish_copy")
     }
     fn attach(&self, on: &dyn Machine, _volume: &Known) -> Result<Device, Fault> {
-        misbehave(on)?;
+        misbehave(on, "attach")?;
         let path = if asked(on, "path") { "/dev/../etc/shadow" } else { "/dev/hostile" };
         Ok(Device { path: path.into(), size: Kib(4) })
     }
     fn detach(&self, on: &dyn Machine, _volume: &Known) -> Result<(), Fault> {
-        misbehave(on)
+        misbehave(on, "detach")
     }
 }
 
