@@ -12,6 +12,8 @@ mod file;
 mod hostile;
 #[path = "all/in_c.rs"]
 mod in_c;
+#[path = "all/kept.rs"]
+mod kept;
 #[path = "all/load.rs"]
 mod load;
 #[path = "all/machine.rs"]
