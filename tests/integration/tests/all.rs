@@ -40,6 +40,8 @@ mod half_open;
 mod hang;
 #[path = "all/harness.rs"]
 mod harness;
+#[path = "all/hostile.rs"]
+mod hostile;
 #[path = "all/jobs.rs"]
 mod jobs;
 #[path = "all/kills.rs"]
@@ -56,6 +58,8 @@ mod openapi;
 mod operations;
 #[path = "all/own_words.rs"]
 mod own_words;
+#[path = "all/plugin_checks.rs"]
+mod plugin_checks;
 #[path = "all/plugins.rs"]
 mod plugins;
 #[path = "all/python.rs"]
