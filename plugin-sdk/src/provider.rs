@@ -13,8 +13,8 @@ pub struct PoolAbilities {
     /// Why snapshots, rollback and restore do not work here; `None`: they do.
     pub no_snapshots: Option<Fault>,
     /// Whether a new volume reads as zeroes from its begin to its end, and so does what [`Provider::grow`] adds, whatever lay there before.
-    /// `false`: it does so in its first 4 KiB only (thick logical volumes). The host then writes every block of a copy, also those of
-    /// zeroes.
+    /// `false`: it does so in its first 4 KiB only (thick logical volumes). Two new volumes are then not equal before one was copied to the
+    /// other, and a copy onto a new volume leaves no block out.
     pub zeroes: bool,
 }
 

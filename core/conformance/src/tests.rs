@@ -1,7 +1,7 @@
 //! The file provider passes, and each seeded defect is found, by the check that is there for it.
 
 use berth_plugin_sdk::{
-    BackingName, Device, Fault, FaultKind, Filled, Found, Known, Machine, Manifest, Mark, New, Over, PoolAbilities, Provider, Space,
+    BackingName, Device, Fault, FaultKind, Filled, Found, Known, Machine, Manifest, Mark, New, Over, PoolAbilities, Provider, Space, Stream,
 };
 use berth_provider_file::FileProvider;
 
@@ -287,4 +287,156 @@ fn each_seeded_defect_is_found_by_its_check() {
         }
     }
     assert!(not_found.is_empty(), "{}", not_found.join("\n"));
+}
+
+/// How a provider that sends may be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    Well,
+    /// What it received is told by another word than what it sends.
+    OtherFormat,
+    /// Its commands are not in the manifest.
+    NotAsked,
+    /// It sends the volume as it is now.
+    Late,
+    /// What it begins has no mark, and is found by nobody.
+    Unmarked,
+    /// It sends whatever has the name.
+    AnyGeneration,
+    /// What is received stands under its name before it is whole.
+    NamedEarly,
+}
+
+/// The provider of files, with streams of two commands that the bench below has.
+struct Sender(Sending);
+
+fn argv(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+impl Provider for Sender {
+    fn manifest(&self) -> Manifest {
+        let commands = if self.0 == Sending::NotAsked { Vec::new() } else { argv(&["copy-out {name}", "copy-in {name}"]) };
+        Manifest { commands, ..P.manifest() }
+    }
+    fn probe(&self, on: &dyn Machine) -> Result<PoolAbilities, Fault> {
+        P.probe(on)
+    }
+    fn clean(&self, on: &dyn Machine, cluster: Uuid) -> Result<Vec<String>, Fault> {
+        P.clean(on, cluster)
+    }
+    fn space(&self, on: &dyn Machine) -> Result<Space, Fault> {
+        P.space(on)
+    }
+    fn list(&self, on: &dyn Machine) -> Result<Vec<Found>, Fault> {
+        P.list(on)
+    }
+    fn look(&self, on: &dyn Machine, name: &BackingName, of: Option<&BackingName>) -> Result<Option<Found>, Fault> {
+        P.look(on, name, of)
+    }
+    fn create(&self, on: &dyn Machine, new: &New, size: Kib) -> Result<(), Fault> {
+        P.create(on, new, size)
+    }
+    fn grow(&self, on: &dyn Machine, volume: &Known, size: Kib) -> Result<(), Fault> {
+        P.grow(on, volume, size)
+    }
+    fn delete(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {
+        P.delete(on, volume)
+    }
+    fn snapshot(&self, on: &dyn Machine, volume: &Known, new: &New) -> Result<(), Fault> {
+        P.snapshot(on, volume, new)
+    }
+    fn delete_snapshot(&self, on: &dyn Machine, snapshot: &Known) -> Result<(), Fault> {
+        P.delete_snapshot(on, snapshot)
+    }
+    fn rollback(&self, on: &dyn Machine, new: &New, snapshot: &Known) -> Result<(), Fault> {
+        P.rollback(on, new, snapshot)
+    }
+    fn restore(&self, on: &dyn Machine, snapshot: &Known, new: &New, size: Kib) -> Result<Filled, Fault> {
+        P.restore(on, snapshot, new, size)
+    }
+    fn clone_volume(&self, on: &dyn Machine, volume: &Known, new: &New, size: Kib) -> Result<Filled, Fault> {
+        P.clone_volume(on, volume, new, size)
+    }
+    fn send(&self, on: &dyn Machine, snapshot: &Known, _since: Option<&Known>) -> Result<Stream, Fault> {
+        let lost = || Fault::new(FaultKind::Lost, "It is missing").cause("Nothing has its name").correction("Take another one");
+        let found = P.look(on, &snapshot.name, None)?.ok_or_else(lost)?;
+        let own = matches!(&found.marked, berth_plugin_sdk::Marked::By(mark) if mark.generation == snapshot.generation);
+        if !own && self.0 != Sending::AnyGeneration {
+            return Err(Fault::new(FaultKind::Foreign, "It is another one").cause("Its mark says so").correction("Move it away"));
+        }
+        let name = match &snapshot.of {
+            Some(volume) if self.0 == Sending::Late => volume,
+            Some(_) | None => &snapshot.name,
+        };
+        Ok(Stream { format: "raw".into(), argv: argv(&["copy-out", &image(name)]) })
+    }
+    fn receive(&self, on: &dyn Machine, new: &New, size: Kib, _since: Option<&Known>) -> Result<Stream, Fault> {
+        let (files, fault) = (on.files()?, |e: berth_plugin_sdk::FileError| e.fault(on.pool()));
+        let early = self.0 == Sending::NamedEarly;
+        let begun = if early { image(&new.name) } else { format!("{}.img.berth-new", new.name) };
+        let mark = if self.0 == Sending::Unmarked { "nobody".to_owned() } else { new.mark.render() };
+        if !early || files.look(&begun).map_err(fault)?.is_none() {
+            files.remove(&begun).map_err(fault)?;
+            files.create(&begun, size, berth_plugin_sdk::Fill::Thin, &mark).map_err(fault)?;
+        }
+        let format = if self.0 == Sending::OtherFormat { "cooked" } else { "raw" };
+        Ok(Stream { format: format.into(), argv: argv(&["copy-in", &begun]) })
+    }
+    fn finish_copy(&self, on: &dyn Machine, new: &New) -> Result<(), Fault> {
+        P.finish_copy(on, new)
+    }
+    fn attach(&self, on: &dyn Machine, volume: &Known) -> Result<Device, Fault> {
+        P.attach(on, volume)
+    }
+    fn detach(&self, on: &dyn Machine, volume: &Known) -> Result<(), Fault> {
+        P.detach(on, volume)
+    }
+}
+
+/// A pool in memory that has these two commands.
+struct Pipes(MemoryBench);
+
+impl Bench for Pipes {
+    fn machine(&self) -> &dyn Machine {
+        self.0.machine()
+    }
+    fn inventory(&self) -> Result<Inventory, Fault> {
+        self.0.inventory()
+    }
+    fn write(&self, device: &Device, stamp: u64) -> Result<(), Fault> {
+        self.0.write(device, stamp)
+    }
+    fn read(&self, device: &Device) -> Result<u64, Fault> {
+        self.0.read(device)
+    }
+    fn copy(&self, from: &berth_plugin_sdk::Data, to: &berth_plugin_sdk::Data) -> Result<(), Fault> {
+        self.0.copy(from, to)
+    }
+    fn pipe(&self, sender: &[String], receiver: &[String]) -> Result<(), Fault> {
+        assert_eq!((sender[0].as_str(), receiver[0].as_str()), ("copy-out", "copy-in"));
+        self.0.memory().copy(&sender[1], &receiver[1]);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stream_goes_round_and_each_way_to_send_badly_is_found() {
+    let streams = |how: Sending| {
+        let report =
+            check(&Sender(how), &Pipes(MemoryBench::new("FILE_THIN")), &Settings { volumes: 10, ..Settings::default() }, &mut |_| {});
+        report.checks.iter().find(|check| check.id == "streams").unwrap().outcome.clone()
+    };
+    assert_eq!(streams(Sending::Well), Outcome::Passed);
+    for (how, word) in [
+        (Sending::OtherFormat, "format 'raw', as it is sent"),
+        (Sending::NotAsked, "is matched by a pattern"),
+        (Sending::Late, "has data 71"),
+        (Sending::Unmarked, "before its command ran, and clean"),
+        (Sending::AnyGeneration, "send of another generation is refused"),
+        (Sending::NamedEarly, "is gone"),
+    ] {
+        let Outcome::Failed(finding) = streams(how) else { panic!("{how:?} was not found") };
+        assert!(format!("{finding:?}").contains(word), "{how:?}: {finding:?}");
+    }
 }

@@ -53,6 +53,11 @@ impl<'a> Watch<'a> {
         self.unasked.borrow().iter().cloned().collect()
     }
 
+    /// Whether the manifest asks for this command, which the host is to run.
+    pub(crate) fn may_run(&self, argv: &[&str]) -> bool {
+        self.grants.may_run(argv, self.inner.pool()).is_ok()
+    }
+
     fn request(&self, what: &str) -> Result<(), Fault> {
         match self.left.get() {
             Some(0) => {

@@ -7,6 +7,7 @@ mod many;
 mod names;
 mod snapshots;
 mod space;
+mod streams;
 
 use crate::trial::{Trial, Verdict};
 
@@ -63,6 +64,7 @@ pub(crate) fn all() -> Vec<Item> {
         item("restore", "A volume is made from a snapshot, also a larger one", Snapshots, snapshots::restore),
         item("restored-stays", "What was made from a snapshot outlives it, and a snapshot its volume", Snapshots, snapshots::outlive),
         item("clone", "A volume is made from another, and both go their own ways", Nothing, snapshots::clone),
+        item("streams", "A snapshot is sent and received whole, or that is refused with the reason", Snapshots, streams::round_trip),
         item("generation", "An object of another generation is never touched", Nothing, foreign::generation),
         item("cluster", "An object of another cluster is never touched", Nothing, foreign::cluster),
         item("unmarked", "An object without a mark is never touched", Nothing, foreign::unmarked),
