@@ -20,6 +20,8 @@ use crate::engine::SandboxError;
 
 /// First bytes of a file of this layout: then the checksums of the component, of the engine and of what follows, then the code.
 const HEAD: &[u8] = b"berth compiled component 1\n";
+/// End of the name of a file, behind the checksum of the component that it was made from.
+const COMPILED: &str = ".compiled";
 /// End of the name of a file that is being written.
 const TEMPORARY: &str = ".new";
 /// No compiled component is larger, in bytes.
@@ -106,8 +108,17 @@ impl Cache {
         }
     }
 
+    /// Removes compiled components but those whose checksum (64 hexadecimal digits) `keep` takes; how many. What is no such file stays.
+    pub fn retain(&self, keep: &dyn Fn(&str) -> bool) -> usize {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return 0 };
+        let hex = |sum: &str| sum.len() == 2 * size_of::<Sum>() && sum.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let stale = |name: &String| name.strip_suffix(COMPILED).is_some_and(|sum| hex(sum) && !keep(sum));
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(stale).filter(|name| std::fs::remove_file(self.folder.join(name)).is_ok()).count()
+    }
+
     fn path(&self, component: &Sum) -> PathBuf {
-        self.folder.join(format!("{}.compiled", hex(component)))
+        self.folder.join(format!("{}{COMPILED}", hex(component)))
     }
 
     /// The code in a file, if it is whole, made from this component, by this engine.

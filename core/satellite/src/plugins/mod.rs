@@ -183,6 +183,8 @@ struct Table {
 pub struct Plugins {
     sandbox: Sandbox,
     folder: PathBuf,
+    /// Whether the cache is in the data folder, and so nobody else's.
+    own_cache: bool,
     keys: PluginKeys,
     /// Used where nothing of its name is installed.
     embedded: Arc<Loaded>,
@@ -191,12 +193,13 @@ pub struct Plugins {
 
 impl Plugins {
     /// Finds the providers: the embedded one, and those in the folder `DATA/plugins`. Compiled components are kept in
-    /// `cache`, or in a folder of the data folder. What cannot be used is told, and hinders nobody.
+    /// `cache`, which others may share, or in a folder of the data folder, where those of plugins that are gone are removed. What cannot be used is told, and hinders nobody.
     ///
     /// # Errors
     /// [`Fault`] `Bug`: components cannot be run at all on this machine, or the embedded one cannot.
     pub fn find(data: &Path, cache: Option<PathBuf>, keys: PluginKeys) -> Result<Self, Fault> {
         let broken = |what: &str, why: String| Fault::new(berth_plugin_sdk::FaultKind::Bug, what).cause(why);
+        let own_cache = cache.is_none();
         let cache = cache.unwrap_or_else(|| data.join(folder::CACHE));
         let sandbox = Sandbox::new(Some(cache))
             .or_else(|error| {
@@ -206,7 +209,8 @@ impl Plugins {
             .map_err(|error| broken("Components cannot be run on this machine", error.to_string()))?;
         let embedded = component(&sandbox, EMBEDDED, &Operator::default(), PluginForm::Embedded, String::new())
             .map_err(|error| broken("The provider of files that is part of the satellite cannot be run", error.to_string()))?;
-        let plugins = Self { sandbox, folder: data.join(folder::NAME), keys, embedded: Arc::new(embedded), table: RwLock::default() };
+        let plugins =
+            Self { sandbox, folder: data.join(folder::NAME), own_cache, keys, embedded: Arc::new(embedded), table: RwLock::default() };
         plugins.look_again();
         Ok(plugins)
     }
@@ -272,6 +276,13 @@ impl Plugins {
         for loaded in table.loaded.iter().filter(|loaded| !before.loaded.iter().any(|other| Arc::ptr_eq(other, loaded))) {
             let (name, version) = (&loaded.manifest.name, &loaded.manifest.version);
             tracing::info!(plugin = %name, %version, form = %loaded.form, file = %loaded.file, sha256 = %loaded.sha256, "provider loaded");
+        }
+        if self.own_cache && (changed || before.loaded.is_empty()) {
+            let used = |sum: &str| sum == self.embedded.sha256 || table.loaded.iter().any(|loaded| loaded.sha256 == sum);
+            let gone = self.sandbox.forget_but(used);
+            if gone > 0 {
+                tracing::info!(gone, "compiled code of plugins that are here no more was removed");
+            }
         }
         self.publish(table);
         changed

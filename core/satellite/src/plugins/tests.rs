@@ -150,3 +150,37 @@ fn what_was_written_is_for_the_owner_only() {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o077, 0, "{}", path.display());
     }
 }
+
+#[test]
+fn compiled_code_of_plugins_that_are_gone_is_removed() {
+    let home = Home::new();
+    let compiled = |sum: &str| format!("{sum}.compiled");
+    let (embedded, stale) = (compiled(&sha256(EMBEDDED)), compiled(&"a5".repeat(32)));
+    // What another test compiled already: a copy, because a cache is not shared here.
+    drop(home.find(&[]));
+    let cache = home.dir.path().join("plugins-cache");
+    std::fs::create_dir(&cache).unwrap();
+    std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::copy(home.cache.join(&embedded), cache.join(&embedded)).unwrap();
+    for name in [&stale, "notes.txt", "b5.compiled"] {
+        std::fs::write(cache.join(name), "x").unwrap();
+    }
+    let there = || {
+        let names = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.len() == embedded.len()).collect::<std::collections::BTreeSet<_>>()
+    };
+
+    let plugins = Plugins::find(home.dir.path(), None, PluginKeys::default()).unwrap();
+    assert_eq!(there(), [embedded.clone()].into());
+    assert!(cache.join("notes.txt").exists() && cache.join("b5.compiled").exists(), "what is no compiled component stays");
+
+    // The same component with a section that says nothing: another file.
+    let other = [EMBEDDED, &[0, 2, 1, b'x']].concat();
+    install(home.dir.path(), &home.file("mine.wasm", &other), &Operator::default(), None).unwrap();
+    assert!(plugins.look_again());
+    let installed = compiled(&sha256(&other));
+    assert_eq!(there(), [embedded.clone(), installed].into());
+    remove(home.dir.path(), "file").unwrap();
+    assert!(plugins.look_again());
+    assert_eq!(there(), [embedded].into());
+}
