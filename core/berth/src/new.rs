@@ -1,4 +1,4 @@
-//! `berth new provider`: a working starting point for an author.
+//! `berth new provider` and `berth new plugin`: a working starting point for an author.
 //!
 //! What is written is a crate of this tree (`examples/…-template`), which is built and tested like every other; only its names and where
 //! it finds the SDK are changed.
@@ -13,16 +13,29 @@ use clap::{Args, Subcommand};
 struct Template {
     /// Its name, which becomes the author's.
     name: &'static str,
+    /// How the name of its type ends.
+    kind: &'static str,
     /// Its files, by their path.
     files: &'static [(&'static str, &'static str)],
 }
 
 const PROVIDER: Template = Template {
     name: "example-provider",
+    kind: "Provider",
     files: &[
         ("Cargo.toml", include_str!("../../../examples/provider-template/Cargo.toml")),
         ("README.md", include_str!("../../../examples/provider-template/README.md")),
         ("src/lib.rs", include_str!("../../../examples/provider-template/src/lib.rs")),
+    ],
+};
+
+const PLUGIN: Template = Template {
+    name: "example-plugin",
+    kind: "Plugin",
+    files: &[
+        ("Cargo.toml", include_str!("../../../examples/plugin-template/Cargo.toml")),
+        ("README.md", include_str!("../../../examples/plugin-template/README.md")),
+        ("src/lib.rs", include_str!("../../../examples/plugin-template/src/lib.rs")),
     ],
 };
 
@@ -51,6 +64,9 @@ enum What {
     /// A provider of volumes that builds, passes the conformance kit, and can be changed from there.
     #[command(after_help = "Example:\n  berth new provider my-storage\n  cd my-storage && cargo test")]
     Provider(Begin),
+    /// A plugin that serves a platform with the cluster's storage: it builds, has a test, and can be changed from there.
+    #[command(after_help = "Example:\n  berth new plugin my-platform\n  cd my-platform && cargo test")]
+    Plugin(Begin),
 }
 
 #[derive(Debug, Args)]
@@ -69,16 +85,17 @@ struct Begin {
 /// # Errors
 /// A name that cannot be used, a folder that is not empty or cannot be written; then nothing is left.
 pub fn run(words: &NewWords) -> anyhow::Result<()> {
-    let (begin, template, next) = match &words.what {
-        What::Provider(begin) => (begin, &PROVIDER, "cargo test, then README.md"),
+    let (begin, template) = match &words.what {
+        What::Provider(begin) => (begin, &PROVIDER),
+        What::Plugin(begin) => (begin, &PLUGIN),
     };
     check_name(&begin.name)?;
     let dir = begin.dir.clone().unwrap_or_else(|| PathBuf::from(&begin.name));
     let sources = begin.sdk_path.as_deref().map(sources).transpose()?;
     let files: Vec<(&str, String)> =
-        template.files.iter().map(|(path, text)| (*path, filled(path, text, template.name, &begin.name, sources.as_ref()))).collect();
+        template.files.iter().map(|(path, text)| (*path, filled(path, text, template, &begin.name, sources.as_ref()))).collect();
     write(&dir, &files)?;
-    println!("'{}' is in '{}'. Next: cd {} && {next}", begin.name, dir.display(), dir.display());
+    println!("'{}' is in '{}'. Next: cd {} && cargo test, then README.md", begin.name, dir.display(), dir.display());
     Ok(())
 }
 
@@ -107,17 +124,18 @@ fn sources(sdk: &Path) -> anyhow::Result<(String, String)> {
     Ok((path(sdk.to_owned())?, path(sdk.join("../core/conformance"))?))
 }
 
-/// `my-storage` as the name of a type: `MyStorageProvider`.
-fn type_name(name: &str) -> String {
+/// `my-storage` as the name of a type of this kind: `MyStorageProvider`.
+fn type_name(name: &str, kind: &str) -> String {
     let big = |word: &str| word.chars().next().map(|first| first.to_ascii_uppercase()).into_iter().chain(word.chars().skip(1)).collect();
     let words: Vec<String> = name.split('-').filter(|word| !word.is_empty()).map(big).collect();
     let joined = words.concat();
-    if joined.len() > "Provider".len() && joined.ends_with("Provider") { joined } else { format!("{joined}Provider") }
+    if joined.len() > kind.len() && joined.ends_with(kind) { joined } else { format!("{joined}{kind}") }
 }
 
-fn filled(path: &str, text: &str, from: &str, to: &str, sources: Option<&(String, String)>) -> String {
+fn filled(path: &str, text: &str, template: &Template, to: &str, sources: Option<&(String, String)>) -> String {
+    let (from, kind) = (template.name, template.kind);
     let snake = |name: &str| name.replace('-', "_");
-    let text = text.replace(&type_name(from), &type_name(to)).replace(from, to).replace(&snake(from), &snake(to));
+    let text = text.replace(&type_name(from, kind), &type_name(to, kind)).replace(from, to).replace(&snake(from), &snake(to));
     if path != "Cargo.toml" {
         return text;
     }
@@ -167,6 +185,33 @@ mod tests {
 
     fn begin(name: &str, dir: &Path, sdk: Option<PathBuf>) -> anyhow::Result<()> {
         run(&NewWords { what: What::Provider(Begin { name: name.into(), dir: Some(dir.to_owned()), sdk_path: sdk }) })
+    }
+
+    fn begin_plugin(name: &str, dir: &Path, sdk: Option<PathBuf>) -> anyhow::Result<()> {
+        run(&NewWords { what: What::Plugin(Begin { name: name.into(), dir: Some(dir.to_owned()), sdk_path: sdk }) })
+    }
+
+    #[test]
+    fn a_plugin_is_begun_under_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("one");
+        let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-sdk");
+        begin_plugin("my-platform", &dir, Some(sdk.clone())).unwrap();
+        let read = |path: &str| fs::read_to_string(dir.join(path)).unwrap();
+        let all = ["Cargo.toml", "README.md", "src/lib.rs"].map(read).concat();
+        for word in ["example", "Example", "../../"] {
+            assert!(!all.contains(word), "{word} in {all}");
+        }
+        assert!(all.contains("name = \"my-platform\"") && all.contains("[workspace]") && all.contains("export_plugin!(MyPlatformPlugin)"));
+        assert!(all.contains("PluginManifest::new(\"my-platform\"") && all.contains("release/libmy_platform.so"), "{all}");
+        assert!(all.contains(&format!("path = \"{}\"", sdk.canonicalize().unwrap().display())), "{all}");
+        for (name, word) in [("My", "lower-case"), ("", "lower-case"), ("../up", "lower-case"), ("try", "keeps it for itself")] {
+            let at = folder.path().join("none");
+            let error = begin_plugin(name, &at, None).expect_err(name).to_string();
+            assert!(error.contains(word) && !at.exists(), "{error}");
+        }
+        let error = begin_plugin("good", &dir, None).expect_err("it is not empty").to_string();
+        assert!(error.contains("not empty"), "{error}");
     }
 
     #[test]
@@ -219,7 +264,8 @@ mod tests {
         for (name, wanted) in
             [("x", "XProvider"), ("my-storage", "MyStorageProvider"), ("a-provider", "AProvider"), ("provider", "ProviderProvider")]
         {
-            assert_eq!(type_name(name), wanted);
+            assert_eq!(type_name(name, "Provider"), wanted);
         }
+        assert_eq!(type_name("my-plugin", "Plugin"), "MyPlugin");
     }
 }

@@ -87,8 +87,8 @@ pub enum Program {
         after_help = "Example: for a controller and two satellites, then for a client of HTTPS\n  berth tls init --controller ctrl-1 --address 10.0.0.1 --satellite alpha --satellite bravo\n  berth tls issue client alice"
     )]
     Tls(TlsWords),
-    /// Begin a provider of volumes of your own.
-    #[command(after_help = "Example:\n  berth new provider my-storage")]
+    /// Begin a provider of volumes, or a plugin for a platform, of your own.
+    #[command(after_help = "Examples:\n  berth new provider my-storage\n  berth new plugin my-platform")]
     New(NewWords),
     /// Run simulated satellites: every layer and provider, no devices.
     #[command(after_help = "Example: two of them, for a controller that runs elsewhere\n  \

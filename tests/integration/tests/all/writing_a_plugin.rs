@@ -1,55 +1,69 @@
 //! `docs/writing-a-plugin.md`, followed from an empty folder to an answer of the plugin in a satellite.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use berth_integration::{Cluster, Daemon, Scratch, berth, run_within, tool, within};
+use berth_integration::{Cluster, Daemon, berth, run_within, within};
 
 /// Time for a build of the SDK and what it needs.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap_or_default()
-}
-
-/// The lines of an indented block that begins with `first`, without their indent.
-fn block(text: &str, first: &str) -> Result<String> {
-    let begin = text.find(&format!("    {first}\n")).with_context(|| format!("no block that begins with {first}"))?;
-    let lines = text[begin..].lines().take_while(|line| line.starts_with("    ") || line.is_empty());
-    Ok(lines.map(|line| line.strip_prefix("    ").unwrap_or(line)).collect::<Vec<_>>().join("\n"))
+/// The blocks of commands of a page, in their order.
+fn blocks(page: &str) -> Vec<&str> {
+    page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
 #[test]
 fn a_plugin_comes_of_an_empty_folder_as_the_guide_says() -> Result<()> {
-    let text = fs::read_to_string(root().join("docs/writing-a-plugin.md"))?;
-    let scratch = Scratch::new()?;
-    let cargo = |folder: &Path, words: &[&str]| {
-        let mut command = Command::new(tool("cargo")?);
-        command.args(words).arg("--offline").current_dir(folder).env("CARGO_TARGET_DIR", scratch.path().join("target"));
-        run_within(BUILD_LIMIT, &mut command)?.ok()
-    };
-    let mut new = Command::new(tool("cargo")?);
-    new.args(["new", "--quiet", "--lib", "--vcs", "none", "names"]).current_dir(scratch.path());
-    run_within(BUILD_LIMIT, &mut new)?.ok()?;
-    let names = scratch.path().join("names");
-
-    let manifest = fs::read_to_string(names.join("Cargo.toml"))?.replace("[dependencies]\n", "");
-    let added = block(&text, "[lib]")?.replace("/path/to/berth", &root().display().to_string());
-    fs::write(names.join("Cargo.toml"), format!("{manifest}\n{added}\n"))?;
-    let code = text.split_once("```rust\n").and_then(|(_, rest)| rest.split_once("```")).context("the guide shows code")?.0;
-    fs::write(names.join("src/lib.rs"), code)?;
-    // Versions that are on this machine already.
-    fs::copy(root().join("Cargo.lock"), names.join("Cargo.lock"))?;
-
-    let tested = cargo(&names, &["test", "--quiet"])?;
-    ensure!(tested.contains("1 passed"), "{tested}");
-    cargo(&names, &["build", "--quiet"])?;
-
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let page = fs::read_to_string(sources.join("docs/writing-a-plugin.md"))?;
+    let blocks = blocks(&page);
+    ensure!(blocks.len() == 4, "the page has {} blocks", blocks.len());
     let mut cluster = Cluster::empty()?;
-    let library = scratch.path().join("target/debug/libnames.so");
+    let home = cluster.scratch().sub("newcomer")?;
+    let programs = home.join("bin");
+    fs::create_dir_all(&programs)?;
+    symlink(berth()?, programs.join("berth"))?;
+    // Built once and kept, beside what the tests themselves are built into.
+    let kept = berth()?.parent().and_then(Path::parent).context("a target folder")?.join("newcomer");
+    fs::create_dir_all(&kept)?;
+    let real_home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
+    let setting = |name: &str, usual: &str| std::env::var_os(name).map_or_else(|| real_home.join(usual), PathBuf::from);
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let made = home.join("my-platform");
+    let data = cluster.scratch().path().join("satellite-data");
+    let run = |folder: &Path, data: &Path, block: &str| {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-euc", block])
+            .current_dir(folder)
+            .env("PATH", &path)
+            .env("HOME", &home)
+            .env("BERTH_SOURCES", &sources)
+            .env("BERTH_SATELLITE_DATA", data)
+            .env("CARGO_HOME", setting("CARGO_HOME", ".cargo"))
+            .env("RUSTUP_HOME", setting("RUSTUP_HOME", ".rustup"))
+            .env("CARGO_NET_OFFLINE", "true")
+            .env_remove("CARGO_TARGET_DIR");
+        run_within(BUILD_LIMIT, &mut shell)
+    };
+    run(&home, &data, blocks[0])?.ok()?;
+    symlink(&kept, made.join("target"))?;
+    // Versions that are on this machine already.
+    fs::copy(sources.join("Cargo.lock"), made.join("Cargo.lock"))?;
+    let tested = run(&home, &data, blocks[1])?.ok()?;
+    ensure!(tested.contains("2 passed"), "{tested}");
+    run(&made, &data, blocks[2])?.ok()?;
+
+    let built = kept.join("debug/libmy_platform.so");
+    ensure!(page.contains("target/debug/libmy_platform.so"), "the page names another file than {}", built.display());
+    // Where others may write no library is opened.
+    let library = cluster.scratch().path().join("libmy_platform.so");
+    fs::copy(built, &library)?;
     let address = cluster.address().to_owned();
     let environment = [("BERTH_SATELLITE_PLUGINS", library.to_str().context("a path")?), ("LS_CONTROLLERS", &address)];
     cluster.start_satellite("one", &environment)?;
@@ -57,31 +71,31 @@ fn a_plugin_comes_of_an_empty_folder_as_the_guide_says() -> Result<()> {
     cluster.make_pool("one")?;
     cluster.make_volume("web", "one", 8192)?;
     let data = cluster.satellite_data("one")?;
+    // It is started beside the satellite.
+    let answer = within(Duration::from_secs(30), "the plugin answers", || {
+        let done = run(&made, &data, blocks[3]).map_err(|error| format!("{error:#}"))?;
+        done.ok().map_err(|error| format!("{error:#}"))
+    })?;
+    ensure!(serde_json::from_str::<serde_json::Value>(&answer)? == serde_json::json!(["one"]), "{answer}");
     let call = |words: &[&str]| {
         let mut command = Command::new(berth()?);
         command.args(["call", "--data"]).arg(&data).args(words);
         run_within(Duration::from_secs(60), &mut command)
     };
-    // It is started beside the satellite.
-    let answer = within(Duration::from_secs(30), "the plugin answers", || {
-        let done = call(&["names", "list"]).map_err(|error| format!("{error:#}"))?;
-        done.ok().map_err(|error| format!("{error:#}"))
-    })?;
-    ensure!(serde_json::from_str::<serde_json::Value>(&answer)? == serde_json::json!(["web"]), "{answer}");
-    let refused = call(&["names", "sing"])?;
-    ensure!(!refused.status.success() && refused.stderr.contains("no operation 'sing'") && refused.stderr.contains("list"), "{refused:?}");
-    let refused = call(&["nobody", "list"])?;
-    ensure!(!refused.status.success() && refused.stderr.contains("these do: names"), "{refused:?}");
-    is_told(&cluster, "what runs", |one| one["serves"] == "Tells the names of volumes." && one.get("fault").is_none())?;
+    let refused = call(&["my-platform", "sing"])?;
+    ensure!(!refused.status.success() && refused.stderr.contains("no operation 'sing'") && refused.stderr.contains("where"), "{refused:?}");
+    let refused = call(&["nobody", "where"])?;
+    ensure!(!refused.status.success() && refused.stderr.contains("these do: my-platform"), "{refused:?}");
+    is_told(&cluster, "what runs", |one| one["serves"] == "Tells where the data of volumes lies." && one.get("fault").is_none())?;
     installed(&mut cluster, &library)?;
     in_the_controller(&cluster, &library)?;
     cluster.delete_all_of("web")
 }
 
-/// Waits until the controller tells this of the plugin `names`.
+/// Waits until the controller tells this of the plugin `my-platform`.
 fn is_told(cluster: &Cluster, what: &str, fits: impl Fn(&serde_json::Value) -> bool) -> Result<()> {
     let found = |answer: &serde_json::Value| {
-        answer["plugins"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "names" && fits(one)))
+        answer["plugins"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "my-platform" && fits(one)))
     };
     let told = cluster.rest().wait_for(Duration::from_secs(30), "/v1/berth/plugins", found);
     told.map(drop).with_context(|| format!("the controller does not tell {what}"))
@@ -100,10 +114,10 @@ fn plugin(cluster: &Cluster, words: &[&str]) -> Result<berth_integration::Finish
 fn installed(cluster: &mut Cluster, library: &Path) -> Result<()> {
     let file = library.to_str().context("a path")?;
     let seen = plugin(cluster, &["inspect", file])?.ok()?;
-    ensure!(seen.contains("Tells the names of volumes.") && seen.contains("list: Names of all volumes."), "{seen}");
+    ensure!(seen.contains("Tells where the data of volumes lies.") && seen.contains("where: Nodes with the data of a volume"), "{seen}");
     let refused = plugin(cluster, &["install", file, "--grant-none"])?;
     ensure!(!refused.status.success() && refused.stderr.contains("nothing can be granted"), "{refused:?}");
-    let refused = plugin(cluster, &["install", file, "--config", "names.conf"])?;
+    let refused = plugin(cluster, &["install", file, "--config", "my.conf"])?;
     ensure!(!refused.status.success() && refused.stderr.contains("absolute path"), "{refused:?}");
 
     cluster.kill_satellite("one");
@@ -123,7 +137,7 @@ fn installed(cluster: &mut Cluster, library: &Path) -> Result<()> {
     let key = ("BERTH_SATELLITE_PLUGIN_KEYS", "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3");
     cluster.start_satellite("one", &[controllers, key])?;
     is_told(cluster, "that it is not signed", |one| one["fault"]["message"].as_str().is_some_and(|text| text.contains("is not signed")))?;
-    let said = plugin(cluster, &["remove", "names"])?.ok()?;
+    let said = plugin(cluster, &["remove", "my-platform"])?.ok()?;
     ensure!(said.contains("is removed"), "{said}");
     cluster.kill_satellite("one");
     cluster.start_satellite("one", &[controllers])?;
@@ -140,7 +154,7 @@ fn in_the_controller(cluster: &Cluster, library: &Path) -> Result<()> {
     let log = cluster.scratch().path().join("second.log");
     within(Duration::from_secs(30), "it is started", || {
         let text = fs::read_to_string(&log).unwrap_or_default();
-        if text.contains("plugin started") && text.contains("ready to tell names") { Ok(()) } else { Err(text) }
+        if text.contains("plugin started") && text.contains("ready to tell where volumes lie") { Ok(()) } else { Err(text) }
     })?;
     drop(controller);
     Ok(())
