@@ -153,7 +153,7 @@ pub struct NewVolume {
     pub size: Kib,
     /// Resource group; empty: the default one.
     pub group: String,
-    /// What is in it at the beginning.
+    /// What is in it at the beginning. A copy lies where its source lies: rules of placement do not count for it, but `nodes` of one of a snapshot.
     pub from: Source,
     /// Number of replicas with a disk.
     pub replicas: Option<u32>,
@@ -179,7 +179,8 @@ pub struct NewVolume {
     pub diskless_on_remaining: Option<bool>,
     /// Layers from top to bottom, e.g. `DRBD`, `STORAGE`; empty: as the group says.
     pub layers: Vec<String>,
-    /// Properties of the volume, e.g. `Aux/mine` or `DrbdOptions/Net/protocol`.
+    /// Properties of the volume, e.g. `Aux/mine` or `DrbdOptions/Net/protocol`; of a copy over those that its source has, or had when the
+    /// snapshot was taken.
     pub props: BTreeMap<String, String>,
 }
 

@@ -10,6 +10,8 @@ use crate::{Fault, FaultKind, Kib};
 struct State {
     volumes: BTreeMap<String, Volume>,
     snapshots: BTreeMap<(String, String), Snapshot>,
+    /// Volumes as they were when a snapshot was taken.
+    taken: BTreeMap<(String, String), Volume>,
     stores: BTreeMap<(String, String), String>,
     changes: Vec<Change>,
     calls: Vec<String>,
@@ -97,6 +99,12 @@ impl State {
         self.volumes.get_mut(name).ok_or_else(|| missing("Volume", name))
     }
 
+    fn forget(&mut self, name: &str, snapshot: &str) {
+        let key = (name.to_owned(), snapshot.to_owned());
+        self.snapshots.remove(&key);
+        self.taken.remove(&key);
+    }
+
     fn changed(&mut self, command: &str, volume: &str) {
         let serial = self.changes.last().map_or(1, |change| change.serial.saturating_add(1));
         self.changes.push(Change { serial, command: command.to_owned(), volumes: vec![volume.to_ascii_lowercase()] });
@@ -128,13 +136,20 @@ impl Storage for MemoryStorage {
             };
         }
         let source = match &new.from {
-            Source::Empty => Kib(0),
-            Source::Volume(name) => state.volume(name)?.size,
+            Source::Empty => None,
+            Source::Volume(name) => Some(state.volume(name)?.clone()),
             Source::Snapshot { volume, snapshot } => {
                 let key = (volume.clone(), snapshot.clone());
-                state.snapshots.get(&key).ok_or_else(|| missing("Snapshot", snapshot))?.size
+                Some(state.taken.get(&key).cloned().ok_or_else(|| missing("Snapshot", snapshot))?)
             }
         };
+        // A copy lies where its source lies.
+        let nodes = match &source {
+            Some(source) => source.replicas.iter().filter(|replica| !replica.diskless).map(|replica| replica.node.clone()).collect(),
+            None => self.places(new)?,
+        };
+        let (least, mut props) = source.map(|source| (source.size, source.props)).unwrap_or_default();
+        props.extend(new.props.clone());
         let layers = if new.layers.is_empty() { vec!["DRBD".to_owned(), "STORAGE".to_owned()] } else { new.layers.clone() };
         let replica = |node: String| Replica {
             device: format!("/dev/memory/by-res/{}/0", new.name),
@@ -147,11 +162,11 @@ impl Storage for MemoryStorage {
         };
         let volume = Volume {
             name: new.name.clone(),
-            size: new.size.max(source),
+            size: new.size.max(least),
             group: if new.group.is_empty() { "DfltRscGrp".into() } else { new.group.clone() },
             layers: layers.clone(),
-            props: new.props.clone(),
-            replicas: self.places(new)?.into_iter().map(replica).collect(),
+            props,
+            replicas: nodes.into_iter().map(replica).collect(),
             created_ms: 1,
             going: false,
         };
@@ -180,6 +195,7 @@ impl Storage for MemoryStorage {
             return Err(Fault::new(FaultKind::Foreign, format!("Volume '{name}' has snapshots")));
         }
         state.snapshots.retain(|(of, _), _| of != name);
+        state.taken.retain(|(of, _), _| of != name);
         state.volumes.remove(name);
         state.changed("delete", name);
         Ok(())
@@ -222,7 +238,9 @@ impl Storage for MemoryStorage {
 
     fn snapshot(&self, name: &str, snapshot: &str) -> Result<Snapshot, Fault> {
         let mut state = self.call(format!("snapshot {name} {snapshot}"))?;
-        let size = state.volume(name)?.size;
+        let volume = state.volume(name)?.clone();
+        let size = volume.size;
+        state.taken.entry((name.to_owned(), snapshot.to_owned())).or_insert(volume);
         let taken = Snapshot { name: snapshot.to_owned(), volume: name.to_owned(), size, complete: true, created_ms: 1 };
         Ok(state.snapshots.entry((name.to_owned(), snapshot.to_owned())).or_insert(taken).clone())
     }
@@ -233,7 +251,7 @@ impl Storage for MemoryStorage {
     }
 
     fn delete_snapshot(&self, name: &str, snapshot: &str) -> Result<(), Fault> {
-        self.call(format!("delete_snapshot {name} {snapshot}"))?.snapshots.remove(&(name.to_owned(), snapshot.to_owned()));
+        self.call(format!("delete_snapshot {name} {snapshot}"))?.forget(name, snapshot);
         Ok(())
     }
 
@@ -265,6 +283,9 @@ impl Storage for MemoryStorage {
             std::mem::take(&mut state.snapshots).into_iter().partition(|((of, _), _)| of == name);
         state.snapshots = rest;
         for ((_, snapshot), taken) in of {
+            if let Some(volume) = state.taken.remove(&(name.to_owned(), snapshot.clone())) {
+                state.taken.insert((to.to_owned(), snapshot.clone()), volume);
+            }
             state.snapshots.insert((to.to_owned(), snapshot), Snapshot { volume: to.to_owned(), ..taken });
         }
         Ok(())

@@ -6,6 +6,9 @@
 
 use uuid::Uuid;
 
+/// Kinds that can be mounted.
+pub const FILE_SYSTEMS: [&str; 9] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "ocfs2", "gfs2", "vfat", "f2fs"];
+
 /// What the volume's record says of its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
@@ -62,7 +65,7 @@ impl Found {
     }
 
     fn is_file_system(&self) -> bool {
-        ["ext2", "ext3", "ext4", "xfs", "btrfs", "ocfs2", "gfs2", "vfat", "f2fs"].contains(&self.kind.as_str())
+        FILE_SYSTEMS.contains(&self.kind.as_str())
     }
 }
 
@@ -97,7 +100,9 @@ pub fn next(record: &Record, found: &Found, fresh_id: Uuid) -> Next {
         Record::Making(id) if Uuid::parse_str(&found.uuid).is_ok_and(|there| there == *id) => Next::Make { id: *id, again: true },
         Record::Making(_) => Next::Refuse(format!("a file system was being made, and its device holds {} of somebody else", what())),
         Record::Made | Record::Unknown if found.is_file_system() => Next::Mount,
-        Record::Made if found.is_blank() => Next::Refuse("its file system is gone: nothing is found on its device".into()),
+        Record::Made if found.is_blank() => Next::Refuse(
+            "its file system is gone: nothing is found on its device (was it set back to a snapshot from before its first mount?)".into(),
+        ),
         Record::Unknown if found.is_blank() => {
             Next::Refuse("nothing is found on its device, and whether it holds data is not known; make a file system by hand".into())
         }

@@ -7,6 +7,7 @@
 
 pub mod conf;
 pub mod filling;
+mod listen;
 pub mod machine;
 pub mod mounts;
 pub mod names;

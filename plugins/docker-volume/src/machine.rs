@@ -185,10 +185,18 @@ fn field(text: &str, key: &str) -> String {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap_or_default().trim().to_owned()
 }
 
-/// Mount points below `root` out of a mountinfo, by their first component below it.
+/// Mount points of volumes right below `root` out of a mountinfo, by their names. What else is mounted there is not ours: a volume is a whole
+/// file system of a kind that is made here or brought along, never a part of one, and never one without a device.
 pub fn mounts_in(text: &str, root: &Path) -> Vec<String> {
     let unescaped = |path: &str| path.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");
-    let points = text.lines().filter_map(|line| line.split(' ').nth(4)).map(unescaped);
+    // Fields: id, parent, device, root, point, options, tags, '-', kind, source.
+    let ours = text.lines().filter(|line| {
+        let (before, after) = line.split_once(" - ").unwrap_or((line, ""));
+        let mut after = after.split(' ');
+        let kind = after.next().is_some_and(|kind| crate::filling::FILE_SYSTEMS.contains(&kind));
+        before.split(' ').nth(3) == Some("/") && kind && after.next().is_some_and(|source| source.starts_with("/dev/"))
+    });
+    let points = ours.filter_map(|line| line.split(' ').nth(4)).map(unescaped);
     let below = points.filter_map(|point| {
         let rest = Path::new(&point).strip_prefix(root).ok()?.to_str()?.to_owned();
         (!rest.is_empty() && !rest.contains('/')).then_some(rest)
@@ -234,12 +242,24 @@ impl Machine for Host {
         words.push(device);
         must(&words)?;
         // What was made is there after a power cut.
-        std::fs::File::open(device).and_then(|file| file.sync_all()).map_err(|error| failed("Syncing", Path::new(device), &error))
+        std::fs::File::open(device).and_then(|file| file.sync_all()).map_err(|error| failed("Syncing", Path::new(device), &error))?;
+        let made = self.found(device)?;
+        if made.kind == options.fs && Uuid::parse_str(&made.uuid).is_ok_and(|there| there == Uuid::parse_str(&id).unwrap_or_default()) {
+            return Ok(());
+        }
+        // E.g. a word of 'fsopts' that only shows what would be done.
+        Err(Fault::new(FaultKind::Tool, format!("'{tool}' has not made the file system that it was told to make"))
+            .cause(format!("the words were: {}", words.join(" ")))
+            .correction("Leave out option 'fsopts'"))
     }
 
     fn mount(&self, device: &str, resource: &str, options: &FsOptions) -> Result<(), Fault> {
         let folder = self.folder(resource);
         std::fs::create_dir_all(&folder).map_err(|error| failed("Making the folder", &folder, &error))?;
+        if !std::fs::symlink_metadata(&folder).is_ok_and(|of| of.is_dir()) {
+            // Through a link it would be mounted elsewhere.
+            return Err(Fault::new(FaultKind::Foreign, format!("{} is no folder", folder.display())).correction("Move it away"));
+        }
         let kind = self.found(device)?.kind;
         let mut all = options.mount.clone();
         all.push(if options.readonly { "ro" } else { "rw" }.to_owned());
@@ -280,15 +300,16 @@ impl Machine for Host {
 
     fn hand_out(&self, resource: &str, options: &FsOptions) -> Result<String, Fault> {
         let root = self.folder(resource);
-        let inside = root.join(INSIDE);
-        if !inside.is_dir() {
+        let (inside, fresh) = (root.join(INSIDE), root.join(format!("{INSIDE}.new")));
+        // A link in a file system that came with data could lead anywhere on this host.
+        if !std::fs::symlink_metadata(&inside).is_ok_and(|of| of.is_dir()) {
             let entries = std::fs::read_dir(&root).map_err(|error| failed("Reading", &root, &error))?;
-            let empty = entries.flatten().all(|entry| entry.file_name() == "lost+found");
-            if !empty || options.readonly {
+            // An empty one of the second name was left by a host that died before it got its own.
+            let empty = entries.flatten().all(|entry| entry.file_name() == "lost+found" || entry.path() == fresh);
+            if !empty || options.readonly || std::fs::remove_dir(&fresh).is_err_and(|error| error.kind() != std::io::ErrorKind::NotFound) {
                 // Somebody's data lies at the top: it is handed out as it is.
                 return Ok(root.display().to_string());
             }
-            let fresh = root.join(format!("{INSIDE}.new"));
             let made = std::fs::create_dir(&fresh)
                 .and_then(|()| std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(options.mode.unwrap_or(0o755))))
                 .and_then(|()| chown(&fresh, options.uid, options.gid))
@@ -367,6 +388,32 @@ mod tests {
         let text = "30 1 8:1 / / rw - ext4 /dev/sda rw\n40 30 7:0 / /m/vols/a rw - ext4 /dev/loop0 rw\n41 30 7:1 / /m/vols/b\\040c rw - xfs /dev/loop1 rw\n\
             42 40 7:2 / /m/vols/a/data/x rw - ext4 /dev/loop2 rw\n43 30 7:3 / /m/volsx/d rw - ext4 /dev/loop3 rw\n";
         assert_eq!(mounts_in(text, Path::new("/m/vols")), ["a", "b c"]);
+        // What an operator mounts there is left alone.
+        let others = "50 30 0:40 / /m/vols/t rw - tmpfs tmpfs rw\n51 30 8:1 /home /m/vols/home rw shared:1 - ext4 /dev/sda rw\n\
+            52 30 0:41 / /m/vols/n rw - nfs4 host:/x rw\n53 30 7:5 / /m/vols/e rw shared:2 master:1 - btrfs /dev/loop5 rw\n";
+        assert_eq!(mounts_in(others, Path::new("/m/vols")), ["e"]);
+    }
+
+    #[test]
+    fn a_folder_is_handed_out_once_made_and_never_through_a_link() {
+        let scratch = tempfile::tempdir().unwrap();
+        let host = Host::new(scratch.path().to_owned(), scratch.path().join("ids.json"));
+        let options = FsOptions { mode: Some(0o750), ..FsOptions::default() };
+        let at = |name: &str| scratch.path().join(name);
+        let given = |name: &str| host.hand_out(name, &options).unwrap();
+        std::fs::create_dir_all(at("new/lost+found")).unwrap();
+        assert_eq!(given("new"), at("new/data").display().to_string());
+        assert_eq!(at("new/data").metadata().unwrap().mode() & 0o777, 0o750);
+        // The host died before the folder had its name.
+        std::fs::create_dir_all(at("cut/data.new")).unwrap();
+        assert_eq!(given("cut"), at("cut/data").display().to_string());
+        assert!(!at("cut/data.new").exists());
+        // Data of somebody else's, and a link that a stranger put there.
+        std::fs::create_dir_all(at("full/data.new/mine")).unwrap();
+        assert_eq!(given("full"), at("full").display().to_string());
+        std::fs::create_dir_all(at("linked")).unwrap();
+        std::os::unix::fs::symlink("/etc", at("linked/data")).unwrap();
+        assert_eq!(given("linked"), at("linked").display().to_string());
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Mounted {
     pub path: String,
     /// A diskless client was made for it, or taken over.
     pub client: bool,
+    /// It is mounted read-only.
+    pub readonly: bool,
     /// Who has it: Docker's ids.
     pub ids: BTreeSet<String>,
 }

@@ -48,6 +48,9 @@ pub const OPTIONS: [&str; 30] = [
     "profile",
 ];
 
+/// Properties in which the plugin keeps what it knows of a volume.
+const OWN_PROPERTIES: &str = "Aux/docker-volume/";
+
 /// Begins options that set a property of the resource: `property.DrbdOptions/Net/max-buffers`.
 const PROPERTY: &str = "property.";
 
@@ -105,6 +108,18 @@ pub enum BadOption {
     },
 }
 
+impl BadOption {
+    /// The options that it is about, by their canonical names.
+    #[must_use]
+    pub fn options(&self) -> Vec<&str> {
+        match self {
+            Self::Unknown { name, .. } => vec![name],
+            Self::Twice { option, .. } | Self::Value { option, .. } => vec![option],
+            Self::Contradiction { one, other, .. } => vec![one, other],
+        }
+    }
+}
+
 fn hint(near: Option<&str>) -> String {
     near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default()
 }
@@ -143,7 +158,10 @@ pub struct Wanted {
 }
 
 /// The canonical name of an option.
-fn canonical(name: &str) -> Result<String, BadOption> {
+///
+/// # Errors
+/// `Unknown`.
+pub fn canonical(name: &str) -> Result<String, BadOption> {
     let lower = name.to_ascii_lowercase();
     if lower.starts_with(PROPERTY) && name.len() > PROPERTY.len() {
         // Keys of properties have case.
@@ -213,7 +231,26 @@ pub fn profile(said: &BTreeMap<String, String>) -> Result<Option<String>, BadOpt
 /// The first thing that cannot be, with the option's name.
 pub fn read(configured: &BTreeMap<String, String>, said: &BTreeMap<String, String>) -> Result<Wanted, BadOption> {
     let (said, mut all) = (normal(said)?, normal(configured)?);
+    let given = |of: &BTreeMap<String, String>, name: &str| of.get(name).is_some_and(|value| !value.trim().is_empty());
     agree(&said)?;
+    // A copy has the file system of its source and lies where that lies: what the configuration says of both does not count then.
+    if ORIGINS.iter().any(|origin| given(&said, origin)) {
+        ORIGINS.iter().for_each(|origin| drop(all.remove(*origin)));
+        // As large as its source, however large volumes usually are.
+        all.remove("size");
+    }
+    if let Some(origin) = ORIGINS.into_iter().find(|origin| given(&said, origin) || given(&all, origin)) {
+        if let Some(other) = NOT_OF_COPIES.into_iter().find(|other| given(&said, other)) {
+            return Err(BadOption::Contradiction { one: origin, other, why: why_not_of_copies(other).to_owned() });
+        }
+        if origin == "from-volume" && given(&said, "nodes") {
+            return Err(BadOption::Contradiction { one: origin, other: "nodes", why: why_not_of_copies("nodes").to_owned() });
+        }
+        NOT_OF_COPIES.iter().for_each(|other| drop(all.remove(*other)));
+        if origin == "from-volume" {
+            all.remove("nodes");
+        }
+    }
     // A list of nodes is the whole placement: what the configuration says of placing does not count then.
     if said.get("nodes").is_some_and(|nodes| !nodes.is_empty()) {
         for rule in ["replicas", "exclude-nodes", "replicas-on-same", "replicas-on-different", "x-replicas-on-different"] {
@@ -225,19 +262,39 @@ pub fn read(configured: &BTreeMap<String, String>, said: &BTreeMap<String, Strin
     Reader { all: &all }.wanted()
 }
 
+/// What a volume is made from.
+const ORIGINS: [&str; 2] = ["from-volume", "from-snapshot"];
+
+/// Options that mean nothing for a copy: its file system comes with the data, and it lies where its source lies.
+const NOT_OF_COPIES: [&str; 13] = [
+    "fs",
+    "fsopts",
+    "replicas",
+    "exclude-nodes",
+    "storage-pool",
+    "diskless-pool",
+    "replicas-on-same",
+    "replicas-on-different",
+    "x-replicas-on-different",
+    "do-not-place-with",
+    "do-not-place-with-regex",
+    "diskless-on-remaining",
+    "encryption",
+];
+
+fn why_not_of_copies(option: &str) -> &'static str {
+    match option {
+        "fs" | "fsopts" => "the file system comes with the data",
+        "encryption" => "a copy has the layers of its source",
+        _ => "a copy lies where its source lies",
+    }
+}
+
 /// Options of one source that cannot stand beside each other.
 fn agree(said: &BTreeMap<String, String>) -> Result<(), BadOption> {
     let has = |name: &str| said.get(name).is_some_and(|value| !value.trim().is_empty());
-    let clash = |one, other, why: &str| Err(BadOption::Contradiction { one, other, why: why.to_owned() });
     if has("from-volume") && has("from-snapshot") {
-        return clash("from-volume", "from-snapshot", "a volume has one origin");
-    }
-    for other in ["fs", "fsopts"] {
-        for one in ["from-volume", "from-snapshot"] {
-            if has(one) && has(other) {
-                return clash(one, if other == "fs" { "fs" } else { "fsopts" }, "the file system comes with the data");
-            }
-        }
+        return Err(BadOption::Contradiction { one: "from-volume", other: "from-snapshot", why: "a volume has one origin".to_owned() });
     }
     Ok(())
 }
@@ -352,6 +409,9 @@ impl Reader<'_> {
 
     fn layers(&self, replicas: usize) -> Result<Vec<String>, BadOption> {
         let mut layers: Vec<String> = self.list("layers").into_iter().map(|layer| layer.to_ascii_uppercase()).collect();
+        if self.flag("encryption")? == Some(false) && layers.iter().any(|layer| layer == "LUKS") {
+            return Err(BadOption::Contradiction { one: "layers", other: "encryption", why: "LUKS is among the layers".into() });
+        }
         if self.flag("encryption")? == Some(true) && !layers.iter().any(|layer| layer == "LUKS") {
             if layers.is_empty() {
                 layers.extend(["DRBD".to_owned(), "STORAGE".to_owned()]);
@@ -377,7 +437,11 @@ impl Reader<'_> {
         let mut map = BTreeMap::new();
         for word in self.list("x-replicas-on-different") {
             match word.rsplit_once([':', '=']).and_then(|(key, count)| Some((key, count.parse::<u32>().ok()?))) {
-                Some((key, count)) if count > 0 && !key.is_empty() => drop(map.insert(key.to_owned(), count)),
+                Some((key, count)) if count > 0 && !key.is_empty() => {
+                    if map.insert(key.to_owned(), count).is_some_and(|before| before != count) {
+                        return Self::bad("x-replicas-on-different", format!("'{key}' has two counts"));
+                    }
+                }
                 _ => return Self::bad("x-replicas-on-different", format!("'{word}' is not PROPERTY:COUNT")),
             }
         }
@@ -388,18 +452,30 @@ impl Reader<'_> {
         let mut props = BTreeMap::new();
         for (option, value) in self.all {
             if let Some(key) = option.strip_prefix(PROPERTY) {
+                if key.to_ascii_lowercase().starts_with(&OWN_PROPERTIES.to_ascii_lowercase()) {
+                    return Self::bad(option, "the plugin keeps it for itself");
+                }
                 props.insert(key.to_owned(), value.clone());
             }
         }
-        if let Some(protocol) = self.one_of("protocol", &["a", "b", "c"])? {
-            props.insert("DrbdOptions/Net/protocol".into(), protocol.to_ascii_uppercase());
-        }
-        if let Some(quorum) = self.text("quorum") {
-            if !["off", "majority", "all"].contains(&quorum) && quorum.parse::<u8>().is_err() {
-                return Self::bad("quorum", format!("'{quorum}' is not one of off, majority, all, or a number"));
+        let mut set = |option: &'static str, key: &str, value: String| match props.insert(key.to_owned(), value.clone()) {
+            Some(other) if other != value => {
+                let why = format!("it sets {key} to '{value}', and property.{key} to '{other}'");
+                Self::bad(option, why)
             }
-            props.insert("DrbdOptions/Resource/quorum".into(), quorum.to_owned());
+            _ => Ok(()),
+        };
+        if let Some(protocol) = self.one_of("protocol", &["a", "b", "c"])? {
+            set("protocol", "DrbdOptions/Net/protocol", protocol.to_ascii_uppercase())?;
         }
+        if let Some(quorum) = self.text("quorum").map(str::to_ascii_lowercase) {
+            if !["off", "majority", "all"].contains(&quorum.as_str()) && !quorum.parse::<u8>().is_ok_and(|count| (1..=32).contains(&count))
+            {
+                return Self::bad("quorum", format!("'{quorum}' is not one of off, majority, all, or a number from 1 to 32"));
+            }
+            set("quorum", "DrbdOptions/Resource/quorum", quorum)?;
+        }
+        let mut limited = BTreeSet::new();
         for word in self.list("io-limits") {
             let (what, value) = word.split_once([':', '=']).unwrap_or((&word, ""));
             let key = match what {
@@ -409,15 +485,18 @@ impl Reader<'_> {
                 "write-iops" => "sys/fs/blkio_throttle_write_iops",
                 _ => return Self::bad("io-limits", format!("'{word}' is not read-bps:SIZE, write-bps:SIZE, read-iops:N or write-iops:N")),
             };
+            if !limited.insert(what.to_owned()) {
+                return Self::bad("io-limits", format!("'{what}' is there twice"));
+            }
             let value = if what.ends_with("-bps") {
-                size::parse(value).or_else(|why| Self::bad("io-limits", why))?.0.saturating_mul(1024)
+                size::bytes(value).or_else(|why| Self::bad("io-limits", why))?
             } else {
-                match value.parse::<u64>() {
-                    Ok(number) if number > 0 => number,
-                    _ => return Self::bad("io-limits", format!("'{value}' is not a number above 0")),
-                }
+                value.parse::<u64>().or_else(|_| Self::bad("io-limits", format!("'{value}' is not a number above 0")))?
             };
-            props.insert(key.to_owned(), value.to_string());
+            if value == 0 {
+                return Self::bad("io-limits", format!("'{word}' would let nothing through"));
+            }
+            set("io-limits", key, value.to_string())?;
         }
         match self.one_of("shared", &["none", "ro", "rw"])?.as_deref() {
             Some("rw") => {
@@ -443,18 +522,31 @@ impl Reader<'_> {
                 _ => return Self::bad("mode", format!("'{text}' is no mode; write it as 0755")),
             },
         };
-        let mount = self.list("mountopts");
+        let mut mount = self.list("mountopts");
         if let Some(bad) = mount.iter().find(|word| word.starts_with('-')) {
             return Self::bad("mountopts", format!("'{bad}' is a switch, not an option of a mount; write it as noatime,discard"));
         }
-        let readonly =
-            self.flag("readonly")?.unwrap_or(false) || self.text("shared").is_some_and(|shared| shared.eq_ignore_ascii_case("ro"));
-        if readonly && mount.iter().any(|word| word == "rw") {
-            return Err(BadOption::Contradiction { one: "readonly", other: "mountopts", why: "'rw' is among the mount options".into() });
+        let shared = self.text("shared").is_some_and(|shared| shared.eq_ignore_ascii_case("ro"));
+        let said = self.flag("readonly")?;
+        let (ro, rw) = (mount.iter().any(|word| word == "ro"), mount.iter().any(|word| word == "rw"));
+        let clash = |one, why: &str| Err(BadOption::Contradiction { one, other: "mountopts", why: why.to_owned() });
+        match (said, ro, rw) {
+            (_, true, true) => return Self::bad("mountopts", "'ro' and 'rw' contradict each other"),
+            (Some(true), _, true) => return clash("readonly", "'rw' is among the mount options"),
+            (Some(false), true, _) => return clash("readonly", "'ro' is among the mount options"),
+            _ if shared && rw => return clash("shared", "'rw' is among the mount options"),
+            _ => {}
+        }
+        // Said once, in the flag.
+        mount.retain(|word| word != "ro" && word != "rw");
+        let readonly = said.unwrap_or(false) || shared || ro;
+        let mkfs: Vec<String> = self.text("fsopts").map(|text| text.split_whitespace().map(str::to_owned).collect()).unwrap_or_default();
+        if let Some(bad) = mkfs.iter().find(|word| word.contains("/dev/") || word.starts_with('/')) {
+            return Self::bad("fsopts", format!("'{bad}' names a device or a file: the file system has the volume and nothing else"));
         }
         Ok(FsOptions {
             fs: self.one_of("fs", &FILE_SYSTEMS)?.unwrap_or_else(|| "ext4".into()),
-            mkfs: self.text("fsopts").map(|text| text.split_whitespace().map(str::to_owned).collect()).unwrap_or_default(),
+            mkfs,
             mount,
             uid: self.number("uid", 0, u32::MAX - 1)?,
             gid: self.number("gid", 0, u32::MAX - 1)?,

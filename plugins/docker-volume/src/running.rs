@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::conf::Conf;
+use crate::listen::Bounded;
 use crate::machine::{self, Machine};
 use crate::server::{Serving, routes};
 use crate::volumes::Volumes;
@@ -60,21 +61,23 @@ fn unusable(what: &str, path: &Path, why: impl std::fmt::Display) -> Fault {
     Fault::new(FaultKind::Unsupported, format!("{what} {} cannot be used", path.display())).cause(why.to_string())
 }
 
+/// Largest configuration.
+const LARGEST: u64 = 1 << 20;
+
 fn configuration(host: &dyn Host) -> Result<Conf, Fault> {
     let named = host.settings().config;
     let path = PathBuf::from(if named.is_empty() { CONF } else { &named });
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_empty() => return Ok(Conf::default()),
-        Err(error) => return Err(unusable("Configuration", &path, error)),
-    };
-    let conf = Conf::parse(&text).map_err(|why| unusable("Configuration", &path, why))?;
-    // What cannot be is told now and not with the first volume.
-    let names: Vec<Option<&str>> = std::iter::once(None).chain(conf.profiles().map(Some)).collect();
-    for profile in names {
-        options::read(&conf.options(profile).unwrap_or_default(), &BTreeMap::new())
-            .map_err(|error| unusable("Configuration", &path, error))?;
+    let bad = |why: String| unusable("Configuration", &path, why).correction("Correct it, and start the satellite anew");
+    // A link that leads nowhere is no missing file.
+    if named.is_empty() && std::fs::symlink_metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        return Ok(Conf::default());
     }
+    let of = std::fs::metadata(&path).map_err(|error| bad(error.to_string()))?;
+    if !of.is_file() || of.len() > LARGEST {
+        return Err(bad(if of.is_file() { format!("it is larger than {LARGEST} bytes") } else { "it is no file".to_owned() }));
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| bad(error.to_string()))?;
+    let conf = Conf::parse(&text).map_err(bad)?;
     if !machine::is_private(&path) {
         host.log(Level::Warn, &format!("{} can be written by others than its owner", path.display()));
     }
@@ -111,15 +114,24 @@ pub fn start(host: Arc<dyn Host>) -> Result<Box<dyn Running>, Fault> {
         Some(controllers) => host.connect(&controllers)?,
         None => host.storage()?,
     };
-    let setting = |key: &str, usual: &str| PathBuf::from(conf.setting(key).unwrap_or(usual));
-    let (socket, root) = (setting("socket", SOCKET), setting("mount-root", ROOT));
+    let setting = |key: &str, usual: &str| {
+        let path = PathBuf::from(conf.setting(key).unwrap_or(usual));
+        if path.is_absolute() && path.file_name().is_some() {
+            return Ok(path);
+        }
+        Err(Fault::new(FaultKind::Unsupported, format!("Setting '{key}': '{}' is no absolute path", path.display()))
+            .correction(format!("Write it like {usual}")))
+    };
+    let (socket, root) = (setting("socket", SOCKET)?, setting("mount-root", ROOT)?);
     let scope = match conf.setting("scope") {
         None => "global".to_owned(),
         Some(scope @ ("global" | "local")) => scope.to_owned(),
         Some(other) => return Err(Fault::new(FaultKind::Unsupported, format!("Setting 'scope': '{other}' is neither global nor local"))),
     };
-    let (listener, lock) = bind(&socket)?;
     std::fs::create_dir_all(&root).map_err(|error| unusable("Folder", &root, error))?;
+    // The kernel's table of mounts has it without links.
+    let root = root.canonicalize().map_err(|error| unusable("Folder", &root, error))?;
+    let (listener, lock) = bind(&socket)?;
     let ids = Path::new(&host.settings().run_dir).join("mounts.json");
     let telling = Arc::clone(&host);
     let tell = Box::new(move |warn: bool, line: &str| telling.log(if warn { Level::Warn } else { Level::Info }, line));
@@ -128,7 +140,13 @@ pub fn start(host: Arc<dyn Host>) -> Result<Box<dyn Running>, Fault> {
     let stop = Arc::new(Stop::default());
     let log = Arc::clone(&host);
     let serving = Serving { volumes: Arc::clone(&volumes), scope, log: Arc::new(move |line: &str| log.log(Level::Debug, line)) };
-    let threads = vec![serve(listener, serving, Arc::clone(&stop))?, look(Arc::clone(&volumes), Arc::clone(&stop))?];
+    let threads =
+        serve(listener, serving, Arc::clone(&stop)).and_then(|serving| Ok(vec![serving, look(Arc::clone(&volumes), Arc::clone(&stop))?]));
+    let threads = threads.inspect_err(|_| {
+        stop.tell();
+        // Docker would wait for nobody.
+        let _ = std::fs::remove_file(&socket);
+    })?;
     host.log(Level::Info, &format!("Docker reaches the plugin at {}", socket.display()));
     Ok(Box::new(Docker { volumes, stop, threads: Mutex::new(threads), socket, _lock: lock }))
 }
@@ -170,7 +188,7 @@ fn serve(listener: UnixListener, serving: Serving, stop: Arc<Stop>) -> Result<Jo
             let Ok(listener) = tokio::net::UnixListener::from_std(listener) else { return };
             let (end, mut told) = tokio::sync::watch::channel(false);
             let first = async move { drop(told.wait_for(|over| *over).await) };
-            let serve = axum::serve(listener, routes(serving)).with_graceful_shutdown(first);
+            let serve = axum::serve(Bounded::new(listener), routes(serving)).with_graceful_shutdown(first);
             let late = async move {
                 stop.served.notified().await;
                 // Whoever asked knows: the receivers live as long as this block.
@@ -274,5 +292,91 @@ impl Running for Docker {
         for thread in threads {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_plugin_sdk::plugin::{Controllers, Settings};
+    use berth_plugin_sdk::storage::Storage;
+    use berth_plugin_sdk::storage::memory::MemoryStorage;
+
+    use super::*;
+
+    struct Fake(Settings);
+
+    impl Host for Fake {
+        fn settings(&self) -> Settings {
+            self.0.clone()
+        }
+        fn storage(&self) -> Result<Arc<dyn Storage>, Fault> {
+            Ok(Arc::new(MemoryStorage::new(&["one"])))
+        }
+        fn connect(&self, _to: &Controllers) -> Result<Arc<dyn Storage>, Fault> {
+            self.storage()
+        }
+        fn log(&self, _level: Level, _line: &str) {}
+    }
+
+    fn host(folder: &Path, config: &Path) -> Arc<Fake> {
+        let text = |path: &Path| path.display().to_string();
+        Arc::new(Fake(Settings { config: text(config), run_dir: text(folder), data_dir: text(folder) }))
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("good"), "size = 1G\n").unwrap();
+        std::fs::write(at("bad"), "size = 1G\nrepliacs = 2\n").unwrap();
+        std::fs::write(at("binary"), [0xff, 0xfe, 0]).unwrap();
+        std::fs::create_dir(at("folder")).unwrap();
+        std::os::unix::fs::symlink(at("good"), at("link")).unwrap();
+        std::os::unix::fs::symlink(at("gone"), at("dangling")).unwrap();
+        for name in ["good", "link"] {
+            let conf = configuration(host(folder.path(), &at(name)).as_ref()).unwrap();
+            assert_eq!(conf.options(None).unwrap()["size"], "1G", "{name}");
+        }
+        for (name, word) in [
+            ("bad", "line 2: option 'repliacs'"),
+            ("binary", "UTF-8"),
+            ("folder", "no file"),
+            ("dangling", "No such file"),
+            ("missing", "No such file"),
+            ("/dev/zero", "no file"),
+        ] {
+            let path = at(name);
+            let fault = configuration(host(folder.path(), &path).as_ref()).unwrap_err();
+            assert!(fault.message.contains(&path.display().to_string()) && fault.cause.contains(word), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_serve_leaves_no_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (socket, conf) = (at("d.sock"), at("conf"));
+        let start_with = |text: String| {
+            std::fs::write(&conf, text).unwrap();
+            start(host(folder.path(), &conf))
+        };
+        std::fs::write(at("file"), "").unwrap();
+        let of = |root: &str| format!("socket={}\nmount-root={root}\n", socket.display());
+        for (text, word) in [
+            (of(&at("file/x").display().to_string()), "cannot be used"),
+            (of("volumes"), "'mount-root': 'volumes' is no absolute path"),
+            (format!("{}scope=everywhere\n", of(&at("m").display().to_string())), "'scope'"),
+        ] {
+            let fault = start_with(text).err().expect("it cannot start");
+            assert!(fault.message.contains(word), "{fault:?}");
+            assert!(!socket.exists());
+        }
+        // A root that is reached through a link is the folder behind it.
+        std::fs::create_dir(at("real")).unwrap();
+        std::os::unix::fs::symlink(at("real"), at("link")).unwrap();
+        let running = start_with(of(&at("link").display().to_string())).unwrap();
+        assert!(socket.exists());
+        running.stop();
+        assert!(!socket.exists());
     }
 }

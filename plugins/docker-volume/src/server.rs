@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{any, post};
 use berth_plugin_sdk::{Fault, FaultKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -19,6 +20,9 @@ use crate::volumes::{Seen, Volumes, line};
 
 /// The protocol's type of documents.
 const MEDIA_TYPE: &str = "application/vnd.docker.plugins.v1.2+json";
+
+/// Largest body of a request.
+const LARGEST: usize = 1 << 20;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
@@ -65,6 +69,10 @@ pub fn answer(volumes: &Volumes, call: &str, body: &[u8], scope: &str) -> Result
     if !["Capabilities", "List"].contains(&call) {
         needs_name(&request.name)?;
     }
+    if ["Mount", "Unmount"].contains(&call) && request.id.is_empty() {
+        // Who has a volume is known by it.
+        return Err(Fault::new(FaultKind::Unsupported, "The request has no ID"));
+    }
     match call {
         "Capabilities" => Ok(json!({"Capabilities": {"Scope": scope}})),
         "Create" => volumes.create(&request.name, &options(request.opts)).map(done),
@@ -102,20 +110,35 @@ pub struct Serving {
 
 /// The routes of the protocol.
 pub fn routes(serving: Serving) -> Router {
-    let call = async |State(serving): State<Serving>, Path(call): Path<String>, body: Bytes| -> Response {
-        let work = tokio::task::spawn_blocking(move || {
-            let result = answer(&serving.volumes, call.strip_prefix("VolumeDriver.").unwrap_or_default(), &body, &serving.scope);
-            let ended = result.as_ref().map_or_else(line, |_| "done".to_owned());
-            (serving.log)(&format!("{call}: {ended}"));
-            result
-        });
-        let panicked = |_| Err(Fault::new(FaultKind::Bug, "The plugin panicked").correction("Report this with the satellite's log"));
-        respond(work.await.unwrap_or_else(panicked))
-    };
+    let call =
+        async |State(serving): State<Serving>, method: Method, Path(call): Path<String>, body: Result<Bytes, BytesRejection>| -> Response {
+            if method != Method::POST {
+                return respond(Err(Fault::new(
+                    FaultKind::Unsupported,
+                    format!("Calls of the volume protocol are sent with POST, and not {method}"),
+                )));
+            }
+            let body = match body {
+                Ok(body) => body,
+                Err(error) => {
+                    return respond(Err(Fault::new(FaultKind::Unsupported, "The request cannot be read").cause(error.to_string())));
+                }
+            };
+            let work = tokio::task::spawn_blocking(move || {
+                let result = answer(&serving.volumes, call.strip_prefix("VolumeDriver.").unwrap_or_default(), &body, &serving.scope);
+                let ended = result.as_ref().map_or_else(line, |_| "done".to_owned());
+                (serving.log)(&format!("{}: {ended}", call.chars().take(64).collect::<String>().escape_debug()));
+                result
+            });
+            let panicked = |_| Err(Fault::new(FaultKind::Bug, "The plugin panicked").correction("Report this with the satellite's log"));
+            respond(work.await.unwrap_or_else(panicked))
+        };
     let unknown = async || respond(Err(Fault::new(FaultKind::Unsupported, "The volume protocol has no such call")));
     Router::new()
         .route("/Plugin.Activate", post(async || respond(Ok(json!({"Implements": ["VolumeDriver"]})))))
-        .route("/{call}", post(call))
+        .route("/{call}", any(call))
         .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        .layer(DefaultBodyLimit::max(LARGEST))
         .with_state(serving)
 }

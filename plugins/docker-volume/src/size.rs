@@ -22,11 +22,23 @@ const UNITS: [(&[&str], u64); 13] = [
     (&["EB"], 1_000_000_000_000_000_000),
 ];
 
-/// Reads a size such as `10G`, `10GiB` (binary) or `10GB` (decimal), cut to KiB.
+/// Reads the size of a volume such as `10G`, `10GiB` (binary) or `10GB` (decimal), cut to KiB.
 ///
 /// # Errors
 /// What is wrong, as the end of a sentence.
 pub fn parse(text: &str) -> Result<Kib, String> {
+    let size = Kib(bytes(text)? / 1024);
+    if size < LEAST {
+        return Err(format!("'{}' is less than 4M, the smallest volume", text.trim()));
+    }
+    Ok(size)
+}
+
+/// Reads an amount of bytes such as `512K`, in the units of [`parse`].
+///
+/// # Errors
+/// What is wrong, as the end of a sentence.
+pub fn bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -44,12 +56,7 @@ pub fn parse(text: &str) -> Result<Kib, String> {
             None => format!("'{unit}' is no unit; use K, M, G, T (1024 powers) or kB, MB, GB, TB (1000 powers)"),
         });
     };
-    let size =
-        number.checked_mul(*bytes).map(|bytes| Kib(bytes / 1024)).ok_or_else(|| format!("'{text}' is more than a volume can have"))?;
-    if size < LEAST {
-        return Err(format!("'{text}' is less than 4M, the smallest volume"));
-    }
-    Ok(size)
+    number.checked_mul(*bytes).ok_or_else(|| format!("'{text}' is more than a volume can have"))
 }
 
 #[cfg(test)]

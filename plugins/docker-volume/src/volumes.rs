@@ -43,6 +43,8 @@ pub struct Volumes {
     named: Option<String>,
     node: OnceLock<String>,
     mounts: Mutex<Mounts>,
+    /// Resources whose file systems could not be made larger, and how many looks to wait.
+    ungrown: Mutex<BTreeMap<String, u32>>,
     /// One thing at a time is done to a volume on this host.
     turns: Mutex<BTreeMap<String, Arc<Mutex<()>>>>,
     tell: Tell,
@@ -67,8 +69,17 @@ impl Volumes {
             }
         }
         let named = conf.setting("node").map(str::to_owned);
-        let volumes =
-            Self { storage, machine, conf, named, node: OnceLock::new(), mounts: Mutex::new(mounts), turns: Mutex::default(), tell };
+        let volumes = Self {
+            storage,
+            machine,
+            conf,
+            named,
+            node: OnceLock::new(),
+            mounts: Mutex::new(mounts),
+            ungrown: Mutex::default(),
+            turns: Mutex::default(),
+            tell,
+        };
         let text = locked(&volumes.mounts).text();
         if let Err(fault) = volumes.machine.keep(&text) {
             (volumes.tell)(true, &line(&fault));
@@ -105,9 +116,14 @@ impl Volumes {
         }
         // Upstream's plugin takes names as they are.
         if resource != name && names::fits_upstream(name) {
-            return Ok(self.storage.get(name)?.filter(|volume| records::is(volume, name)));
+            let found = self.storage.get(name)?.filter(|volume| records::is(volume, name));
+            if found.is_some() {
+                return Ok(found);
+            }
         }
-        Ok(None)
+        // Its resource was given another name.
+        let wanted = BTreeMap::from([(MARK.to_owned(), records::YES.to_owned()), (NAME.to_owned(), name.to_owned())]);
+        Ok(self.storage.list(&wanted)?.into_iter().next())
     }
 
     fn must(&self, name: &str) -> Result<Volume, Fault> {

@@ -18,6 +18,8 @@ mod dev;
 mod disks;
 #[path = "all/docker.rs"]
 mod docker;
+#[path = "all/docker_attack.rs"]
+mod docker_attack;
 #[path = "all/durability.rs"]
 mod durability;
 #[path = "all/events.rs"]

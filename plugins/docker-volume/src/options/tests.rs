@@ -89,6 +89,17 @@ fn what_cannot_be_names_the_option() {
         (vec![("io-limits", "fast")], "'io-limits'"),
         (vec![("shared", "rw")], "cluster file system"),
         (vec![("size", "1G"), ("Size", "2G")], "given twice"),
+        (vec![("mountopts", "ro,rw")], "'mountopts'"),
+        (vec![("fsopts", "-L x /dev/sda")], "'/dev/sda' names a device"),
+        (vec![("fsopts", "-J device=/dev/sda")], "names a device"),
+        (vec![("quorum", "0")], "'quorum'"),
+        (vec![("quorum", "majority"), ("property.DrbdOptions/Resource/quorum", "off")], "'quorum': it sets"),
+        (vec![("property.aux/docker-volume/content", "fresh")], "keeps it for itself"),
+        (vec![("property.Aux/docker-volume/client/one", "true")], "keeps it for itself"),
+        (vec![("io-limits", "read-bps:1M read-bps:2M")], "'read-bps' is there twice"),
+        (vec![("io-limits", "read-bps:0K")], "nothing through"),
+        (vec![("io-limits", "read-iops:-1")], "not a number"),
+        (vec![("x-replicas-on-different", "Aux/a:1 Aux/a:2")], "two counts"),
     ] {
         let said = bad(&pairs);
         assert!(said.contains(word), "{pairs:?}: {said}");
@@ -106,8 +117,41 @@ fn contradictions_name_both() {
         (vec![("layers", "storage"), ("quorum", "off")], "layers", "quorum"),
         (vec![("shared", "ro"), ("readonly", "false")], "shared", "readonly"),
         (vec![("readonly", "true"), ("mountopts", "rw")], "readonly", "mountopts"),
+        (vec![("readonly", "false"), ("mountopts", "noatime,ro")], "readonly", "mountopts"),
+        (vec![("shared", "ro"), ("mountopts", "rw")], "shared", "mountopts"),
+        (vec![("layers", "drbd,luks,storage"), ("encryption", "false")], "layers", "encryption"),
+        (vec![("from-volume", "a"), ("fsopts", "-L x")], "from-volume", "fsopts"),
+        (vec![("from-volume", "a"), ("replicas", "2")], "from-volume", "replicas"),
+        (vec![("from-volume", "a"), ("nodes", "b")], "from-volume", "nodes"),
+        (vec![("from-snapshot", "a/b"), ("storage-pool", "p")], "from-snapshot", "storage-pool"),
+        (vec![("from-snapshot", "a/b"), ("encryption", "true")], "from-snapshot", "encryption"),
     ] {
         let said = bad(&pairs);
         assert!(said.contains(&format!("'{one}' and '{other}' contradict")), "{pairs:?}: {said}");
     }
+}
+
+#[test]
+fn what_is_configured_gives_way_to_where_a_copy_lies() {
+    let configured = map(&[("fs", "xfs"), ("replicas", "3"), ("storage-pool", "p"), ("nodes", "a b c"), ("uid", "7"), ("size", "1G")]);
+    let of_volume = read(&configured, &map(&[("from-volume", "a")])).unwrap();
+    assert_eq!((of_volume.new.replicas, of_volume.new.pools.len(), of_volume.new.nodes.len()), (None, 0, 0));
+    assert_eq!((of_volume.fs.uid, of_volume.sized), (Some(7), false));
+    let of_snapshot = read(&configured, &map(&[("from-snapshot", "a/b"), ("nodes", "c")])).unwrap();
+    assert_eq!(of_snapshot.new.nodes, ["c"]);
+}
+
+#[test]
+fn a_mount_option_ro_is_readonly() {
+    let wanted = ok(&[("mountopts", "noatime,ro")]);
+    assert!(wanted.fs.readonly);
+    assert_eq!(wanted.fs.mount, ["noatime"]);
+    assert!(!ok(&[("mountopts", "rw,noatime")]).fs.readonly);
+}
+
+#[test]
+fn limits_may_be_smaller_than_a_volume() {
+    let props = ok(&[("io-limits", "read-bps:1M,write-bps:512B"), ("quorum", "Majority")]).new.props;
+    assert_eq!((props["sys/fs/blkio_throttle_read"].as_str(), props["sys/fs/blkio_throttle_write"].as_str()), ("1048576", "512"));
+    assert_eq!(props["DrbdOptions/Resource/quorum"], "majority");
 }

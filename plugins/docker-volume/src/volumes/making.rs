@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use berth_plugin_sdk::storage::{Source, Volume};
-use berth_plugin_sdk::{Fault, FaultKind};
+use berth_plugin_sdk::{Fault, FaultKind, Kib};
 
-use super::{MARK, NAME, Volumes, line, locked, records};
+use super::{FILLED, MARK, NAME, Volumes, line, locked, records};
 use crate::filling::Record;
 use crate::machine::PAUSE;
 use crate::names;
@@ -24,7 +24,7 @@ impl From<BadOption> for Fault {
 
 impl Volumes {
     fn wanted(&self, said: &BTreeMap<String, String>) -> Result<Wanted, Fault> {
-        let profile = options::profile(said)?;
+        let profile = options::profile(said)?.or_else(|| self.conf.usual_profile().map(str::to_owned));
         let configured = self.conf.options(profile.as_deref()).ok_or_else(|| {
             let name = profile.clone().unwrap_or_default();
             let near = options::nearest(&name, self.conf.profiles()).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
@@ -43,26 +43,36 @@ impl Volumes {
         let turn = self.turn(&resource);
         let _turn = locked(&turn);
         if let Some(there) = self.find(name)?.filter(|there| !there.going) {
-            return same(name, &there, &wanted);
+            same(name, &there, &wanted, said)?;
+            if wanted.new.from == Source::Empty || !there.replicas.is_empty() {
+                return Ok(());
+            }
+            // A copy that was cut off between its steps: the storage goes on with it.
         }
-        let record = match wanted.new.from.clone() {
-            Source::Empty => Record::Fresh,
+        let mut marks = records::of_new(name, &wanted.fs, &Record::Fresh);
+        match wanted.new.from.clone() {
+            Source::Empty => {}
             Source::Volume(source) => {
                 let source = self.source("from-volume", &source)?;
                 wanted.new.from = Source::Volume(source.name.clone());
-                inherit(&mut wanted, &source)?
+                marks = copied(name, &mut wanted, &source, source.size)?;
             }
             Source::Snapshot { volume, snapshot } => {
                 let source = self.source("from-snapshot", &volume)?;
-                wanted.new.from = Source::Snapshot { volume: source.name.clone(), snapshot };
-                inherit(&mut wanted, &source)?
+                let all = self.storage.snapshots(&source.name)?;
+                let taken = all.iter().find(|one| one.name.eq_ignore_ascii_case(&snapshot)).ok_or_else(|| {
+                    let near = options::nearest(&snapshot, all.iter().map(|one| one.name.as_str()));
+                    let near = near.map(|near| format!("; did you mean '{near}'?")).unwrap_or_default();
+                    BadOption::Value {
+                        option: "from-snapshot".into(),
+                        why: format!("volume '{volume}' has no snapshot '{snapshot}'{near}"),
+                    }
+                })?;
+                wanted.new.from = Source::Snapshot { volume: source.name.clone(), snapshot: taken.name.clone() };
+                marks = copied(name, &mut wanted, &source, taken.size)?;
             }
-        };
-        wanted.new.name = resource;
-        let marks = records::of_new(name, &wanted.fs, &record);
-        if let Some(key) = wanted.new.props.keys().find(|key| marks.contains_key(*key)) {
-            return Err(BadOption::Value { option: format!("property.{key}"), why: "the plugin keeps it for itself".into() }.into());
         }
+        wanted.new.name = resource;
         wanted.new.props.extend(marks);
         let made = self.storage.create(&wanted.new)?;
         if !records::is(&made, name) {
@@ -98,13 +108,15 @@ impl Volumes {
                 .cause(format!("{} mounts of containers use it", mounted.ids.len()))
                 .correction("Remove these containers first"));
         }
-        if records::options(&volume).keep_on_remove {
-            return self.put_aside(name, &volume);
-        }
-        let deadline = Instant::now() + IN_USE_FOR;
+        let (deadline, mut pause) = (Instant::now() + IN_USE_FOR, PAUSE);
+        let keep = records::options(&volume).keep_on_remove;
         loop {
-            match self.storage.delete(&volume.name, true) {
-                Err(fault) if fault.kind == FaultKind::InUse && Instant::now() < deadline => std::thread::sleep(PAUSE),
+            let ended = if keep { self.put_aside(name, &volume) } else { self.storage.delete(&volume.name, true) };
+            match ended {
+                Err(fault) if fault.kind == FaultKind::InUse && Instant::now() < deadline => {
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
                 ended => return ended,
             }
         }
@@ -112,6 +124,11 @@ impl Volumes {
 
     /// Keeps the data of a volume that Docker forgets, under a name that says so.
     fn put_aside(&self, name: &str, volume: &Volume) -> Result<(), Fault> {
+        let now = self.storage.get(&volume.name)?;
+        if let Some(user) = now.iter().flat_map(|volume| &volume.replicas).find(|replica| replica.in_use == Some(true)) {
+            return Err(Fault::new(FaultKind::InUse, format!("Volume '{name}' is in use on node '{}'", user.node))
+                .correction("Remove its containers there first"));
+        }
         let stem: String = volume.name.chars().take(36).collect();
         let to = (1..1000).map(|number| format!("{stem}-removed-{number}"));
         for to in to {
@@ -150,30 +167,45 @@ impl Volumes {
     }
 }
 
-/// Whether a volume that is there is what was asked for.
-fn same(name: &str, there: &Volume, wanted: &Wanted) -> Result<(), Fault> {
-    if wanted.sized && wanted.new.size != there.size {
-        return Err(Fault::new(FaultKind::Foreign, format!("Volume '{name}' is there already with another size"))
-            .cause(format!("it has {}, and option 'size' asks for {}", there.size, wanted.new.size))
-            .correction("Leave the option out, or choose another name"));
+/// Whether a volume that is there is what was asked for, as far as options say it.
+fn same(name: &str, there: &Volume, wanted: &Wanted, said: &BTreeMap<String, String>) -> Result<(), Fault> {
+    let other = |option: &str, has: String, asked: String| {
+        Err(Fault::new(FaultKind::Foreign, format!("Volume '{name}' is there already with another {option}"))
+            .cause(format!("it has {has}, and option '{option}' asks for {asked}"))
+            .correction("Leave the option out, or choose another name"))
+    };
+    let (has, asked) = (records::options(there), &wanted.fs);
+    for option in said.keys().filter_map(|key| options::canonical(key).ok()) {
+        let (has, asked) = match option.as_str() {
+            "size" if wanted.sized => (there.size.to_string(), wanted.new.size.to_string()),
+            "fs" => (has.fs.clone(), asked.fs.clone()),
+            "fsopts" => (has.mkfs.join(" "), asked.mkfs.join(" ")),
+            "mountopts" => (has.mount.join(","), asked.mount.join(",")),
+            "readonly" | "shared" => (format!("readonly {}", has.readonly), format!("readonly {}", asked.readonly)),
+            "uid" => (has.uid.unwrap_or(0).to_string(), asked.uid.unwrap_or(0).to_string()),
+            "gid" => (has.gid.unwrap_or(0).to_string(), asked.gid.unwrap_or(0).to_string()),
+            "mode" => (format!("{:04o}", has.mode.unwrap_or(0o755)), format!("{:04o}", asked.mode.unwrap_or(0o755))),
+            "snapshot-on-remove" => (has.keep_on_remove.to_string(), asked.keep_on_remove.to_string()),
+            _ => continue,
+        };
+        if has != asked {
+            return other(&option, format!("'{has}'"), format!("'{asked}'"));
+        }
     }
     Ok(())
 }
 
-/// A copy has the file system of its source, and its owner; how it is mounted is its own.
-fn inherit(wanted: &mut Wanted, source: &Volume) -> Result<Record, Fault> {
-    let of = records::options(source);
-    if wanted.sized && wanted.new.size < source.size {
-        let why = format!("{} is less than the {} of what it is made from", wanted.new.size, source.size);
+/// Marks of a copy of `least`: it has the file system of its source, and how it is mounted is its own. What is known of its content comes along
+/// with the properties of its source, which may have been others when a snapshot was taken.
+fn copied(name: &str, wanted: &mut Wanted, source: &Volume, least: Kib) -> Result<BTreeMap<String, String>, Fault> {
+    if wanted.sized && wanted.new.size < least {
+        let why = format!("{} is less than the {least} of what it is made from", wanted.new.size);
         return Err(BadOption::Value { option: "size".into(), why }.into());
     }
+    let of = records::options(source);
     wanted.fs.fs = of.fs;
     wanted.fs.mkfs = of.mkfs;
-    Ok(match records::record(source) {
-        // Nothing was ever written to it, nor to its copy.
-        Record::Fresh => Record::Fresh,
-        Record::Making(id) => Record::Making(id),
-        Record::Made => Record::Made,
-        Record::Unknown => Record::Unknown,
-    })
+    let mut marks = records::of_new(name, &wanted.fs, &Record::Unknown);
+    marks.remove(FILLED);
+    Ok(marks)
 }

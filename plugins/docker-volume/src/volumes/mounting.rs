@@ -9,6 +9,9 @@ use super::{FILLED, Volumes, line, locked, records};
 use crate::filling::{self, Next, Record};
 use crate::mounts::{Left, Mounted};
 
+/// A file system that could not be made larger is tried again after so many looks.
+const TRY_TO_GROW_EACH: u32 = 30;
+
 impl Volumes {
     /// Mounts a volume for `id` and answers the folder that it gets. An id that has it already gets the same.
     ///
@@ -49,20 +52,17 @@ impl Volumes {
             }
         };
         let client = ours && active.diskless;
-        match self.bring_up(&volume, &active.device) {
-            Ok(path) => {
-                let mounted = Mounted { docker: name.to_owned(), device: active.device, path: path.clone(), client, ids: [].into() };
-                self.note(|mounts| mounts.add(&volume.name, id, mounted))?;
-                Ok(path)
+        let noted = self.bring_up(&volume, &active.device).and_then(|path| {
+            let readonly = records::options(&volume).readonly;
+            let mounted = Mounted { docker: name.to_owned(), device: active.device, path: path.clone(), client, readonly, ids: [].into() };
+            self.note(|mounts| mounts.add(&volume.name, id, mounted)).map(|()| path)
+        });
+        noted.inspect_err(|_| {
+            // What was made for a mount that does not come about is taken away again.
+            if let Err(left) = self.machine.unmount(&volume.name).and_then(|()| self.give_back(&volume.name, &node, client)) {
+                (self.tell)(true, &line(&left));
             }
-            Err(fault) => {
-                // What was made for a mount that does not come about is taken away again.
-                if let Err(left) = self.machine.unmount(&volume.name).and_then(|()| self.give_back(&volume.name, &node, client)) {
-                    (self.tell)(true, &line(&left));
-                }
-                Err(fault)
-            }
-        }
+        })
     }
 
     /// Changes the table of mounts and keeps it, before anybody is told.
@@ -124,7 +124,11 @@ impl Volumes {
     fn give_back(&self, resource: &str, node: &str, client: bool) -> Result<(), Fault> {
         if client {
             self.storage.deactivate(resource, node)?;
-            self.storage.set_props(resource, &BTreeMap::new(), &[records::client(node)])?;
+            match self.storage.set_props(resource, &BTreeMap::new(), &[records::client(node)]) {
+                // Deleted meanwhile, and its properties with it.
+                Err(fault) if fault.kind == FaultKind::Lost => {}
+                ended => return ended,
+            }
         }
         Ok(())
     }
@@ -159,13 +163,29 @@ impl Volumes {
         for (resource, mounted) in all {
             let turn = self.turn(&resource);
             let _turn = locked(&turn);
-            if !self.machine.is_mounted(&resource) {
+            if mounted.readonly || !self.machine.is_mounted(&resource) {
                 continue;
             }
-            if let Err(fault) = self.machine.grow(&mounted.device, &resource) {
-                (self.tell)(true, &line(&fault));
+            let pause = locked(&self.ungrown).get_mut(&resource).is_some_and(|looks| {
+                *looks = looks.saturating_sub(1);
+                *looks > 0
+            });
+            if pause {
+                continue;
+            }
+            match self.machine.grow(&mounted.device, &resource) {
+                Ok(()) => drop(locked(&self.ungrown).remove(&resource)),
+                Err(fault) => {
+                    // Not every kernel lets a mounted file system grow from here; it is said once, and tried now and then.
+                    if locked(&self.ungrown).insert(resource, TRY_TO_GROW_EACH).is_none() {
+                        (self.tell)(true, &line(&fault));
+                    }
+                }
             }
         }
+        // Those that are not mounted any more are forgotten.
+        let mounts = locked(&self.mounts);
+        locked(&self.ungrown).retain(|resource, _| mounts.volumes.contains_key(resource));
     }
 
     /// Makes a volume larger, with its file system where it is mounted here.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::*;
 use crate::filling::Found;
 use crate::options::FsOptions;
+use crate::volumes::records;
 
 /// A host in memory. Devices hold what was made on them; the same device path is the same device.
 #[derive(Default)]
@@ -161,16 +162,12 @@ fn a_file_system_is_made_once() {
 #[test]
 fn whatever_fails_at_a_mount_leaves_no_file_system_or_a_whole_one() {
     for step in ["make", "mount", "keep"] {
-        let mut world = World::new(&["one", "two"]);
+        let world = World::new(&["one", "two"]);
         world.create("vol", &[]).unwrap();
         locked(&world.host.state).fails = Some(step);
         world.volumes.mount("vol", "1").unwrap_err();
         let records = records::record(&world.volume("vol"));
         assert_eq!(records == crate::filling::Record::Made, step != "make", "{step}");
-        if step == "keep" {
-            // It was never told of: the next start ends it.
-            world.restart();
-        }
         assert!(!world.host.is_mounted("vol"), "{step}");
         world.host.did();
         world.volumes.mount("vol", "1").unwrap();
@@ -326,18 +323,85 @@ fn volumes_of_upstreams_plugin_are_dockers_and_others_are_not() {
 fn a_copy_has_the_file_system_of_its_source() {
     let world = World::new(&["one"]);
     world.create("First", &[("replicas", "1"), ("fs", "btrfs"), ("size", "1G")]).unwrap();
-    world.create("early", &[("from-volume", "First"), ("replicas", "1")]).unwrap();
+    world.volumes.snapshot("First", "empty").unwrap();
+    world.create("early", &[("from-volume", "First")]).unwrap();
     assert_eq!(records::record(&world.volume("early")), crate::filling::Record::Fresh, "nothing was written to either");
     world.volumes.mount("First", "1").unwrap();
-    world.volumes.snapshot("First", "s").unwrap();
-    world.create("copy", &[("from-snapshot", "First/s"), ("replicas", "1"), ("readonly", "true")]).unwrap();
+    world.volumes.snapshot("First", "full").unwrap();
+    world.create("copy", &[("from-snapshot", "First/full"), ("readonly", "true")]).unwrap();
     let copy = world.volume("copy");
     assert_eq!(records::record(&copy), crate::filling::Record::Made);
     assert_eq!((records::options(&copy).fs.as_str(), records::options(&copy).readonly), ("btrfs", true));
-    let fault = world.create("small", &[("from-volume", "First"), ("size", "8M")]).unwrap_err();
+    // When this one was taken nothing was there yet: its copy gets a file system.
+    world.create("before", &[("from-snapshot", "First/empty")]).unwrap();
+    world.host.did();
+    world.volumes.mount("before", "1").unwrap();
+    assert_eq!(world.made(), 1);
+    for (option, value, words) in [
+        ("from-volume", "nobody", ["'from-volume'", "'nobody'"]),
+        ("from-snapshot", "First/ful", ["'from-snapshot'", "did you mean 'full'"]),
+        ("from-snapshot", "nobody/full", ["'from-snapshot'", "'nobody'"]),
+    ] {
+        let fault = world.create("none", &[(option, value)]).unwrap_err();
+        assert!(words.iter().all(|word| fault.message.contains(word)), "{fault:?}");
+    }
+}
+
+#[test]
+fn a_copy_is_as_large_as_what_it_is_made_from() {
+    let world = World::new(&["one"]);
+    world.create("vol", &[("replicas", "1"), ("size", "8M")]).unwrap();
+    world.volumes.snapshot("vol", "small").unwrap();
+    world.volumes.resize("vol", Kib(32 << 10)).unwrap();
+    let fault = world.create("less", &[("from-volume", "vol"), ("size", "16M")]).unwrap_err();
     assert!(fault.message.contains("'size'"), "{fault:?}");
-    let fault = world.create("none", &[("from-volume", "nobody")]).unwrap_err();
-    assert!(fault.message.contains("'from-volume'") && fault.message.contains("'nobody'"), "{fault:?}");
+    // The snapshot is smaller than its volume is now.
+    world.create("more", &[("from-snapshot", "vol/small"), ("size", "16M")]).unwrap();
+    assert_eq!(world.volume("more").size, Kib(16 << 10));
+}
+
+#[test]
+fn a_resource_with_another_name_is_still_dockers_volume() {
+    let world = World::new(&["one"]);
+    world.create("vol", &[("replicas", "1")]).unwrap();
+    world.storage.rename("vol", "elsewhere").unwrap();
+    assert_eq!(world.volumes.get("vol").unwrap().status["resource"], "elsewhere");
+    world.volumes.mount("vol", "1").unwrap();
+    assert!(world.host.is_mounted("elsewhere"));
+    world.volumes.unmount("vol", "1").unwrap();
+    world.volumes.remove("vol").unwrap();
+    assert!(world.volumes.list().unwrap().is_empty());
+}
+
+#[test]
+fn what_is_put_aside_is_in_use_by_nobody() {
+    let world = World::new(&["one", "two"]);
+    world.create("vol", &[("snapshot-on-remove", "yes")]).unwrap();
+    world.volumes.remove("vol").unwrap();
+    assert!(world.storage.get("vol-removed-1").unwrap().is_some());
+    assert!(world.volumes.list().unwrap().is_empty());
+}
+
+#[test]
+fn a_mount_that_cannot_be_noted_is_taken_down() {
+    let world = World::new(&["one", "two"]);
+    world.create("vol", &[("nodes", "two")]).unwrap();
+    locked(&world.host.state).fails = Some("keep");
+    world.volumes.mount("vol", "1").unwrap_err();
+    assert!(!world.host.is_mounted("vol") && world.volume("vol").on("one").is_none());
+    world.volumes.mount("vol", "1").unwrap();
+}
+
+#[test]
+fn the_profile_of_all_is_used_where_none_is_named() {
+    let mut world = World::new(&["one"]);
+    let conf = Conf::parse("replicas = 1\nprofile = small\n[profile.small]\nsize = 8M\n[profile.large]\nsize = 16M\n").unwrap();
+    world.volumes = Volumes::new(Arc::new(world.storage.clone()), Arc::clone(&world.host) as _, conf, Box::new(|_, _| {}));
+    world.create("a1", &[]).unwrap();
+    world.create("a2", &[("profile", "large")]).unwrap();
+    assert_eq!((world.volume("a1").size, world.volume("a2").size), (Kib(8 << 10), Kib(16 << 10)));
+    // What only the configuration says is no other volume.
+    world.create("a2", &[]).unwrap();
 }
 
 #[test]
@@ -347,6 +411,11 @@ fn removing_waits_for_users_and_creating_again_is_the_same_volume() {
     world.create("vol", &[("replicas", "1"), ("size", "8M")]).unwrap();
     let fault = world.create("vol", &[("replicas", "1"), ("size", "16M")]).unwrap_err();
     assert!(fault.cause.contains("'size'"), "{fault:?}");
+    for (option, value) in [("fs", "xfs"), ("readonly", "true"), ("mountopts", "noatime"), ("uid", "5"), ("mode", "0700")] {
+        let fault = world.create("vol", &[("replicas", "1"), (option, value)]).unwrap_err();
+        assert!(fault.kind == FaultKind::Foreign && fault.cause.contains(option), "{fault:?}");
+    }
+    world.create("vol", &[("replicas", "1"), ("fs", "ext4"), ("mode", "755"), ("uid", "0")]).unwrap();
     world.volumes.mount("vol", "1").unwrap();
     assert_eq!(world.volumes.remove("vol").unwrap_err().kind, FaultKind::InUse);
     world.volumes.unmount("vol", "1").unwrap();

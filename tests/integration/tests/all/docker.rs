@@ -12,15 +12,15 @@ use berth_integration::{Cluster, Dockerd, IMAGE, berth, count, is_root, note, to
 use serde_json::Value;
 
 /// Time for something to settle.
-const SETTLED: Duration = Duration::from_secs(40);
+pub const SETTLED: Duration = Duration::from_secs(40);
 
 /// A cluster of one node whose satellite runs the plugin, and a Docker daemon.
-struct Site {
+pub struct Site {
     // Daemons end in this order: containers first.
-    docker: Dockerd,
-    cluster: Cluster,
+    pub docker: Dockerd,
+    pub cluster: Cluster,
     driver: String,
-    socket: PathBuf,
+    pub socket: PathBuf,
     environment: Vec<(String, String)>,
 }
 
@@ -34,7 +34,7 @@ fn library() -> Result<PathBuf> {
 }
 
 /// Whether this machine can run the tests here.
-fn ready() -> bool {
+pub fn ready() -> bool {
     if !is_root() {
         note("no Docker daemon: that needs root");
         return false;
@@ -49,7 +49,7 @@ fn ready() -> bool {
 }
 
 impl Site {
-    fn new(conf: &str, more: &[&str]) -> Result<Self> {
+    pub fn new(conf: &str, more: &[&str]) -> Result<Self> {
         let mut cluster = Cluster::empty()?;
         let driver = format!("berth{}{}", std::process::id(), cluster.address().rsplit(':').next().unwrap_or_default());
         let socket = PathBuf::from(format!("/run/docker/plugins/{driver}.sock"));
@@ -79,12 +79,12 @@ impl Site {
         until(SETTLED, "the plugin listens", || std::os::unix::net::UnixStream::connect(&self.socket).is_ok())
     }
 
-    fn start_satellite(&mut self) -> Result<()> {
+    pub fn start_satellite(&mut self) -> Result<()> {
         start(&mut self.cluster, &self.environment)?;
         self.until_served()
     }
 
-    fn create(&self, name: &str, options: &[&str]) -> Result<()> {
+    pub fn create(&self, name: &str, options: &[&str]) -> Result<()> {
         let mut words = vec!["volume", "create", "-d", &self.driver];
         for option in options {
             words.extend(["-o", option]);
@@ -102,12 +102,12 @@ impl Site {
         self.docker.fails(&words)
     }
 
-    fn shell(&self, mount: &str, script: &str) -> Result<String> {
+    pub fn shell(&self, mount: &str, script: &str) -> Result<String> {
         self.docker.shell(mount, &self.driver, script)
     }
 
     /// A container in the background.
-    fn run(&self, name: &str, mounts: &[&str], script: &str) -> Result<()> {
+    pub fn run(&self, name: &str, mounts: &[&str], script: &str) -> Result<()> {
         let mut words = vec!["run", "-d", "--name", name, "--network", "none", "--volume-driver", &self.driver];
         for mount in mounts {
             words.extend(["-v", mount]);
@@ -122,7 +122,7 @@ impl Site {
         Ok(all[0].clone())
     }
 
-    fn mounts(&self) -> usize {
+    pub fn mounts(&self) -> usize {
         let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let root = self.cluster.scratch().path().join("volumes");
         table.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| Path::new(point).starts_with(&root)).count()
@@ -135,7 +135,7 @@ impl Site {
     }
 
     /// No volume, mount, device or file is left.
-    fn nothing_is_left(&self) -> Result<()> {
+    pub fn nothing_is_left(&self) -> Result<()> {
         ensure!(self.mounts() == 0, "{} mounts are left", self.mounts());
         within(SETTLED, "no volume is left", || {
             let (definitions, leftovers) = (
@@ -282,7 +282,7 @@ fn names_of_dockers_never_fail_and_bad_options_make_nothing() -> Result<()> {
 }
 
 /// A call of the protocol, without Docker; answers the body.
-fn ask(socket: &Path, call: &str, body: &str) -> Result<String> {
+pub fn ask(socket: &Path, call: &str, body: &str) -> Result<String> {
     use std::io::{Read, Write};
     let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
