@@ -76,7 +76,14 @@ impl Site {
     }
 
     fn until_served(&self) -> Result<()> {
-        until(SETTLED, "the plugin listens", || std::os::unix::net::UnixStream::connect(&self.socket).is_ok())
+        until(SETTLED, "the plugin listens", || std::os::unix::net::UnixStream::connect(&self.socket).is_ok())?;
+        // The session ends when a plugin has been started, and the next one tells of it.
+        let runs = |answer: &Value| {
+            let all = answer["plugins"].as_array().map(Vec::as_slice).unwrap_or_default();
+            all.iter().any(|one| one["name"] == "docker-volume" && one.get("fault").is_none())
+        };
+        self.cluster.rest().wait_for(SETTLED, "/v1/berth/plugins", runs)?;
+        self.cluster.wait_online("one")
     }
 
     pub fn start_satellite(&mut self) -> Result<()> {
