@@ -68,7 +68,7 @@ pub fn grant(manifest: &Manifest, operator: &Operator) -> Grants {
     let mut withheld: Vec<String> = others.iter().map(|pattern| pattern.program().to_owned()).collect();
     withheld.sort();
     withheld.dedup();
-    let usual = manifest.limits;
+    // More than is usual needs a word of the operator.
     Grants {
         provider: manifest.name.clone(),
         commands,
@@ -76,10 +76,10 @@ pub fn grant(manifest: &Manifest, operator: &Operator) -> Grants {
         files: manifest.files && operator.files.unwrap_or(true),
         devices: shown(&manifest.devices, operator.devices.as_deref()),
         paths: narrower(&manifest.paths, operator.paths.as_deref()),
-        limits: usual.and(Limits {
-            memory_mib: operator.memory_mib.unwrap_or(usual.memory_mib),
-            seconds: operator.seconds.unwrap_or(usual.seconds),
-            output_kib: operator.output_kib.unwrap_or(usual.output_kib),
+        limits: manifest.limits.and(Limits {
+            memory_mib: operator.memory_mib.unwrap_or(Limits::USUAL.memory_mib),
+            seconds: operator.seconds.unwrap_or(Limits::USUAL.seconds),
+            output_kib: operator.output_kib.unwrap_or(Limits::USUAL.output_kib),
         }),
         asked: manifest.devices.clone(),
         bounds: operator.devices.clone(),

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::LoadError;
 
@@ -19,14 +19,15 @@ const HERE: (u16, &str) = (62, "x86_64");
 #[cfg(target_arch = "aarch64")]
 const HERE: (u16, &str) = (183, "aarch64");
 
-/// Looks at owner, mode and header of a file.
+/// Looks at owner, mode and header of a file, and at the folders above it; answers its path without links, which is the one to open.
 ///
 /// # Errors
 /// [`LoadError`] of what is wrong.
-pub(crate) fn file(path: &Path) -> Result<(), LoadError> {
+pub(crate) fn file(path: &Path) -> Result<PathBuf, LoadError> {
     let read = |cause| LoadError::Read { path: path.to_owned(), cause };
     let whole = path.canonicalize().map_err(read)?;
-    for place in [Some(whole.as_path()), whole.parent()].into_iter().flatten() {
+    // Whoever may write a folder above it may put another one in its place.
+    for place in whole.ancestors() {
         let seen = place.metadata().map_err(read)?;
         if let Some(why) = unsafe_for(seen.uid(), seen.mode(), rustix::process::geteuid().as_raw(), place == whole) {
             return Err(LoadError::Unsafe { path: place.to_owned(), why });
@@ -37,7 +38,8 @@ pub(crate) fn file(path: &Path) -> Result<(), LoadError> {
     let mut head = Vec::with_capacity(HEADER);
     let wanted = u64::try_from(HEADER).unwrap_or(u64::MAX);
     Read::by_ref(&mut file).take(wanted).read_to_end(&mut head).map_err(read)?;
-    header(path, &head, length)
+    header(path, &head, length)?;
+    Ok(whole)
 }
 
 /// Why a place with this owner and mode is not safe for a process of user `own`; `None`: it is. A folder may be written by everybody where

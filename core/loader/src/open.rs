@@ -15,11 +15,12 @@ const NEWEST: u32 = 9;
 
 /// The root module of a library, which stays open for the life of the process. `symbol` ends with `_v` and a major number.
 pub(crate) fn root_module<M: RootModule>(path: &Path, what: &'static str, symbol: &'static str) -> Result<M, LoadError> {
-    check::file(path)?;
+    // Not the path as it was given: the system's loader looks for a name without folder elsewhere, and links may change.
+    let whole = check::file(path)?;
     let failed = |error: libloading::Error| LoadError::Open { path: path.to_owned(), why: plain(&error) };
     // Every symbol is bound now: one that is missing is an error here, not a death later. Its names are not for other libraries.
     // SAFETY: its initialisers run; the file is one that only root or this user can have put there.
-    let library = unsafe { Open::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map_err(failed)?;
+    let library = unsafe { Open::open(Some(&whole), RTLD_NOW | RTLD_LOCAL) }.map_err(failed)?;
     // SAFETY: a symbol of this name is a `LibHeader`, which begins with an `AbiHeader`; that it is one of a compatible `abi_stable` is
     // looked at by `upgrade`.
     let header = unsafe { library.get::<AbiHeaderRef>(symbol.as_bytes()) }.map(|symbol| *symbol);

@@ -22,6 +22,7 @@ mod hands;
 mod holders;
 pub mod keep;
 mod knocking;
+mod lines;
 mod links;
 pub mod local;
 mod loops;
@@ -159,7 +160,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
         announce,
         log,
     } = config;
-    let plugin_keys = PluginKeys::parse(&plugin_keys).map_err(SatelliteError::PluginKey)?;
+    let (plugin_keys, asked_keys) = (PluginKeys::parse(&plugin_keys).map_err(SatelliteError::PluginKey)?, plugin_keys);
     let tls = tls.map(|files| session::Tls::read(files, renew)).transpose()?;
     let listener = listen(address).await?;
     let bound = listener.local_addr().map_err(|source| SatelliteError::Listen { address, source })?;
@@ -183,8 +184,17 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
         Err(error) => return Err(error),
     };
     let Belongings { keep, remembered, socket, folders, external } = belongings;
+    if let Err(error) = plugins::leave_keys(&data, &asked_keys) {
+        tracing::warn!(%error, "whoever installs plugins is not told which signatures are asked for");
+    }
     let (capabilities, attaches) = capabilities::probe();
-    let shared = Arc::new(Shared { hands: Hands::new(tool_timeout), loops: Loops::default(), folders, attaches });
+    let shared = Arc::new(Shared {
+        hands: Hands::new(tool_timeout),
+        loops: Loops::default(),
+        folders,
+        attaches,
+        lines: crate::lines::Lines::default(),
+    });
     let about = About { data: data.clone(), address: bound, tls: tls.is_some(), name: name.clone(), log };
     // Loading providers takes as long as reading a few files, or compiling them once.
     let folder = data.clone();

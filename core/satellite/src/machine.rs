@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::folders::Folders;
 use crate::hands::Hands;
+use crate::lines::{Lines, Taken};
 use crate::loops::{LoopError, Loops};
 
 /// Extended attribute of a mark.
@@ -32,6 +33,8 @@ pub struct Shared {
     pub folders: Folders,
     /// Whether devices can be attached; else files serve as they are.
     pub attaches: bool,
+    /// What providers write into the log.
+    pub lines: Lines,
 }
 
 /// One pool of this machine, for one provider.
@@ -110,7 +113,16 @@ impl Machine for HostMachine {
     }
 
     fn log(&self, line: &str) {
-        tracing::info!(pool = %self.pool.name, provider = %self.grants.provider, "{line}");
+        // A provider's line is one line of this log, whatever is in it.
+        let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        match self.shared.lines.take(&self.grants.provider, std::time::Instant::now()) {
+            Taken::Line => tracing::info!(pool = %self.pool.name, provider = %self.grants.provider, "{line}"),
+            Taken::Last => {
+                tracing::info!(pool = %self.pool.name, provider = %self.grants.provider, "{line}");
+                tracing::warn!(provider = %self.grants.provider, "more lines of this provider are left out until the minute is over");
+            }
+            Taken::None => {}
+        }
     }
 }
 

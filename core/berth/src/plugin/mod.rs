@@ -3,7 +3,9 @@
 mod check;
 pub mod words;
 
+use std::io::Read;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -12,7 +14,7 @@ use berth_client::Call;
 use berth_model::plugin::{PluginFault, PluginSeen};
 use berth_plugin_sdk::Operator;
 use berth_satellite::local::{self, LocalError};
-use berth_satellite::plugins::{self, InstallError, Proposed};
+use berth_satellite::plugins::{self, InstallError, Proposed, Wish};
 use serde_json::Value;
 
 use crate::ask::{self, refused, send};
@@ -21,6 +23,8 @@ use words::{GrantWords, InspectWords, InstallWords, ListWords, PluginVerb, Plugi
 
 /// How long a controller may take to connect again.
 const HEARD_WITHIN: Duration = Duration::from_secs(15);
+/// Set for a process that only tries whether a library can be opened.
+const PROBE: &str = "BERTH_PLUGIN_PROBE";
 /// Pause between two looks whether it has.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -99,6 +103,7 @@ fn told(error: &InstallError) -> anyhow::Error {
 }
 
 fn inspect(words: &InspectWords) -> anyhow::Result<()> {
+    survives(&words.file)?;
     let proposed = plugins::propose(&words.file, &operator(&words.grant)).map_err(|error| told(&error))?;
     show(&serde_json::to_value(&proposed.seen)?, words.output, |_| Page::default().with(asks(&proposed)))
 }
@@ -138,9 +143,45 @@ fn asks(proposed: &Proposed) -> Table {
     table
 }
 
+/// Has another process open a library first: one that is damaged may end whoever opens it.
+///
+/// # Errors
+/// It did.
+pub fn survives(file: &Path) -> anyhow::Result<()> {
+    use std::os::unix::process::ExitStatusExt;
+    if std::env::var_os(PROBE).is_some() || !is_library(file) {
+        return Ok(());
+    }
+    let own = std::env::current_exe()?;
+    let mut probe = std::process::Command::new(own);
+    probe.args(["plugin", "inspect"]).arg(file).env(PROBE, "1");
+    let ended = probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    match ended.signal() {
+        Some(signal) => Err(anyhow!(
+            "'{}' ends whoever opens it (signal {signal}): the file is damaged. Install it again, from where it was built.",
+            file.display()
+        )),
+        None => Ok(()),
+    }
+}
+
+fn is_library(file: &Path) -> bool {
+    let mut head = [0; 4];
+    // Opening anything but a file may wait for ever.
+    file.is_file() && std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut head)).is_ok() && berth_loader::is_library(&head)
+}
+
 fn install(words: &InstallWords) -> anyhow::Result<()> {
     let operator = operator(&words.grant);
-    let installed = plugins::install(&words.place.data, &words.file, &operator, words.config.as_deref()).map_err(|error| told(&error))?;
+    if let Some(path) = words.config.as_deref().filter(|path| path.is_relative()) {
+        return Err(anyhow!("'{}' is not an absolute path. Name the configuration file with its whole path.", path.display()));
+    }
+    let wish = Wish { grant: &operator, config: words.config.as_deref(), anew: words.anew };
+    survives(&words.file)?;
+    let installed = plugins::install(&words.place.data, &words.file, &wish).map_err(|error| told(&error))?;
+    if installed.kept {
+        println!("It has what was granted to the version before it; '--anew' forgets that.");
+    }
     println!("'{}' is installed ({}).", installed.name, installed.config.display());
     match look_again(&words.place.data)? {
         Some(all) => match all.iter().find(|plugin| plugin.name == installed.name) {

@@ -148,6 +148,9 @@ pub struct InstallWords {
     /// What is granted.
     #[command(flatten)]
     pub grant: GrantWords,
+    /// Forget what was granted and configured for an earlier version of it; without it that holds where nothing else is said.
+    #[arg(long)]
+    pub anew: bool,
     /// Configuration file of an integration plugin, an absolute path.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -41,12 +41,13 @@ impl Around {
     /// Folders of a plugin, made: one that a reboot empties, one that stays.
     fn folders(&self, plugin: &str) -> std::io::Result<(PathBuf, PathBuf)> {
         use std::os::unix::fs::DirBuilderExt;
-        let data = self.data.join("plugins").join(plugin);
-        // Daemons of one machine have each a folder of their own, by their data folder.
-        let own: String = data.to_string_lossy().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        let run = Path::new("/run/berth/plugins").join(own.trim_matches('-'));
         let make = |path: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        let data = self.data.join("plugins").join(plugin);
         make(&data)?;
+        let data = data.canonicalize()?;
+        // Daemons of one machine have each a folder of their own, by their data folder.
+        let own = data.to_string_lossy().trim_matches('/').replace('%', "%25").replace('/', "%2F");
+        let run = Path::new("/run/berth/plugins").join(own);
         // Without root there is no /run to write to.
         let run = if make(&run).is_ok() { run } else { data.join("run") };
         make(&run)?;

@@ -108,6 +108,9 @@ impl Plugins {
             Ok(sum) => sum,
             Err(error) => return self.failed(seen, &error.to_string(), &error.correction()),
         };
+        if let Err(error) = crate::plugin::survives(&wanted.file) {
+            return self.failed(seen, &error.to_string(), "Install it again, from where it was built");
+        }
         let (library, manifest) = match berth_loader::open_plugin(&wanted.file) {
             Ok(opened) => opened,
             Err(error) => return self.failed(seen, &error.to_string(), &error.correction()),

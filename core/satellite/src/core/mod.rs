@@ -134,6 +134,8 @@ pub enum Event {
     PoolOpened(Box<OpenPool>),
     /// The space of pools was looked at.
     Space(Vec<PoolSeen>),
+    /// The space of these pools was looked at, and this is new.
+    Looked(Vec<StorPoolName>, Vec<PoolSeen>),
     /// An item was worked on.
     Done(Box<ItemSeen>, Vec<PoolSeen>),
     /// A step on an item takes long.
@@ -233,6 +235,8 @@ pub struct Core {
     retries: BTreeSet<(Instant, Uuid)>,
     pools: Arc<Pools>,
     opening: BTreeSet<StorPoolName>,
+    /// Pools whose space is being looked at.
+    looking: BTreeSet<StorPoolName>,
     /// Something failed since the pools were cleared of what is left of failures.
     failed: bool,
     started: bool,
@@ -293,6 +297,7 @@ impl Core {
             retries: BTreeSet::new(),
             pools: Arc::new(Pools::new()),
             opening: BTreeSet::new(),
+            looking: BTreeSet::new(),
             failed: false,
             started: false,
             session: None,
@@ -414,6 +419,12 @@ impl Core {
             }
             Event::PoolOpened(pool) => self.pool_opened(*pool),
             Event::Space(pools) => self.see_pools(pools),
+            Event::Looked(names, pools) => {
+                names.iter().for_each(|name| {
+                    self.looking.remove(name);
+                });
+                self.see_pools(pools);
+            }
             Event::Done(seen, pools) => {
                 self.see_pools(pools);
                 self.done(*seen);

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use berth_model::layers::ProviderKind;
 use berth_model::names::{ResourceName, StorPoolName, VolumeNumber};
 use berth_model::observed::{Capabilities, Fault, FaultKind, ItemSeen, PoolSeen, Standing};
 use berth_model::plan::{PlanItem, PoolPlan, Wanted};
+use berth_model::props::PROVIDER;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
@@ -21,6 +23,14 @@ use crate::site::Site;
 const BUSY_AFTER: Duration = Duration::from_secs(5);
 /// An item that was not done with after so long is told as faulty; its thread, stuck in the kernel, keeps its resource.
 const ITEM_TIMEOUT: Duration = Duration::from_secs(25 * 3600);
+
+/// Whose pools those are that have this in common: one provider's, as far as a plan tells.
+type MadeBy = (bool, Option<String>);
+
+fn made_by(plan: &PoolPlan) -> MadeBy {
+    // FILE and FILE_THIN are of one provider.
+    (plan.provider == ProviderKind::Plugin, plan.props.get(PROVIDER).map(ToString::to_string))
+}
 
 /// What a worker is given.
 struct Job {
@@ -90,8 +100,17 @@ impl Core {
         self.reopen_all(vec![plan], clean);
     }
 
-    /// Opens pools one after the other: two of them may have one folder, where their probes would meet.
+    /// Opens pools: those of one provider one after the other, as two of them may have one folder, where their probes would meet; those
+    /// of another one beside them, as they may be slow.
     pub(super) fn reopen_all(&mut self, plans: Vec<PoolPlan>, clean: bool) {
+        let mut each: BTreeMap<MadeBy, Vec<PoolPlan>> = BTreeMap::new();
+        for plan in plans {
+            each.entry(made_by(&plan)).or_default().push(plan);
+        }
+        each.into_values().for_each(|plans| self.reopen_in_turn(plans, clean));
+    }
+
+    fn reopen_in_turn(&mut self, plans: Vec<PoolPlan>, clean: bool) {
         self.opening.extend(plans.iter().map(|plan| plan.name.clone()));
         let (site, door) = (Arc::clone(&self.site), self.door.clone());
         let (cluster, planned) = (self.identity.cluster.unwrap_or_default(), Arc::new(self.planned()));
@@ -169,16 +188,23 @@ impl Core {
     }
 
     pub(super) fn look_at_space(&mut self) {
-        let (site, pools, door) = (Arc::clone(&self.site), Arc::clone(&self.pools), self.door.clone());
-        let look = move || pools.values().filter_map(|pool| look_at_space(&*site, pool)).collect::<Vec<PoolSeen>>();
-        let looked = self.crew.aside(self.site.latency(), look);
-        self.crew.spawn(async move {
-            // After a panic the next look will tell.
-            let news = looked.await.unwrap_or_default();
-            if !news.is_empty() {
-                drop(door.send(Event::Space(news)).await);
-            }
-        });
+        // Those of one provider in turn, and never twice at once: one that is slow holds up its own pools only.
+        let mut each: BTreeMap<MadeBy, Vec<Arc<OpenPool>>> = BTreeMap::new();
+        for pool in self.pools.values().filter(|pool| !self.looking.contains(&pool.plan.name)) {
+            each.entry(made_by(&pool.plan)).or_default().push(Arc::clone(pool));
+        }
+        for pools in each.into_values() {
+            let names: Vec<StorPoolName> = pools.iter().map(|pool| pool.plan.name.clone()).collect();
+            self.looking.extend(names.iter().cloned());
+            let (site, door) = (Arc::clone(&self.site), self.door.clone());
+            let look = move || pools.iter().filter_map(|pool| look_at_space(&*site, pool)).collect::<Vec<PoolSeen>>();
+            let looked = self.crew.aside(self.site.latency(), look);
+            self.crew.spawn(async move {
+                // After a panic the next look will tell.
+                let news = looked.await.unwrap_or_default();
+                drop(door.send(Event::Looked(names, news)).await);
+            });
+        }
     }
 
     /// Reads the machine anew, finds out again what its pools can do, and looks at everything.

@@ -143,7 +143,13 @@ fn check_loaded(loaded: &Loaded, plan: &CheckPlan, progress: &mut dyn FnMut(&str
     }
     let (_, attaches) = capabilities::probe();
     let folders = Folders::open(&plan.scratch)?;
-    let shared = Arc::new(Shared { hands: Hands::new(plan.tool_timeout), loops: Loops::default(), folders, attaches });
+    let shared = Arc::new(Shared {
+        hands: Hands::new(plan.tool_timeout),
+        loops: Loops::default(),
+        folders,
+        attaches,
+        lines: crate::lines::Lines::default(),
+    });
     let mut reports = Vec::new();
     for kind in kinds {
         let place = match &plan.place {

@@ -44,6 +44,39 @@ impl PluginKeys {
     }
 }
 
+/// Name of the file in the data folder that says which keys the satellite asks for.
+const KEYS: &str = "plugin-keys";
+
+/// Leaves word which keys are asked for, so that nothing is installed, or opened to be installed, that the satellite would refuse.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn leave_keys(data: &Path, keys: &[String]) -> std::io::Result<()> {
+    let path = data.join(KEYS);
+    if keys.is_empty() {
+        return match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    }
+    std::fs::write(path, keys.join("\n"))
+}
+
+/// The keys that the satellite of this data folder asked for when it ran the last time.
+///
+/// # Errors
+/// The file that cannot be read or has something else in it.
+pub(super) fn left_keys(data: &Path) -> Result<PluginKeys, BadConfig> {
+    let path = data.join(KEYS);
+    let bytes = match bounded(&path, TEXT_MAX) {
+        Ok(bytes) => bytes,
+        Err(BadConfig::Read { cause, .. }) if cause.kind() == ErrorKind::NotFound => return Ok(PluginKeys::default()),
+        Err(error) => return Err(error),
+    };
+    let lines: Vec<String> = String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect();
+    PluginKeys::parse(&lines).map_err(|text| BadConfig::Text { path, cause: format!("'{text}' is no public key") })
+}
+
 /// `NAME.toml`: which file it is, and what the operator grants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,6 +169,10 @@ impl BadConfig {
 fn bounded(path: &Path, most: u64) -> Result<Vec<u8>, BadConfig> {
     let read = |cause| BadConfig::Read { path: path.to_owned(), cause };
     let mut bytes = Vec::new();
+    // Opening anything but a file may wait for ever.
+    if !std::fs::metadata(path).map_err(read)?.is_file() {
+        return Err(read(std::io::Error::other("it is no file")));
+    }
     let file = std::fs::File::open(path).map_err(read)?;
     file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(read)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most {
@@ -147,6 +184,11 @@ fn bounded(path: &Path, most: u64) -> Result<Vec<u8>, BadConfig> {
 /// A file of a plugin, whole.
 pub(super) fn whole(path: &Path) -> Result<Vec<u8>, BadConfig> {
     bounded(path, FILE_MAX)
+}
+
+/// The configuration of an installed plugin; `None`: there is none, or one that nobody understands.
+pub(super) fn of(folder: &Path, name: &str) -> Option<PluginConfig> {
+    config(&folder.join(format!("{name}{CONFIG}"))).ok()
 }
 
 /// Every configuration of the folder, by the name of its plugin; a folder that is not there has none.

@@ -10,7 +10,7 @@ use berth_model::plugin::{PluginForm, PluginSeen};
 use berth_plugin_sdk::Operator;
 use berth_sandbox::{Sandbox, SandboxError};
 
-use super::folder::{BadConfig, CONFIG, IntegrationConfig, NAME, PluginConfig, SIGNATURE, whole};
+use super::folder::{BadConfig, CONFIG, IntegrationConfig, NAME, PluginConfig, SIGNATURE, admitted, left_keys, of, whole};
 use super::{PluginError, load};
 
 /// Why a plugin was not installed or removed. Nothing was changed then.
@@ -33,8 +33,11 @@ pub enum InstallError {
         /// The plugin.
         name: String,
         /// What does not fit.
-        why: &'static str,
+        why: String,
     },
+    /// It may not have its name here.
+    #[error("{0}")]
+    Name(String),
     /// Components cannot be run here.
     #[error("components cannot be run on this machine: {0}")]
     Sandbox(#[from] SandboxError),
@@ -66,6 +69,7 @@ impl InstallError {
                 other => other.correction(),
             },
             Self::Plugin { cause, .. } => cause.correction(),
+            Self::Name(_) => "Ask its author to give it a name of its own".to_owned(),
             Self::Word { .. } => "Leave the word out, or name it as the plugin's author says".to_owned(),
             Self::Sandbox(_) => "Report this with the machine's processor and kernel".to_owned(),
             Self::Write { .. } => "Run it as the user of the satellite, and name its data folder with --data".to_owned(),
@@ -83,6 +87,19 @@ pub struct Proposed {
     pub seen: PluginSeen,
     /// Operations of an integration plugin, each with a sentence; empty for a provider.
     pub operations: Vec<(String, String)>,
+    /// Names of the commands that it asks for.
+    pub asks: Vec<String>,
+}
+
+/// What an operator says when a plugin is installed.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    /// What is granted; where nothing is said, what was granted to an earlier version of it holds.
+    pub grant: &'a Operator,
+    /// Configuration file of an integration plugin; `None`: that of an earlier version.
+    pub config: Option<&'a Path>,
+    /// Whether what was said of an earlier version is forgotten.
+    pub anew: bool,
 }
 
 /// What was installed.
@@ -94,6 +111,8 @@ pub struct Installed {
     pub config: PathBuf,
     /// Whether it is an integration plugin, which is started with the satellite.
     pub integration: bool,
+    /// Whether it has what was granted to the version before it.
+    pub kept: bool,
 }
 
 /// Finds out what a file is and asks for. A library is opened for that: it is trusted code from here on.
@@ -109,7 +128,14 @@ pub fn propose(file: &Path, operator: &Operator) -> Result<Proposed, InstallErro
     }
     let sandbox = Sandbox::new(None)?;
     let loaded = load(&sandbox, file, &bytes, operator).map_err(|cause| InstallError::Plugin { path: file.to_owned(), cause })?;
-    Ok(Proposed { seen: loaded.seen(), operations: Vec::new() })
+    if loaded.manifest().name == super::OWN {
+        let own = super::own_manifest(&sandbox).map_err(|cause| InstallError::Plugin { path: file.to_owned(), cause: cause.into() })?;
+        if !super::may_be_called(&own, loaded.manifest()) {
+            return Err(InstallError::Name(super::taken_name(&own).0));
+        }
+    }
+    let asks = loaded.manifest().commands.iter().filter_map(|text| text.split_ascii_whitespace().next().map(str::to_owned)).collect();
+    Ok(Proposed { seen: loaded.seen(), operations: Vec::new(), asks })
 }
 
 /// The integration plugin in a library; `None`: there is something else in it.
@@ -128,29 +154,45 @@ fn integration(file: &Path, bytes: &[u8]) -> Result<Option<Proposed>, InstallErr
         sha256: super::sha256(bytes),
         ..PluginSeen::unknown(&manifest.name)
     };
-    Ok(Some(Proposed { seen, operations: manifest.operations }))
+    Ok(Some(Proposed { seen, operations: manifest.operations, asks: Vec::new() }))
 }
 
 /// Installs the plugin of a file under its own name, in place of one of the same name. A signature beside it (`FILE.minisig`) is
-/// installed with it. `config`: the configuration file of an integration plugin.
+/// installed with it.
 ///
 /// # Errors
 /// [`InstallError`]; what was installed before is still there then.
-pub fn install(data: &Path, file: &Path, operator: &Operator, config: Option<&Path>) -> Result<Installed, InstallError> {
-    let proposed = propose(file, operator)?;
+pub fn install(data: &Path, file: &Path, wish: &Wish<'_>) -> Result<Installed, InstallError> {
+    // What is not signed is not even opened.
+    admitted(file, &left_keys(data)?)?;
+    let (folder, mut operator) = (data.join(NAME), wish.grant.clone());
+    let proposed = propose(file, &operator)?;
     let bytes = whole(file)?;
     let (name, sum) = (proposed.seen.name, super::sha256(&bytes));
-    let word = |why| InstallError::Word { name: name.clone(), why };
+    let before = of(&folder, &name).filter(|_| !wish.anew);
+    let kept =
+        before.as_ref().filter(|before| operator == Operator::default() && before.grant != operator).map(|before| before.grant.clone());
+    if let Some(grant) = &kept {
+        operator = grant.clone();
+    }
+    let before = before.and_then(|before| before.integration).and_then(|integration| integration.config);
+    let config = wish.config.or(before.as_deref());
+    let word = |why: &str| InstallError::Word { name: name.clone(), why: why.to_owned() };
+    if let Some(stranger) = wish.grant.commands.iter().flatten().find(|command| !proposed.asks.contains(command)) {
+        return Err(word(&format!("asks for no command '{stranger}'; it asks for: {}", proposed.asks.join(", "))));
+    }
+    if let Some(path) = wish.config.filter(|path| path.is_absolute() && !path.is_file()) {
+        return Err(word(&format!("cannot have the configuration file '{}': it is not there", path.display())));
+    }
     let integration = match (proposed.seen.serves.is_empty(), config) {
         (true, None) => None,
         (true, Some(_)) => return Err(word("makes volumes, and has no configuration file: properties of its pools configure it")),
-        (false, _) if *operator != Operator::default() => {
+        (false, _) if operator != Operator::default() => {
             return Err(word("serves a platform as a library, which is trusted: nothing can be granted or withheld"));
         }
         (false, Some(path)) if !path.is_absolute() => return Err(word("needs the absolute path of its configuration file")),
         (false, path) => Some(IntegrationConfig { config: path.map(Path::to_owned) }),
     };
-    let folder = data.join(NAME);
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |cause| InstallError::Write { path, cause }
@@ -164,7 +206,7 @@ pub fn install(data: &Path, file: &Path, operator: &Operator, config: Option<&Pa
     if let Ok(text) = whole(&signature) {
         put(&folder, &format!("{target}{SIGNATURE}"), &text)?;
     }
-    let config = PluginConfig { file: target.clone(), sha256: sum, grant: operator.clone(), integration };
+    let config = PluginConfig { file: target.clone(), sha256: sum, grant: operator, integration };
     let integration = config.integration.is_some();
     // Plain values of known types: there is nothing in them that TOML cannot say.
     let text = toml::to_string(&config).unwrap_or_default();
@@ -172,7 +214,7 @@ pub fn install(data: &Path, file: &Path, operator: &Operator, config: Option<&Pa
     for old in before.into_iter().filter(|old| !old.starts_with(&target)) {
         drop(std::fs::remove_file(folder.join(old)));
     }
-    Ok(Installed { config: folder.join(format!("{name}{CONFIG}")), name, integration })
+    Ok(Installed { config: folder.join(format!("{name}{CONFIG}")), name, integration, kept: kept.is_some() })
 }
 
 /// Removes an installed plugin. What runs goes on until the satellite looks again.
@@ -205,7 +247,8 @@ fn old_files(folder: &Path, name: &str) -> Vec<String> {
     let names = entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok());
     let ours = |file: &String| {
         let sum = file.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.split('.').next());
-        sum.is_some_and(|sum| sum.len() == 16 && sum.bytes().all(|b| b.is_ascii_hexdigit()))
+        let ends = [".so", ".wasm"].iter().any(|end| file.trim_end_matches(SIGNATURE).ends_with(end));
+        ends && sum.is_some_and(|sum| sum.len() == 16 && sum.bytes().all(|b| b.is_ascii_hexdigit()))
     };
     names.filter(ours).collect()
 }
@@ -225,5 +268,5 @@ fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), InstallError> {
         std::fs::rename(&temporary, &target)?;
         File::open(folder)?.sync_all()
     };
-    write().map_err(failed(&target))
+    write().inspect_err(|_| drop(std::fs::remove_file(&temporary))).map_err(failed(&target))
 }

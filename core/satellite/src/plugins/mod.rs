@@ -21,12 +21,15 @@ use sha2::{Digest, Sha256};
 
 pub use check::{CheckError, CheckPlan, check};
 pub use choose::choose;
+pub(crate) use folder::leave_keys;
 pub use folder::{BadConfig, InstalledIntegration, IntegrationConfig, PluginConfig, PluginKeys, admitted, integrations};
-pub use install::{InstallError, Installed, Proposed, install, propose, remove};
+pub use install::{InstallError, Installed, Proposed, Wish, install, propose, remove};
 
 /// The provider of `FILE` and `FILE_THIN`: a component like any other, so that the satellite's own file is enough to run everything.
 /// `cargo xtask provider file` makes it of `providers/file`.
 const EMBEDDED: &[u8] = include_bytes!("../../providers/file.wasm");
+/// Its name.
+const OWN: &str = "file";
 
 /// A provider that can be called, and what it may do.
 pub struct Loaded {
@@ -163,12 +166,29 @@ pub fn load(sandbox: &Sandbox, path: &Path, bytes: &[u8], operator: &Operator) -
     component(sandbox, bytes, operator, PluginForm::Component, file).map_err(Into::into)
 }
 
+/// What the satellite's own provider says of itself.
+fn own_manifest(sandbox: &Sandbox) -> Result<Manifest, LoadError> {
+    Ok(sandbox.load(EMBEDDED)?.manifest().clone())
+}
+
 fn component(sandbox: &Sandbox, bytes: &[u8], operator: &Operator, form: PluginForm, file: String) -> Result<Loaded, LoadError> {
     let component = sandbox.load(bytes)?;
     let manifest = component.manifest().clone();
     let grants = grant(&manifest, operator);
     let provider = Box::new(component.limited(grants.limits));
     Ok(Loaded::new(manifest, grants, provider, form, (file, sha256(bytes))))
+}
+
+/// Whether a provider may have its name beside the satellite's own one: another name, or one that serves all that it serves.
+fn may_be_called(own: &Manifest, manifest: &Manifest) -> bool {
+    own.name != manifest.name || own.kinds.iter().all(|kind| manifest.kinds.contains(kind))
+}
+
+/// Why a provider may not have the name of the satellite's own one, and what to do.
+fn taken_name(own: &Manifest) -> (String, String) {
+    let message =
+        format!("'{}' is the name of the satellite's own provider, and this one does not serve {}", own.name, own.kinds.join(", "));
+    (message, "Ask its author to give it a name of its own".to_owned())
 }
 
 /// What was found, good and bad.
@@ -261,6 +281,11 @@ impl Plugins {
                     let correction = "Install it under its own name: 'berth plugin install FILE'".to_owned();
                     table.refused.push(PluginSeen { fault: Some(PluginFault { message, correction }), ..loaded.seen() });
                 }
+                Ok(loaded) if !self.may_replace(&loaded.manifest) => {
+                    let (message, correction) = taken_name(&self.embedded.manifest);
+                    tracing::error!(plugin = %name, %message, %correction, "a plugin cannot be used");
+                    table.refused.push(PluginSeen { fault: Some(PluginFault { message, correction }), ..loaded.seen() });
+                }
                 Ok(loaded) => {
                     table.loaded.retain(|other| other.manifest.name != loaded.manifest.name);
                     table.loaded.push(loaded);
@@ -286,6 +311,11 @@ impl Plugins {
         }
         self.publish(table);
         changed
+    }
+
+    /// Whether a provider leaves nothing unserved that the satellite's own one serves, if it takes its name.
+    fn may_replace(&self, manifest: &Manifest) -> bool {
+        may_be_called(&self.embedded.manifest, manifest)
     }
 
     fn all(table: &Table) -> Vec<PluginSeen> {

@@ -11,6 +11,11 @@ struct Home {
     cache: PathBuf,
 }
 
+/// What an operator says who says no more than what is granted.
+fn wish(grant: &Operator) -> Wish<'_> {
+    Wish { grant, config: None, anew: false }
+}
+
 impl Home {
     fn new() -> Self {
         let own = std::env::current_exe().unwrap();
@@ -54,7 +59,7 @@ fn what_is_installed_takes_the_place_of_what_is_part_of_the_satellite_until_it_i
 
     let file = home.file("mine.wasm", EMBEDDED);
     let operator = Operator { memory_mib: Some(8), ..Operator::default() };
-    let installed = install(home.dir.path(), &file, &operator, None).unwrap();
+    let installed = install(home.dir.path(), &file, &wish(&operator)).unwrap();
     assert_eq!(installed.name, "file");
     assert!(plugins.look_again());
     let seen = plugins.seen();
@@ -79,7 +84,7 @@ fn a_file_that_was_changed_or_is_misnamed_or_cut_off_is_refused_and_the_rest_ser
     let home = Home::new();
     let plugins = home.find(&[]);
     let folder = home.dir.path().join("plugins");
-    install(home.dir.path(), &home.file("mine.wasm", EMBEDDED), &Operator::default(), None).unwrap();
+    install(home.dir.path(), &home.file("mine.wasm", EMBEDDED), &wish(&Operator::default())).unwrap();
     let (installed, half) = (home.installed("file"), &EMBEDDED[..EMBEDDED.len() / 2]);
 
     std::fs::write(&installed, half).unwrap();
@@ -111,7 +116,7 @@ fn a_file_that_was_changed_or_is_misnamed_or_cut_off_is_refused_and_the_rest_ser
     assert!(!fault(&plugins, "half").is_empty());
     let messages: Vec<String> = plugins.seen().into_iter().filter_map(|one| one.fault.map(|fault| fault.message)).collect();
     assert!(messages.iter().any(|text| text.contains("calls itself 'file', and is installed as 'other'")), "{messages:?}");
-    assert!(matches!(install(home.dir.path(), &home.file("x", half), &Operator::default(), None), Err(InstallError::Plugin { .. })));
+    assert!(matches!(install(home.dir.path(), &home.file("x", half), &wish(&Operator::default())), Err(InstallError::Plugin { .. })));
     assert_eq!(plugins.provider(ProviderKind::Lvm, None).unwrap_err().kind, FaultKind::Unsupported);
 }
 
@@ -122,12 +127,12 @@ fn where_signatures_are_required_only_what_is_signed_is_loaded() {
     let home = Home::new();
     let plugins = home.find(&[key]);
     let file = home.file("mine.wasm", EMBEDDED);
-    install(home.dir.path(), &file, &Operator::default(), None).unwrap();
+    install(home.dir.path(), &file, &wish(&Operator::default())).unwrap();
     plugins.look_again();
     assert!(fault(&plugins, "file").contains("there is no signature"));
     let signature = home.dir.path().join("mine.wasm.minisig");
     std::fs::write(&signature, "untrusted comment: x\nnonsense\n").unwrap();
-    install(home.dir.path(), &file, &Operator::default(), None).unwrap();
+    install(home.dir.path(), &file, &wish(&Operator::default())).unwrap();
     plugins.look_again();
     assert!(fault(&plugins, "file").contains("cannot be read"));
     // The example signature of minisign's documentation: well formed, over another text.
@@ -136,7 +141,7 @@ fn where_signatures_are_required_only_what_is_signed_is_loaded() {
         trusted comment: timestamp:1556193335\tfile:test\n\
         y/rUw2y8/hOUYjZU71eHp/Wo1KZ40fGy2VJEDl34XMJM+TX48Ss/17u3IvIfbVR1FkZZSNCisQbuQY+bHwhEBg==\n";
     std::fs::write(&signature, text).unwrap();
-    install(home.dir.path(), &file, &Operator::default(), None).unwrap();
+    install(home.dir.path(), &file, &wish(&Operator::default())).unwrap();
     plugins.look_again();
     assert!(fault(&plugins, "file").contains("no key fits"));
     assert!(PluginKeys::parse(&["RWnonsense".to_owned()]).is_err());
@@ -145,7 +150,7 @@ fn where_signatures_are_required_only_what_is_signed_is_loaded() {
 #[test]
 fn what_was_written_is_for_the_owner_only() {
     let home = Home::new();
-    install(home.dir.path(), &home.file("mine.wasm", EMBEDDED), &Operator::default(), None).unwrap();
+    install(home.dir.path(), &home.file("mine.wasm", EMBEDDED), &wish(&Operator::default())).unwrap();
     for path in [home.dir.path().join("plugins"), home.installed("file"), home.dir.path().join("plugins/file.toml")] {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o077, 0, "{}", path.display());
     }
@@ -176,7 +181,7 @@ fn compiled_code_of_plugins_that_are_gone_is_removed() {
 
     // The same component with a section that says nothing: another file.
     let other = [EMBEDDED, &[0, 2, 1, b'x']].concat();
-    install(home.dir.path(), &home.file("mine.wasm", &other), &Operator::default(), None).unwrap();
+    install(home.dir.path(), &home.file("mine.wasm", &other), &wish(&Operator::default())).unwrap();
     assert!(plugins.look_again());
     let installed = compiled(&sha256(&other));
     assert_eq!(there(), [embedded.clone(), installed].into());
