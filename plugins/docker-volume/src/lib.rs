@@ -9,6 +9,7 @@ pub mod conf;
 pub mod filling;
 mod listen;
 pub mod machine;
+pub mod mkfs;
 pub mod mounts;
 pub mod names;
 pub mod options;

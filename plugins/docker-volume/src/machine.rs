@@ -263,6 +263,11 @@ impl Machine for Host {
         let kind = self.found(device)?.kind;
         let mut all = options.mount.clone();
         all.push(if options.readonly { "ro" } else { "rw" }.to_owned());
+        for (safe, word) in [("nosuid", "suid"), ("nodev", "dev")] {
+            if !all.iter().any(|said| said == word || said == safe) {
+                all.push(safe.to_owned());
+            }
+        }
         if kind == "xfs" {
             // A copy of a volume bears the id of its source, which may be mounted, too.
             all.push("nouuid".to_owned());

@@ -541,11 +541,12 @@ impl Reader<'_> {
         mount.retain(|word| word != "ro" && word != "rw");
         let readonly = said.unwrap_or(false) || shared || ro;
         let mkfs: Vec<String> = self.text("fsopts").map(|text| text.split_whitespace().map(str::to_owned).collect()).unwrap_or_default();
-        if let Some(bad) = mkfs.iter().find(|word| word.contains("/dev/") || word.starts_with('/')) {
-            return Self::bad("fsopts", format!("'{bad}' names a device or a file: the file system has the volume and nothing else"));
+        let fs = self.one_of("fs", &FILE_SYSTEMS)?.unwrap_or_else(|| "ext4".into());
+        if let Err(why) = crate::mkfs::judge(&fs, &mkfs) {
+            return Self::bad("fsopts", why);
         }
         Ok(FsOptions {
-            fs: self.one_of("fs", &FILE_SYSTEMS)?.unwrap_or_else(|| "ext4".into()),
+            fs,
             mkfs,
             mount,
             uid: self.number("uid", 0, u32::MAX - 1)?,

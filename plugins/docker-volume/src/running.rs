@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -96,6 +96,9 @@ fn bind(path: &Path) -> Result<(UnixListener, File), Fault> {
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() || UnixStream::connect(path).is_ok() {
         return Err(unusable("Socket", path, "another process serves it").correction("Stop the other one, or set 'socket' to another path"));
     }
+    if std::fs::symlink_metadata(path).is_ok_and(|of| !of.file_type().is_socket()) {
+        return Err(unusable("Socket", path, "something else lies there, which is not a socket").correction("Set 'socket' to another path"));
+    }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unusable("Socket", path, error)),
         _ => {}
@@ -129,6 +132,8 @@ pub fn start(host: Arc<dyn Host>) -> Result<Box<dyn Running>, Fault> {
         Some(other) => return Err(Fault::new(FaultKind::Unsupported, format!("Setting 'scope': '{other}' is neither global nor local"))),
     };
     std::fs::create_dir_all(&root).map_err(|error| unusable("Folder", &root, error))?;
+    // Only root and Docker reach the volumes: what containers put there may run as anybody.
+    std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o700)).map_err(|error| unusable("Folder", &root, error))?;
     // The kernel's table of mounts has it without links.
     let root = root.canonicalize().map_err(|error| unusable("Folder", &root, error))?;
     let (listener, lock) = bind(&socket)?;

@@ -236,14 +236,16 @@ impl Volumes {
 /// A fault as one line for people: what, why, what to do.
 #[must_use]
 pub fn line(fault: &Fault) -> String {
-    let mut text = fault.message.trim_end_matches('.').to_owned();
+    // What others said may have anything in it, and Docker writes it to a terminal.
+    let plain = |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let mut text = plain(fault.message.trim_end_matches('.'));
     // Where nothing fits, which place fails by which rule.
     let details = if fault.kind == FaultKind::NoSpace { fault.details.chars().take(400).collect() } else { String::new() };
     for (before, part) in [(": ", &fault.cause), (". ", &details), (". ", &fault.correction)] {
         let part = part.trim().trim_end_matches('.');
         if !part.is_empty() {
             text.push_str(before);
-            text.push_str(&part.replace('\n', " "));
+            text.push_str(&plain(part));
         }
     }
     text

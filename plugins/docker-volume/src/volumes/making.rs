@@ -85,11 +85,22 @@ impl Volumes {
         Ok(())
     }
 
-    /// A volume that another one is made from: Docker's, or a resource of this name.
+    /// A volume that another one is made from: Docker's, or a resource of this name that an operator lets Docker's users copy.
     fn source(&self, option: &str, name: &str) -> Result<Volume, Fault> {
         let found = match self.find(name)? {
             Some(volume) => Some(volume),
-            None => self.storage.get(name)?,
+            None => match self.storage.get(name)? {
+                Some(volume) if volume.props.get(records::MAY_COPY).is_none_or(|value| value != records::YES) => {
+                    return Err(Fault::new(FaultKind::Foreign, format!("Resource '{}' is not a volume of Docker's", volume.name))
+                        .cause(format!("{option} copies those only"))
+                        .correction(format!(
+                            "If Docker's users may have its data: 'linstor resource-definition set-property {} {} true'",
+                            volume.name,
+                            records::MAY_COPY
+                        )));
+                }
+                found => found,
+            },
         };
         let missing = || BadOption::Value { option: option.to_owned(), why: format!("there is no volume '{name}'") };
         Ok(found.filter(|volume| !volume.going).ok_or_else(missing)?)
@@ -130,13 +141,18 @@ impl Volumes {
                 .correction("Remove its containers there first"));
         }
         let stem: String = volume.name.chars().take(36).collect();
+        // Whose host dies in between has the data under its old name, and nothing in Docker's list that cannot be used.
+        let kept = BTreeMap::from([(records::MAY_COPY.to_owned(), records::YES.to_owned())]);
+        self.storage.set_props(&volume.name, &kept, &[MARK.to_owned(), NAME.to_owned()])?;
         let to = (1..1000).map(|number| format!("{stem}-removed-{number}"));
         for to in to {
             match self.storage.rename(&volume.name, &to) {
                 Err(fault) if fault.kind == FaultKind::Foreign => {}
-                Err(fault) => return Err(fault),
+                Err(fault) => {
+                    self.storage.set_props(&volume.name, &records::marks(name), &[records::MAY_COPY.to_owned()])?;
+                    return Err(fault);
+                }
                 Ok(()) => {
-                    self.storage.set_props(&to, &BTreeMap::new(), &[MARK.to_owned(), NAME.to_owned()])?;
                     (self.tell)(false, &format!("volume {name} was removed; its data is kept as resource {to}"));
                     return Ok(());
                 }

@@ -15,6 +15,8 @@ pub const NAME: &str = "Aux/docker-volume/name";
 pub const OPTIONS: &str = "Aux/docker-volume/options";
 /// What is known of its content ([`Record`]).
 pub const FILLED: &str = "Aux/docker-volume/content";
+/// Of a resource that is not Docker's: an operator lets Docker's users copy it.
+pub const MAY_COPY: &str = "Aux/docker-volume/may-copy";
 /// Below it, by node: a diskless client was made for Docker there.
 pub const CLIENT: &str = "Aux/docker-volume/client";
 /// Value of marks.
@@ -50,6 +52,11 @@ pub fn record(volume: &Volume) -> Record {
 /// The key that a client on this node is noted under.
 pub fn client(node: &str) -> String {
     format!("{CLIENT}/{node}")
+}
+
+/// What makes a volume Docker's, under this name.
+pub fn marks(docker: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(MARK.to_owned(), YES.to_owned()), (NAME.to_owned(), docker.to_owned())])
 }
 
 /// Properties of a new volume.
