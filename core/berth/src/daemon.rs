@@ -115,7 +115,9 @@ pub fn controller(matches: &ArgMatches) -> anyhow::Result<()> {
                 Arc::new(berth_controller::storage(&controller, plugin, &plugins::machine_name(), handle.clone()))
             };
             let plugins = plugins::Plugins::new(plugins::Around { inside: Some(Arc::new(storage)), ..around }, keys);
-            running = Some(tokio::spawn(plugins.run(wanted, Arc::default(), stop.clone())));
+            // Nobody asks a controller for them.
+            let told = plugins::Told { started: oneshot::channel().0, changed: Arc::default() };
+            running = Some(tokio::spawn(plugins.run(wanted, told, stop.clone())));
             ready(&format!("http://{address}"));
         };
         let ended = berth_controller::serve(config, stop.clone(), started).await.map_err(|error| {
@@ -189,7 +191,10 @@ pub fn satellite(matches: &ArgMatches) -> anyhow::Result<()> {
             }
         });
         // Beside the satellite: volumes are served while a plugin waits for a controller.
-        let plugins = tokio::spawn(plugins.run(wanted, Arc::clone(&config.plugins_changed), stop.clone()));
+        let (started, starting) = oneshot::channel();
+        config.plugins_started = Some(starting);
+        let told = plugins::Told { started, changed: Arc::clone(&config.plugins_changed) };
+        let plugins = tokio::spawn(plugins.run(wanted, told, stop.clone()));
         let ended = berth_satellite::serve(config, stop.clone()).await.map_err(|error| {
             let correction = error.correction();
             anyhow::anyhow!("{:#}. {correction}", anyhow::Error::new(error))

@@ -68,6 +68,9 @@ pub struct Config {
     pub plugin_keys: Vec<String>,
     /// Integration plugins that run beside it.
     pub integrations: Arc<dyn Integrations>,
+    /// Tells that integration plugins were started, as far as they could be. Controllers are let in a moment later, so that what they hear
+    /// at first holds; `None`: there is nothing to wait for.
+    pub plugins_started: Option<oneshot::Receiver<()>>,
     /// Asks for plugins to be looked for again, when integration plugins have changed.
     pub plugins_changed: Arc<Notify>,
     /// Certificates: controllers must come by TLS, with one of the same authority that is made for calling satellites; `None`: plain.
@@ -95,6 +98,7 @@ impl Config {
             plugin_cache: None,
             plugin_keys: Vec::new(),
             integrations: Arc::new(NoIntegrations),
+            plugins_started: None,
             plugins_changed: Arc::default(),
             tls: None,
             renew: Asked::default(),

@@ -74,6 +74,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, SatelliteError> {
     TcpListener::bind(address).await.map_err(|source| SatelliteError::Listen { address, source })
 }
 
+/// So long controllers wait for integration plugins; what takes longer to start is told later, and they connect again.
+const PLUGINS_FIRST: Duration = Duration::from_secs(2);
 /// How often a data folder that cannot be used is tried again.
 const FOLDER_RETRY: Duration = Duration::from_secs(2);
 
@@ -153,6 +155,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
         file_folders,
         plugin_keys,
         integrations,
+        plugins_started,
         plugins_changed,
         plugin_cache,
         tls,
@@ -218,6 +221,15 @@ pub async fn serve(config: Config, stop: CancellationToken) -> Result<(), Satell
         tokio::spawn(hear_of_plugins(door.clone(), plugins_changed, inner.clone())),
         tokio::spawn(local::serve(socket, door, integrations, inner.clone())),
     ];
+    if let Some(started) = plugins_started
+        && tokio::time::timeout(PLUGINS_FIRST, started).await.is_ok()
+    {
+        let (reply, looked) = oneshot::channel();
+        if satellite.door().send(core::Event::LookForPlugins(reply)).await.is_ok() {
+            // A satellite that ends answers nobody.
+            drop(looked.await);
+        }
+    }
     let served = session::serve(listener, tls, satellite.clone()).await;
     inner.cancel();
     for task in helpers {

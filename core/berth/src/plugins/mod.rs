@@ -10,7 +10,7 @@ use berth_model::plugin::{PluginFault, PluginForm, PluginSeen};
 use berth_plugin_sdk::plugin::Running;
 use berth_plugin_sdk::{Fault, FaultKind};
 use berth_satellite::plugins::{PluginKeys, admitted, integrations};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use host::OfPlugin;
@@ -18,6 +18,15 @@ pub use host::{Around, machine_name};
 
 /// All of them have so long to stop.
 const STOP_WITHIN: Duration = Duration::from_millis(4500);
+
+/// Who is told when plugins are started.
+#[derive(Debug)]
+pub struct Told {
+    /// Waits for it, at first.
+    pub started: oneshot::Sender<()>,
+    /// Looks at them when it hears of it.
+    pub changed: Arc<Notify>,
+}
 
 /// A plugin to be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +149,7 @@ impl Plugins {
     }
 
     /// Starts them beside whatever the daemon does, tells when they are started, and stops them at `stop`. Ends when they are stopped.
-    pub async fn run(self: Arc<Self>, wanted: Vec<Wanted>, changed: Arc<Notify>, stop: CancellationToken) {
+    pub async fn run(self: Arc<Self>, wanted: Vec<Wanted>, told: Told, stop: CancellationToken) {
         let starting = tokio::task::spawn_blocking({
             let plugins = Arc::clone(&self);
             move || plugins.start(&wanted)
@@ -148,8 +157,10 @@ impl Plugins {
         if let Err(error) = starting.await {
             tracing::error!(%error, "a plugin panicked at its start");
         }
+        // Whoever does not wait any more is asked to look.
+        let _ = told.started.send(());
         if !self.all().is_empty() {
-            changed.notify_one();
+            told.changed.notify_one();
         }
         stop.cancelled().await;
         self.stop().await;

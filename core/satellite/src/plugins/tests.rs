@@ -189,3 +189,51 @@ fn compiled_code_of_plugins_that_are_gone_is_removed() {
     assert!(plugins.look_again());
     assert_eq!(there(), [embedded].into());
 }
+
+#[test]
+fn what_the_satellite_would_refuse_is_not_even_opened() {
+    let home = Home::new();
+    let file = home.file("mine.wasm", EMBEDDED);
+    leave_keys(home.dir.path(), &["RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".to_owned()]).unwrap();
+    let refused = install(home.dir.path(), &file, &wish(&Operator::default())).unwrap_err();
+    assert!(matches!(&refused, InstallError::File(BadConfig::Signature { .. })), "{refused:?}");
+    assert!(!home.dir.path().join("plugins").exists(), "nothing was written");
+    leave_keys(home.dir.path(), &[]).unwrap();
+    install(home.dir.path(), &file, &wish(&Operator::default())).unwrap();
+}
+
+#[test]
+fn a_newer_version_has_what_was_granted_to_the_one_before_it() {
+    let home = Home::new();
+    let file = home.file("mine.wasm", EMBEDDED);
+    let little = Operator { files: Some(false), memory_mib: Some(8), ..Operator::default() };
+    assert!(!install(home.dir.path(), &file, &wish(&little)).unwrap().kept);
+    assert!(install(home.dir.path(), &file, &wish(&Operator::default())).unwrap().kept);
+    let memory = |home: &Home| home.find(&[]).seen().iter().map(|one| (one.memory_mib, one.files)).collect::<Vec<_>>();
+    assert_eq!(memory(&home), [(8, false)]);
+    let anew = install(home.dir.path(), &file, &Wish { anew: true, ..wish(&Operator::default()) }).unwrap();
+    assert!(!anew.kept);
+    assert_eq!(memory(&home), [(64, true)]);
+    // A word that means nothing is refused, and changes nothing.
+    let stranger = Operator { commands: Some(vec!["nonsuch".into()]), ..Operator::default() };
+    let refused = install(home.dir.path(), &file, &wish(&stranger)).unwrap_err();
+    assert!(refused.to_string().contains("asks for no command 'nonsuch'"), "{refused}");
+    assert_eq!(memory(&home), [(64, true)]);
+}
+
+#[test]
+fn nobody_takes_the_name_of_the_own_provider_without_its_kinds() {
+    let own = Manifest::new("file", "1", &["FILE", "FILE_THIN"]);
+    for (name, kinds, may) in [
+        ("file", &["PLUGIN"][..], false),
+        ("file", &["FILE"], false),
+        ("file", &["FILE_THIN", "PLUGIN", "FILE"], true),
+        ("mine", &["PLUGIN"], true),
+    ] {
+        assert_eq!(may_be_called(&own, &Manifest::new(name, "1", kinds)), may, "{name} {kinds:?}");
+    }
+    assert_eq!(
+        OWN,
+        component(&Sandbox::new(None).unwrap(), EMBEDDED, &Operator::default(), PluginForm::Embedded, String::new()).unwrap().manifest.name
+    );
+}
