@@ -58,13 +58,15 @@ fn a_provider_is_replaced_and_removed_under_volumes_in_use() -> Result<()> {
 
     // One that may not do what it needs says so, and changes nothing of what is served.
     plugin(&cluster, &["install", "--no-files"], Some(&component()))?.ok()?;
+    let told = plugin(&cluster, &["install"], Some(&component()))?.ok()?;
+    ensure!(told.contains("what was granted to the version before it"), "{told}");
     heard(&cluster, "the component without files", |one| one["files"] == false)?;
     let told = |pools: &Value| pools.to_string().contains("may not make requests on files");
     cluster.rest().wait_for(Duration::from_secs(30), "/v1/nodes/alpha/storage-pools", told).context("the pool's fault is not told")?;
     ensure!(marked(&device, 6)? == "before");
 
     // As a library it is used after the next start.
-    let told = plugin(&cluster, &["install"], Some(&library()?))?.ok()?;
+    let told = plugin(&cluster, &["install", "--anew"], Some(&library()?))?.ok()?;
     ensure!(told.contains("is installed"), "{told}");
     cluster.kill_satellite("alpha");
     cluster.start_satellite("alpha", &[])?;
