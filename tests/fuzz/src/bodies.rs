@@ -58,6 +58,7 @@ each! {
     resource::ResourceModify,
     resource::MakeAvailable,
     resource::ToggleDisk,
+    settings::KeyValueModify,
     snapshot::SnapshotIn,
     snapshot::MultiSnapshot,
     snapshot::SnapshotRestore,
