@@ -114,7 +114,10 @@ impl LoadError {
     pub fn correction(&self) -> String {
         match self {
             Self::Read { .. } => "Check the path and the permissions".to_owned(),
-            Self::Unsafe { path, .. } => format!("Give it to root alone: 'chown root: {0}; chmod go-w {0}'", path.display()),
+            // Not advice to change the folder: it may be somebody's home.
+            Self::Unsafe { .. } => {
+                "Put a copy where only root may write: 'install -D -o root -g root -m 644 -t /usr/lib/berth FILE'".to_owned()
+            }
             Self::NoLibrary { .. } | Self::Open { .. } => "Install the file again, from where it was built for this machine".to_owned(),
             Self::Machine { here, .. } => format!("Build it for {here}, or use the provider as a component, which runs on every machine"),
             Self::Missing { .. } => {

@@ -195,12 +195,17 @@ impl berth_satellite::Integrations for Plugins {
     fn seen(&self) -> Vec<PluginSeen> {
         let mut seen: Vec<PluginSeen> = self.all().iter().map(|one| one.seen.clone()).collect();
         for (name, found) in integrations(&self.around.data, &self.keys) {
-            let file = found.map(|one| one.file.display().to_string()).unwrap_or_default();
+            let (file, fault) = match found {
+                Ok(one) => {
+                    let (message, correction) = ("it was installed after the satellite was started".into(), "Restart the satellite".into());
+                    (one.file.display().to_string(), PluginFault { message, correction })
+                }
+                Err(error) => (String::new(), PluginFault { message: error.to_string(), correction: error.correction() }),
+            };
             if seen.iter().any(|one| one.name == name && (one.file == file || one.fault.is_some())) {
                 continue;
             }
-            let (message, correction) = ("it was installed after the satellite was started".into(), "Restart the satellite".into());
-            let fault = Some(PluginFault { message, correction });
+            let fault = Some(fault);
             seen.push(PluginSeen { form: Some(PluginForm::Library), file, fault, ..PluginSeen::unknown(&name) });
         }
         seen.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.file.cmp(&b.file)));

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_model::layers::ProviderKind;
 use berth_model::names::{ResourceName, StorPoolName, VolumeNumber};
 use berth_model::observed::{Capabilities, Fault, FaultKind, ItemSeen, PoolSeen, Standing};
 use berth_model::plan::{PlanItem, PoolPlan, Wanted};
@@ -24,12 +23,9 @@ const BUSY_AFTER: Duration = Duration::from_secs(5);
 /// An item that was not done with after so long is told as faulty; its thread, stuck in the kernel, keeps its resource.
 const ITEM_TIMEOUT: Duration = Duration::from_secs(25 * 3600);
 
-/// Whose pools those are that have this in common: one provider's, as far as a plan tells.
-type MadeBy = (bool, Option<String>);
-
-fn made_by(plan: &PoolPlan) -> MadeBy {
-    // FILE and FILE_THIN are of one provider.
-    (plan.provider == ProviderKind::Plugin, plan.props.get(PROVIDER).map(ToString::to_string))
+/// Name of the provider of a pool; `None`: there is none.
+fn made_by(site: &dyn Site, plan: &PoolPlan) -> Option<String> {
+    site.provider(plan.provider, plan.props.get(PROVIDER)).ok().map(|loaded| loaded.manifest().name.clone())
 }
 
 /// What a worker is given.
@@ -103,9 +99,9 @@ impl Core {
     /// Opens pools: those of one provider one after the other, as two of them may have one folder, where their probes would meet; those
     /// of another one beside them, as they may be slow.
     pub(super) fn reopen_all(&mut self, plans: Vec<PoolPlan>, clean: bool) {
-        let mut each: BTreeMap<MadeBy, Vec<PoolPlan>> = BTreeMap::new();
+        let mut each: BTreeMap<Option<String>, Vec<PoolPlan>> = BTreeMap::new();
         for plan in plans {
-            each.entry(made_by(&plan)).or_default().push(plan);
+            each.entry(made_by(&*self.site, &plan)).or_default().push(plan);
         }
         each.into_values().for_each(|plans| self.reopen_in_turn(plans, clean));
     }
@@ -189,9 +185,9 @@ impl Core {
 
     pub(super) fn look_at_space(&mut self) {
         // Those of one provider in turn, and never twice at once: one that is slow holds up its own pools only.
-        let mut each: BTreeMap<MadeBy, Vec<Arc<OpenPool>>> = BTreeMap::new();
+        let mut each: BTreeMap<Option<String>, Vec<Arc<OpenPool>>> = BTreeMap::new();
         for pool in self.pools.values().filter(|pool| !self.looking.contains(&pool.plan.name)) {
-            each.entry(made_by(&pool.plan)).or_default().push(Arc::clone(pool));
+            each.entry(made_by(&*self.site, &pool.plan)).or_default().push(Arc::clone(pool));
         }
         for pools in each.into_values() {
             let names: Vec<StorPoolName> = pools.iter().map(|pool| pool.plan.name.clone()).collect();

@@ -45,22 +45,7 @@ impl PluginKeys {
 }
 
 /// Name of the file in the data folder that says which keys the satellite asks for.
-const KEYS: &str = "plugin-keys";
-
-/// Leaves word which keys are asked for, so that nothing is installed, or opened to be installed, that the satellite would refuse.
-///
-/// # Errors
-/// What the system says.
-pub(crate) fn leave_keys(data: &Path, keys: &[String]) -> std::io::Result<()> {
-    let path = data.join(KEYS);
-    if keys.is_empty() {
-        return match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-    }
-    std::fs::write(path, keys.join("\n"))
-}
+pub(super) const KEYS: &str = "plugin-keys";
 
 /// The keys that the satellite of this data folder asked for when it ran the last time.
 ///

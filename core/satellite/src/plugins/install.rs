@@ -10,7 +10,7 @@ use berth_model::plugin::{PluginForm, PluginSeen};
 use berth_plugin_sdk::Operator;
 use berth_sandbox::{Sandbox, SandboxError};
 
-use super::folder::{BadConfig, CONFIG, IntegrationConfig, NAME, PluginConfig, SIGNATURE, admitted, left_keys, of, whole};
+use super::folder::{BadConfig, CONFIG, IntegrationConfig, KEYS, NAME, PluginConfig, SIGNATURE, admitted, left_keys, of, whole};
 use super::{PluginError, load};
 
 /// Why a plugin was not installed or removed. Nothing was changed then.
@@ -70,7 +70,7 @@ impl InstallError {
             },
             Self::Plugin { cause, .. } => cause.correction(),
             Self::Name(_) => "Ask its author to give it a name of its own".to_owned(),
-            Self::Word { .. } => "Leave the word out, or name it as the plugin's author says".to_owned(),
+            Self::Word { .. } => "Leave the word out; '--anew' forgets what was said of an earlier version".to_owned(),
             Self::Sandbox(_) => "Report this with the machine's processor and kernel".to_owned(),
             Self::Write { .. } => "Run it as the user of the satellite, and name its data folder with --data".to_owned(),
             Self::Missing { .. } => {
@@ -251,6 +251,20 @@ fn old_files(folder: &Path, name: &str) -> Vec<String> {
         ends && sum.is_some_and(|sum| sum.len() == 16 && sum.bytes().all(|b| b.is_ascii_hexdigit()))
     };
     names.filter(ours).collect()
+}
+
+/// Leaves word which keys are asked for, so that nothing is installed, or opened to be installed, that the satellite would refuse.
+///
+/// # Errors
+/// [`InstallError::Write`]; what was there before still is.
+pub(crate) fn leave_keys(data: &Path, keys: &[String]) -> Result<(), InstallError> {
+    if !keys.is_empty() {
+        return put(data, KEYS, keys.join("\n").as_bytes());
+    }
+    match std::fs::remove_file(data.join(KEYS)) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(InstallError::Write { path: data.join(KEYS), cause }),
+        _ => Ok(()),
+    }
 }
 
 /// Writes a file whole: under another name first, on disk before it gets its own.

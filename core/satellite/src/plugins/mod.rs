@@ -21,8 +21,8 @@ use sha2::{Digest, Sha256};
 
 pub use check::{CheckError, CheckPlan, check};
 pub use choose::choose;
-pub(crate) use folder::leave_keys;
 pub use folder::{BadConfig, InstalledIntegration, IntegrationConfig, PluginConfig, PluginKeys, admitted, integrations};
+pub(crate) use install::leave_keys;
 pub use install::{InstallError, Installed, Proposed, Wish, install, propose, remove};
 
 /// The provider of `FILE` and `FILE_THIN`: a component like any other, so that the satellite's own file is enough to run everything.
